@@ -18,7 +18,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the configuration file."""
 
 
-class NodeConfig(Section):
+class NodeConfig(Section, frozen=True, kw_only=True):
     """[node]: who this node is."""
 
     name: Annotated[str, Meta(description="Name shown in lists; empty takes the host name.")] = ""
@@ -32,7 +32,7 @@ class NodeConfig(Section):
     ] = 0
 
 
-class DomainsConfig(Section):
+class DomainsConfig(Section, frozen=True, kw_only=True):
     """[domains]: under which names the platform answers."""
 
     apps: Annotated[str, Meta(description="Domain under which apps get a default route.")] = "apps.localhost"
@@ -41,7 +41,7 @@ class DomainsConfig(Section):
     )
 
 
-class ApiConfig(Section):
+class ApiConfig(Section, frozen=True, kw_only=True):
     """[api]: the HTTP door of the daemon itself."""
 
     host: Annotated[str, Meta(description="Address of the plain listener; keep it on loopback.")] = "127.0.0.1"
@@ -54,33 +54,33 @@ class ApiConfig(Section):
     ] = 2 * 1024 * 1024 * 1024
 
 
-class StateConfig(Section):
+class StateConfig(Section, frozen=True, kw_only=True):
     """[state]: the replicated database."""
 
 
-class BlobsConfig(Section):
+class BlobsConfig(Section, frozen=True, kw_only=True):
     """[blobs]: content-addressed files."""
 
 
-class LogsConfig(Section):
+class LogsConfig(Section, frozen=True, kw_only=True):
     """[logs]: log lines kept on this node."""
 
 
-class SandboxConfig(Section):
+class SandboxConfig(Section, frozen=True, kw_only=True):
     """[sandbox]: what isolates tenants."""
 
     stack: Annotated[str, Meta(description="Default stack: host (development) or debian12 (production).")] = "host"
 
 
-class SupervisorConfig(Section):
+class SupervisorConfig(Section, frozen=True, kw_only=True):
     """[supervisor]: how instances are kept running."""
 
 
-class StagingConfig(Section):
+class StagingConfig(Section, frozen=True, kw_only=True):
     """[staging]: how source becomes a droplet."""
 
 
-class RouterConfig(Section):
+class RouterConfig(Section, frozen=True, kw_only=True):
     """[router]: the Envoy data path."""
 
     host: Annotated[str, Meta(description="Address on which HTTP and HTTPS listen.")] = "127.0.0.1"
@@ -88,11 +88,11 @@ class RouterConfig(Section):
     https_port: Annotated[int, Meta(ge=0, le=65535, description="Port for HTTPS; 0 picks a free one.")] = 443
 
 
-class AuthConfig(Section):
+class AuthConfig(Section, frozen=True, kw_only=True):
     """[auth]: tokens and passwords."""
 
 
-class Config(Section):
+class Config(Section, frozen=True, kw_only=True):
     """The whole file. Build it in code for embedded nodes, or read it with `load_config`."""
 
     data: Annotated[str, Meta(description="Data directory, made 0700 at first start.")] = "/var/lib/paasd"

@@ -1,7 +1,7 @@
 """The one error root and the kinds of error that a door can name.
 
-Parts raise these or subclasses of them; `api/errors.py` maps each kind to a Cloud Foundry code and status. The detail is
-shown to people: it says what is wrong and, where there is one, what to do about it.
+Parts raise these or subclasses of them; `api/errors.py` maps each kind to a Cloud Foundry code and status. The detail
+is shown to people: it says what is wrong and, where there is something, what to do about it.
 """
 
 
@@ -58,7 +58,7 @@ class Unavailable(PaasdError):
 
 
 class OutcomeUnknown(PaasdError):
-    """The write was sent to the log and its fate is not known yet (504); `request_id` tells the two outcomes apart later."""
+    """The write was sent and its fate is not known yet (504); asking again with `request_id` tells."""
 
     def __init__(self, detail: str, request_id: str) -> None:
         super().__init__(detail)
