@@ -1,0 +1,54 @@
+# Shared by contrib/demo, contrib/test and .ci/run: installs what is missing, says what it does, and is quick when
+# nothing is missing. Sourced, never run.
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=${PAASD_VENV:-$here/.venv}
+
+say() { printf '%s\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+need_root() {
+  [ "$(id -u)" = 0 ] || die "this needs root for namespaces and cgroups; run it with sudo"
+}
+
+# Names in the given list files that dpkg does not report as installed.
+missing_packages() {
+  local file name
+  for file in "$@"; do
+    sed 's/#.*//' "$file" | while read -r name; do
+      [ -z "$name" ] && continue
+      [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || printf '%s\n' "$name"
+    done
+  done
+}
+
+install_packages() {
+  local missing
+  missing=$(missing_packages "$@" | sort -u | tr '\n' ' ')
+  [ -z "${missing// /}" ] && return 0
+  say "installing Debian packages: $missing"
+  export DEBIAN_FRONTEND=noninteractive
+  # A server package must not start its service: what paasd needs running, paasd starts.
+  local policy=/usr/sbin/policy-rc.d made=
+  if [ ! -e "$policy" ]; then printf '#!/bin/sh\nexit 101\n' > "$policy"; chmod +x "$policy"; made=1; fi
+  apt-get update -qq || die "apt-get update failed; check the machine's package sources"
+  # shellcheck disable=SC2086
+  apt-get install -y -qq --no-install-recommends $missing >/dev/null || { [ -n "$made" ] && rm -f "$policy"; die "apt-get could not install: $missing"; }
+  if [ -n "$made" ]; then rm -f "$policy"; fi
+}
+
+# The virtual environment is made anew when pyproject.toml or the wanted extras changed since the last time.
+install_python() {
+  local extras=${1:-} wanted
+  wanted=$(cat "$here/pyproject.toml" <(printf '%s' "$extras") | sha256sum | cut -d' ' -f1)
+  [ -f "$venv/.installed-$wanted" ] && return 0
+  local python
+  for python in python3.13 python3.12 python3.11 python3; do
+    command -v "$python" >/dev/null && "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
+  done
+  say "installing Python packages into $venv"
+  [ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || die "no Python >= 3.11 with venv; install python3-venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$here${extras:+[$extras]}" || die "pip could not install the Python packages"
+  rm -f "$venv"/.installed-*
+  touch "$venv/.installed-$wanted"
+}
