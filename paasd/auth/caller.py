@@ -1,0 +1,56 @@
+"""Who is asking, as every action sees it."""
+
+import msgspec
+
+ADMIN_SCOPES: tuple[str, ...] = (
+    "cloud_controller.admin",
+    "cloud_controller.read",
+    "cloud_controller.write",
+    "doppler.firehose",
+    "network.admin",
+    "openid",
+    "password.write",
+    "routing.router_groups.read",
+    "scim.read",
+    "scim.write",
+    "uaa.admin",
+    "uaa.user",
+)
+USER_SCOPES: tuple[str, ...] = (
+    "cloud_controller.read",
+    "cloud_controller.write",
+    "network.write",
+    "openid",
+    "password.write",
+    "uaa.user",
+)
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """The authenticated party of one request.
+
+    `user_guid` is the user's guid, or the client id when a client acts for itself. `admin` stands for the scope
+    cloud_controller.admin; the peer of the root-owned Unix socket has it too.
+    """
+
+    user_guid: str
+    username: str
+    admin: bool = False
+    scopes: tuple[str, ...] = USER_SCOPES
+    client: str = "cf"
+    origin: str = "uaa"
+
+    @property
+    def actor_type(self) -> str:
+        """The kind of actor that audit events name."""
+        return "user" if self.client != self.user_guid else "client"
+
+
+def system_caller(name: str = "paasd") -> Caller:
+    """The platform itself, for work that no person asked for."""
+    return Caller(user_guid=name, username=name, admin=True, scopes=ADMIN_SCOPES, client=name)
+
+
+def root_caller() -> Caller:
+    """The peer of the Unix socket whose uid is 0."""
+    return Caller(user_guid="root", username="root", admin=True, scopes=ADMIN_SCOPES, client="root")
