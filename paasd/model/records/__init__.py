@@ -1,0 +1,54 @@
+"""What the platform knows, as frozen records: one class per table of `paasd/state/migrations`.
+
+Cloud Foundry's vocabulary. Records hold no behaviour beyond naming themselves; operations and queries stand in the
+files of `paasd/model`, one per resource. Fields of list, dict and struct type are stored as JSON text.
+"""
+
+from paasd.model.records.apps import App, HealthCheck, Process, Sidecar
+from paasd.model.records.metadata import Annotation, Label
+from paasd.model.records.placement import Instance, Node, PlacementFailure
+from paasd.model.records.platform import AuditEvent, Job, JobError, Setting, SigningKey
+from paasd.model.records.routing import Destination, Domain, Route
+from paasd.model.records.staging import (
+    Build,
+    Droplet,
+    DropletBuildpack,
+    DropletLayer,
+    DropletSidecar,
+    Layer,
+    Package,
+    Timing,
+)
+from paasd.model.records.tenancy import Organization, Role, Space, User
+
+__all__ = [
+    "Annotation",
+    "App",
+    "AuditEvent",
+    "Build",
+    "Destination",
+    "Domain",
+    "Droplet",
+    "DropletBuildpack",
+    "DropletLayer",
+    "DropletSidecar",
+    "HealthCheck",
+    "Instance",
+    "Job",
+    "JobError",
+    "Label",
+    "Layer",
+    "Node",
+    "Organization",
+    "Package",
+    "PlacementFailure",
+    "Process",
+    "Role",
+    "Route",
+    "Setting",
+    "Sidecar",
+    "SigningKey",
+    "Space",
+    "Timing",
+    "User",
+]

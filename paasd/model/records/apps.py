@@ -1,0 +1,69 @@
+"""An app and what it runs: its processes and their sidecars."""
+
+import msgspec
+
+from paasd.state import Record
+
+
+class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an instance proves that it is well. Times in seconds; None takes the platform's default."""
+
+    type: str = "port"
+    timeout_s: int | None = None
+    invocation_timeout_s: int | None = None
+    interval_s: int | None = None
+    endpoint: str | None = None
+
+
+class App(Record, table="apps"):
+    """`environment` is the sealed JSON object of user variables (context `environment_context(guid)`), "" when empty.
+
+    `version` grows with every change that needs new instances: restart, droplet, environment. Instances carry the
+    version that they were started for.
+    """
+
+    guid: str
+    created_at: str
+    updated_at: str
+    name: str
+    space_guid: str
+    state: str = "STOPPED"
+    lifecycle_type: str = "buildpack"
+    buildpacks: list[str] = []
+    stack: str | None = None
+    environment: str = ""
+    droplet_guid: str | None = None
+    features: dict[str, bool] = {}
+    version: int = 0
+    deleting: bool = False
+
+
+class Process(Record, table="processes"):
+    """One process type of an app. `command` None means the one that the droplet names for the type."""
+
+    guid: str
+    created_at: str
+    updated_at: str
+    app_guid: str
+    type: str
+    command: str | None = None
+    instances: int = 0
+    memory_mb: int = 1024
+    disk_mb: int = 1024
+    log_rate_limit_bytes: int = -1
+    health_check: HealthCheck = HealthCheck()
+    readiness_health_check: HealthCheck = HealthCheck(type="process")
+
+
+class Sidecar(Record, table="sidecars"):
+    """A further program beside the processes of the named types; `origin` is user or buildpack."""
+
+    guid: str
+    created_at: str
+    updated_at: str
+    app_guid: str
+    name: str
+    command: str
+    process_types: list[str] = []
+    memory_mb: int | None = None
+    origin: str = "user"

@@ -1,0 +1,50 @@
+"""Where things run: nodes and the instances that the scheduler wants on them."""
+
+from paasd.state import Record
+
+
+class Node(Record, table="nodes"):
+    """A machine with paasd. `memory_mb` and `disk_mb` are what tenants may use; `state` is READY, DRAINING or DEAD."""
+
+    guid: str
+    created_at: str
+    updated_at: str
+    name: str
+    zone: str
+    memory_mb: int
+    disk_mb: int
+    cpus: int
+    state: str = "READY"
+    incarnation: int = 0
+
+
+class Instance(Record, table="instances"):
+    """One wanted instance: the scheduler writes the row, the supervisor of `node_guid` makes it true.
+
+    A row that disappears means: stop it. `memory_mb`, `disk_mb` and `log_rate_limit_bytes` are those at placement, so
+    that scaling a process does not change instances that already run.
+    """
+
+    guid: str
+    created_at: str
+    app_guid: str
+    process_guid: str
+    process_type: str
+    index: int
+    app_version: int
+    droplet_guid: str
+    node_guid: str
+    epoch: int = 1
+    desired: str = "RUNNING"
+    memory_mb: int
+    disk_mb: int
+    log_rate_limit_bytes: int = -1
+
+
+class PlacementFailure(Record, table="placement_failures", key=("process_guid",)):
+    """Why some wanted instances of a process have no node; shown as the details of DOWN instances."""
+
+    process_guid: str
+    app_guid: str
+    created_at: str
+    reason: str

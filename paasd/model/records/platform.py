@@ -1,0 +1,70 @@
+"""The platform's own book-keeping: jobs, settings, signing keys, audit events."""
+
+from typing import Any
+
+import msgspec
+
+from paasd.state import Record
+
+
+class JobError(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a failed job, in the form of an API error."""
+
+    code: int
+    title: str
+    detail: str
+
+
+class Job(Record, table="jobs"):
+    """Something that a client polls: PROCESSING, POLLING, COMPLETE or FAILED; FAILED at the deadline at the latest."""
+
+    guid: str
+    created_at: str
+    updated_at: str
+    operation: str
+    state: str = "PROCESSING"
+    resource_type: str | None = None
+    resource_guid: str | None = None
+    errors: list[JobError] = []
+    warnings: list[str] = []
+    owner_node_guid: str | None = None
+    epoch: int = 0
+    deadline_at: str
+
+
+class SigningKey(Record, table="signing_keys"):
+    """A token-signing key; times in unix seconds. Published before `active_from`, kept until its last token is dead."""
+
+    guid: str
+    created_at: str
+    kid: str
+    sealed_private: str
+    public_jwk: dict[str, Any]
+    active_from: int
+    expires_at: int
+
+
+class Setting(Record, table="settings", key=("name",)):
+    """A platform-wide value that operators or first start set, by name."""
+
+    name: str
+    value: str
+    updated_at: str
+
+
+class AuditEvent(Record, table="audit_events"):
+    """Who did what to what. `data` never holds secrets."""
+
+    guid: str
+    created_at: str
+    updated_at: str
+    type: str
+    actor_guid: str
+    actor_type: str
+    actor_name: str
+    target_guid: str
+    target_type: str
+    target_name: str
+    space_guid: str | None = None
+    organization_guid: str | None = None
+    data: dict[str, Any] = {}

@@ -1,0 +1,46 @@
+"""Names under which apps answer: domains, routes and what a route leads to."""
+
+from typing import Any
+
+from paasd.state import Record
+
+
+class Domain(Record, table="domains"):
+    """Shared when `organization_guid` is None."""
+
+    guid: str
+    created_at: str
+    updated_at: str
+    name: str
+    internal: bool = False
+    organization_guid: str | None = None
+    deleting: bool = False
+
+
+class Route(Record, table="routes"):
+    """host.domain/path. `host` may be "" or "*"; `path` is "" or starts with "/"."""
+
+    guid: str
+    created_at: str
+    updated_at: str
+    domain_guid: str
+    space_guid: str
+    host: str = ""
+    path: str = ""
+    port: int | None = None
+    protocol: str = "http"
+    options: dict[str, Any] = {}
+
+
+class Destination(Record, table="destinations"):
+    """A process type of an app behind a route; `port` None means the port that the app is told to use."""
+
+    guid: str
+    created_at: str
+    updated_at: str
+    route_guid: str
+    app_guid: str
+    process_type: str = "web"
+    port: int | None = None
+    protocol: str = "http1"
+    weight: int | None = None
