@@ -31,8 +31,6 @@ CREATE TABLE users (
   password_hash TEXT,
   scopes TEXT NOT NULL,
   not_before INTEGER NOT NULL,    -- unix seconds
-  failed_logins INTEGER NOT NULL,
-  locked_until INTEGER NOT NULL,  -- unix seconds
   registered INTEGER NOT NULL,
   UNIQUE (username, origin)
 ) STRICT;
@@ -187,7 +185,7 @@ CREATE TABLE routes (
   protocol TEXT NOT NULL,
   options TEXT NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX routes_name ON routes (domain_guid, host, path, ifnull(port, 0));
+CREATE UNIQUE INDEX routes_name ON routes (domain_guid, host, path);
 CREATE INDEX routes_space ON routes (space_guid);
 
 CREATE TABLE destinations (
