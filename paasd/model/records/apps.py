@@ -2,7 +2,7 @@
 
 import msgspec
 
-from paasd.state import Record
+from paasd.model.records.resource import Resource
 
 
 class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -15,16 +15,13 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     endpoint: str | None = None
 
 
-class App(Record, table="apps"):
+class App(Resource, table="apps"):
     """`environment` is the sealed JSON object of user variables (context `environment_context(guid)`), "" when empty.
 
-    `version` grows with every change that needs new instances: restart, droplet, environment. Instances carry the
-    version that they were started for.
+    `version` grows with every start and restart; instances carry the version that they were placed for, and the
+    scheduler replaces those of an older one. A new droplet or environment waits for the next restart.
     """
 
-    guid: str
-    created_at: str
-    updated_at: str
     name: str
     space_guid: str
     state: str = "STOPPED"
@@ -38,12 +35,9 @@ class App(Record, table="apps"):
     deleting: bool = False
 
 
-class Process(Record, table="processes"):
+class Process(Resource, table="processes"):
     """One process type of an app. `command` None means the one that the droplet names for the type."""
 
-    guid: str
-    created_at: str
-    updated_at: str
     app_guid: str
     type: str
     command: str | None = None
@@ -55,12 +49,9 @@ class Process(Record, table="processes"):
     readiness_health_check: HealthCheck = HealthCheck(type="process")
 
 
-class Sidecar(Record, table="sidecars"):
+class Sidecar(Resource, table="sidecars"):
     """A further program beside the processes of the named types; `origin` is user or buildpack."""
 
-    guid: str
-    created_at: str
-    updated_at: str
     app_guid: str
     name: str
     command: str

@@ -1,14 +1,12 @@
 """Where things run: nodes and the instances that the scheduler wants on them."""
 
+from paasd.model.records.resource import Resource
 from paasd.state import Record
 
 
-class Node(Record, table="nodes"):
+class Node(Resource, table="nodes"):
     """A machine with paasd. `memory_mb` and `disk_mb` are what tenants may use; `state` is READY, DRAINING or DEAD."""
 
-    guid: str
-    created_at: str
-    updated_at: str
     name: str
     zone: str
     memory_mb: int
@@ -25,8 +23,8 @@ class Instance(Record, table="instances"):
     that scaling a process does not change instances that already run.
     """
 
-    guid: str
-    created_at: str
+    guid: str = ""
+    created_at: str = ""
     app_guid: str
     process_guid: str
     process_type: str
@@ -46,5 +44,5 @@ class PlacementFailure(Record, table="placement_failures", key=("process_guid",)
 
     process_guid: str
     app_guid: str
-    created_at: str
+    created_at: str = ""
     reason: str

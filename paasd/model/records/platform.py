@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from paasd.model.records.resource import Resource
 from paasd.state import Record
 
 
@@ -15,12 +16,9 @@ class JobError(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class Job(Record, table="jobs"):
+class Job(Resource, table="jobs"):
     """Something that a client polls: PROCESSING, POLLING, COMPLETE or FAILED; FAILED at the deadline at the latest."""
 
-    guid: str
-    created_at: str
-    updated_at: str
     operation: str
     state: str = "PROCESSING"
     resource_type: str | None = None
@@ -32,11 +30,11 @@ class Job(Record, table="jobs"):
     deadline_at: str
 
 
-class SigningKey(Record, table="signing_keys"):
+class SigningKey(Resource, table="signing_keys"):
     """A token-signing key; times in unix seconds. Published before `active_from`, kept until its last token is dead."""
 
-    guid: str
-    created_at: str
+    guid: str = ""
+    created_at: str = ""
     kid: str
     sealed_private: str
     public_jwk: dict[str, Any]
@@ -49,15 +47,12 @@ class Setting(Record, table="settings", key=("name",)):
 
     name: str
     value: str
-    updated_at: str
+    updated_at: str = ""
 
 
 class AuditEvent(Record, table="audit_events"):
     """Who did what to what. `data` never holds secrets."""
 
-    guid: str
-    created_at: str
-    updated_at: str
     type: str
     actor_guid: str
     actor_type: str

@@ -2,27 +2,21 @@
 
 from typing import Any
 
-from paasd.state import Record
+from paasd.model.records.resource import Resource
 
 
-class Domain(Record, table="domains"):
+class Domain(Resource, table="domains"):
     """Shared when `organization_guid` is None."""
 
-    guid: str
-    created_at: str
-    updated_at: str
     name: str
     internal: bool = False
     organization_guid: str | None = None
     deleting: bool = False
 
 
-class Route(Record, table="routes"):
+class Route(Resource, table="routes"):
     """host.domain/path. `host` may be "" or "*"; `path` is "" or starts with "/"."""
 
-    guid: str
-    created_at: str
-    updated_at: str
     domain_guid: str
     space_guid: str
     host: str = ""
@@ -32,12 +26,9 @@ class Route(Record, table="routes"):
     options: dict[str, Any] = {}
 
 
-class Destination(Record, table="destinations"):
+class Destination(Resource, table="destinations"):
     """A process type of an app behind a route; `port` None means the port that the app is told to use."""
 
-    guid: str
-    created_at: str
-    updated_at: str
     route_guid: str
     app_guid: str
     process_type: str = "web"

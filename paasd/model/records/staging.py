@@ -2,6 +2,7 @@
 
 import msgspec
 
+from paasd.model.records.resource import Resource
 from paasd.state import Record
 
 
@@ -39,12 +40,9 @@ class DropletSidecar(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: int | None = None
 
 
-class Package(Record, table="packages"):
+class Package(Resource, table="packages"):
     """Source code: AWAITING_UPLOAD, PROCESSING_UPLOAD, READY, FAILED or EXPIRED."""
 
-    guid: str
-    created_at: str
-    updated_at: str
     app_guid: str
     type: str = "bits"
     state: str = "AWAITING_UPLOAD"
@@ -53,12 +51,9 @@ class Package(Record, table="packages"):
     error: str | None = None
 
 
-class Build(Record, table="builds"):
+class Build(Resource, table="builds"):
     """One staging run: STAGING, STAGED or FAILED. Reports must carry the (node_guid, epoch) of the row."""
 
-    guid: str
-    created_at: str
-    updated_at: str
     app_guid: str
     package_guid: str
     state: str = "STAGING"
@@ -77,12 +72,9 @@ class Build(Record, table="builds"):
     timings: list[Timing] = []
 
 
-class Droplet(Record, table="droplets"):
+class Droplet(Resource, table="droplets"):
     """What staging made. `reuse_key` names the inputs, so that an unchanged push finds it again."""
 
-    guid: str
-    created_at: str
-    updated_at: str
     app_guid: str
     package_guid: str | None = None
     build_guid: str | None = None
@@ -104,7 +96,7 @@ class Layer(Record, table="layers", key=("cache_key",)):
     """
 
     cache_key: str
-    created_at: str
+    created_at: str = ""
     organization_guid: str | None = None
     role: str
     sha256: str

@@ -265,7 +265,7 @@ CREATE TABLE labels (
   resource_type TEXT NOT NULL,
   value TEXT NOT NULL,
   PRIMARY KEY (resource_guid, key)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX labels_key ON labels (resource_type, key, value);
 
 CREATE TABLE annotations (
@@ -274,7 +274,7 @@ CREATE TABLE annotations (
   resource_type TEXT NOT NULL,
   value TEXT NOT NULL,
   PRIMARY KEY (resource_guid, key)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE signing_keys (
   guid TEXT PRIMARY KEY NOT NULL,

@@ -1,0 +1,40 @@
+"""What arguments of operations have in common: they are plain, serialisable and name who asked."""
+
+from datetime import datetime, timedelta, timezone
+
+import msgspec
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class Arguments(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the arguments of an operation."""
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who an audit event names."""
+
+    guid: str
+    type: str
+    name: str
+
+
+SYSTEM = Actor(guid="paasd", type="process", name="paasd")
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes of labels and annotations; None takes a key away."""
+
+    labels: dict[str, str | None] = {}
+    annotations: dict[str, str | None] = {}
+
+
+def seconds_after(now: str, seconds: float) -> str:
+    """The RFC 3339 time `seconds` after `now`."""
+    moment = datetime.strptime(now, TIME_FORMAT) + timedelta(seconds=seconds)
+    return moment.strftime(TIME_FORMAT)
+
+
+def unix_seconds(time: str) -> float:
+    """Unix seconds of an RFC 3339 time."""
+    return datetime.strptime(time, TIME_FORMAT).replace(tzinfo=timezone.utc).timestamp()

@@ -1,0 +1,94 @@
+"""Labels and annotations: checked, merged and read for many resources at once."""
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from paasd.errors import Unprocessable
+from paasd.model.arguments import Metadata
+from paasd.model.records import Annotation, Label
+from paasd.state import In, ReadTx, Tx
+
+KEY_NAME = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
+KEY_PREFIX = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+$")
+NAME_LIMIT = 63
+PREFIX_LIMIT = 253
+LABEL_VALUE_LIMIT = 63
+ANNOTATION_VALUE_LIMIT = 5000
+READ_CHUNK = 500
+
+
+class Labelling(msgspec.Struct, frozen=True, kw_only=True):
+    """The metadata of one resource as it is shown."""
+
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+def check_metadata(metadata: Metadata) -> None:
+    """Raise Unprocessable for keys or values that Cloud Foundry refuses."""
+    for key, value in metadata.labels.items():
+        _check_key("label", key)
+        if value and (len(value) > LABEL_VALUE_LIMIT or not KEY_NAME.match(value)):
+            raise Unprocessable(
+                f"Metadata label value error: '{value[:80]}' must be at most {LABEL_VALUE_LIMIT} characters, start and "
+                "end with an alphanumeric one and contain only those, -, _ and ."
+            )
+    for key, value in metadata.annotations.items():
+        _check_key("annotation", key)
+        if value is not None and len(value) > ANNOTATION_VALUE_LIMIT:
+            raise Unprocessable(
+                f"Metadata annotation value error: '{value[:8]}...' is greater than {ANNOTATION_VALUE_LIMIT} characters"
+            )
+
+
+def _check_key(kind: str, key: str) -> None:
+    prefix, slash, name = key.rpartition("/")
+    if slash and (len(prefix) > PREFIX_LIMIT or not KEY_PREFIX.match(prefix)):
+        raise Unprocessable(f"Metadata {kind} key error: prefix '{prefix[:80]}' must be in valid dns format")
+    if prefix.lower() == "cloudfoundry.org":
+        raise Unprocessable(f"Metadata {kind} key error: prefix 'cloudfoundry.org' is reserved")
+    if not name or len(name) > NAME_LIMIT or not KEY_NAME.match(name):
+        raise Unprocessable(
+            f"Metadata {kind} key error: '{key[:80]}' must be 1 to {NAME_LIMIT} characters, start and end with an "
+            "alphanumeric one and contain only those, -, _ and ."
+        )
+
+
+def merge_metadata(tx: Tx, resource_type: str, resource_guid: str, metadata: Metadata | None) -> None:
+    """Set the given keys, take away those that are None, leave the others."""
+    if metadata is None:
+        return
+    check_metadata(metadata)
+    for record, changes in ((Label, metadata.labels), (Annotation, metadata.annotations)):
+        for key, value in changes.items():
+            present = tx.find(record, resource_guid=resource_guid, key=key)
+            if value is None:
+                if present is not None:
+                    tx.delete(present)
+            elif present is None:
+                tx.insert(record(resource_guid=resource_guid, key=key, resource_type=resource_type, value=value))
+            elif present.value != value:
+                tx.update(present, value=value)
+
+
+def drop_metadata(tx: Tx, resource_guid: str) -> None:
+    """Forget everything about a resource that goes away."""
+    for record in (Label, Annotation):
+        for row in tx.all(record, resource_guid=resource_guid):
+            tx.delete(row)
+
+
+def read_metadata(tx: ReadTx, guids: Iterable[str]) -> dict[str, Labelling]:
+    """The metadata of each of `guids` (an empty one for those without)."""
+    wanted = list(guids)
+    labels: dict[str, dict[str, str]] = {guid: {} for guid in wanted}
+    annotations: dict[str, dict[str, str]] = {guid: {} for guid in wanted}
+    for start in range(0, len(wanted), READ_CHUNK):
+        chunk = wanted[start : start + READ_CHUNK]
+        for label in tx.all(Label, In("resource_guid", chunk)):
+            labels[label.resource_guid][label.key] = label.value
+        for annotation in tx.all(Annotation, In("resource_guid", chunk)):
+            annotations[annotation.resource_guid][annotation.key] = annotation.value
+    return {guid: Labelling(labels=labels[guid], annotations=annotations[guid]) for guid in wanted}
