@@ -52,6 +52,37 @@ class ApiConfig(Section, frozen=True, kw_only=True):
     upload_limit_bytes: Annotated[
         int, Meta(ge=1024 * 1024, description="Largest package or droplet upload, in bytes; it is streamed to disk.")
     ] = 2 * 1024 * 1024 * 1024
+    header_limit_bytes: Annotated[
+        int,
+        Meta(
+            ge=9216,
+            le=1024 * 1024,
+            description="Request line and headers together, in bytes; clients send lists of guids of 7.5 KB.",
+        ),
+    ] = 32 * 1024
+    connections_limit: Annotated[
+        int,
+        Meta(ge=8, description="Connections served at once; more are closed at once, so a flood cannot fill memory."),
+    ] = 1024
+    grace_s: Annotated[
+        float, Meta(ge=0, description="Seconds that requests in progress get at shutdown; then their sockets are cut.")
+    ] = 5.0
+    stall_timeout_s: Annotated[
+        float,
+        Meta(ge=1, description="A client that takes no byte for so many seconds is dropped (TCP_USER_TIMEOUT)."),
+    ] = 60.0
+    body_timeout_s: Annotated[
+        float, Meta(ge=1, description="Longest wait for the next piece of a request body, in seconds.")
+    ] = 60.0
+    keep_alive_s: Annotated[
+        float, Meta(ge=0, description="Seconds that an idle connection is kept open for the next request.")
+    ] = 30.0
+    follow_limit: Annotated[
+        int, Meta(ge=1, description="Log and staging streams open at once; each holds a connection and a small buffer.")
+    ] = 256
+    push_wait_s: Annotated[
+        float, Meta(ge=1, description="Longest time that a push with wait=true is followed, in seconds.")
+    ] = 3600.0
 
 
 class StateConfig(Section, frozen=True, kw_only=True):
@@ -70,6 +101,96 @@ class SandboxConfig(Section, frozen=True, kw_only=True):
     """[sandbox]: what isolates tenants."""
 
     stack: Annotated[str, Meta(description="Default stack: host (development) or debian12 (production).")] = "host"
+
+
+class NetworkConfig(Section, frozen=True, kw_only=True):
+    """[network]: addresses, egress and limits of instances."""
+
+    supernet: Annotated[
+        str,
+        Meta(
+            description="IPv4 range of all nodes of a host; instances may never reach it. Pick one the host does not use."
+        ),
+    ] = "10.254.0.0/16"
+    pool_prefix_length: Annotated[
+        int, Meta(ge=18, le=28, description="Size of the pool that one node takes of it; /21 gives 2,046 addresses.")
+    ] = 21
+    quarantine_s: Annotated[
+        float,
+        Meta(ge=0, description="Seconds before an address is used again; shorter risks requests to the wrong tenant."),
+    ] = 60.0
+    uplinks: Annotated[
+        tuple[str, ...],
+        Meta(description="Interfaces over which instances reach the network; empty takes those of the default routes."),
+    ] = ()
+    mtu: Annotated[int, Meta(ge=0, le=9000, description="MTU of instances; 0 takes the smallest of the uplinks.")] = 0
+    flows_limit: Annotated[
+        int,
+        Meta(ge=16, description="Connections that one instance may hold open outwards; the host's table is shared."),
+    ] = 4096
+    resolver_flows_limit: Annotated[
+        int, Meta(ge=4, description="Name look-ups of one instance at once, counted as the kernel tracks them.")
+    ] = 512
+    upload_mbit: Annotated[int, Meta(ge=0, description="Upload of one instance, in Mbit/s; 0 sets no limit.")] = 0
+    download_mbit: Annotated[int, Meta(ge=0, description="Download of one instance, in Mbit/s; 0 sets no limit.")] = 0
+
+
+class DiskConfig(Section, frozen=True, kw_only=True):
+    """[disk]: quota disks, mounted images and stacks."""
+
+    reserve_mb: Annotated[
+        int, Meta(ge=0, description="Free space that quota disks may never claim, in MB; logs and state live there.")
+    ] = 1024
+    overcommit: Annotated[
+        float,
+        Meta(
+            ge=1, le=10, description="Quota disks may promise so many times the free space; above 1 the host can fill."
+        ),
+    ] = 1.0
+    image_format: Annotated[
+        str,
+        Meta(pattern="^(auto|squashfs|ext4)$", description="How layers are mounted; auto asks the kernel at start."),
+    ] = "auto"
+    stack_mirror: Annotated[
+        str, Meta(description="Debian mirror from which stacks are built; empty takes the host's own apt sources.")
+    ] = ""
+    stack_build_timeout_s: Annotated[
+        float, Meta(ge=60, description="Longest time that building a stack may take, in seconds.")
+    ] = 1800.0
+
+
+class DnsConfig(Section, frozen=True, kw_only=True):
+    """[dns]: the resolver that instances see at 169.254.1.1."""
+
+    upstreams: Annotated[
+        tuple[str, ...],
+        Meta(description="Name servers as address or address:port; empty takes those of the host's resolv.conf."),
+    ] = ()
+    private_zones: Annotated[
+        tuple[str, ...],
+        Meta(description="Zones of private networks that tenants may resolve too, such as corp.example."),
+    ] = ()
+    timeout_s: Annotated[
+        float, Meta(gt=0, description="Wait for one answer of an upstream, in seconds, before the next is asked.")
+    ] = 2.0
+    queries_per_s: Annotated[int, Meta(ge=1, description="Look-ups of one instance per second; more are refused.")] = (
+        200
+    )
+    queries_burst: Annotated[int, Meta(ge=1, description="Look-ups that one instance may ask at once above that.")] = (
+        400
+    )
+    concurrent_limit: Annotated[
+        int, Meta(ge=1, description="Look-ups in flight to the upstreams, all instances together.")
+    ] = 1024
+    tcp_connections_limit: Annotated[
+        int, Meta(ge=1, description="TCP connections of instances to the resolver at once.")
+    ] = 128
+    udp_answer_limit_bytes: Annotated[
+        int, Meta(ge=512, le=4096, description="Largest UDP answer; longer ones are cut and asked again over TCP.")
+    ] = 1232
+    tcp_message_limit_bytes: Annotated[
+        int, Meta(ge=512, le=65535, description="Largest message over TCP, in bytes.")
+    ] = 16384
 
 
 class SupervisorConfig(Section, frozen=True, kw_only=True):
@@ -91,6 +212,38 @@ class RouterConfig(Section, frozen=True, kw_only=True):
 class AuthConfig(Section, frozen=True, kw_only=True):
     """[auth]: tokens and passwords."""
 
+    access_token_s: Annotated[
+        int, Meta(ge=90, le=3600, description="Life of an access token, in seconds; clients refresh a minute before.")
+    ] = 600
+    refresh_token_s: Annotated[
+        int, Meta(ge=600, description="Life of a refresh token, in seconds: how long a login lasts.")
+    ] = 30 * 86400
+    key_publish_s: Annotated[
+        int, Meta(ge=0, description="A new signing key is published so many seconds before it signs.")
+    ] = 600
+    key_rotate_s: Annotated[
+        int, Meta(ge=60, description="A signing key signs for so many seconds before the next one takes over.")
+    ] = 30 * 86400
+    hash_memory_kib: Annotated[
+        int, Meta(ge=8, description="Memory of one argon2id hash, in KiB; more slows guessing and logins alike.")
+    ] = 64 * 1024
+    hash_time_cost: Annotated[int, Meta(ge=1, description="Passes of one argon2id hash.")] = 3
+    hash_parallel: Annotated[
+        int, Meta(ge=1, description="Password hashes computed at once; each takes its memory and a core.")
+    ] = 2
+    login_failures: Annotated[
+        int, Meta(ge=1, description="Wrong passwords for one name before further attempts have to wait.")
+    ] = 5
+    login_wait_s: Annotated[
+        float, Meta(ge=0, description="First wait after too many wrong passwords, in seconds; doubles each time.")
+    ] = 2.0
+    login_wait_max_s: Annotated[
+        float, Meta(ge=0, description="Longest wait after too many wrong passwords, in seconds.")
+    ] = 300.0
+    throttle_entries: Annotated[
+        int, Meta(ge=16, description="Names and addresses remembered by the login throttle; the oldest are forgotten.")
+    ] = 10_000
+
 
 class Config(Section, frozen=True, kw_only=True):
     """The whole file. Build it in code for embedded nodes, or read it with `load_config`."""
@@ -103,6 +256,9 @@ class Config(Section, frozen=True, kw_only=True):
     blobs: BlobsConfig = BlobsConfig()
     logs: LogsConfig = LogsConfig()
     sandbox: SandboxConfig = SandboxConfig()
+    network: NetworkConfig = NetworkConfig()
+    disk: DiskConfig = DiskConfig()
+    dns: DnsConfig = DnsConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     staging: StagingConfig = StagingConfig()
     router: RouterConfig = RouterConfig()
