@@ -30,7 +30,7 @@ class Job(Resource, table="jobs"):
     deadline_at: str
 
 
-class SigningKey(Resource, table="signing_keys"):
+class SigningKey(Record, table="signing_keys"):
     """A token-signing key; times in unix seconds. Published before `active_from`, kept until its last token is dead."""
 
     guid: str = ""
@@ -50,7 +50,7 @@ class Setting(Record, table="settings", key=("name",)):
     updated_at: str = ""
 
 
-class AuditEvent(Record, table="audit_events"):
+class AuditEvent(Resource, table="audit_events"):
     """Who did what to what. `data` never holds secrets."""
 
     type: str
