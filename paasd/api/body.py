@@ -1,0 +1,121 @@
+"""A request body with back-pressure, and the ASGI connection that feeds it.
+
+Quart buffers a body without limit while the handler is slow. Here the reader pulls: a channel of size 0 lets hypercorn
+read the next piece off the socket only when the last one is taken, and the total is capped whatever the headers say.
+"""
+
+from collections.abc import Generator
+from typing import Any, cast
+
+import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent
+from quart.wrappers import Request, Response
+from quart_trio.asgi import TrioASGIHTTPConnection
+from quart_trio.wrappers import TrioRequest
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from paasd.errors import BadRequest, TooLarge
+
+# How long an answer that came before the end of the body keeps taking (and dropping) the rest, so that the client can
+# read the answer before the socket closes on what it still sends.
+LINGER_S = 2.0
+
+
+class Body:
+    """The pieces of one request body, in order. Iterate once; raises TooLarge above `limit_bytes`, BadRequest on a stall."""
+
+    def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
+        self._send, self._receive = trio.open_memory_channel[bytes](0)
+        self.expected_bytes = expected_content_length
+        self.limit_bytes = max_content_length
+        self.timeout_s = 60.0
+        self.received_bytes = 0
+        self.finished = trio.Event()
+
+    async def put(self, piece: bytes) -> None:
+        """Hand `piece` to the reader and wait until it is taken; dropped when nobody will read any more."""
+        if piece:
+            try:
+                await self._send.send(piece)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """The client has sent all of it."""
+        self._send.close()
+        self.finished.set()
+
+    def discard(self) -> None:
+        """Nobody reads any more: let the rest pass."""
+        self._receive.close()
+
+    def __aiter__(self) -> "Body":
+        return self
+
+    async def __anext__(self) -> bytes:
+        limit = self.limit_bytes
+        if limit is not None and max(self.expected_bytes or 0, self.received_bytes) > limit:
+            raise TooLarge(f"The request body is larger than the limit of {limit} bytes")
+        try:
+            with trio.fail_after(self.timeout_s):
+                piece = await self._receive.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+        except trio.TooSlowError:
+            raise BadRequest(f"No part of the request body arrived for {self.timeout_s:g} s") from None
+        self.received_bytes += len(piece)
+        if limit is not None and self.received_bytes > limit:
+            raise TooLarge(f"The request body is larger than the limit of {limit} bytes")
+        return piece
+
+    async def read(self) -> bytes:
+        """The whole body in memory; only for routes with a small limit."""
+        pieces = bytearray()
+        async for piece in self:
+            pieces += piece
+        return bytes(pieces)
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        return self.read().__await__()
+
+
+class StreamedRequest(TrioRequest):
+    """A request whose body is a `Body`."""
+
+    body_class = Body  # type: ignore[assignment]
+
+
+class StreamedConnection(TrioASGIHTTPConnection):
+    """Feeds the body piece by piece, and lets a client that is still sending read an early answer."""
+
+    async def handle_messages(  # type: ignore[override]
+        self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable
+    ) -> None:
+        """Take what the client sends; when it goes away, cancel the handler."""
+        body = cast(Body, request.body)
+        while True:
+            message = await receive()
+            if message["type"] == "http.request":
+                await body.put(message.get("body", b""))
+                if not message.get("more_body", False):
+                    body.close()
+            elif message["type"] == "http.disconnect":
+                break
+        nursery.cancel_scope.cancel()
+
+    async def handle_request(  # type: ignore[override]
+        self, nursery: trio.Nursery, request: Request, send: ASGISendCallable
+    ) -> None:
+        """Run the handler and send its answer; the last event waits a little for the rest of the body."""
+        body = cast(Body, request.body)
+
+        async def send_and_linger(event: ASGISendEvent) -> None:
+            if event["type"] == "http.response.body" and not event.get("more_body", False):
+                body.discard()
+                with trio.move_on_after(LINGER_S):
+                    await body.finished.wait()
+            await send(event)
+
+        response = await self.app.handle_request(request)
+        await self._send_response(send_and_linger, cast(Response | WerkzeugResponse, response))
+        nursery.cancel_scope.cancel()

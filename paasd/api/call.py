@@ -1,0 +1,166 @@
+"""What a handler is given and what it gives back."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import yaml
+from quart.wrappers import Request
+
+from paasd.api.body import Body
+from paasd.api.query import Query
+from paasd.auth import Caller
+from paasd.errors import BadRequest, NotAuthenticated, Unprocessable
+
+if TYPE_CHECKING:
+    from paasd.api.platform import Platform
+
+T = TypeVar("T")
+JSON = "application/json"
+HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
+
+
+class Form(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Base of request bodies: unknown fields are refused by name."""
+
+
+class Reply(msgspec.Struct, kw_only=True):
+    """An answer: `body` is encoded as JSON unless `raw` or `stream` is given."""
+
+    status: int = 200
+    body: Any = None
+    raw: bytes | None = None
+    stream: AsyncIterator[bytes] | None = None
+    headers: dict[str, str] = {}
+    content_type: str = JSON
+
+    def content(self) -> bytes:
+        """The bytes of a reply that is not a stream."""
+        if self.raw is not None:
+            return self.raw
+        return b"" if self.body is None else msgspec.json.encode(self.body)
+
+
+def created(body: Any) -> Reply:
+    """201 with the new resource."""
+    return Reply(status=201, body=body)
+
+
+def no_content() -> Reply:
+    """204."""
+    return Reply(status=204)
+
+
+class Urls:
+    """Absolute addresses on the name that the client used."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+
+    def v3(self, *parts: str) -> str:
+        """`/v3/...`."""
+        return "/".join((self.base, "v3", *parts))
+
+    def link(self, *parts: str, method: str | None = None) -> dict[str, str]:
+        """A link object to `/v3/...`."""
+        href = {"href": self.v3(*parts)}
+        return href if method is None else {**href, "method": method}
+
+
+class Call:
+    """One request after routing and authentication."""
+
+    def __init__(
+        self,
+        platform: "Platform",
+        request: Request,
+        *,
+        caller: Caller | None,
+        path: Mapping[str, str],
+        query: Query,
+        request_id: str,
+    ) -> None:
+        self.platform = platform
+        self.context = platform.context
+        self.request = request
+        self.path = path
+        self.query = query
+        self.request_id = request_id
+        self.urls = Urls(base_url(request))
+        self.anonymous = caller is None
+        self._caller = caller
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks. Raises NotAuthenticated on a route that admits anybody and where nobody signed in."""
+        if self._caller is None:
+            raise NotAuthenticated("Authentication error")
+        return self._caller
+
+    @property
+    def body(self) -> Body:
+        """The body as a stream of pieces."""
+        body = self.request.body
+        if not isinstance(body, Body):
+            raise TypeError("the connection class of the API is not in use")
+        return body
+
+    def header(self, name: str) -> str:
+        """A request header, "" when absent."""
+        return self.request.headers.get(name, "")
+
+    async def json(self, kind: type[T]) -> T:
+        """The JSON body as `kind`. An empty body counts as `{}`. Raises BadRequest, Unprocessable."""
+        raw = await self.body.read()
+        try:
+            value = msgspec.json.decode(raw) if raw.strip() else {}
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadRequest(f"Request invalid due to parse error: {error}") from error
+        if not isinstance(value, dict):
+            raise BadRequest("Request invalid due to parse error: the body is not a JSON object")
+        return convert(value, kind)
+
+    async def yaml(self) -> Any:
+        """The body as YAML (JSON is YAML too). Raises BadRequest."""
+        return load_yaml(await self.body.read())
+
+
+def convert(value: Any, kind: type[T]) -> T:
+    """`value` as `kind`. Raises Unprocessable in the words that Cloud Foundry uses for unknown fields."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise Unprocessable(_readable(str(error))) from error
+
+
+def load_yaml(raw: bytes) -> Any:
+    """Parse YAML from a tenant. Raises BadRequest, also for documents that blow up through aliases."""
+    try:
+        text = raw.decode()
+        if text.count("*") > 1000 and text.count("&") > 20:
+            raise BadRequest("Request invalid due to parse error: too many aliases in the YAML document")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise BadRequest(f"Request invalid due to parse error: {' '.join(str(error).split())}") from error
+
+
+def base_url(request: Request) -> str:
+    """scheme://host as the client typed it, through the router or directly."""
+    scheme = request.headers.get("X-Forwarded-Proto", "").split(",")[0].strip()
+    host = request.headers.get("X-Forwarded-Host", "").split(",")[0].strip() or request.headers.get("Host", "")
+    if scheme not in ("http", "https"):
+        scheme = "http"
+    return f"{scheme}://{host}" if HOST.fullmatch(host) else f"{scheme}://localhost"
+
+
+def _readable(text: str) -> str:
+    if match := re.search(r"unknown field `([^`]*)`(?: - at `\$\.?(.*)`)?", text):
+        where = f" in {match[2]}" if match[2] else ""
+        return f"Unknown field(s): '{match[1]}'{where}"
+    if match := re.search(r"missing required field `([^`]*)`(?: - at `\$\.?(.*)`)?", text):
+        name = f"{match[2]}.{match[1]}" if match[2] else match[1]
+        return f"{name.replace('_', ' ').capitalize()} can't be blank"
+    if match := re.fullmatch(r"Expected `(.*)`, got `(.*)` - at `\$\.?(.*)`", text):
+        return f"{match[3].replace('_', ' ').capitalize()} must be {match[1].replace('str', 'a string')}, not {match[2]}"
+    return text

@@ -1,0 +1,89 @@
+"""The one table from kinds of error to Cloud Foundry's status, code and title, and the envelope around them."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import msgspec
+import trio
+
+from paasd import errors
+from paasd.errors import PaasdError
+
+
+class Code(NamedTuple):
+    """How Cloud Foundry names an error: HTTP status, number, title."""
+
+    status: int
+    code: int
+    title: str
+
+
+class HeadersTooLarge(PaasdError):
+    """Request line and headers are above their limit (431)."""
+
+
+class TooManyRequests(PaasdError):
+    """A named limit on simultaneous or repeated requests is reached (429)."""
+
+
+# Searched along the class's ancestors, nearest first; a part's own subclass needs no row unless its code differs.
+CODES: dict[type[PaasdError], Code] = {
+    errors.BadQuery: Code(400, 10005, "CF-BadQueryParameter"),
+    errors.BadRequest: Code(400, 1001, "CF-MessageParseError"),
+    errors.InvalidToken: Code(401, 1000, "CF-InvalidAuthToken"),
+    errors.NotAuthenticated: Code(401, 10002, "CF-NotAuthenticated"),
+    errors.Forbidden: Code(403, 10003, "CF-NotAuthorized"),
+    errors.NotFound: Code(404, 10010, "CF-ResourceNotFound"),
+    errors.Unprocessable: Code(422, 10008, "CF-UnprocessableEntity"),
+    errors.TooLarge: Code(413, 290002, "CF-RequestEntityTooLarge"),
+    HeadersTooLarge: Code(431, 290003, "CF-RequestHeaderFieldsTooLarge"),
+    TooManyRequests: Code(429, 10013, "CF-RateLimitExceeded"),
+    errors.Unavailable: Code(503, 10015, "CF-ServiceUnavailable"),
+    errors.OutcomeUnknown: Code(504, 290004, "CF-OutcomeUnknown"),
+    errors.ConfigError: Code(500, 10001, "UnknownError"),
+    PaasdError: Code(422, 10008, "CF-UnprocessableEntity"),
+}
+UNKNOWN_REQUEST = Code(404, 10000, "CF-NotFound")
+UNKNOWN_ERROR = Code(500, 10001, "UnknownError")
+
+
+def code_of(error: PaasdError) -> Code:
+    """The row for `error`: that of its class or of the nearest ancestor that has one."""
+    return next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+
+
+def error_object(code: Code, detail: str) -> dict[str, Any]:
+    """One entry of an `errors` list; jobs carry the same."""
+    return {"code": code.code, "title": code.title, "detail": detail}
+
+
+def envelope(code: Code, *details: str) -> bytes:
+    """The body of an error answer; never an empty list."""
+    return msgspec.json.encode({"errors": [error_object(code, detail) for detail in details]})
+
+
+def http_status_code(status: int) -> Code:
+    """A row for a status that the HTTP layer itself chose (405 and the like count as an unknown request)."""
+    if status in (404, 405):
+        return UNKNOWN_REQUEST
+    if status >= 500:
+        return UNKNOWN_ERROR
+    return Code(status, 1001, f"CF-{HTTPStatus(status).phrase.title().replace(' ', '').replace('-', '')}")
+
+
+def known_error(error: BaseException) -> PaasdError | None:
+    """The reported error inside `error`, also when nurseries have wrapped it; None when there is anything else in it."""
+    leaves = [leaf for leaf in _leaves(error) if not isinstance(leaf, trio.Cancelled)]
+    if len(leaves) >= 1 and all(isinstance(leaf, PaasdError) for leaf in leaves):
+        first = leaves[0]
+        return first if isinstance(first, PaasdError) else None
+    return None
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

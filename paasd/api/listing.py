@@ -1,0 +1,193 @@
+"""Lists: one declaration per resource, one function that filters, scopes, orders, pages and presents all of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from paasd.actions.visibility import visible
+from paasd.api.call import Call, Reply, Urls
+from paasd.api.query import Query, QuerySpec, TimeBound, page_link, total_pages
+from paasd.api.selector import selector_conditions
+from paasd.auth import Caller
+from paasd.model.metadata import read_metadata
+from paasd.state import And, Condition, Ge, Gt, In, Le, Lt, ReadTx, Record
+
+R = TypeVar("R", bound=Record)
+
+
+class View(msgspec.Struct, frozen=True):
+    """What presenters read from: a snapshot, the client's address for links, the caller."""
+
+    tx: ReadTx
+    urls: Urls
+    caller: Caller
+    call: Call
+
+
+Filter = Callable[[ReadTx, tuple[str, ...]], Condition]
+Include = Callable[[View, Sequence[Any]], tuple[str, list[dict[str, Any]]]]
+
+
+def column(name: str) -> Filter:
+    """A filter on a column of the record itself."""
+    return lambda _tx, values: In(name, values)
+
+
+def flag(name: str) -> Filter:
+    """A filter on a boolean column: `true` or `false`."""
+    return lambda _tx, values: In(name, [value == "true" for value in values])
+
+
+class Listing(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+    """How a resource is listed. `filters` beside guids, created_ats, updated_ats and label_selector."""
+
+    record: type[R]
+    present: Callable[[View, Sequence[R]], list[dict[str, Any]]]
+    filters: Mapping[str, Filter] = {}
+    order_by: Mapping[str, str] = {}
+    default_order: tuple[str, ...] = ("created_at", "guid")
+    includes: Mapping[str, Include] = {}
+    fields: Mapping[str, tuple[str, ...]] = {}
+    plain: tuple[str, ...] = ()
+    labels: bool = True
+
+    @property
+    def query(self) -> QuerySpec:
+        """The query parameters of the list."""
+        return QuerySpec(
+            filters=("guids", *self.filters),
+            plain=self.plain,
+            order_by=("created_at", "updated_at", *self.order_by),
+            include=tuple(self.includes),
+            fields=self.fields,
+            pages=True,
+            labels=self.labels,
+            times=True,
+        )
+
+    @property
+    def single(self) -> QuerySpec:
+        """The query parameters of one resource: what may be included."""
+        return QuerySpec(include=tuple(self.includes), fields=self.fields)
+
+
+def conditions_of(tx: ReadTx, listing: Listing[Any], query: Query) -> list[Condition]:
+    """What the query string demands, as conditions."""
+    made: list[Condition] = []
+    for name, values in query.filters.items():
+        made.append(In("guid", values) if name == "guids" else listing.filters[name](tx, values))
+    made += [_time_condition(bound) for bound in query.times]
+    if query.label_selector is not None:
+        made += selector_conditions(query.label_selector)
+    return made
+
+
+def list_reply(call: Call, listing: Listing[R], *within: Condition) -> Reply:
+    """The page that the query asks for, of what is `within` and what the caller may see."""
+    query = call.query
+    with call.context.database.read() as tx:
+        view = View(tx, call.urls, call.caller, call)
+        wanted = And(*conditions_of(tx, listing, query), *within, *visible(tx, call.caller, listing.record))
+        total = tx.count(listing.record, wanted)
+        rows = tx.all(
+            listing.record,
+            wanted,
+            order=_order(listing, query),
+            limit=query.per_page,
+            offset=(query.page - 1) * query.per_page,
+        )
+        body = {"pagination": pagination(call, total), "resources": listing.present(view, rows)}
+        body |= included(view, listing, rows)
+    return Reply(body=body)
+
+
+def one_reply(call: Call, listing: Listing[R], row: R, tx: ReadTx, status: int = 200) -> Reply:
+    """One resource, with what the query asks to include."""
+    view = View(tx, call.urls, call.caller, call)
+    return Reply(status=status, body=listing.present(view, [row])[0] | included(view, listing, [row]))
+
+
+def included(view: View, listing: Listing[R], rows: Sequence[R]) -> dict[str, Any]:
+    """The `included` member, {} when nothing was asked for."""
+    wanted = view.call.query.include
+    if not wanted:
+        return {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for name in wanted:
+        key, resources = listing.includes[name](view, rows)
+        found.setdefault(key, {}).update({resource["guid"]: resource for resource in resources})
+    return {"included": {key: list(resources.values()) for key, resources in found.items()}}
+
+
+def pagination(call: Call, total: int) -> dict[str, Any]:
+    """The `pagination` member; its links repeat every parameter that was sent."""
+    query = call.query
+    pages = total_pages(total, query.per_page)
+    address = call.urls.base + call.request.path
+
+    def link(page: int) -> dict[str, str] | None:
+        return {"href": f"{address}?{page_link(query, page)}"} if 1 <= page <= pages else None
+
+    return {
+        "total_results": total,
+        "total_pages": pages,
+        "first": link(1),
+        "last": link(pages),
+        "next": link(query.page + 1),
+        "previous": link(query.page - 1),
+    }
+
+
+def plain_list(call: Call, resources: Sequence[dict[str, Any]]) -> Reply:
+    """A short list that does not come from a table, paged like the others."""
+    query = call.query
+    start = (query.page - 1) * query.per_page
+    return Reply(
+        body={
+            "pagination": pagination(call, len(resources)),
+            "resources": list(resources[start : start + query.per_page]),
+        }
+    )
+
+
+def common(view: View, rows: Sequence[Any], links: Callable[[Any], dict[str, Any]]) -> list[dict[str, Any]]:
+    """guid, times, metadata and links of each row; presenters add the rest."""
+    metadata = read_metadata(view.tx, [row.guid for row in rows])
+    return [
+        {
+            "guid": row.guid,
+            "created_at": row.created_at,
+            "updated_at": row.updated_at,
+            "metadata": {"labels": metadata[row.guid].labels, "annotations": metadata[row.guid].annotations},
+            "links": links(row),
+        }
+        for row in rows
+    ]
+
+
+def to_one(guid: str | None) -> dict[str, Any]:
+    """A relationship to one resource or to none."""
+    return {"data": None if guid is None else {"guid": guid}}
+
+
+def _order(listing: Listing[Any], query: Query) -> tuple[str, ...]:
+    if query.order_by is None:
+        return listing.default_order
+    name, descending = query.order_by
+    sign = "-" if descending else ""
+    return (f"{sign}{listing.order_by.get(name, name)}", f"{sign}guid")
+
+
+def _time_condition(bound: TimeBound) -> Condition:
+    match bound.operator:
+        case "gt":
+            return Gt(bound.column, bound.values[0])
+        case "gte":
+            return Ge(bound.column, bound.values[0])
+        case "lt":
+            return Lt(bound.column, bound.values[0])
+        case "lte":
+            return Le(bound.column, bound.values[0])
+        case _:
+            return In(bound.column, bound.values)

@@ -1,0 +1,181 @@
+"""Listeners, connections and the end of them.
+
+hypercorn speaks HTTP; accepting is ours, because two things are missing in its own loop: the uid of a Unix peer, and a
+drain that ends. It shields its sends, so a client that stops reading would hold a shutdown for as long as it likes;
+here the sockets still open after the grace are cut.
+"""
+
+import os
+import socket
+import stat
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import hypercorn.config
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
+
+from paasd.config import ApiConfig
+from paasd.errors import ConfigError, PaasdError
+
+
+class PortTaken(ConfigError):
+    """Something else listens where the API was told to; the detail names the knob."""
+
+
+class Doors:
+    """Where the API listens: `port` on the configured address, `unix_path` for root."""
+
+    def __init__(self, host: str, port: int, unix_path: Path | None) -> None:
+        self.host = host
+        self.port = port
+        self.unix_path = unix_path
+
+    @property
+    def url(self) -> str:
+        """Plain HTTP on the loopback listener."""
+        return f"http://{self.host}:{self.port}"
+
+
+@asynccontextmanager
+async def open_server(app: ASGIFramework, config: ApiConfig, unix_path: Path | None) -> AsyncIterator[Doors]:
+    """Serve `app` until the block ends, then drain: no new connections, `grace_s` for running requests, then the cut.
+
+    Raises PortTaken when the TCP port is in use.
+    """
+    tcp = _tcp_listener(config)
+    listeners = [trio.SocketListener(tcp)]
+    if unix_path is not None:
+        try:
+            listeners.append(trio.SocketListener(_unix_listener(unix_path)))
+        except BaseException:
+            tcp.close()
+            raise
+    server = _Server(app, config)
+    doors = Doors(config.host, tcp.getsockname()[1], unix_path)
+    async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
+
+        async def accept() -> None:
+            await trio.serve_listeners(server.serve, listeners, handler_nursery=connections)
+
+        accepting.start_soon(accept)
+        try:
+            yield doors
+        finally:
+            accepting.cancel_scope.cancel()
+            for listener in listeners:
+                listener.socket.close()
+            if unix_path is not None:
+                unix_path.unlink(missing_ok=True)  # noqa: ASYNC240
+            with trio.CancelScope(shield=True):
+                await server.drain(connections)
+
+
+class _Server:
+    """The connections of all listeners."""
+
+    def __init__(self, app: ASGIFramework, config: ApiConfig) -> None:
+        self._app = ASGIWrapper(app)
+        self._limit = config.connections_limit
+        self._grace_s = config.grace_s
+        self._context = WorkerContext(None)
+        self._streams: set[trio.SocketStream] = set()
+        self._none_left = trio.Event()
+        self._draining = False
+        http = hypercorn.config.Config()
+        http.h11_max_incomplete_size = config.header_limit_bytes * 2
+        http.h2_max_header_list_size = config.header_limit_bytes * 2
+        http.keep_alive_timeout = config.keep_alive_s  # type: ignore[assignment]
+        http.include_server_header = False
+        http.accesslog = None
+        http.errorlog = None
+        http.alpn_protocols = ["http/1.1"]
+        self._http = http
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """One connection, until either side ends it."""
+        if len(self._streams) >= self._limit or self._draining:
+            await stream.aclose()
+            return
+        self._streams.add(stream)
+        try:
+            state: dict[str, Any] = {"peer_uid": _peer_uid(stream.socket)}
+            await TCPServer(
+                self._app,
+                self._http,
+                self._context,
+                LifespanState(ConnectionState(state)),
+                stream,  # type: ignore[arg-type]
+            )
+        finally:
+            self._streams.discard(stream)
+            if self._draining and not self._streams:
+                self._none_left.set()
+
+    async def drain(self, connections: trio.Nursery) -> None:
+        """Idle connections end at once, running requests within the grace; what is left then is cut."""
+        self._draining = True
+        await self._context.terminated.set()
+        if self._streams:
+            with trio.move_on_after(self._grace_s):
+                await self._none_left.wait()
+        # Closing under hypercorn's shielded send wakes it with ClosedResourceError: nothing can hold the shutdown.
+        for stream in list(self._streams):
+            stream.socket.close()
+        connections.cancel_scope.cancel()
+
+
+def _tcp_listener(config: ApiConfig) -> trio.socket.SocketType:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    plain = socket.socket(family, socket.SOCK_STREAM)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(config.stall_timeout_s * 1000))
+    plain.setblocking(False)
+    try:
+        plain.bind((config.host, config.port))
+        plain.listen(512)
+    except OSError as error:
+        plain.close()
+        raise PortTaken(
+            f"cannot listen on {config.host}:{config.port} for the API: {error.strerror};"
+            " stop what listens there or set another api.port (0 picks a free one)"
+        ) from error
+    return trio.socket.from_stdlib_socket(plain)
+
+
+def _unix_listener(path: Path) -> trio.socket.SocketType:
+    """A 0600 socket at `path`; one left by a killed daemon is replaced."""
+    if len(os.fsencode(path)) > 107:
+        raise ConfigError(f"the socket path {path} is longer than 107 bytes; choose a shorter data directory")
+    try:
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
+    except FileNotFoundError:
+        pass
+    plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    plain.setblocking(False)
+    # The mode is set on the inode before it has a name, so there is no moment in which others could connect.
+    os.fchmod(plain.fileno(), 0o600)
+    try:
+        plain.bind(os.fspath(path))
+        path.chmod(0o600)
+        plain.listen(64)
+    except OSError as error:
+        plain.close()
+        raise PaasdError(f"cannot listen on {path}: {error.strerror}") from error
+    return trio.socket.from_stdlib_socket(plain)
+
+
+def _peer_uid(sock: trio.socket.SocketType) -> int | None:
+    """The uid at the other end of a Unix socket, as the kernel saw it at connect; None for TCP."""
+    if sock.family != socket.AF_UNIX:
+        return None
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[1])
