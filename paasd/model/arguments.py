@@ -1,13 +1,25 @@
 """What arguments of operations have in common: they are plain, serialisable and name who asked."""
 
-from datetime import datetime, timedelta, timezone
+import typing
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
-class Arguments(msgspec.Struct, frozen=True, kw_only=True):
+class ArgumentsMeta(msgspec.StructMeta):
+    """Makes every struct below it frozen and keyword-only."""
+
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> "ArgumentsMeta":
+        return super().__new__(mcls, name, bases, namespace, **{"frozen": True, "kw_only": True, **options})
+
+
+@typing.dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
+class Arguments(msgspec.Struct, metaclass=ArgumentsMeta):
     """Base of the arguments of an operation."""
 
 
@@ -37,4 +49,4 @@ def seconds_after(now: str, seconds: float) -> str:
 
 def unix_seconds(time: str) -> float:
     """Unix seconds of an RFC 3339 time."""
-    return datetime.strptime(time, TIME_FORMAT).replace(tzinfo=timezone.utc).timestamp()
+    return datetime.strptime(time, TIME_FORMAT).replace(tzinfo=UTC).timestamp()

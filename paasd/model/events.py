@@ -24,9 +24,6 @@ def record_event(
         space = tx.get(Space, space_guid)
         organization_guid = None if space is None else space.organization_guid
     event = AuditEvent(
-        guid=tx.guid(),
-        created_at=tx.now,
-        updated_at=tx.now,
         type=event_type,
         actor_guid=actor.guid,
         actor_type=actor.type,
@@ -38,13 +35,10 @@ def record_event(
         organization_guid=organization_guid,
         data=data or {},
     )
-    tx.insert(event)
-    return event
+    return tx.insert(event)
 
 
-def record_app_event(
-    tx: Tx, event_type: str, actor: Actor, app: App, data: dict[str, Any] | None = None
-) -> AuditEvent:
+def record_app_event(tx: Tx, event_type: str, actor: Actor, app: App, data: dict[str, Any] | None = None) -> AuditEvent:
     """An event whose target is an app."""
     return record_event(
         tx,

@@ -23,9 +23,6 @@ def open_job(
 ) -> Job:
     """Insert a job, already COMPLETE when its work was done in this very transaction."""
     job = Job(
-        guid=tx.guid(),
-        created_at=tx.now,
-        updated_at=tx.now,
         operation=operation_name,
         state=state,
         resource_type=resource_type,
@@ -34,14 +31,13 @@ def open_job(
         deadline_at=seconds_after(tx.now, deadline_s),
         warnings=warnings or [],
     )
-    tx.insert(job)
-    return job
+    return tx.insert(job)
 
 
 def close_jobs_of(tx: Tx, resource_guid: str, operation_name: str) -> None:
     """Complete every open job of this kind for a resource whose work is done."""
     for job in tx.all(Job, In("state", OPEN_STATES), resource_guid=resource_guid, operation=operation_name):
-        tx.update(job, state="COMPLETE", updated_at=tx.now)
+        tx.update(job, state="COMPLETE")
 
 
 class OpenJob(Arguments):
@@ -83,7 +79,7 @@ def finish_job(tx: Tx, args: FinishJob) -> bool:
     if job is None or job.state not in OPEN_STATES or job.epoch != args.epoch:
         return False
     state = "FAILED" if args.errors else "COMPLETE"
-    tx.update(job, state=state, errors=args.errors, warnings=job.warnings + args.warnings, updated_at=tx.now)
+    tx.update(job, state=state, errors=args.errors, warnings=job.warnings + args.warnings)
     return True
 
 
@@ -101,7 +97,7 @@ def fail_overdue_jobs(tx: Tx, args: FailOverdueJobs) -> int:
             title="CF-JobTimeout",
             detail=f"The job {job.operation} did not end before its deadline {job.deadline_at}; it may be tried again.",
         )
-        tx.update(job, state="FAILED", errors=[error], updated_at=tx.now)
+        tx.update(job, state="FAILED", errors=[error])
     return len(overdue)
 
 

@@ -61,23 +61,32 @@ def merge_metadata(tx: Tx, resource_type: str, resource_guid: str, metadata: Met
     if metadata is None:
         return
     check_metadata(metadata)
-    for record, changes in ((Label, metadata.labels), (Annotation, metadata.annotations)):
-        for key, value in changes.items():
-            present = tx.find(record, resource_guid=resource_guid, key=key)
-            if value is None:
-                if present is not None:
-                    tx.delete(present)
-            elif present is None:
-                tx.insert(record(resource_guid=resource_guid, key=key, resource_type=resource_type, value=value))
-            elif present.value != value:
-                tx.update(present, value=value)
+    _merge(tx, Label, resource_type, resource_guid, metadata.labels)
+    _merge(tx, Annotation, resource_type, resource_guid, metadata.annotations)
+
+
+def _merge(
+    tx: Tx,
+    record: type[Label] | type[Annotation],
+    resource_type: str,
+    resource_guid: str,
+    changes: dict[str, str | None],
+) -> None:
+    for key, value in changes.items():
+        present = tx.get(record, resource_guid, key)
+        if value is None:
+            if present is not None:
+                tx.delete(present)
+        elif present is None:
+            tx.insert(record(resource_guid=resource_guid, key=key, resource_type=resource_type, value=value))
+        elif present.value != value:
+            tx.update(present, value=value)
 
 
 def drop_metadata(tx: Tx, resource_guid: str) -> None:
     """Forget everything about a resource that goes away."""
-    for record in (Label, Annotation):
-        for row in tx.all(record, resource_guid=resource_guid):
-            tx.delete(row)
+    tx.delete_all(Label, resource_guid=resource_guid)
+    tx.delete_all(Annotation, resource_guid=resource_guid)
 
 
 def read_metadata(tx: ReadTx, guids: Iterable[str]) -> dict[str, Labelling]:

@@ -1,0 +1,121 @@
+"""Domains: shared by everybody, or private to one organization."""
+
+import re
+
+from paasd.errors import Unprocessable
+from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.events import record_event
+from paasd.model.jobs import OPEN_STATES, open_job
+from paasd.model.metadata import merge_metadata
+from paasd.model.records import Domain, Job, Organization, Route
+from paasd.state import Duplicate, Eq, In, IsNull, Or, ReadTx, Tx, operation
+
+DOMAIN_NAME = re.compile(r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", re.IGNORECASE)
+NAME_LIMIT = 253
+DELETE_DEADLINE_S = 3600
+
+
+class CreateDomain(Arguments):
+    """Arguments of `create_domain`; without `organization_guid` it is shared."""
+
+    name: str
+    internal: bool = False
+    organization_guid: str | None = None
+    metadata: Metadata | None = None
+    reserved: list[str] = []
+    actor: Actor
+
+
+@operation("domain.create", version=1)
+def create_domain(tx: Tx, args: CreateDomain) -> Domain:
+    """`reserved` are names that the platform answers itself. Raises Unprocessable for a bad, taken or nested name."""
+    name = args.name.lower()
+    if len(name) > NAME_LIMIT or not DOMAIN_NAME.match(name):
+        raise Unprocessable("Name does not comply with RFC 1035 standards")
+    if name in args.reserved:
+        raise Unprocessable(f'The domain name "{name}" is reserved by the platform.')
+    if args.organization_guid is not None and tx.get(Organization, args.organization_guid) is None:
+        raise Unprocessable("Organization does not exist or you do not have access to it.")
+    _check_overlap(tx, name, args.organization_guid)
+    try:
+        domain = tx.insert(Domain(name=name, internal=args.internal, organization_guid=args.organization_guid))
+    except Duplicate as error:
+        raise Unprocessable(f'The domain name "{name}" is already in use') from error
+    merge_metadata(tx, "domain", domain.guid, args.metadata)
+    _event(tx, "audit.domain.create", args.actor, domain)
+    return domain
+
+
+def _check_overlap(tx: Tx, name: str, organization_guid: str | None) -> None:
+    """A name under (or above) another organization's domain, or one that is a route already, would take its traffic."""
+    for other in tx.all(Domain):
+        nested = other.name.endswith("." + name) or name.endswith("." + other.name)
+        if nested and other.organization_guid is not None and other.organization_guid != organization_guid:
+            raise Unprocessable(
+                f'The domain name "{name}" cannot be created because "{other.name}" is reserved by another domain'
+            )
+        if name.endswith("." + other.name):
+            host = name.removesuffix("." + other.name)
+            if tx.exists(Route, domain_guid=other.guid, host=host):
+                raise Unprocessable(f'The domain name "{name}" cannot be created because it is already used as a route')
+
+
+class UpdateDomain(Arguments):
+    """Arguments of `update_domain`: only metadata can change."""
+
+    domain_guid: str
+    metadata: Metadata | None = None
+
+
+@operation("domain.update", version=1)
+def update_domain(tx: Tx, args: UpdateDomain) -> Domain:
+    """Raises NotFound."""
+    domain = tx.update(tx.need(Domain, args.domain_guid))
+    merge_metadata(tx, "domain", domain.guid, args.metadata)
+    return domain
+
+
+class DeleteDomain(Arguments):
+    """Arguments of `begin_delete_domain`."""
+
+    domain_guid: str
+    actor: Actor
+
+
+@operation("domain.begin_delete", version=1)
+def begin_delete_domain(tx: Tx, args: DeleteDomain) -> Job:
+    """Hide the domain and open the job under which its routes and it are taken away."""
+    domain = tx.need(Domain, args.domain_guid)
+    job = tx.find(Job, In("state", OPEN_STATES), resource_guid=domain.guid, operation="domain.delete")
+    if job is not None:
+        return job
+    tx.update(domain, deleting=True)
+    _event(tx, "audit.domain.delete-request", args.actor, domain)
+    return open_job(
+        tx, "domain.delete", resource_type="domain", resource_guid=domain.guid, deadline_s=DELETE_DEADLINE_S
+    )
+
+
+def usable_domains(tx: ReadTx, organization_guid: str) -> list[Domain]:
+    """Domains on which spaces of the organization may have routes, oldest first."""
+    mine = Or(IsNull("organization_guid"), Eq("organization_guid", organization_guid))
+    return tx.all(Domain, mine, deleting=False, order=("created_at", "name"))
+
+
+def default_domain(tx: ReadTx, organization_guid: str) -> Domain | None:
+    """The domain of default routes: the first shared one for apps, else the first private one."""
+    candidates = [domain for domain in usable_domains(tx, organization_guid) if not domain.internal]
+    shared = [domain for domain in candidates if domain.organization_guid is None]
+    return next(iter(shared or candidates), None)
+
+
+def _event(tx: Tx, event_type: str, actor: Actor, domain: Domain) -> None:
+    record_event(
+        tx,
+        event_type,
+        actor,
+        target_type="domain",
+        target_guid=domain.guid,
+        target_name=domain.name,
+        organization_guid=domain.organization_guid,
+    )

@@ -1,0 +1,114 @@
+"""Roles: who may do what where. The types are Cloud Foundry's."""
+
+from typing import Final
+
+from paasd.errors import NotFound, Unprocessable
+from paasd.model.arguments import Actor, Arguments
+from paasd.model.events import record_event
+from paasd.model.records import Organization, Role, Space, User
+from paasd.state import Tx, operation
+
+ORGANIZATION_ROLES: Final = (
+    "organization_user",
+    "organization_manager",
+    "organization_auditor",
+    "organization_billing_manager",
+)
+SPACE_ROLES: Final = ("space_developer", "space_manager", "space_auditor", "space_supporter")
+
+
+class CreateRole(Arguments):
+    """Arguments of `create_role`; exactly one of the two places."""
+
+    type: str
+    user_guid: str
+    organization_guid: str | None = None
+    space_guid: str | None = None
+    actor: Actor
+
+
+@operation("role.create", version=1)
+def create_role(tx: Tx, args: CreateRole) -> Role:
+    """Raises Unprocessable for a role that is there already or that does not fit its place."""
+    user = tx.get(User, args.user_guid)
+    if user is None:
+        raise Unprocessable("Invalid user. Ensure that the user exists and you have access to it.")
+    if args.type in ORGANIZATION_ROLES:
+        return _create_organization_role(tx, args, user)
+    if args.type in SPACE_ROLES:
+        return _create_space_role(tx, args, user)
+    raise Unprocessable(f"type must be one of the allowed types {', '.join(ORGANIZATION_ROLES + SPACE_ROLES)}")
+
+
+def _create_organization_role(tx: Tx, args: CreateRole, user: User) -> Role:
+    organization = None if args.organization_guid is None else tx.get(Organization, args.organization_guid)
+    if organization is None or organization.deleting:
+        raise Unprocessable("Invalid organization. Ensure that the organization exists and you have access to it.")
+    if tx.exists(Role, type=args.type, user_guid=user.guid, organization_guid=organization.guid):
+        raise Unprocessable(
+            f"User '{user.username}' already has '{args.type}' role in organization '{organization.name}'."
+        )
+    role = tx.insert(Role(type=args.type, user_guid=user.guid, organization_guid=organization.guid))
+    _event(tx, "add", args.actor, role, user, None, organization.guid)
+    return role
+
+
+def _create_space_role(tx: Tx, args: CreateRole, user: User) -> Role:
+    space = None if args.space_guid is None else tx.get(Space, args.space_guid)
+    if space is None or space.deleting:
+        raise Unprocessable("Invalid space. Ensure that the space exists and you have access to it.")
+    if not tx.exists(Role, user_guid=user.guid, organization_guid=space.organization_guid):
+        raise Unprocessable(
+            "Users cannot be assigned roles in a space if they do not have a role in that space's organization."
+        )
+    if tx.exists(Role, type=args.type, user_guid=user.guid, space_guid=space.guid):
+        raise Unprocessable(f"User '{user.username}' already has '{args.type}' role in space '{space.name}'.")
+    role = tx.insert(Role(type=args.type, user_guid=user.guid, space_guid=space.guid))
+    _event(tx, "add", args.actor, role, user, space.guid, space.organization_guid)
+    return role
+
+
+class DeleteRole(Arguments):
+    """Arguments of `delete_role`."""
+
+    role_guid: str
+    actor: Actor
+
+
+@operation("role.delete", version=1)
+def delete_role(tx: Tx, args: DeleteRole) -> None:
+    """Raises NotFound, or Unprocessable when space roles still stand on this organization role."""
+    role = tx.need(Role, args.role_guid)
+    user = tx.get(User, role.user_guid)
+    if user is None:
+        raise NotFound("User")
+    organization_guid = role.organization_guid
+    if role.type == "organization_user" and organization_guid is not None:
+        _check_no_space_roles(tx, user, organization_guid)
+    if role.space_guid is not None:
+        organization_guid = tx.need(Space, role.space_guid).organization_guid
+    tx.delete(role)
+    _event(tx, "remove", args.actor, role, user, role.space_guid, organization_guid)
+
+
+def _check_no_space_roles(tx: Tx, user: User, organization_guid: str) -> None:
+    for space in tx.all(Space, organization_guid=organization_guid):
+        if tx.exists(Role, user_guid=user.guid, space_guid=space.guid):
+            raise Unprocessable(
+                "Cannot delete organization_user role while user has roles in spaces in that organization."
+            )
+
+
+def _event(
+    tx: Tx, verb: str, actor: Actor, role: Role, user: User, space_guid: str | None, organization_guid: str | None
+) -> None:
+    record_event(
+        tx,
+        f"audit.user.{role.type}_{verb}",
+        actor,
+        target_type="user",
+        target_guid=user.guid,
+        target_name=user.username,
+        space_guid=space_guid,
+        organization_guid=organization_guid,
+    )

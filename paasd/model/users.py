@@ -1,0 +1,120 @@
+"""Users. Passwords arrive as hashes; a changed one moves `not_before`, which ends every session at once."""
+
+from paasd.errors import NotFound, Unprocessable
+from paasd.model.arguments import Actor, Arguments, unix_seconds
+from paasd.model.events import record_event
+from paasd.model.metadata import drop_metadata
+from paasd.model.records import Role, User
+from paasd.state import Duplicate, ReadTx, Tx, operation
+
+
+class CreateUser(Arguments):
+    """Arguments of `create_user`; `guid` is given when the caller must know it before."""
+
+    username: str
+    guid: str = ""
+    origin: str = "uaa"
+    email: str = ""
+    password_hash: str | None = None
+    scopes: list[str] = []
+    registered: bool = False
+    actor: Actor
+
+
+@operation("user.create", version=1)
+def create_user(tx: Tx, args: CreateUser) -> User:
+    """Raises Unprocessable when the name is taken in its origin, or the guid."""
+    try:
+        user = tx.insert(
+            User(
+                guid=args.guid,
+                username=args.username,
+                origin=args.origin,
+                email=args.email,
+                password_hash=args.password_hash,
+                scopes=args.scopes,
+                registered=args.registered,
+            )
+        )
+    except Duplicate as error:
+        if "guid" in error.columns:
+            raise Unprocessable(f"User with guid '{args.guid}' already exists.") from error
+        raise Unprocessable(
+            f"User with username '{args.username}' and origin '{args.origin}' already exists."
+        ) from error
+    _event(tx, "audit.user.create", args.actor, user)
+    return user
+
+
+class UpdateUser(Arguments):
+    """Arguments of `update_user`; None leaves a field as it is."""
+
+    user_guid: str
+    email: str | None = None
+    scopes: list[str] | None = None
+    registered: bool | None = None
+    actor: Actor
+
+
+@operation("user.update", version=1)
+def update_user(tx: Tx, args: UpdateUser) -> User:
+    """Raises NotFound."""
+    user = tx.need(User, args.user_guid)
+    changes = {
+        name: value
+        for name, value in (("email", args.email), ("scopes", args.scopes), ("registered", args.registered))
+        if value is not None
+    }
+    return tx.update(user, **changes)
+
+
+class SetPassword(Arguments):
+    """Arguments of `set_password`."""
+
+    user_guid: str
+    password_hash: str
+    actor: Actor
+
+
+@operation("user.set_password", version=1)
+def set_password(tx: Tx, args: SetPassword) -> User:
+    """Replace the hash and end every session of the user. Raises NotFound."""
+    user = tx.need(User, args.user_guid)
+    user = tx.update(user, password_hash=args.password_hash, not_before=int(unix_seconds(tx.now)))
+    _event(tx, "audit.user.password_changed", args.actor, user)
+    return user
+
+
+class DeleteUser(Arguments):
+    """Arguments of `delete_user`."""
+
+    user_guid: str
+    actor: Actor
+
+
+@operation("user.delete", version=1)
+def delete_user(tx: Tx, args: DeleteUser) -> None:
+    """Delete the user and its roles. Raises NotFound."""
+    user = tx.need(User, args.user_guid)
+    tx.delete_all(Role, user_guid=user.guid)
+    drop_metadata(tx, user.guid)
+    tx.delete(user)
+    _event(tx, "audit.user.delete", args.actor, user)
+
+
+def find_user(tx: ReadTx, username: str, origin: str | None = None) -> User:
+    """The user of this name; without `origin` it must be the only one. Raises Unprocessable, NotFound."""
+    named = tx.all(User, username=username) if origin is None else tx.all(User, username=username, origin=origin)
+    if len(named) > 1:
+        origins = ", ".join(sorted(user.origin for user in named))
+        raise Unprocessable(
+            f"Ambiguous user. User with username '{username}' exists in the following origins: {origins}. "
+            "Specify an origin to disambiguate."
+        )
+    if not named:
+        raise NotFound("User", f"No user exists with the username '{username}'.")
+    return named[0]
+
+
+def _event(tx: Tx, event_type: str, actor: Actor, user: User) -> None:
+    record_event(tx, event_type, actor, target_type="user", target_guid=user.guid, target_name=user.username)
