@@ -44,6 +44,7 @@ class RecordMeta(msgspec.StructMeta):
         return cls
 
 
+@typing.dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class Record(msgspec.Struct, metaclass=RecordMeta, frozen=True, kw_only=True):
     """A row. Class keywords: `table`, `key` (columns of the primary key), `label` (how people call it in errors)."""
 
