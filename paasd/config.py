@@ -96,6 +96,52 @@ class BlobsConfig(Section, frozen=True, kw_only=True):
 class LogsConfig(Section, frozen=True, kw_only=True):
     """[logs]: log lines kept on this node."""
 
+    size_limit_bytes: Annotated[
+        int, Meta(ge=4 * 1024 * 1024, description="Disk for all kept lines, in bytes; the oldest go first.")
+    ] = 1024 * 1024 * 1024
+    age_limit_s: Annotated[float, Meta(gt=0, description="Lines older than this are removed, in seconds.")] = (
+        14 * 86400.0
+    )
+    lines_per_source: Annotated[
+        int,
+        Meta(ge=100, description="Lines kept of one app; a talkative app removes its own lines, not its neighbours'."),
+    ] = 100_000
+    line_limit_bytes: Annotated[
+        int, Meta(ge=256, le=1024 * 1024, description="Longest line, in bytes; the rest is cut and a marker says so.")
+    ] = 64 * 1024
+    source_lines_per_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Platform lines (access log, staging, API) taken of one app per second, and the burst; more are"
+            " dropped and counted. What the app prints has the limit of its process instead.",
+        ),
+    ] = 16_000
+    queue_limit_lines: Annotated[
+        int, Meta(ge=100, description="Lines waiting to be written; when full, further ones are dropped and counted.")
+    ] = 50_000
+    queue_limit_bytes: Annotated[
+        int, Meta(ge=64 * 1024, description="Bytes waiting to be written; bounds memory when the disk is slow.")
+    ] = 32 * 1024 * 1024
+    write_delay_s: Annotated[
+        float, Meta(ge=0, le=5, description="How long a line may wait for others, to share a transaction with them.")
+    ] = 0.02
+    follower_limit_lines: Annotated[
+        int,
+        Meta(ge=1, description="Lines waiting for one follower; a slower follower loses lines and is told how many."),
+    ] = 4_000
+    trim_interval_s: Annotated[
+        float, Meta(gt=0, description="How often the size and age limits are applied, in seconds.")
+    ] = 15.0
+    spool_poll_s: Annotated[
+        float,
+        Meta(gt=0, le=10, description="Longest wait before a spool is looked at again when no change was announced."),
+    ] = 1.0
+    spool_read_bytes: Annotated[
+        int,
+        Meta(ge=4096, description="Bytes of a spool taken in one step; larger steps hold up other work for longer."),
+    ] = 64 * 1024
+
 
 class SandboxConfig(Section, frozen=True, kw_only=True):
     """[sandbox]: what isolates tenants."""
@@ -108,9 +154,7 @@ class NetworkConfig(Section, frozen=True, kw_only=True):
 
     supernet: Annotated[
         str,
-        Meta(
-            description="IPv4 range of all nodes of a host; instances may never reach it. Pick one the host does not use."
-        ),
+        Meta(description="IPv4 range of all nodes of a host; instances may never reach it, so pick an unused one."),
     ] = "10.254.0.0/16"
     pool_prefix_length: Annotated[
         int, Meta(ge=18, le=28, description="Size of the pool that one node takes of it; /21 gives 2,046 addresses.")
@@ -195,6 +239,80 @@ class DnsConfig(Section, frozen=True, kw_only=True):
 
 class SupervisorConfig(Section, frozen=True, kw_only=True):
     """[supervisor]: how instances are kept running."""
+
+    parallel_starts: Annotated[
+        int,
+        Meta(ge=1, le=64, description="Containers made at once; more start a storm sooner and slow what already runs."),
+    ] = 4
+    start_timeout_s: Annotated[
+        float, Meta(gt=0, description="Time for an app to become healthy when its process names none, in seconds.")
+    ] = 60.0
+    start_timeout_limit_s: Annotated[
+        float, Meta(gt=0, description="Longest start time that a process may ask for, in seconds.")
+    ] = 600.0
+    eager_probe_interval_s: Annotated[
+        float, Meta(gt=0, description="Time between probes of an instance that has just started, in seconds.")
+    ] = 0.05
+    eager_probe_s: Annotated[
+        float, Meta(ge=0, description="How long an instance counts as just started, in seconds.")
+    ] = 2.0
+    start_probe_interval_s: Annotated[
+        float, Meta(gt=0, description="Time between later probes until the first success, in seconds.")
+    ] = 2.0
+    liveness_interval_s: Annotated[
+        float, Meta(gt=0, description="Time between probes of a healthy instance when its process names none, seconds.")
+    ] = 30.0
+    liveness_failures: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Failed probes in a row that end a healthy instance. Cloud Foundry ends it at the first; a second"
+            " look after start_probe_interval_s forgives one stall of a busy machine.",
+        ),
+    ] = 2
+    invocation_timeout_s: Annotated[
+        float, Meta(gt=0, description="Time for one probe when the process names none, in seconds.")
+    ] = 1.0
+    drain_s: Annotated[
+        float,
+        Meta(ge=0, le=60, description="Between leaving the routes and TERM, so that no router still sends requests."),
+    ] = 0.5
+    stop_grace_s: Annotated[
+        float, Meta(ge=0, le=600, description="Between TERM and KILL, in seconds; Cloud Foundry's apps expect 10.")
+    ] = 10.0
+    immediate_restarts: Annotated[
+        int, Meta(ge=0, description="Crashes after which an instance is started again at once.")
+    ] = 3
+    backoff_s: Annotated[
+        float, Meta(gt=0, description="Wait before the next restart, doubled after each further crash, in seconds.")
+    ] = 30.0
+    backoff_limit_s: Annotated[float, Meta(gt=0, description="Longest wait before a restart, in seconds.")] = 960.0
+    crash_limit: Annotated[
+        int, Meta(ge=1, description="Crashes after which an instance stays down until its app is restarted.")
+    ] = 200
+    crash_forgiven_s: Annotated[
+        float, Meta(gt=0, description="An instance that ran for so long starts counting crashes anew, in seconds.")
+    ] = 300.0
+    usage_interval_s: Annotated[
+        float, Meta(gt=0, description="Time between samples of CPU, memory and disk, in seconds.")
+    ] = 5.0
+    crash_report_interval_s: Annotated[
+        float, Meta(gt=0, description="Crashes of one app within this time become one row of its events, in seconds.")
+    ] = 60.0
+    reconcile_interval_s: Annotated[
+        float,
+        Meta(gt=0, description="How often desired and running instances are compared without a wake-up, seconds."),
+    ] = 30.0
+    spool_limit_bytes: Annotated[
+        int,
+        Meta(
+            ge=1024 * 1024,
+            description="Disk for output of one instance that no daemon has read yet; beyond it output is dropped and counted.",
+        ),
+    ] = 16 * 1024 * 1024
+    pids: Annotated[int, Meta(ge=16, description="Processes and threads of one instance.")] = 1024
+    open_files: Annotated[int, Meta(ge=64, description="Open files of one process of an instance.")] = 16_384
+    inodes: Annotated[int, Meta(ge=1000, description="Files that one instance may make on its disk.")] = 200_000
 
 
 class StagingConfig(Section, frozen=True, kw_only=True):

@@ -1,0 +1,10 @@
+"""Network of instances: a namespace, a routed veth pair and a closed policy for each, all under the node's prefix.
+
+`open_network` gives a `Network`; `attach` makes everything for a slot, `detach` takes it away, `sweep` removes what
+nobody knows. Attachments outlive the daemon: the kernel is the record, and a new daemon reads it back.
+"""
+
+from paasd.sandbox.network.egress import PUBLIC, PUBLIC_EGRESS, EgressRule
+from paasd.sandbox.network.network import Attachment, Network, open_network
+
+__all__ = ["PUBLIC", "PUBLIC_EGRESS", "Attachment", "EgressRule", "Network", "open_network"]

@@ -1,0 +1,177 @@
+"""The nft text of a node: its own table, the guard shared by all nodes of a host, and what one instance adds. Pure.
+
+Everything is closed by default: an interface of ours that no map knows is dropped before connection tracking.
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+
+from paasd.config import NetworkConfig
+from paasd.sandbox.network.egress import NEVER, NOT_PUBLIC, EgressRule, host_names, statements
+
+# Interfaces of all nodes of a host start with this, so that no node mistakes another's traffic for a stranger's.
+INTERFACES = "pd"
+LINK_ADDRESS = "169.254.1.1"
+RESOLVER_PORT = 53
+HOST_TABLE = "paasd_host"
+_REFUSE = "reject with icmpx admin-prohibited"
+
+
+def table_name(prefix: str) -> str:
+    return f"paasd_{prefix}"
+
+
+def interface_name(prefix: str, slot: int) -> str:
+    return f"{INTERFACES}{prefix}-{slot}"
+
+
+def node_table(prefix: str, pool: IPv4Network, config: NetworkConfig) -> str:
+    """The node's table without instances. Loading it twice changes nothing: chains are flushed and filled again."""
+    table, ours, mark = table_name(prefix), f'"{INTERFACES}{prefix}-*"', f'"{INTERFACES}*"'
+    supernet = IPv4Network(config.supernet)
+    chains = {
+        # Forged sources and anything but IPv4 end here, before they cost an entry in the connection table.
+        "raw": [
+            "type filter hook prerouting priority raw; policy accept;",
+            f"iifname {ours} meta nfproto ipv6 drop",
+            "iifname . ip saddr vmap @sources",
+            f"iifname {ours} drop",
+            f'iifname != {mark} iifname != "lo" ip saddr {pool} drop',
+            f'iifname != {mark} iifname != "lo" ip daddr {{ {pool}, {LINK_ADDRESS} }} drop',
+        ],
+        "resolve": ["type nat hook prerouting priority dstnat; policy accept;"],
+        "translate": [
+            "type nat hook postrouting priority srcnat; policy accept;",
+            f"ip saddr {pool} oifname != {mark} masquerade",
+        ],
+        "input": [
+            "type filter hook input priority filter; policy accept;",
+            f"iifname != {ours} accept",
+            "ct state established,related accept",
+            "jump resolver",
+            _REFUSE,
+        ],
+        "resolver": [],
+        "forward": [
+            "type filter hook forward priority filter; policy accept;",
+            f"iifname {ours} jump leaving",
+            f"oifname {ours} ct state established,related accept",
+            f"oifname {ours} drop",
+        ],
+        "leaving": [
+            "ct state established,related accept",
+            "ct state invalid drop",
+            f"ip daddr @never {_REFUSE}",
+            "iifname vmap @egress",
+            _REFUSE,
+        ],
+    }
+    head = [
+        f"add table inet {table}",
+        f"add set inet {table} pool {{ type ipv4_addr; flags interval; }}",
+        f"add element inet {table} pool {{ {pool} }}",
+        f"add set inet {table} private {{ type ipv4_addr; flags interval; }}",
+        f"add element inet {table} private {{ {', '.join(NOT_PUBLIC)} }}",
+        f"add set inet {table} never {{ type ipv4_addr; flags interval; auto-merge; }}",
+        f"add element inet {table} never {{ {', '.join((*NEVER, str(supernet)))} }}",
+        f"add map inet {table} sources {{ type ifname . ipv4_addr : verdict; }}",
+        f"add map inet {table} egress {{ type ifname : verdict; }}",
+        f"add map inet {table} lookups {{ type ifname : verdict; }}",
+    ]
+    for name, lines in chains.items():
+        hook = f" {{ {lines.pop(0)} }}" if lines and lines[0].startswith("type ") else ""
+        head.append(f"add chain inet {table} {name}{hook}")
+    for name in chains:
+        # The resolver's port is put back by resolver(); until then look-ups are refused, not misdirected.
+        head.append(f"flush chain inet {table} {name}")
+    body = [f"add rule inet {table} {name} {line}" for name, lines in chains.items() for line in lines]
+    return "\n".join(head + body) + "\n"
+
+
+def resolver(prefix: str, port: int) -> str:
+    """Send look-ups of instances to the node's own resolver, which cannot have port 53 when a host has two nodes."""
+    table, ours = table_name(prefix), f'"{INTERFACES}{prefix}-*"'
+    lookups = f"ip daddr {LINK_ADDRESS} meta l4proto {{ tcp, udp }} th dport"
+    return (
+        f"flush chain inet {table} resolve\nflush chain inet {table} resolver\n"
+        f"add rule inet {table} resolve iifname {ours} {lookups} {RESOLVER_PORT} redirect to :{port}\n"
+        f"add rule inet {table} resolver {lookups} {port} iifname vmap @lookups\n"
+    )
+
+
+def instance(prefix: str, slot: int, address: str, egress: tuple[EgressRule, ...], config: NetworkConfig) -> str:
+    """Open the way for one instance. Raises Unprocessable for an egress rule that cannot be read."""
+    table, interface = table_name(prefix), interface_name(prefix, slot)
+    lines = [_forget_instance(prefix, slot)]
+    for position, name in host_names(egress):
+        # The comment is the record from which a restarted daemon knows the name again.
+        kind = f'type ipv4_addr; flags timeout; size 4096; comment "{name}";'
+        lines.append(f"add set inet {table} {host_set(slot, position)} {{ {kind} }}")
+    accepted = [line for i, rule in enumerate(egress) for line in statements(rule, host_set(slot, i))]
+    lines += [f"add chain inet {table} e{slot}", f"add chain inet {table} d{slot}"]
+    lines.append(f"add rule inet {table} e{slot} ct state new ct count over {config.flows_limit} {_REFUSE}")
+    lines += [f"add rule inet {table} e{slot} {line}" for line in accepted]
+    lines.append(f"add rule inet {table} d{slot} ct state new ct count over {config.resolver_flows_limit} {_REFUSE}")
+    lines.append(f"add rule inet {table} d{slot} accept")
+    lines += [
+        f'add element inet {table} egress {{ "{interface}" : jump e{slot} }}',
+        f'add element inet {table} lookups {{ "{interface}" : jump d{slot} }}',
+        f'add element inet {table} sources {{ "{interface}" . {address} : accept }}',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def remove_instance(prefix: str, slot: int, address: str | None, host_sets: Iterable[str]) -> str:
+    """Close it again; works whether all, some or nothing of it exists (add, then delete, in one transaction)."""
+    table, interface = table_name(prefix), interface_name(prefix, slot)
+    lines = [_forget_instance(prefix, slot)]
+    if address is not None:
+        entry = f'"{interface}" . {address}'
+        lines.append(f"add element inet {table} sources {{ {entry} : accept }}")
+        lines.append(f"delete element inet {table} sources {{ {entry} }}")
+    lines += [f"delete chain inet {table} e{slot}", f"delete chain inet {table} d{slot}"]
+    lines += [f"delete set inet {table} {name}" for name in host_sets]
+    return "\n".join(lines) + "\n"
+
+
+def _forget_instance(prefix: str, slot: int) -> str:
+    table, interface = table_name(prefix), interface_name(prefix, slot)
+    lines = []
+    for chain, map_name in ((f"e{slot}", "egress"), (f"d{slot}", "lookups")):
+        lines += [
+            f"add chain inet {table} {chain}",
+            f'add element inet {table} {map_name} {{ "{interface}" : jump {chain} }}',
+            f'delete element inet {table} {map_name} {{ "{interface}" }}',
+            f"flush chain inet {table} {chain}",
+        ]
+    return "\n".join(lines)
+
+
+def host_set(slot: int, position: int) -> str:
+    return f"h{slot}_{position}"
+
+
+def learn(prefix: str, name: str, addresses: Iterable[str], lifetime_s: int) -> str:
+    """Open the addresses that a host name was answered with; a name asked again lives on."""
+    table, listed = table_name(prefix), list(addresses)
+    fresh = ", ".join(f"{address} timeout {lifetime_s}s" for address in listed)
+    known = ", ".join(listed)
+    # Adding an element that exists keeps its old timeout, so it is taken out first (and added, lest it is not in).
+    return (
+        f"add element inet {table} {name} {{ {known} }}\n"
+        f"delete element inet {table} {name} {{ {known} }}\n"
+        f"add element inet {table} {name} {{ {fresh} }}\n"
+    )
+
+
+def host_guard(uplinks: Iterable[str]) -> str:
+    """Rules that keep the host from routing for strangers over the uplinks on which we switched forwarding on."""
+    named = ", ".join(f'"{name}"' for name in uplinks)
+    return (
+        f"add table inet {HOST_TABLE}\n"
+        f"add set inet {HOST_TABLE} forwarding {{ type ifname; }}\n"
+        f"add element inet {HOST_TABLE} forwarding {{ {named} }}\n"
+        f"add chain inet {HOST_TABLE} forward {{ type filter hook forward priority filter; policy accept; }}\n"
+        f"flush chain inet {HOST_TABLE} forward\n"
+        f'add rule inet {HOST_TABLE} forward iifname @forwarding oifname != "{INTERFACES}*" drop\n'
+    )
