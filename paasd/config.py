@@ -266,8 +266,8 @@ class SupervisorConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            description="Failed probes in a row that end a healthy instance. Cloud Foundry ends it at the first; a second"
-            " look after start_probe_interval_s forgives one stall of a busy machine.",
+            description="Failed probes in a row that end a healthy instance. Cloud Foundry ends it at the first;"
+            " a second look after start_probe_interval_s forgives one stall of a busy machine.",
         ),
     ] = 2
     invocation_timeout_s: Annotated[
@@ -307,7 +307,8 @@ class SupervisorConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1024 * 1024,
-            description="Disk for output of one instance that no daemon has read yet; beyond it output is dropped and counted.",
+            description="Disk for output of one instance that no daemon has read yet; beyond it output is dropped"
+            " and counted.",
         ),
     ] = 16 * 1024 * 1024
     pids: Annotated[int, Meta(ge=16, description="Processes and threads of one instance.")] = 1024
