@@ -78,7 +78,7 @@ class Guest:
 
     def _qemu(self, share: Path) -> list[str]:
         return [
-            *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt"),
+            *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+rdrand"),
             *("-M", "q35", "-m", str(self.memory_mb), "-smp", str(self.cpus), "-nographic", "-no-reboot"),
             *("-object", f"memory-backend-memfd,id=mem,size={self.memory_mb}M,share=on", "-numa", "node,memdev=mem"),
             *("-kernel", str(self.cache / "vmlinuz"), "-initrd", str(self.cache / "initrd.gz")),

@@ -1,0 +1,5 @@
+"""`python -m paasd` is `paasd`."""
+
+from paasd.cli import main
+
+main()

@@ -1,0 +1,144 @@
+"""Finding the API, signing in, and turning its errors into sentences."""
+
+import json
+import os
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import click
+import httpx
+
+DEFAULT_DATA = "/var/lib/paasd"
+REQUEST_TIMEOUT_S = 60.0
+"""An ordinary call; pushes and followed logs have no limit of their own."""
+
+
+class Target:
+    """Which platform, as whom, in which space: options of the command line, each with an environment variable."""
+
+    def __init__(self, api: str | None, user: str | None, password: str | None, ca: str | None, space: str, data: str):
+        self.api = api
+        self.user = user
+        self.password = password
+        self.ca = ca
+        self.data = data
+        organization, separator, name = space.partition("/")
+        if not separator or not organization or not name:
+            raise click.UsageError(f"--space wants ORG/SPACE, not {space!r}")
+        self.organization = organization
+        self.space = name
+
+    @property
+    def space_path(self) -> str:
+        """The path of the space in the API of names."""
+        return f"/paasd/v1/spaces/{quote(self.organization, safe='')}/{quote(self.space, safe='')}"
+
+    def connect(self) -> "Client":
+        """A client of the named API, else of this machine's daemon through its admin socket."""
+        if self.api is None:
+            return Client(_local(Path(self.data)))
+        if not self.user or not self.password:
+            raise click.UsageError("--api needs --user and --password (or PAASD_USER and PAASD_PASSWORD)")
+        return Client(_remote(self.api, self.ca, (self.user, self.password)))
+
+
+class Client:
+    """A few verbs over httpx; every failure is a ClickException that says what to do."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        """The JSON of an answer (None for an empty one)."""
+        with _explained():
+            answer = self._http.request(method, path, **options)
+        if answer.is_error:
+            raise _api_error(answer)
+        return answer.json() if answer.content else None
+
+    def pages(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        """Every resource of a list, over all of its pages."""
+        found: list[dict[str, Any]] = []
+        page = 1
+        while True:
+            answer = self.call("GET", path, params={"per_page": 500, "page": page, **params})
+            found += answer["resources"]
+            if not answer["pagination"]["next"]:
+                return found
+            page += 1
+
+    def stream(self, method: str, path: str, **options: Any) -> Iterator[dict[str, Any]]:
+        """The JSON objects of an NDJSON answer, as they come."""
+        headers = {"Accept": "application/x-ndjson", **options.pop("headers", {})}
+        timeout = httpx.Timeout(REQUEST_TIMEOUT_S, read=None, write=None)
+        with _explained(), self._http.stream(method, path, headers=headers, timeout=timeout, **options) as answer:
+            if answer.is_error:
+                answer.read()
+                raise _api_error(answer)
+            for line in answer.iter_lines():
+                if line.strip():
+                    yield json.loads(line)
+
+
+class _explained:
+    """Turns transport failures into one sentence."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, httpx.ConnectError):
+            message = f"the API cannot be reached ({error}); is the daemon running? `paasd serve` starts it"
+            raise click.ClickException(message) from error
+        if isinstance(error, httpx.TransportError):
+            raise click.ClickException(f"the connection to the API broke: {error or type(error).__name__}") from error
+
+
+def _api_error(answer: httpx.Response) -> click.ClickException:
+    try:
+        first = answer.json()["errors"][0]
+        return click.ClickException(f"{first['detail']} ({first['title']}, {answer.status_code})")
+    except (ValueError, LookupError, TypeError):
+        return click.ClickException(f"the API answered {answer.status_code}: {answer.text[:300]}")
+
+
+def _local(data: Path) -> httpx.Client:
+    path = data / "run" / "api.sock"
+    if not os.access(path, os.W_OK):
+        raise click.ClickException(
+            f"no daemon of this machine can be reached at {path}: start one with `paasd serve`, use sudo, "
+            "or name another platform with --api"
+        )
+    return httpx.Client(
+        transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost", timeout=REQUEST_TIMEOUT_S
+    )
+
+
+class _LocalhostTransport(httpx.HTTPTransport):
+    """Resolves every name under `.localhost` to the loopback address, as curl and browsers do."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.host
+        if host.endswith(".localhost"):
+            request.extensions = {**request.extensions, "sni_hostname": host}
+            request.url = request.url.copy_with(host="127.0.0.1")
+        return super().handle_request(request)
+
+
+def _remote(api: str, ca: str | None, basic: tuple[str, str]) -> httpx.Client:
+    url = api if "://" in api else f"https://{api}"
+    if not urlsplit(url).hostname:
+        raise click.UsageError(f"--api wants a URL such as https://api.system.localhost, not {api!r}")
+    context = ssl.create_default_context(cafile=ca)
+    http = httpx.Client(transport=_LocalhostTransport(verify=context), base_url=url, timeout=REQUEST_TIMEOUT_S)
+    with _explained():
+        links = http.get("/").json()["links"]
+        form = {"grant_type": "password", "username": basic[0], "password": basic[1]}
+        answer = http.post(links["login"]["href"] + "/oauth/token", data=form, auth=("cf", ""))
+    if answer.is_error:
+        raise click.ClickException(f"sign-in as {basic[0]} was refused: {answer.text[:200]}")
+    http.headers["Authorization"] = "bearer " + answer.json()["access_token"]
+    return http
