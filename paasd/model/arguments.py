@@ -12,14 +12,12 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 class ArgumentsMeta(msgspec.StructMeta):
     """Makes every struct below it frozen and keyword-only."""
 
-    def __new__(
-        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
-    ) -> "ArgumentsMeta":
+    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> "ArgumentsMeta":
         return super().__new__(mcls, name, bases, namespace, **{"frozen": True, "kw_only": True, **options})
 
 
 @typing.dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
-class Arguments(msgspec.Struct, metaclass=ArgumentsMeta):
+class Arguments(msgspec.Struct, metaclass=ArgumentsMeta, frozen=True, kw_only=True):
     """Base of the arguments of an operation."""
 
 

@@ -1,0 +1,81 @@
+"""Droplets: what can be started."""
+
+from paasd.errors import Unprocessable
+from paasd.model.apps import need_app
+from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.events import record_app_event
+from paasd.model.jobs import open_job
+from paasd.model.metadata import drop_metadata, merge_metadata
+from paasd.model.records import App, Droplet, Job
+from paasd.state import ReadTx, Tx, operation
+
+
+class UpdateDroplet(Arguments):
+    """Arguments of `update_droplet`: only metadata can change."""
+
+    droplet_guid: str
+    metadata: Metadata | None = None
+
+
+@operation("droplet.update", version=1)
+def update_droplet(tx: Tx, args: UpdateDroplet) -> Droplet:
+    """Raises NotFound."""
+    droplet = tx.update(tx.need(Droplet, args.droplet_guid))
+    merge_metadata(tx, "droplet", droplet.guid, args.metadata)
+    return droplet
+
+
+class CopyDroplet(Arguments):
+    """Arguments of `copy_droplet`."""
+
+    source_guid: str
+    app_guid: str
+    actor: Actor
+
+
+@operation("droplet.copy", version=1)
+def copy_droplet(tx: Tx, args: CopyDroplet) -> Droplet:
+    """The same layers for another app. Raises NotFound, Unprocessable."""
+    source = tx.need(Droplet, args.source_guid)
+    app = need_app(tx, args.app_guid)
+    if source.state != "STAGED":
+        raise Unprocessable("source droplet is not staged")
+    droplet = tx.insert(
+        Droplet(
+            app_guid=app.guid,
+            stack=source.stack,
+            layers=source.layers,
+            process_types=source.process_types,
+            sidecars=source.sidecars,
+            buildpacks=source.buildpacks,
+            reuse_key=source.reuse_key,
+        )
+    )
+    record_app_event(tx, "audit.app.droplet.create", args.actor, app, {"droplet_guid": droplet.guid})
+    return droplet
+
+
+class DeleteDroplet(Arguments):
+    """Arguments of `delete_droplet`."""
+
+    droplet_guid: str
+    actor: Actor
+
+
+@operation("droplet.delete", version=1)
+def delete_droplet(tx: Tx, args: DeleteDroplet) -> Job:
+    """Raises NotFound, or Unprocessable for the current droplet. The job is complete when this returns."""
+    droplet = tx.need(Droplet, args.droplet_guid)
+    app = tx.need(App, droplet.app_guid)
+    if app.droplet_guid == droplet.guid:
+        raise Unprocessable("The current droplet of an app cannot be deleted; set another one first.")
+    tx.delete(droplet)
+    drop_metadata(tx, droplet.guid)
+    record_app_event(tx, "audit.app.droplet.delete", args.actor, app, {"droplet_guid": droplet.guid})
+    return open_job(tx, "droplet.delete", resource_type="droplet", resource_guid=droplet.guid, state="COMPLETE")
+
+
+def find_reusable(tx: ReadTx, app_guid: str, reuse_key: str) -> Droplet | None:
+    """The newest droplet of the app made from the same inputs."""
+    found = tx.all(Droplet, app_guid=app_guid, reuse_key=reuse_key, state="STAGED", order=("-created_at",), limit=1)
+    return found[0] if found and reuse_key else None

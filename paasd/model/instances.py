@@ -1,0 +1,160 @@
+"""Instances: rows that the scheduler writes and supervisors make true, checked again inside the transaction."""
+
+from typing import Any
+
+from paasd.model.arguments import Actor, Arguments
+from paasd.model.events import record_app_event
+from paasd.model.records import App, AuditEvent, Instance, Node, PlacementFailure, Process
+from paasd.state import Duplicate, Ge, ReadTx, Tx, operation
+
+CRASH_EVENT = "app.crash"
+
+
+class Placement(Arguments):
+    """One instance on one node, as decided from a snapshot."""
+
+    process_guid: str
+    index: int
+    app_version: int
+    node_guid: str
+    epoch: int = 1
+
+
+class PlaceInstances(Arguments):
+    """Arguments of `place_instances`."""
+
+    placements: list[Placement]
+
+
+@operation("instances.place", version=1)
+def place_instances(tx: Tx, args: PlaceInstances) -> list[str]:
+    """Insert those that are still wanted and still fit; returns their guids. The others are decided anew."""
+    placed: list[str] = []
+    reserved: dict[str, tuple[int, int]] = {}
+    for placement in args.placements:
+        node = tx.get(Node, placement.node_guid)
+        process = tx.get(Process, placement.process_guid)
+        app = None if process is None else tx.get(App, process.app_guid)
+        if node is None or process is None or app is None or not _wanted(app, process, placement):
+            continue
+        if node.guid not in reserved:
+            reserved[node.guid] = reserved_on(tx, node.guid)
+        memory_mb, disk_mb = reserved[node.guid]
+        full = memory_mb + process.memory_mb > node.memory_mb or disk_mb + process.disk_mb > node.disk_mb
+        if full or node.state != "READY":
+            continue
+        try:
+            instance = tx.insert(_instance(app, process, placement))
+        except Duplicate:
+            continue
+        reserved[node.guid] = (memory_mb + process.memory_mb, disk_mb + process.disk_mb)
+        placed.append(instance.guid)
+    return placed
+
+
+def _wanted(app: App, process: Process, placement: Placement) -> bool:
+    return (
+        app.state == "STARTED"
+        and not app.deleting
+        and app.droplet_guid is not None
+        and app.version == placement.app_version
+        and placement.index < process.instances
+    )
+
+
+def _instance(app: App, process: Process, placement: Placement) -> Instance:
+    return Instance(
+        app_guid=app.guid,
+        process_guid=process.guid,
+        process_type=process.type,
+        index=placement.index,
+        app_version=app.version,
+        droplet_guid=app.droplet_guid or "",
+        node_guid=placement.node_guid,
+        epoch=placement.epoch,
+        memory_mb=process.memory_mb,
+        disk_mb=process.disk_mb,
+        log_rate_limit_bytes=process.log_rate_limit_bytes,
+    )
+
+
+def reserved_on(tx: ReadTx, node_guid: str) -> tuple[int, int]:
+    """Memory and disk (MB) that instances on a node have reserved."""
+    instances = tx.all(Instance, node_guid=node_guid)
+    return sum(i.memory_mb for i in instances), sum(i.disk_mb for i in instances)
+
+
+class RemoveInstances(Arguments):
+    """Arguments of `remove_instances`."""
+
+    guids: list[str]
+
+
+@operation("instances.remove", version=1)
+def remove_instances(tx: Tx, args: RemoveInstances) -> int:
+    """Delete the rows that are still there; their supervisors stop what they stood for."""
+    removed = 0
+    for guid in args.guids:
+        instance = tx.get(Instance, guid)
+        if instance is not None:
+            tx.delete(instance)
+            removed += 1
+    return removed
+
+
+class RecordFailures(Arguments):
+    """Arguments of `record_failures`: reason by process guid; None means that all instances have a place."""
+
+    reasons: dict[str, str | None]
+
+
+@operation("instances.record_failures", version=1)
+def record_failures(tx: Tx, args: RecordFailures) -> None:
+    """Remember or forget why instances have no node."""
+    for process_guid, reason in args.reasons.items():
+        known = tx.get(PlacementFailure, process_guid)
+        process = tx.get(Process, process_guid)
+        if reason is None or process is None:
+            if known is not None:
+                tx.delete(known)
+        elif known is None:
+            tx.insert(PlacementFailure(process_guid=process_guid, app_guid=process.app_guid, reason=reason))
+        elif known.reason != reason:
+            tx.update(known, reason=reason)
+
+
+class RecordCrash(Arguments):
+    """Arguments of `record_crash`. `count` is how many crashes the supervisor has seen since its last report."""
+
+    instance_guid: str
+    epoch: int
+    node_guid: str
+    reason: str = "CRASHED"
+    exit_description: str = ""
+    exit_code: int | None = None
+    count: int = 1
+
+
+@operation("instances.record_crash", version=1)
+def record_crash(tx: Tx, args: RecordCrash) -> bool:
+    """One event per app and minute at most, so that a crash loop cannot flood the log; False when none was written."""
+    instance = tx.get(Instance, args.instance_guid)
+    if instance is None or instance.epoch != args.epoch or instance.node_guid != args.node_guid:
+        return False
+    app = tx.get(App, instance.app_guid)
+    minute = tx.now[:17] + "00Z"
+    if app is None or tx.exists(AuditEvent, Ge("created_at", minute), target_guid=app.guid, type=CRASH_EVENT):
+        return False
+    data: dict[str, Any] = {
+        "instance": instance.guid,
+        "index": instance.index,
+        "process_type": instance.process_type,
+        "cell_id": instance.node_guid,
+        "reason": args.reason,
+        "exit_description": args.exit_description[:500],
+        "exit_status": args.exit_code,
+        "crash_count": args.count,
+    }
+    actor = Actor(guid=instance.process_guid, type="process", name=instance.process_type)
+    record_app_event(tx, CRASH_EVENT, actor, app, data)
+    return True

@@ -1,0 +1,128 @@
+"""Packages: source code on its way to a build."""
+
+from paasd.errors import Unprocessable
+from paasd.model.apps import need_app
+from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.events import record_app_event
+from paasd.model.jobs import open_job
+from paasd.model.metadata import drop_metadata, merge_metadata
+from paasd.model.records import App, Job, Package
+from paasd.state import Tx, operation
+
+
+class CreatePackage(Arguments):
+    """Arguments of `create_package`."""
+
+    app_guid: str
+    type: str = "bits"
+    metadata: Metadata | None = None
+    actor: Actor
+
+
+@operation("package.create", version=1)
+def create_package(tx: Tx, args: CreatePackage) -> Package:
+    """Raises NotFound for the app, Unprocessable for another type than bits."""
+    app = need_app(tx, args.app_guid)
+    if args.type != "bits":
+        raise Unprocessable(f"Type '{args.type}' is not supported; push source code as a package of type 'bits'.")
+    package = tx.insert(Package(app_guid=app.guid, type=args.type))
+    merge_metadata(tx, "package", package.guid, args.metadata)
+    record_app_event(tx, "audit.app.package.create", args.actor, app, {"package_guid": package.guid})
+    return package
+
+
+class BeginUpload(Arguments):
+    """Arguments of `begin_upload`."""
+
+    package_guid: str
+    actor: Actor
+
+
+@operation("package.begin_upload", version=1)
+def begin_upload(tx: Tx, args: BeginUpload) -> Package:
+    """Raises NotFound, or Unprocessable when bits were uploaded before."""
+    package = tx.need(Package, args.package_guid)
+    if package.state != "AWAITING_UPLOAD":
+        raise Unprocessable("Bits may be uploaded only once. Create a new package to upload different bits.")
+    record_app_event(
+        tx,
+        "audit.app.package.upload",
+        args.actor,
+        tx.need(App, package.app_guid),
+        {"package_guid": package.guid},
+    )
+    return tx.update(package, state="PROCESSING_UPLOAD")
+
+
+class FinishUpload(Arguments):
+    """Arguments of `finish_upload`: the blob, or why there is none."""
+
+    package_guid: str
+    blob_sha256: str | None = None
+    size_bytes: int | None = None
+    error: str | None = None
+
+
+@operation("package.finish_upload", version=1)
+def finish_upload(tx: Tx, args: FinishUpload) -> Package:
+    """READY with a blob, FAILED with an error. A package that is not being uploaded stays as it is."""
+    package = tx.need(Package, args.package_guid)
+    if package.state != "PROCESSING_UPLOAD":
+        return package
+    state = "READY" if args.blob_sha256 is not None else "FAILED"
+    return tx.update(package, state=state, blob_sha256=args.blob_sha256, size_bytes=args.size_bytes, error=args.error)
+
+
+class CopyPackage(Arguments):
+    """Arguments of `copy_package`."""
+
+    source_guid: str
+    app_guid: str
+    actor: Actor
+
+
+@operation("package.copy", version=1)
+def copy_package(tx: Tx, args: CopyPackage) -> Package:
+    """The same bits for another app, READY at once. Raises NotFound, Unprocessable."""
+    source = tx.need(Package, args.source_guid)
+    app = need_app(tx, args.app_guid)
+    if source.state != "READY":
+        raise Unprocessable("Source package must be READY to be copied.")
+    package = tx.insert(
+        Package(app_guid=app.guid, state="READY", blob_sha256=source.blob_sha256, size_bytes=source.size_bytes)
+    )
+    record_app_event(tx, "audit.app.package.create", args.actor, app, {"package_guid": package.guid})
+    return package
+
+
+class UpdatePackage(Arguments):
+    """Arguments of `update_package`: only metadata can change."""
+
+    package_guid: str
+    metadata: Metadata | None = None
+
+
+@operation("package.update", version=1)
+def update_package(tx: Tx, args: UpdatePackage) -> Package:
+    """Raises NotFound."""
+    package = tx.update(tx.need(Package, args.package_guid))
+    merge_metadata(tx, "package", package.guid, args.metadata)
+    return package
+
+
+class DeletePackage(Arguments):
+    """Arguments of `delete_package`."""
+
+    package_guid: str
+    actor: Actor
+
+
+@operation("package.delete", version=1)
+def delete_package(tx: Tx, args: DeletePackage) -> Job:
+    """Forget the package; droplets made from it stay. The job is complete when this returns."""
+    package = tx.need(Package, args.package_guid)
+    tx.delete(package)
+    drop_metadata(tx, package.guid)
+    app = tx.need(App, package.app_guid)
+    record_app_event(tx, "audit.app.package.delete", args.actor, app, {"package_guid": package.guid})
+    return open_job(tx, "package.delete", resource_type="package", resource_guid=package.guid, state="COMPLETE")

@@ -1,0 +1,284 @@
+"""Routes and their destinations: who answers under a name."""
+
+import re
+from typing import Any
+
+from paasd.errors import NotFound, Unprocessable
+from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.domains import usable_domains
+from paasd.model.events import record_app_event, record_event
+from paasd.model.jobs import open_job
+from paasd.model.metadata import drop_metadata, merge_metadata
+from paasd.model.records import App, Destination, Domain, Job, Route, Space
+from paasd.state import Duplicate, Tx, operation
+
+HOST = re.compile(r"^([\w]([\w-]*[\w])?(\.[\w]([\w-]*[\w])?)*)$", re.ASCII)
+HOST_LIMIT = 63
+NAME_LIMIT = 253
+PATH_LIMIT = 128
+DESTINATION_LIMIT = 100
+PROTOCOLS = ("http1", "http2")
+
+
+class CreateRoute(Arguments):
+    """Arguments of `create_route`. `reserved` are full host names that the platform answers itself."""
+
+    domain_guid: str
+    space_guid: str
+    host: str = ""
+    path: str = ""
+    port: int | None = None
+    options: dict[str, Any] = {}
+    metadata: Metadata | None = None
+    reserved: list[str] = []
+    actor: Actor
+
+
+@operation("route.create", version=1)
+def create_route(tx: Tx, args: CreateRoute) -> Route:
+    """Raises Unprocessable for a name that is taken, reserved or malformed, or a domain out of the space's reach."""
+    space = tx.need(Space, args.space_guid)
+    if space.deleting:
+        raise NotFound("Space")
+    usable = {domain.guid: domain for domain in usable_domains(tx, space.organization_guid)}
+    domain = usable.get(args.domain_guid)
+    if domain is None:
+        raise Unprocessable("Invalid domain. Ensure that the domain exists and you have access to it.")
+    check_route_name(domain, args.host, args.path, args.port)
+    if route_url(domain, args.host) in args.reserved:
+        raise Unprocessable(f"Route '{route_url(domain, args.host)}' is reserved by the platform; choose another host.")
+    try:
+        route = tx.insert(
+            Route(
+                domain_guid=domain.guid,
+                space_guid=space.guid,
+                host=args.host.lower(),
+                path=args.path,
+                options=args.options,
+            )
+        )
+    except Duplicate as error:
+        raise Unprocessable(taken_text(domain, args.host, args.path)) from error
+    merge_metadata(tx, "route", route.guid, args.metadata)
+    _event(tx, "audit.route.create", args.actor, route, domain)
+    return route
+
+
+def taken_text(domain: Domain, host: str, path: str) -> str:
+    """How Cloud Foundry says that a route exists; its command line looks for the first words."""
+    if not host:
+        tail = f" for domain '{domain.name}'." if not path else f" with path '{path}' for domain '{domain.name}'."
+        return "Route already exists" + tail
+    if not path:
+        return f"Route already exists with host '{host}' for domain '{domain.name}'."
+    return f"Route already exists with host '{host}' and path '{path}' for domain '{domain.name}'."
+
+
+def check_route_name(domain: Domain, host: str, path: str, port: int | None = None) -> None:
+    """Raise Unprocessable when the parts do not make a route on this domain."""
+    if port is not None:
+        raise Unprocessable("Routes with protocol 'http' do not support ports.")
+    if not host and domain.organization_guid is None:
+        raise Unprocessable("Missing host. Routes in shared domains must have a host defined.")
+    if domain.internal and host == "*":
+        raise Unprocessable("Wildcard hosts are not supported for internal domains.")
+    if domain.internal and path:
+        raise Unprocessable("Paths are not supported for internal domains.")
+    if host and host != "*":
+        if not HOST.match(host):
+            raise Unprocessable('Host must be either "*" or contain only alphanumeric characters, "_", or "-"')
+        if any(len(label) > HOST_LIMIT for label in host.split(".")):
+            raise Unprocessable(f"Host cannot exceed {HOST_LIMIT} characters")
+        if domain.organization_guid is None and "." in host:
+            raise Unprocessable('Host must be either "*" or contain only alphanumeric characters, "_", or "-"')
+    if len(route_url(domain, host)) > NAME_LIMIT:
+        raise Unprocessable(f"Host combined with domain name must be no more than {NAME_LIMIT} characters")
+    check_path(path)
+
+
+def check_path(path: str) -> None:
+    """Raise Unprocessable for a path that no request could have."""
+    if not path:
+        return
+    if not path.startswith("/"):
+        raise Unprocessable("Path must begin with a '/'")
+    if path == "/":
+        raise Unprocessable("Path cannot be a single '/'")
+    if "?" in path or "#" in path:
+        raise Unprocessable("Path cannot contain '?'")
+    if len(path) > PATH_LIMIT:
+        raise Unprocessable(f"Path exceeds {PATH_LIMIT} characters")
+
+
+def route_url(domain: Domain, host: str, path: str = "") -> str:
+    """`host.domain/path` as people write it."""
+    return (f"{host.lower()}.{domain.name}" if host else domain.name) + path
+
+
+class UpdateRoute(Arguments):
+    """Arguments of `update_route`; None leaves a field as it is, an option of None goes away."""
+
+    route_guid: str
+    options: dict[str, Any] | None = None
+    metadata: Metadata | None = None
+    actor: Actor
+
+
+@operation("route.update", version=1)
+def update_route(tx: Tx, args: UpdateRoute) -> Route:
+    """Raises NotFound."""
+    route = tx.need(Route, args.route_guid)
+    options = {key: value for key, value in {**route.options, **(args.options or {})}.items() if value is not None}
+    route = tx.update(route, options=options)
+    merge_metadata(tx, "route", route.guid, args.metadata)
+    _event(tx, "audit.route.update", args.actor, route, tx.need(Domain, route.domain_guid))
+    return route
+
+
+class DeleteRoute(Arguments):
+    """Arguments of `delete_route`."""
+
+    route_guid: str
+    actor: Actor
+
+
+@operation("route.delete", version=1)
+def delete_route(tx: Tx, args: DeleteRoute) -> Job:
+    """Delete the route and its destinations; the job is complete when this returns."""
+    route = tx.need(Route, args.route_guid)
+    domain = tx.need(Domain, route.domain_guid)
+    remove_route(tx, route)
+    _event(tx, "audit.route.delete-request", args.actor, route, domain)
+    return open_job(tx, "route.delete", resource_type="route", resource_guid=route.guid, state="COMPLETE")
+
+
+def remove_route(tx: Tx, route: Route) -> None:
+    """Delete a route and what belongs to it."""
+    tx.delete_all(Destination, route_guid=route.guid)
+    drop_metadata(tx, route.guid)
+    tx.delete(route)
+
+
+class NewDestination(Arguments):
+    """One destination to add."""
+
+    app_guid: str
+    process_type: str = "web"
+    port: int | None = None
+    protocol: str | None = None
+    weight: int | None = None
+
+
+class ChangeDestinations(Arguments):
+    """Arguments of `add_destinations` and `replace_destinations`."""
+
+    route_guid: str
+    destinations: list[NewDestination]
+    actor: Actor
+
+
+@operation("route.add_destinations", version=1)
+def add_destinations(tx: Tx, args: ChangeDestinations) -> list[Destination]:
+    """Add those that are not there yet; returns all of the route. Raises NotFound, Unprocessable."""
+    route = tx.need(Route, args.route_guid)
+    for wanted in args.destinations:
+        map_route(tx, route, wanted, args.actor)
+    return destinations_of(tx, route)
+
+
+@operation("route.replace_destinations", version=1)
+def replace_destinations(tx: Tx, args: ChangeDestinations) -> list[Destination]:
+    """Make exactly these the destinations of the route; those that stay keep their guids."""
+    route = tx.need(Route, args.route_guid)
+    kept = {map_route(tx, route, wanted, args.actor).guid for wanted in args.destinations}
+    for destination in destinations_of(tx, route):
+        if destination.guid not in kept:
+            unmap_route(tx, route, destination, args.actor)
+    return destinations_of(tx, route)
+
+
+def destinations_of(tx: Tx, route: Route) -> list[Destination]:
+    """All destinations of a route, oldest first."""
+    return tx.all(Destination, route_guid=route.guid, order=("created_at", "guid"))
+
+
+def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Destination:
+    """The destination that is wanted, inserted unless it is there. Raises Unprocessable."""
+    app = tx.get(App, wanted.app_guid)
+    if app is None or app.deleting:
+        raise Unprocessable(f'App(s) with guid(s) "{wanted.app_guid}" do not exist or you do not have access.')
+    if app.space_guid != route.space_guid:
+        raise Unprocessable("Routes cannot be mapped to destinations in different spaces.")
+    if wanted.weight is not None:
+        raise Unprocessable("Destination weights are not supported; leave weight out to spread requests evenly.")
+    if wanted.protocol not in (None, *PROTOCOLS):
+        raise Unprocessable(f"Destination protocol must be one of {', '.join(PROTOCOLS)}")
+    if wanted.port is not None and not 1024 <= wanted.port <= 65535:
+        raise Unprocessable("Destination port must be between 1024 and 65535")
+    present = tx.find(
+        Destination, route_guid=route.guid, app_guid=app.guid, process_type=wanted.process_type, port=wanted.port
+    )
+    if present is not None:
+        if wanted.protocol not in (None, present.protocol):
+            present = tx.update(present, protocol=wanted.protocol)
+        return present
+    if tx.count(Destination, route_guid=route.guid) >= DESTINATION_LIMIT:
+        raise Unprocessable(f"Routes can be mapped to at most {DESTINATION_LIMIT} destinations.")
+    destination = tx.insert(
+        Destination(
+            route_guid=route.guid,
+            app_guid=app.guid,
+            process_type=wanted.process_type,
+            port=wanted.port,
+            protocol=wanted.protocol or "http1",
+        )
+    )
+    record_app_event(
+        tx,
+        "audit.app.map-route",
+        actor,
+        app,
+        {"route_guid": route.guid, "destination_guid": destination.guid, "process_type": wanted.process_type},
+    )
+    return destination
+
+
+class RemoveDestination(Arguments):
+    """Arguments of `remove_destination`."""
+
+    route_guid: str
+    destination_guid: str
+    actor: Actor
+
+
+@operation("route.remove_destination", version=1)
+def remove_destination(tx: Tx, args: RemoveDestination) -> None:
+    """Raises NotFound for the route, Unprocessable for a destination that is not of this route."""
+    route = tx.need(Route, args.route_guid)
+    destination = tx.get(Destination, args.destination_guid)
+    if destination is None or destination.route_guid != route.guid:
+        raise Unprocessable(
+            "Unable to unmap route from destination. Ensure the route has a destination with this guid."
+        )
+    unmap_route(tx, route, destination, args.actor)
+
+
+def unmap_route(tx: Tx, route: Route, destination: Destination, actor: Actor) -> None:
+    """Delete a destination and say so in the app's events."""
+    tx.delete(destination)
+    app = tx.get(App, destination.app_guid)
+    if app is not None:
+        data = {"route_guid": route.guid, "process_type": destination.process_type}
+        record_app_event(tx, "audit.app.unmap-route", actor, app, data)
+
+
+def _event(tx: Tx, event_type: str, actor: Actor, route: Route, domain: Domain) -> None:
+    record_event(
+        tx,
+        event_type,
+        actor,
+        target_type="route",
+        target_guid=route.guid,
+        target_name=route_url(domain, route.host, route.path),
+        space_guid=route.space_guid,
+    )

@@ -1,0 +1,118 @@
+"""Sidecars: further programs beside the processes of an app."""
+
+import msgspec
+
+from paasd.errors import Unprocessable
+from paasd.model.arguments import Arguments
+from paasd.model.processes import check_command
+from paasd.model.records import App, Droplet, Process, Sidecar
+from paasd.state import Duplicate, Tx, operation
+
+
+class CreateSidecar(Arguments):
+    """Arguments of `create_sidecar`."""
+
+    app_guid: str
+    name: str
+    command: str
+    process_types: list[str]
+    memory_mb: int | None = None
+
+
+@operation("sidecar.create", version=1)
+def create_sidecar(tx: Tx, args: CreateSidecar) -> Sidecar:
+    """Raises NotFound for the app, Unprocessable for a taken name or more memory than a process has."""
+    app = tx.need(App, args.app_guid)
+    check_sidecar(tx, app, args.name, args.command, args.process_types, args.memory_mb)
+    try:
+        return tx.insert(
+            Sidecar(
+                app_guid=app.guid,
+                name=args.name,
+                command=args.command,
+                process_types=args.process_types,
+                memory_mb=args.memory_mb,
+            )
+        )
+    except Duplicate as error:
+        raise Unprocessable(f"Sidecar with name '{args.name}' already exists for given app") from error
+
+
+def check_sidecar(tx: Tx, app: App, name: str, command: str, process_types: list[str], memory_mb: int | None) -> None:
+    """Raise Unprocessable for a sidecar that cannot run beside the app's processes."""
+    check_command(command)
+    if not name:
+        raise Unprocessable("Name can't be blank")
+    if not process_types:
+        raise Unprocessable("Process types must have at least 1 process_type")
+    if memory_mb is None:
+        return
+    for process in tx.all(Process, app_guid=app.guid):
+        if process.type not in process_types:
+            continue
+        others = tx.all(Sidecar, app_guid=app.guid)
+        reserved = sum(o.memory_mb or 0 for o in others if process.type in o.process_types and o.name != name)
+        if reserved + memory_mb >= process.memory_mb:
+            raise Unprocessable(
+                f'The memory allocation defined is too large to run with the dependent "{process.type}" process'
+            )
+
+
+class UpdateSidecar(Arguments):
+    """Arguments of `update_sidecar`; UNSET leaves a field as it is."""
+
+    sidecar_guid: str
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    command: str | msgspec.UnsetType = msgspec.UNSET
+    process_types: list[str] | msgspec.UnsetType = msgspec.UNSET
+    memory_mb: int | msgspec.UnsetType | None = msgspec.UNSET
+
+
+@operation("sidecar.update", version=1)
+def update_sidecar(tx: Tx, args: UpdateSidecar) -> Sidecar:
+    """Raises NotFound, Unprocessable."""
+    sidecar = tx.need(Sidecar, args.sidecar_guid)
+    values = ((name, getattr(args, name)) for name in ("name", "command", "process_types", "memory_mb"))
+    changed = msgspec.structs.replace(sidecar, **{name: v for name, v in values if v is not msgspec.UNSET})
+    app = tx.need(App, sidecar.app_guid)
+    check_sidecar(tx, app, changed.name, changed.command, changed.process_types, changed.memory_mb)
+    try:
+        return tx.update(
+            sidecar,
+            name=changed.name,
+            command=changed.command,
+            process_types=changed.process_types,
+            memory_mb=changed.memory_mb,
+        )
+    except Duplicate as error:
+        raise Unprocessable(f"Sidecar with name '{changed.name}' already exists for given app") from error
+
+
+class DeleteSidecar(Arguments):
+    """Arguments of `delete_sidecar`."""
+
+    sidecar_guid: str
+
+
+@operation("sidecar.delete", version=1)
+def delete_sidecar(tx: Tx, args: DeleteSidecar) -> None:
+    """Raises NotFound."""
+    tx.delete(tx.need(Sidecar, args.sidecar_guid))
+
+
+def take_droplet_sidecars(tx: Tx, app: App, droplet: Droplet) -> None:
+    """Replace the sidecars that came from an earlier droplet by those of this one; the user's own win by name."""
+    tx.delete_all(Sidecar, app_guid=app.guid, origin="buildpack")
+    own = {sidecar.name for sidecar in tx.all(Sidecar, app_guid=app.guid)}
+    for asked in droplet.sidecars:
+        if asked.name not in own:
+            tx.insert(
+                Sidecar(
+                    app_guid=app.guid,
+                    name=asked.name,
+                    command=asked.command,
+                    process_types=asked.process_types,
+                    memory_mb=asked.memory_mb,
+                    origin="buildpack",
+                )
+            )
