@@ -169,7 +169,7 @@ def logs(target: Target, name: str, follow: bool) -> None:
 @click.option("-k", "--disk", "disk_in_mb", type=click.IntRange(min=1), help="Disk of each, in MB.")
 @click.option("-p", "--process", default="web", show_default=True, help="Process type.")
 @click.pass_obj
-def scale(target: Target, name: str, process: str, **amounts: int | None) -> None:
+def scale(target: Target, /, name: str, process: str, **amounts: int | None) -> None:
     """Change how many instances run, and how large they are (which restarts them)."""
     body = {key: value for key, value in amounts.items() if value is not None}
     if not body:

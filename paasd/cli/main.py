@@ -5,6 +5,7 @@ import click
 import paasd
 from paasd.cli.apps import app, apps, delete, env, logs, push, scale
 from paasd.cli.client import DEFAULT_DATA, Target
+from paasd.cli.configuration import config
 from paasd.cli.platform import create_org, create_space, stack, status, stop
 from paasd.cli.serve import serve
 
@@ -47,5 +48,5 @@ def main(
     context.obj = Target(api, user, password, ca, space, data)
 
 
-for command in (serve, status, stop, stack, create_org, create_space, push, apps, app, logs, scale, env, delete):
+for command in (serve, config, status, stop, stack, create_org, create_space, push, apps, app, logs, scale, env, delete):
     main.add_command(command)

@@ -9,7 +9,7 @@ from paasd.errors import PaasdError
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file; docs/config.md lists every knob.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file; docs/config.toml lists every knob.")
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory, over the one in the file.")
 @click.pass_obj
 def serve(target: Target, config: Path | None, data: Path | None) -> None:
