@@ -1,6 +1,6 @@
 """Every knob of a node: TOML in, frozen structs out; unknown keys are refused by path.
 
-A section per part of paasd. Each knob says what it means, its unit and what moving it costs; `docs/config.md` is made
+A section per part of paasd. Each knob says what it means, its unit and what moving it costs; `docs/config.toml` is made
 from these descriptions and a test keeps the two alike.
 """
 
@@ -87,6 +87,57 @@ class ApiConfig(Section, frozen=True, kw_only=True):
 
 class StateConfig(Section, frozen=True, kw_only=True):
     """[state]: the replicated database."""
+
+    write_timeout_s: Annotated[
+        float,
+        Meta(
+            gt=0, le=300, description="How long a caller waits for a write, in seconds. Shorter answers unknown sooner."
+        ),
+    ] = 10.0
+    queue: Annotated[
+        int, Meta(ge=1, le=100_000, description="Writes that may wait for their turn; more are refused with 503.")
+    ] = 2000
+    group: Annotated[
+        int, Meta(ge=1, le=1000, description="Most writes that share one log entry. More helps bursts, delays each.")
+    ] = 64
+    group_bytes: Annotated[
+        int,
+        Meta(ge=4096, le=1_048_576, description="A group of writes is closed above this many bytes of changes."),
+    ] = 256 * 1024
+    operation_bytes: Annotated[
+        int,
+        Meta(
+            ge=4096, le=1_400_000, description="Most bytes that one write may change; etcd takes no more than 1.5 MB."
+        ),
+    ] = 1024 * 1024
+    log_entries: Annotated[
+        int,
+        Meta(
+            ge=10, le=10_000_000, description="Entries that the log of a single node keeps; watchers resume from them."
+        ),
+    ] = 10_000
+    catch_up_entries: Annotated[
+        int, Meta(ge=1, le=500, description="Entries read and applied at once when others have written.")
+    ] = 200
+    retry_s: Annotated[
+        float, Meta(gt=0, le=1, description="First pause, in seconds, before a lost or refused append is tried again.")
+    ] = 0.005
+    readers: Annotated[
+        int,
+        Meta(ge=1, le=64, description="Reads that may be open at once; reads end without waiting, so few are needed."),
+    ] = 8
+    watch_keys: Annotated[
+        int, Meta(ge=1, description="Changed rows remembered for a watcher that is busy; above it re-reads everything.")
+    ] = 10_000
+    request_memory_s: Annotated[
+        float, Meta(ge=60, description="How long, in seconds, a request id gives the stored result instead of a rerun.")
+    ] = 86_400.0
+    snapshot_interval_s: Annotated[
+        float, Meta(ge=0, description="Seconds between snapshots of the database on this node; 0 takes none.")
+    ] = 86_400.0
+    snapshots: Annotated[
+        int, Meta(ge=1, le=100, description="Snapshots that are kept; each is as large as the data.")
+    ] = 3
 
 
 class BlobsConfig(Section, frozen=True, kw_only=True):
@@ -397,4 +448,4 @@ def load_config(path: Path | None) -> Config:
     try:
         return msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}; docs/config.md lists every knob") from error
+        raise ConfigError(f"{path}: {error}; docs/config.toml lists every knob") from error

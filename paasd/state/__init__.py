@@ -1,8 +1,8 @@
 """The replicated database of a node: SQLite whose changesets go through an ordered log. It knows no table of the model.
 
-`open_database()` gives a `Database`: `write` runs a registered operation, `read` gives a snapshot, `watch` wakes on change.
-Records, conditions and operations are what the model is written in; a log decides the order of writes (`LocalLog` alone,
-`MemoryLog` seeded for tests). Beside it: `sealing` for secrets at rest, `local` for node-local log lines, `snapshots`.
+`open_database()` gives a `Database`: `write` runs a registered operation, `read` gives a snapshot, `watch` wakes.
+Records, conditions and operations are what the model is written in; a log decides the order of writes (`LocalLog`
+alone, `MemoryLog` seeded for tests). Beside it: `sealing` for secrets at rest, `lines` for node-local log lines.
 """
 
 from paasd.state.conditions import (
@@ -22,23 +22,46 @@ from paasd.state.conditions import (
     Or,
     StartsWith,
 )
+from paasd.state.engine import (
+    Changes,
+    CommitFailed,
+    Database,
+    DiskFull,
+    InlineRunner,
+    SchemaError,
+    StateDamaged,
+    ThreadRunner,
+    open_database,
+)
+from paasd.state.log import Faults, LocalLog, Log, LogTrimmed, LogUnavailable, MemoryLog
 from paasd.state.operations import Operation, operation, registered_operations
 from paasd.state.records import Record, table_of
 from paasd.state.transactions import Duplicate, MissingReference, ReadTx, Tx
 
 __all__ = [
     "And",
+    "Changes",
+    "CommitFailed",
     "Condition",
     "Contains",
+    "Database",
+    "DiskFull",
     "Duplicate",
     "Eq",
+    "Faults",
     "Ge",
     "Gt",
     "In",
     "InSelect",
+    "InlineRunner",
     "IsNull",
     "Le",
+    "LocalLog",
+    "Log",
+    "LogTrimmed",
+    "LogUnavailable",
     "Lt",
+    "MemoryLog",
     "MissingReference",
     "Ne",
     "Not",
@@ -46,8 +69,12 @@ __all__ = [
     "Or",
     "ReadTx",
     "Record",
+    "SchemaError",
     "StartsWith",
+    "StateDamaged",
+    "ThreadRunner",
     "Tx",
+    "open_database",
     "operation",
     "registered_operations",
     "table_of",

@@ -214,4 +214,4 @@ class LineStore:
 
     def _number(self, pragma: str) -> int:
         ((value,),) = self._writer.execute(f"PRAGMA {pragma}").fetchall()
-        return int(value)
+        return int(str(value))

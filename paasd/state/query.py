@@ -1,7 +1,7 @@
 """Turns records and conditions into statements; the one place where the text of a query is made.
 
-Every statement is made once per shape (class, columns, order) and kept, so that SQLite's statement cache finds it by its
-text. Values are always bound, and every name comes from a record class.
+Every statement is made once per shape (class, columns, order) and kept, so that SQLite's statement cache finds it by
+its text. Values are always bound, and every name comes from a record class.
 """
 
 from collections.abc import Sequence
@@ -113,6 +113,8 @@ def _order_by(cls: type[Record], order: tuple[str, ...]) -> str:
     for name in order:
         column = table.column(name.removeprefix("-"))
         parts.append(quote(column.name) + (" DESC" if name.startswith("-") else ""))
+    # Times are whole seconds: rows of one second stay in the order in which they were written.
+    parts.append("rowid DESC" if order[-1].startswith("-") else "rowid")
     return " ORDER BY " + ", ".join(parts)
 
 

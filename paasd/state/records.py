@@ -5,8 +5,9 @@
         name: str
         features: dict[str, bool] = {}
 
-Fields of type str, int, float, bytes, bool, Literal and Enum (each also `| None`) are stored as such; every other type is
-stored as JSON text. `guid` and `created_at` left empty are filled in at insert, `updated_at` at every insert and update.
+Fields of type str, int, float, bytes, bool, Literal and Enum (each also `| None`) are stored as such; every other type
+is stored as JSON text. `guid` and `created_at` left empty are filled in at insert, `updated_at` at every insert and
+update.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import apsw
 import msgspec
@@ -84,7 +84,7 @@ class ReadTx:
 
     def count(self, cls: type[T], *conditions: Condition, **equals: Any) -> int:
         text, values = query.count(cls, conditions, equals)
-        return int(self._execute(text, values).fetchall()[0][0])
+        return cast(int, self._execute(text, values).fetchall()[0][0])
 
     def exists(self, cls: type[T], *conditions: Condition, **equals: Any) -> bool:
         return self.find(cls, *conditions, **equals) is not None
@@ -173,7 +173,7 @@ def _decode(cls: type[T], table: Table, row: tuple[Any, ...]) -> T:
 
 
 def _translated(table: Table, error: apsw.ConstraintError) -> Exception:
-    code = error.extendedresult
+    code: int = getattr(error, "extendedresult", 0)  # the type stubs of apsw leave it out
     if code in (apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY):
         match = _UNIQUE.search(str(error))
         columns = tuple(column for _, column in _COLUMN.findall(match[1])) if match else ()

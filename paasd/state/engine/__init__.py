@@ -1,0 +1,22 @@
+"""The engine: one writer task per database, operations captured as changesets, replay, readers, the watch feed."""
+
+from paasd.state.engine.connection import DiskFull, StateDamaged
+from paasd.state.engine.database import Database, open_database
+from paasd.state.engine.runner import InlineRunner, ThreadRunner
+from paasd.state.engine.schema import SchemaError, broken_rules, load_migrations
+from paasd.state.engine.watch import Changes
+from paasd.state.engine.writer import CommitFailed
+
+__all__ = [
+    "Changes",
+    "CommitFailed",
+    "Database",
+    "DiskFull",
+    "InlineRunner",
+    "SchemaError",
+    "StateDamaged",
+    "ThreadRunner",
+    "broken_rules",
+    "load_migrations",
+    "open_database",
+]

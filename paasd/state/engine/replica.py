@@ -1,0 +1,317 @@
+"""The writer's side of one state.db: runs operations, captures what they change, applies what others wrote.
+
+Synchronous and used by one task at a time through a runner. A transaction opened by `prepare` stays open until `commit`
+or `rollback`: meanwhile the log decides whether the entry takes its place.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import apsw
+import msgspec
+
+from paasd.errors import TooLarge, Unprocessable
+from paasd.state.engine.changes import Touched, touched_rows
+from paasd.state.engine.connection import Guard, StateDamaged, damaged, explained
+from paasd.state.engine.schema import ENGINE_TABLES, ENGINE_VERSION, NOT_REPLICATED, SchemaError, broken_rules
+from paasd.state.log.entries import (
+    NO_HASH,
+    Entry,
+    LogDamaged,
+    Migration,
+    OperationId,
+    decode_entry,
+    encode_entry,
+    entry_hash,
+)
+from paasd.state.operations import Operation
+from paasd.state.transactions import Tx
+
+R = TypeVar("R")
+
+_META: Final = "SELECT position, hash, schema, log_identity, engine FROM state_meta"
+_NEW_META: Final = "INSERT INTO state_meta VALUES (1, 0, ?, 0, ?, ?)"
+_MOVE: Final = "UPDATE state_meta SET position = ?, hash = ?, schema = ?"
+_KNOWN_REQUEST: Final = "SELECT operation, result FROM state_requests WHERE request_id = ?"
+_NEW_REQUEST: Final = "INSERT INTO state_requests VALUES (?, ?, ?, ?)"
+
+
+class Call(msgspec.Struct, Generic[R], kw_only=True):
+    """One operation that somebody waits for. After `prepare` it has a result or an error."""
+
+    operation: Operation[Any, R]
+    arguments: Any
+    request_id: str
+    may_be_repeated: bool
+    result: R | None = None
+    error: Exception | None = None
+
+
+class Prepared(msgspec.Struct, kw_only=True):
+    """An open transaction and the entry that stands for it; without `data` nothing changed and nothing is open."""
+
+    calls: list[Call[Any]]
+    index: int = 0
+    data: bytes | None = None
+    schema: int = 0
+    touched: Touched | None = frozenset()
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """An entry that is now part of the database; `touched` is None for a migration, which may touch anything."""
+
+    index: int
+    touched: Touched | None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    group_bytes: int
+    operation_bytes: int
+
+
+class Replica:
+    """One state.db as its writer sees it."""
+
+    def __init__(self, connection: apsw.Connection, path: Path, *, origin: str, limits: Limits) -> None:
+        self._connection = connection
+        self._path = path
+        self._origin = origin
+        self._limits = limits
+        self._guard = Guard(connection)
+        self.index = 0
+        self.hash = NO_HASH
+        self.schema = 0
+        self.identity = ""
+
+    def open(self, identity: str | None) -> None:
+        """Read where this database stands, making the engine's tables if it is new. Raises StateDamaged."""
+        with explained(self._path):
+            if not self._rows("SELECT 1 FROM sqlite_schema LIMIT 1"):
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.execute(ENGINE_TABLES).fetchall()
+                self._connection.execute(_NEW_META, (NO_HASH, identity or str(uuid.uuid4()), ENGINE_VERSION))
+                self._connection.execute("COMMIT")
+            try:
+                rows = self._rows(_META)
+            except apsw.SQLError as error:
+                raise damaged(self._path, "it has no state_meta table") from error
+        if len(rows) != 1:
+            raise damaged(self._path, "its position in the log is missing")
+        self.index, self.hash, self.schema, self.identity, engine = rows[0]
+        if engine > ENGINE_VERSION:
+            raise StateDamaged(f"{self._path} was written by a newer paasd; upgrade this node")
+        if identity is not None and identity != self.identity:
+            raise StateDamaged(
+                f"{self._path} belongs to log {self.identity}, not {identity}; restore a snapshot of that log"
+            )
+
+    def prepare(self, calls: Sequence[Call[Any]], now_s: float, random_bits: Callable[[int], int]) -> Prepared:
+        """Run the calls, each in its own savepoint, until the entry is large enough; leave the transaction open.
+
+        Raises DiskFull, StateDamaged or apsw.Error with the transaction rolled back and nothing changed.
+        """
+        with explained(self._path):
+            try:
+                return self._prepare(calls, now_s, random_bits)
+            except BaseException:
+                self.rollback()
+                raise
+
+    def _prepare(self, calls: Sequence[Call[Any]], now_s: float, random_bits: Callable[[int], int]) -> Prepared:
+        self._connection.execute("BEGIN IMMEDIATE")
+        with self._session() as session:
+            done: list[Call[Any]] = []
+            for call in calls:
+                self._run(call, now_s, random_bits)
+                done.append(call)
+                if session.changeset_size > self._limits.group_bytes:
+                    break
+            changeset = session.changeset()
+        if len(changeset) > self._limits.operation_bytes:
+            return self._too_large(done, len(changeset), now_s, random_bits)
+        if not changeset:
+            self.rollback()
+            return Prepared(calls=done)
+        names = tuple(
+            OperationId(call.request_id, call.operation.name, call.operation.version)
+            for call in done
+            if call.error is None
+        )
+        entry = Entry(
+            index=self.index + 1,
+            kind="data",
+            id=f"{random_bits(128):032x}",
+            origin=self._origin,
+            previous=self.hash,
+            schema=self.schema,
+            operations=names,
+            payload=changeset,
+        )
+        return Prepared(
+            calls=done,
+            index=entry.index,
+            data=encode_entry(entry),
+            schema=self.schema,
+            touched=touched_rows(changeset),
+        )
+
+    def _too_large(self, done: list[Call[Any]], size: int, now_s: float, random_bits: Callable[[int], int]) -> Prepared:
+        """The last call made it too large: alone it is refused, otherwise it has to wait for a group of its own."""
+        self.rollback()
+        if len(done) > 1:
+            return self._prepare(done[:-1], now_s, random_bits)
+        limit = self._limits.operation_bytes
+        done[0].error = TooLarge(f"{done[0].operation.name} changes {size} bytes at once; the limit is {limit}")
+        return Prepared(calls=done)
+
+    def _run(self, call: Call[Any], now_s: float, random_bits: Callable[[int], int]) -> None:
+        call.result = call.error = None
+        tx = Tx(self._connection, now_s, random_bits)
+        self._connection.execute("SAVEPOINT operation")
+        self._guard.mode = "operation"
+        try:
+            self._run_once(call, tx)
+            self._connection.execute("RELEASE operation")
+        except (apsw.FullError, apsw.CorruptError, apsw.IOError, apsw.NotADBError, apsw.NoMemError):
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever an operation raises belongs to whoever asked for it)
+            call.error = error
+            self._connection.execute("ROLLBACK TO operation")
+            self._connection.execute("RELEASE operation")
+        finally:
+            self._guard.mode = "engine"
+            tx.close()
+
+    def _run_once(self, call: Call[Any], tx: Tx) -> None:
+        name = f"{call.operation.name}@{call.operation.version}"
+        if call.may_be_repeated:
+            for known, result in self._rows(_KNOWN_REQUEST, call.request_id):
+                if known != name:
+                    raise Unprocessable(f"request id {call.request_id} was already used for {known}")
+                call.result = call.operation.result_decoder.decode(result)
+                return
+        call.result = call.operation.function(tx, call.arguments)
+        stored = call.operation.encode_result(call.result)
+        self._connection.execute(_NEW_REQUEST, (call.request_id, int(tx.now_s), name, stored))
+
+    def prepare_migration(self, migration: Migration, entry_id: str) -> Prepared:
+        """Run a migration in a transaction that stays open. Raises SchemaError when it breaks a rule of the schema."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._migrate(migration)
+        except BaseException:
+            self.rollback()
+            raise
+        entry = Entry(
+            index=self.index + 1,
+            kind="ddl",
+            id=entry_id,
+            origin=self._origin,
+            previous=self.hash,
+            schema=self.schema,
+            payload=msgspec.msgpack.encode(migration),
+        )
+        return Prepared(calls=[], index=entry.index, data=encode_entry(entry), schema=migration.number, touched=None)
+
+    def _migrate(self, migration: Migration) -> None:
+        try:
+            self._connection.execute(migration.script).fetchall()
+        except apsw.SQLError as error:
+            raise SchemaError(f"migration {migration.number} {migration.name}: {error}") from error
+        broken = broken_rules(self._connection)
+        if broken:
+            raise SchemaError(f"migration {migration.number} {migration.name}: {'; '.join(broken)}")
+
+    def commit(self, prepared: Prepared) -> Applied:
+        """Make the open transaction durable. Raises DiskFull or apsw.Error with nothing changed."""
+        assert prepared.data is not None
+        digest = entry_hash(prepared.data)
+        with explained(self._path):
+            self._move(prepared.index, digest, prepared.schema)
+            self._connection.execute("COMMIT")
+        self.index, self.hash, self.schema = prepared.index, digest, prepared.schema
+        return Applied(prepared.index, prepared.touched)
+
+    def rollback(self) -> None:
+        """End the open transaction, if SQLite has not done so itself."""
+        if not self._connection.get_autocommit():
+            self._connection.execute("ROLLBACK")
+
+    def apply(self, entries: Sequence[bytes]) -> list[Applied]:
+        """Apply entries that others appended, all or none. Raises LogDamaged, StateDamaged, DiskFull."""
+        position = (self.index, self.hash, self.schema)
+        with explained(self._path):
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                applied = [self._apply(data) for data in entries]
+                self._move(self.index, self.hash, self.schema)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self.rollback()
+                self.index, self.hash, self.schema = position
+                raise
+        return applied
+
+    def _apply(self, data: bytes) -> Applied:
+        entry = decode_entry(data)
+        if entry.index != self.index + 1 or entry.previous != self.hash:
+            raise LogDamaged(
+                f"entry {entry.index} of the log does not follow entry {self.index} of {self._path}; "
+                "restore this node from a snapshot of the cluster"
+            )
+        if entry.schema != self.schema:
+            raise LogDamaged(f"entry {entry.index} was written for schema {entry.schema}, this is {self.schema}")
+        touched: Touched | None = None
+        if entry.kind == "ddl":
+            migration = msgspec.msgpack.decode(entry.payload, type=Migration)
+            self._migrate(migration)
+            self.schema = migration.number
+        else:
+            self._apply_changeset(entry)
+            touched = touched_rows(entry.payload)
+        self.index, self.hash = entry.index, entry_hash(data)
+        return Applied(entry.index, touched)
+
+    def _apply_changeset(self, entry: Entry) -> None:
+        conflicts: list[str] = []
+
+        def refuse(reason: int, change: apsw.TableChange) -> int:
+            conflicts.append(f"{change.op} in {change.name}")
+            return apsw.SQLITE_CHANGESET_ABORT
+
+        try:
+            apsw.Changeset.apply(
+                entry.payload,
+                self._connection,
+                conflict=refuse,
+                flags=apsw.SQLITE_CHANGESETAPPLY_FKNOACTION,
+            )
+        except apsw.AbortError as error:
+            raise damaged(self._path, f"entry {entry.index} does not fit: {', '.join(conflicts)}") from error
+
+    def _move(self, index: int, digest: bytes, schema: int) -> None:
+        self._connection.execute(_MOVE, (index, digest, schema))
+
+    def _session(self) -> "_Capture":
+        return _Capture(self._connection)
+
+    def _rows(self, text: str, *values: Any) -> list[Any]:
+        return self._connection.execute(text, values).fetchall()
+
+
+class _Capture:
+    """A session over every replicated table, closed at the end of the block."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._session = apsw.Session(connection, "main")
+        self._session.config(apsw.SQLITE_SESSION_OBJCONFIG_SIZE, True)
+        self._session.table_filter(lambda name: name not in NOT_REPLICATED)
+        self._session.attach()
+
+    def __enter__(self) -> apsw.Session:
+        return self._session
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()

@@ -1,0 +1,279 @@
+"""The one task that changes a database: groups what is queued, has the log order it, applies what others wrote.
+
+A refused group is rolled back, what came between is applied, and the group runs again. An append without an answer is
+sent again, the same bytes to the same index, until the log says which it was: nothing else can tell.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Any, TypeVar
+
+import apsw
+import msgspec
+import trio
+
+from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
+from paasd.state.engine.replica import Applied, Call, Prepared, Replica
+from paasd.state.engine.watch import Feed
+from paasd.state.log import Log, LogUnavailable, NoAnswer, Refused, Runner
+from paasd.state.log.entries import Migration, decode_entry
+
+R = TypeVar("R")
+
+
+class CommitFailed(Exception):
+    """The log accepted an entry that could not be committed here: the process has to exit and replay the log."""
+
+
+class Waiting(msgspec.Struct, kw_only=True):
+    """A queued call and how its caller is told."""
+
+    call: Call[Any]
+    done: trio.Event = msgspec.field(default_factory=trio.Event)
+    started: bool = False
+    failure: Exception | None = None
+
+    def fail(self, failure: Exception) -> None:
+        self.failure = failure
+        self.done.set()
+
+
+class WriterLimits(msgspec.Struct, frozen=True, kw_only=True):
+    queue: int
+    group: int
+    catch_up: int
+    retry_s: float
+    keep_entries: int
+
+
+class Writer:
+    """Owns the replica. Nobody else touches it while `serve` runs."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        log: Log,
+        run: Runner,
+        feed: Feed,
+        limits: WriterLimits,
+        clock: Callable[[], float],
+        random: Random,
+    ) -> None:
+        self._replica = replica
+        self._log = log
+        self._run = run
+        self._feed = feed
+        self._limits = limits
+        self._clock = clock
+        self._random = random
+        self._queue: deque[Waiting] = deque()
+        self._started: list[Waiting] = []
+        self._wake = trio.Event()
+        self._behind = False
+        self._moved = trio.Event()
+        self._trimmed = 0
+        self.conflicts = 0
+        self.resent = 0
+
+    def put(self, call: Call[Any]) -> Waiting:
+        """Queue a call. Raises Unavailable when the queue is full."""
+        if len(self._queue) >= self._limits.queue:
+            raise Unavailable("too many writes are waiting; nothing was changed, try again in a moment")
+        waiting = Waiting(call=call)
+        self._queue.append(waiting)
+        self._wake.set()
+        return waiting
+
+    def withdraw(self, waiting: Waiting) -> bool:
+        """Take a call back that has not begun; False when it has."""
+        if waiting.started:
+            return False
+        self._queue.remove(waiting)
+        return True
+
+    async def wait_applied(self, index: int) -> None:
+        """Return when the database has this entry and all before it."""
+        while self._replica.index < index:
+            self._behind = True
+            self._wake.set()
+            await self._moved.wait()
+
+    async def serve(self) -> None:
+        """Work until cancelled. Raises CommitFailed, LogDamaged, StateDamaged, LogTrimmed: none can be gone past."""
+        try:
+            while True:
+                if not self._queue and not self._behind:
+                    await self._wake.wait()
+                self._wake = trio.Event()
+                if self._behind:
+                    self._behind = False
+                    await self._catch_up_or_wait()
+                await self._write_group()
+                await self._trim()
+        finally:
+            self._close()
+
+    async def follow(self) -> None:
+        """Wake the writer whenever others have appended."""
+        while True:
+            await self._log.wait_newer(self._replica.index)
+            await self.wait_applied(self._replica.index + 1)
+
+    async def catch_up(self) -> None:
+        """Apply everything that the log has now. Raises LogUnavailable, LogTrimmed, LogDamaged, StateDamaged."""
+        newest = await self._log.newest()
+        if newest < self._replica.index:
+            raise CommitFailed(f"the log ends at {newest}, before entry {self._replica.index} of this database")
+        while self._replica.index < newest:
+            await self._apply(await self._log.read(self._replica.index, self._limits.catch_up))
+
+    async def migrate(self, migrations: tuple[Migration, ...]) -> None:
+        """Bring the schema up to date through the log. Only before `serve`."""
+        await self.catch_up()
+        while self._replica.schema < len(migrations):
+            migration = migrations[self._replica.schema]
+            prepared = await self._run(self._prepare_migration, migration)
+            await self._settle(prepared)
+
+    async def _catch_up_or_wait(self) -> None:
+        try:
+            await self.catch_up()
+        except LogUnavailable:
+            await trio.sleep(self._backoff(1))
+            self._behind = True
+            self._wake.set()
+
+    async def _write_group(self) -> None:
+        group = [self._queue.popleft() for _ in range(min(len(self._queue), self._limits.group))]
+        if not group:
+            return
+        self._started = group
+        for waiting in group:
+            waiting.started = True
+        try:
+            finished = await self._write([waiting.call for waiting in group])
+        except (Unavailable, apsw.IOError) as error:
+            failure = error if isinstance(error, PaasdError) else Unavailable(f"the disk failed: {error}; see dmesg")
+            for waiting in group:
+                waiting.fail(failure)
+        else:
+            for waiting in group[:finished]:
+                waiting.done.set()
+            for waiting in reversed(group[finished:]):
+                waiting.started = False
+                self._queue.appendleft(waiting)
+        self._started = []
+
+    async def _write(self, calls: list[Call[Any]]) -> int:
+        """Write the first of the calls, as many as fit; how many that were."""
+        tries = 0
+        while True:
+            prepared = await self._run(self._prepare, calls)
+            if prepared.data is None:
+                # Nothing changed, so this was a read: it counts only if nothing came between.
+                index = self._replica.index
+                await self.catch_up()
+                if self._replica.index == index:
+                    return len(prepared.calls)
+            elif await self._settle(prepared):
+                return len(prepared.calls)
+            tries += 1
+            self.conflicts += 1
+            if tries > 2:
+                await trio.sleep(self._backoff(tries))
+
+    def _prepare(self, calls: list[Call[Any]]) -> Prepared:
+        prepared = self._replica.prepare(calls, self._clock(), self._random.getrandbits)
+        return self._staged(prepared)
+
+    def _prepare_migration(self, migration: Migration) -> Prepared:
+        return self._staged(self._replica.prepare_migration(migration, f"{self._random.getrandbits(128):032x}"))
+
+    def _staged(self, prepared: Prepared) -> Prepared:
+        if prepared.data is not None:
+            try:
+                self._log.stage(prepared.index, prepared.data)
+            except BaseException:
+                self._replica.rollback()
+                raise
+        return prepared
+
+    async def _settle(self, prepared: Prepared) -> bool:
+        """Have the open transaction ordered, and commit it or roll it back. False: others were first."""
+        try:
+            refused = await self._append(prepared)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._run(self._replica.rollback)
+            raise
+        if refused is None:
+            with trio.CancelScope(shield=True):
+                await self._commit(prepared)
+            return True
+        with trio.CancelScope(shield=True):
+            await self._run(self._replica.rollback)
+        if refused.entries:
+            await self._apply(refused.entries)
+        else:
+            await self.catch_up()
+        return False
+
+    async def _append(self, prepared: Prepared) -> Refused | None:
+        assert prepared.data is not None
+        unknown, tries = False, 0
+        while True:
+            try:
+                refused = await self._log.append(prepared.index, prepared.data)
+            except NoAnswer:
+                unknown = True
+            except LogUnavailable:
+                if not unknown:
+                    raise
+            else:
+                ours = refused is not None and refused.entries[:1] == (prepared.data,)
+                return None if ours else refused
+            tries += 1
+            self.resent += 1
+            await trio.sleep(self._backoff(tries))
+
+    async def _commit(self, prepared: Prepared) -> None:
+        try:
+            applied = await self._run(self._replica.commit, prepared)
+        except (PaasdError, apsw.Error) as error:
+            if self._log.external:
+                raise CommitFailed(f"entry {prepared.index} is in the log and not in the database: {error}") from error
+            await self._run(self._replica.rollback)
+            raise
+        self._publish(applied)
+
+    async def _apply(self, entries: Any) -> None:
+        for applied in await self._run(self._replica.apply, [e for e in entries if self._is_new(e)]):
+            self._publish(applied)
+
+    def _is_new(self, data: bytes) -> bool:
+        return decode_entry(data).index > self._replica.index
+
+    def _publish(self, applied: Applied) -> None:
+        self._feed.publish(applied.index, applied.touched)
+        self._moved.set()
+        self._moved = trio.Event()
+
+    async def _trim(self) -> None:
+        """Bound a log that only this database uses; a shared one is trimmed when every node has a snapshot."""
+        before = self._replica.index - self._limits.keep_entries
+        if not self._log.external and before - self._trimmed > self._limits.keep_entries // 10:
+            await self._log.trim(before)
+            self._trimmed = before
+
+    def _backoff(self, tries: int) -> float:
+        return self._random.random() * min(self._limits.retry_s * math.pow(2, min(tries, 10)), 1.0)
+
+    def _close(self) -> None:
+        for waiting in self._started:
+            detail = "paasd stopped while the write was under way; ask again with the same request id"
+            waiting.fail(OutcomeUnknown(detail, waiting.call.request_id))
+        for waiting in self._queue:
+            waiting.fail(Unavailable("paasd is stopping; nothing was changed"))
+        self._queue.clear()
