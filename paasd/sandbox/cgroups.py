@@ -1,0 +1,243 @@
+"""Control groups: one driver over v1 and v2, chosen for each controller by what this host has mounted where.
+
+A container is a leaf `paasd-<prefix>/<guid>` in the v2 tree and in each v1 hierarchy that has a controller we need. Only
+pid 1 of the container and what it forks are inside; the shim never is, so that a leaf can be emptied and removed.
+Calls block for well under a millisecond, except `remove`, which the kernel may keep waiting: use a thread.
+Sources: cgroup-v2.rst and cgroup-v1/*.rst of the kernel.
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from paasd.sandbox.records import Limits, SandboxError
+
+_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
+_PERIOD_US = 100_000
+_V1_SHARES = 1024
+_HOLDER = "holder"
+
+
+class Hierarchy(msgspec.Struct, frozen=True):
+    """One mounted tree. `base` is the directory below which this node makes its own."""
+
+    base: Path
+    v2: bool
+    controllers: frozenset[str]
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """What the kernel counted for one container."""
+
+    cpu_ns: int
+    memory_bytes: int
+    pids: int
+
+
+def detect(mountinfo: str, parent: str = "") -> tuple[Hierarchy, ...]:
+    """The hierarchies in use, read from the text of /proc/self/mountinfo. `parent` is a path below each root ("" = root).
+
+    Raises SandboxError when a controller that limits tenants is nowhere.
+    """
+    found: list[Hierarchy] = []
+    for line in mountinfo.splitlines():
+        left, _dash, right = line.partition(" - ")
+        fstype, _source, options = (*right.split(" "), "", "")[:3]
+        mounted = Path(left.split(" ")[4])
+        if fstype == "cgroup2" and not any(one.v2 for one in found):
+            base = _with_parent(mounted, parent)
+            found.append(Hierarchy(base, True, frozenset(_words(base / "cgroup.controllers")) & set(_CONTROLLERS)))
+        elif fstype == "cgroup":
+            names = frozenset(options.split(",")) & set(_CONTROLLERS)
+            if names and not any(one.base == mounted for one in found):
+                found.append(Hierarchy(_with_parent(mounted, parent), False, names))
+    have = {name for one in found for name in one.controllers}
+    have |= {"cpuacct"} if any(one.v2 for one in found) else set()  # cpu.stat is there without any controller.
+    missing = set(_CONTROLLERS) - have
+    if missing:
+        raise SandboxError(
+            f"this host has no cgroup controller for {', '.join(sorted(missing))}; "
+            "mount cgroup2 on /sys/fs/cgroup, or delegate the controllers to the holder unit"
+        )
+    return tuple(found)
+
+
+def _with_parent(mounted: Path, parent: str) -> Path:
+    base = mounted / parent.lstrip("/") if parent else mounted
+    return base if base.is_dir() else mounted
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
+
+
+class CgroupDriver:
+    """Makes, measures, empties and removes the leaves of one node."""
+
+    def __init__(self, hierarchies: Sequence[Hierarchy], prefix: str) -> None:
+        self._hierarchies = tuple(hierarchies)
+        self._name = f"paasd-{prefix}"
+
+    def create(self, guid: str, limits: Limits) -> None:
+        """Make the leaves and set their limits. Idempotent."""
+        for one in self._hierarchies:
+            leaf = self._leaf(one, guid)
+            if one.v2:
+                self._delegate(one)
+            leaf.mkdir(parents=True, exist_ok=True)
+            (_limit_v2 if one.v2 else _limit_v1)(leaf, one.controllers, limits)
+
+    def entry_files(self, guid: str) -> list[str]:
+        """Files into which a process writes "0" to enter the container's leaves."""
+        return [str(self._leaf(one, guid) / "cgroup.procs") for one in self._hierarchies]
+
+    def holder_files(self) -> list[str]:
+        """The same for the holder unit, where there is one: what moves there outlives the daemon's own unit."""
+        candidates = [one.base / _HOLDER / "cgroup.procs" for one in self._hierarchies]
+        return [str(path) for path in candidates if path.exists()]
+
+    def oom_file(self, guid: str) -> Path:
+        """The file with the `oom_kill N` line of this container."""
+        memory = self._of("memory")
+        return self._leaf(memory, guid) / ("memory.events" if memory.v2 else "memory.oom_control")
+
+    def oom_kills(self, guid: str) -> int:
+        """How many processes of it the kernel has killed for memory; 0 when the container is gone."""
+        return _keyed(self.oom_file(guid)).get("oom_kill", 0)
+
+    def tally(self, guid: str) -> Tally:
+        """What it uses. Raises OSError (FileNotFoundError) when the container is gone."""
+        memory, pids = self._of("memory"), self._of("pids")
+        leaf = self._leaf(memory, guid)
+        current = int((leaf / ("memory.current" if memory.v2 else "memory.usage_in_bytes")).read_text())
+        idle = _keyed(leaf / "memory.stat").get("inactive_file" if memory.v2 else "total_inactive_file", 0)
+        count = int((self._leaf(pids, guid) / "pids.current").read_text())
+        return Tally(self._cpu_ns(guid), max(0, current - idle), count)
+
+    def _cpu_ns(self, guid: str) -> int:
+        for one in self._hierarchies:
+            if "cpuacct" in one.controllers and not one.v2:
+                return int((self._leaf(one, guid) / "cpuacct.usage").read_text())
+        leaf = next(self._leaf(one, guid) for one in self._hierarchies if one.v2)
+        return _keyed(leaf / "cpu.stat").get("usage_usec", 0) * 1000
+
+    def pids(self, guid: str) -> set[int]:
+        """Every process inside, as this pid namespace counts."""
+        inside: set[int] = set()
+        for one in self._hierarchies:
+            inside.update(int(word) for word in _words(self._leaf(one, guid) / "cgroup.procs"))
+        return inside
+
+    def kill_all(self, guid: str) -> bool:
+        """SIGKILL to everything inside at once. False where the kernel cannot (before 5.14): kill pid 1 then."""
+        for one in self._hierarchies:
+            if one.v2 and self._write(self._leaf(one, guid) / "cgroup.kill", "1"):
+                return True
+        return False
+
+    def freeze(self, guid: str, frozen: bool) -> bool:
+        """Stop or continue everything inside without its noticing. False when the host has no v2 tree."""
+        leaves = [self._leaf(one, guid) / "cgroup.freeze" for one in self._hierarchies if one.v2]
+        return any([self._write(leaf, "1" if frozen else "0") for leaf in leaves])
+
+    def remove(self, guid: str) -> bool:
+        """Remove the leaves; True when none is left. False while a process is still inside: kill, wait, try again."""
+        gone = True
+        for one in self._hierarchies:
+            try:
+                self._leaf(one, guid).rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                gone = False
+        return gone
+
+    def guids(self) -> set[str]:
+        """The guids that have a leaf in any hierarchy."""
+        found: set[str] = set()
+        for one in self._hierarchies:
+            with contextlib.suppress(FileNotFoundError):
+                found.update(entry.name for entry in os.scandir(one.base / self._name) if entry.is_dir())
+        return found
+
+    def close(self) -> None:
+        """Take the node's own directories away when no container is left in them."""
+        for one in self._hierarchies:
+            with contextlib.suppress(OSError):
+                (one.base / self._name).rmdir()
+
+    def directories(self) -> list[Path]:
+        """Every directory of this node: for inventories."""
+        roots = [one.base / self._name for one in self._hierarchies]
+        return [path for root in roots if root.exists() for path in (root, *filter(Path.is_dir, root.iterdir()))]
+
+    def _leaf(self, one: Hierarchy, guid: str) -> Path:
+        return one.base / self._name / guid
+
+    def _of(self, controller: str) -> Hierarchy:
+        return next(one for one in self._hierarchies if controller in one.controllers)
+
+    def _delegate(self, one: Hierarchy) -> None:
+        """Hand the controllers down to the leaves. A host that keeps some back (hybrid) has none to hand down."""
+        node = one.base / self._name
+        node.mkdir(exist_ok=True)
+        wanted = " ".join(f"+{name}" for name in sorted(one.controllers - {"cpuacct"}))
+        if wanted:
+            for directory in (one.base, node):
+                (directory / "cgroup.subtree_control").write_text(wanted)
+
+    @staticmethod
+    def _write(path: Path, text: str) -> bool:
+        try:
+            path.write_text(text)
+        except OSError:
+            return False
+        return True
+
+
+def _keyed(path: Path) -> dict[str, int]:
+    """A file of `name number` lines; empty when the container is gone."""
+    try:
+        pairs = (line.split() for line in path.read_text().splitlines())
+        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
+    except OSError:
+        return {}
+
+
+def _limit_v2(leaf: Path, controllers: frozenset[str], limits: Limits) -> None:
+    if "memory" in controllers:
+        (leaf / "memory.max").write_text(str(limits.memory_bytes))
+        (leaf / "memory.oom.group").write_text("1")
+        _optional(leaf / "memory.swap.max", "0")
+    if "pids" in controllers:
+        (leaf / "pids.max").write_text(str(limits.pids))
+    if "cpu" in controllers:
+        (leaf / "cpu.weight").write_text(str(limits.cpu_weight))
+        quota = "max" if limits.cpu_cores is None else str(int(limits.cpu_cores * _PERIOD_US))
+        (leaf / "cpu.max").write_text(f"{quota} {_PERIOD_US}")
+
+
+def _limit_v1(leaf: Path, controllers: frozenset[str], limits: Limits) -> None:
+    if "memory" in controllers:
+        # memsw may not be below the plain limit, so a limit that shrinks needs the other order; ours never change.
+        (leaf / "memory.limit_in_bytes").write_text(str(limits.memory_bytes))
+        _optional(leaf / "memory.memsw.limit_in_bytes", str(limits.memory_bytes))
+    if "pids" in controllers:
+        (leaf / "pids.max").write_text(str(limits.pids))
+    if "cpu" in controllers:
+        (leaf / "cpu.shares").write_text(str(max(2, limits.cpu_weight * _V1_SHARES // 100)))
+        quota = -1 if limits.cpu_cores is None else int(limits.cpu_cores * _PERIOD_US)
+        (leaf / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
+        (leaf / "cpu.cfs_quota_us").write_text(str(quota))
+
+
+def _optional(path: Path, text: str) -> None:
+    """A knob that kernels built without swap accounting do not have."""
+    with contextlib.suppress(FileNotFoundError):
+        path.write_text(text)

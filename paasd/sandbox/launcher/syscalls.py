@@ -1,0 +1,132 @@
+"""System calls that CPython 3.11 does not wrap. Errors are OSError with the kernel's errno and the given name."""
+
+import ctypes
+import os
+
+CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+MNT_DETACH = 2
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_IDMAP = 0x1, 0x2, 0x4, 0x100000
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 15, 22, 24
+PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER, PR_CAP_AMBIENT = 38, 36, 47
+
+_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+# The kernel gives calls added after 2019 the same number everywhere; pivot_root is older.
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
+_SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]
+_SYS_CAPSET = {"x86_64": 126, "aarch64": 91}[os.uname().machine]
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+def _check(result: int, name: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), name)
+    return result
+
+
+def unshare(flags: int) -> None:
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    _check(_libc.setns(fd, kind), "setns")
+
+
+def mount(source: str, target: str, fstype: str | None, flags: int = 0, options: str | None = None) -> None:
+    _check(
+        _libc.mount(
+            os.fsencode(source),
+            os.fsencode(target),
+            fstype.encode() if fstype else None,
+            ctypes.c_ulong(flags),
+            os.fsencode(options) if options else None,
+        ),
+        f"mount {target}",
+    )
+
+
+def unmount(target: str, flags: int = 0) -> None:
+    _check(_libc.umount2(os.fsencode(target), flags), f"umount {target}")
+
+
+def pivot_root(new: str, old: str) -> None:
+    _check(_libc.syscall(_SYS_PIVOT_ROOT, os.fsencode(new), os.fsencode(old)), "pivot_root")
+
+
+def copy_tree(path: str) -> int:
+    """A detached copy of the mount at `path` (not of those below it), as an fd for `attach`."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
+    return _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags), f"open_tree {path}")
+
+
+def set_attributes(fd: int, attributes: int, userns_fd: int = 0) -> None:
+    """Set MOUNT_ATTR_* on a detached copy; with MOUNT_ATTR_IDMAP, EINVAL says that this file system cannot do it."""
+    attr = _MountAttr(attributes, 0, 0, userns_fd)
+    size = ctypes.c_size_t(ctypes.sizeof(attr))
+    call = _libc.syscall(_SYS_MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, ctypes.byref(attr), size)
+    _check(call, "mount_setattr")
+
+
+def attach(fd: int, target: str) -> None:
+    """Put a detached copy where processes of this mount namespace see it."""
+    call = _libc.syscall(_SYS_MOVE_MOUNT, fd, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
+    _check(call, f"move_mount {target}")
+
+
+def prctl(option: int, second: int = 0, third: int = 0) -> None:
+    _check(
+        _libc.prctl(option, ctypes.c_ulong(second), ctypes.c_ulong(third), ctypes.c_ulong(0), ctypes.c_ulong(0)),
+        f"prctl {option}",
+    )
+
+
+def drop_capabilities() -> None:
+    """Empty the effective, permitted and inheritable sets of this process."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    _check(_libc.syscall(_SYS_CAPSET, header, (ctypes.c_uint32 * 6)()), "capset")
+
+
+def install_filter(program: bytes) -> None:
+    """Put this process under a seccomp filter (classic BPF, 8 bytes an instruction). Needs no_new_privs."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    head = _FilterProgram(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p))
+    call = _libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(2), ctypes.byref(head), ctypes.c_ulong(0), ctypes.c_ulong(0))
+    _check(call, "seccomp")
+
+
+def close_range(first: int, last: int = 2**32 - 1) -> None:
+    _check(_libc.close_range(ctypes.c_uint(first), ctypes.c_uint(last), 0), "close_range")
+
+
+def set_title(title: str) -> None:
+    """Show `title` in /proc/PID/cmdline and, shortened, as the name of the process.
+
+    A forked process would else go on showing the command line of the zygote, with its paths, to the tenant. The kernel
+    says where the arguments lie (arg_start and arg_end in /proc/self/stat); they are overwritten in place.
+    """
+    prctl_name = ctypes.create_string_buffer(title.encode()[:15])
+    _libc.prctl(PR_SET_NAME, prctl_name, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
+    with open("/proc/self/stat", "rb") as stat:  # noqa: PTH123 (pathlib costs a megabyte in every shim)
+        fields = stat.read().rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    size = end - start
+    if size <= 1:
+        return
+    ctypes.memmove(start, title.encode()[: size - 1].ljust(size, b"\0"), size)
