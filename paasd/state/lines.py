@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, value BLOB NOT NULL) 
 _VERSION = 1
 _ROWS_PER_STATEMENT = 200  # one step for many rows: each step gives the interpreter lock away and must get it back
 _TRIM_ROWS = 4_000
+_OLDEST = "SELECT id FROM lines ORDER BY id LIMIT ?"
 
 
 class StoredLine(NamedTuple):
@@ -187,9 +188,10 @@ class LineStore:
                 more = True
             else:
                 self._touched.discard(source)
-        aged = self._delete("SELECT id FROM lines ORDER BY id LIMIT ?", " AND at_ns < ?", (before_ns,))
+        aged = self._delete(_OLDEST, (_TRIM_ROWS, before_ns), " AND at_ns < ?")
         if self.used_bytes() > size_limit_bytes:
-            removed = self._delete("SELECT id FROM lines ORDER BY id LIMIT ?", "", ())
+            # A smaller step than for the other limits: what it takes too much is lost before its time.
+            removed = self._delete(_OLDEST, (_TRIM_ROWS // 8,))
             more = more or removed > 0
         return more or aged == _TRIM_ROWS
 
@@ -200,11 +202,10 @@ class LineStore:
         if newest_to_go is None:
             return False
         oldest = "SELECT id FROM lines WHERE source = ? AND at_ns <= ? ORDER BY at_ns LIMIT ?"
-        return self._delete(oldest, "", (), (source, newest_to_go[0])) == _TRIM_ROWS
+        return self._delete(oldest, (source, newest_to_go[0], _TRIM_ROWS)) == _TRIM_ROWS
 
-    def _delete(self, chosen: str, condition: str, values: tuple[Any, ...], first: tuple[Any, ...] = ()) -> int:
-        statement = f"DELETE FROM lines WHERE id IN ({chosen}){condition}"
-        self._writer.execute(statement, (*first, _TRIM_ROWS, *values)).fetchall()
+    def _delete(self, chosen: str, values: tuple[Any, ...], condition: str = "") -> int:
+        self._writer.execute(f"DELETE FROM lines WHERE id IN ({chosen}){condition}", values).fetchall()
         return self._writer.changes()
 
     def used_bytes(self) -> int:
