@@ -31,7 +31,18 @@ class Guest:
 
     def make_disk(self) -> None:
         base = (self.cache / "base.ext4").resolve()
-        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(self.work / "disk.qcow2")]
+        command = [
+            "qemu-img",
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-b",
+            str(base),
+            "-F",
+            "raw",
+            str(self.work / "disk.qcow2"),
+        ]
         subprocess.run(command, check=True)
 
     def boot(self) -> float:
