@@ -1,0 +1,23 @@
+"""The data path: HTTP and HTTPS requests to the instances of apps, by host and path, through Envoy.
+
+`open_router` runs Envoy and serves it a `RouteTable` over delta discovery; `open_route_feed` keeps that table equal to
+the database and the observed instances. Every request comes back as an `AccessEntry`. `open_certificates` makes the
+node's authority and wildcard certificates. Envoy outlives the daemon and never waits for it.
+"""
+
+from paasd.router.accesslog import rtr_line
+from paasd.router.certificates import Certificates, open_certificates
+from paasd.router.records import AccessEntry, Endpoint, RouteEntry, RouteTable
+from paasd.router.router import Router, open_router
+
+__all__ = [
+    "AccessEntry",
+    "Certificates",
+    "Endpoint",
+    "RouteEntry",
+    "RouteTable",
+    "Router",
+    "open_certificates",
+    "open_router",
+    "rtr_line",
+]

@@ -1,0 +1,102 @@
+"""A route as Envoy's cluster: how to talk to its instances, and where they are.
+
+Every cluster but its name is one of few kinds, so the rest of the message is encoded once per kind and appended to the
+name: protobuf messages may be concatenated.
+"""
+
+from functools import cache
+from typing import Any
+
+from paasd.config import RouterConfig
+from paasd.router.records import Endpoint, RouteEntry
+from paasd.router.xds import messages
+from paasd.router.xds.messages import duration
+
+# Names ending so can be spelt by no Host header that passes a registered domain's virtual host.
+INTERNAL_MARK = "|"
+_UNLIMITED = {"value": 1 << 30}
+
+
+def cluster_name(host: str, path: str = "") -> str:
+    """The cluster of a route. Only a plain host's equals its Host header; others are reached by explicit routes."""
+    if path or host.startswith("*"):
+        return f"{host}{path}{INTERNAL_MARK}"
+    return host
+
+
+def encode_cluster(name: str, entry: RouteEntry, config: RouterConfig) -> bytes:
+    """The cluster of `entry`."""
+    least = entry.options.get("loadbalancing") in ("least-connection", "least-connections")
+    head: bytes = messages.Cluster(name=name).SerializeToString()
+    return head + _kind(config, entry.http2, least)
+
+
+@cache
+def _kind(config: RouterConfig, http2: bool, least_request: bool) -> bytes:
+    source = {"ads": {}, "initial_fetch_timeout": duration(0), "resource_api_version": messages.API_V3}
+    cluster = messages.Cluster(
+        type=messages.EDS,
+        eds_cluster_config={"eds_config": source},
+        connect_timeout=duration(config.connect_timeout_s),
+        per_connection_buffer_limit_bytes={"value": config.buffer_limit_bytes},
+        lb_policy=messages.LEAST_REQUEST if least_request else messages.ROUND_ROBIN,
+        circuit_breakers={
+            "thresholds": [
+                {
+                    "max_connections": {"value": config.connections_limit},
+                    "max_pending_requests": {"value": config.connections_limit},
+                    "max_requests": _UNLIMITED,
+                    "max_retries": _UNLIMITED,
+                }
+            ]
+        },
+        # A request that names an instance (by its session cookie) goes there while it lives, and anywhere after.
+        lb_subset_config={
+            "fallback_policy": messages.ANY_ENDPOINT,
+            "subset_selectors": [{"keys": ["instance"], "single_host_per_subset": True}],
+        },
+        typed_extension_protocol_options={
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "type_url": messages.HTTP_OPTIONS_URL,
+                "value": _http_options(config, http2).SerializeToString(),
+            }
+        },
+    )
+    encoded: bytes = cluster.SerializeToString()
+    return encoded
+
+
+def _http_options(config: RouterConfig, http2: bool) -> Any:
+    return messages.HttpProtocolOptions(
+        common_http_protocol_options={"idle_timeout": duration(config.upstream_idle_timeout_s)},
+        explicit_http_config={"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}},
+        retry_policy={
+            # None of these had a byte of the request reach the app, so repeating is safe for every method.
+            "retry_on": "connect-failure,refused-stream,reset-before-request",
+            "num_retries": {"value": config.retries},
+            "retry_back_off": {"base_interval": duration(0.002), "max_interval": duration(0.02)},
+            "host_selection_retry_max_attempts": 10,
+            "retry_host_predicate": [
+                {
+                    "name": "envoy.retry_host_predicates.previous_hosts",
+                    "typed_config": {"type_url": messages.PREVIOUS_HOSTS_URL},
+                }
+            ],
+        },
+    )
+
+
+def encode_endpoints(name: str, endpoints: tuple[Endpoint, ...]) -> bytes:
+    """Where the instances behind cluster `name` are."""
+    assignment = messages.ClusterLoadAssignment(cluster_name=name)
+    if endpoints:
+        locality = assignment.endpoints.add()
+        for endpoint in endpoints:
+            item = locality.lb_endpoints.add()
+            item.endpoint.address.socket_address.address = endpoint.address
+            item.endpoint.address.socket_address.port_value = endpoint.port
+            item.load_balancing_weight.value = endpoint.weight
+            if endpoint.instance_guid:
+                item.metadata.filter_metadata["envoy.lb"].fields["instance"].string_value = endpoint.instance_guid
+    encoded: bytes = assignment.SerializeToString()
+    return encoded

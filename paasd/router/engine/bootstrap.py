@@ -1,0 +1,82 @@
+"""Envoy's start-up file: where its control socket is, what it may use, and the two listeners."""
+
+from pathlib import Path
+from typing import Any
+
+from paasd.config import RouterConfig
+from paasd.router.engine.listeners import CONTROL_CLUSTER, listener
+
+APPS_SECRET = "apps"
+SYSTEM_SECRET = "system"
+_CONNECTIONS_MONITOR = (
+    "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+)
+
+
+def bootstrap(config: RouterConfig, *, control: Path, admin: Path, http_port: int, https_port: int) -> dict[str, Any]:
+    """The whole file. `control` is the daemon's socket, `admin` the one that Envoy makes for itself."""
+    control_service = {
+        "envoy_grpc": {
+            "cluster_name": CONTROL_CLUSTER,
+            # Envoy's own back-off grows to 30 s, in which a restarted daemon could change no route.
+            "retry_policy": {"retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"}},
+        }
+    }
+    return {
+        "node": {"id": "router", "cluster": "paasd"},
+        "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "grpc_services": [control_service],
+            },
+            "cds_config": {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"},
+        },
+        "static_resources": {
+            "listeners": [
+                listener("http", config, http_port),
+                listener("https", config, https_port, (APPS_SECRET, SYSTEM_SECRET)),
+            ],
+            "clusters": [_control_cluster(control)],
+        },
+        # Counters per route come from the access log; Envoy's own would cost more memory than the routes.
+        "stats_config": {
+            "stats_matcher": {
+                "inclusion_list": {
+                    "patterns": [
+                        {"prefix": prefix}
+                        for prefix in ("server.", "http.router.", "listener.", "cluster_manager.", "access_logs.")
+                    ]
+                }
+            }
+        },
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": _CONNECTIONS_MONITOR,
+                        "max_active_downstream_connections": config.client_connections_limit,
+                    },
+                }
+            ]
+        },
+    }
+
+
+def _control_cluster(control: Path) -> dict[str, Any]:
+    options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    endpoint = {"endpoint": {"address": {"pipe": {"path": str(control)}}}}
+    return {
+        "name": CONTROL_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": CONTROL_CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {
+            options: {
+                "@type": f"type.googleapis.com/{options}",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        },
+    }

@@ -1,0 +1,56 @@
+"""Runs in the child between the daemon and Envoy: joins cgroups, drops privileges, becomes Envoy.
+
+A program of its own (standard library only), because the daemon has threads and must not run Python between fork and
+exec. Arguments: uid (-1 keeps the present one), comma-separated cgroup.procs files, binary, then Envoy's arguments.
+"""
+
+import ctypes
+import os
+import struct
+import sys
+from pathlib import Path
+
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_KEEPCAPS = 8
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
+_CAP_NET_BIND_SERVICE = 10
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def _prctl(libc: ctypes.CDLL, *arguments: int) -> None:
+    padded = [ctypes.c_ulong(argument) for argument in (*arguments, 0, 0, 0, 0)[:5]]
+    if libc.prctl(*padded) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl{arguments} failed")
+
+
+def _become(uid: int) -> None:
+    """Switch to `uid`, keeping the right to bind low ports and nothing else."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    _prctl(libc, _PR_SET_KEEPCAPS, 1)
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    bit = 1 << _CAP_NET_BIND_SERVICE
+    header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
+    data = struct.pack("IIIIII", bit, bit, bit, 0, 0, 0)
+    if libc.capset(header, data) != 0:
+        raise OSError(ctypes.get_errno(), "capset failed")
+    _prctl(libc, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_NET_BIND_SERVICE)
+    _prctl(libc, _PR_SET_NO_NEW_PRIVS, 1)
+
+
+def main() -> None:
+    """Never returns; an error ends the process with its reason on standard error."""
+    uid, cgroups, binary, *arguments = sys.argv[1:]
+    for procs in filter(None, cgroups.split(",")):
+        Path(procs).write_text(str(os.getpid()))
+    # Opened while still privileged: the binary may lie in a directory that the unprivileged user cannot enter.
+    program = os.open(binary, os.O_RDONLY | os.O_CLOEXEC)
+    if int(uid) >= 0:
+        _become(int(uid))
+    os.execve(program, [binary, *arguments], {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})
+
+
+if __name__ == "__main__":
+    main()

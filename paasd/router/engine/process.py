@@ -1,0 +1,113 @@
+"""One Envoy process: started so that it outlives the daemon, found again by pid and start time, watched by pidfd."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import trio
+
+from paasd.router.engine import launch
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """The file beside Envoy's sockets that lets the next daemon find it. `start_time` is in clock ticks since boot."""
+
+    version: int = 1
+    pid: int
+    start_time: int
+    boot_id: str
+    configuration: str
+    http_port: int
+    https_port: int
+
+
+def start_time(pid: int) -> int | None:
+    """When `pid` started, in clock ticks since boot; None if there is no such live process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name in parentheses may hold anything; the fields after its last parenthesis are plain.
+    fields = text[text.rindex(")") + 2 :].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def boot_id() -> str:
+    """The identity of this boot: pids and start times mean nothing across one."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+class EnvoyProcess:
+    """A running Envoy, our child or not. Close it to stop watching; that does not end the process."""
+
+    def __init__(self, pid: int, pidfd: int, child: "subprocess.Popen[bytes] | None") -> None:
+        self.pid = pid
+        self._pidfd = pidfd
+        self._child = child
+
+    @classmethod
+    def adopt(cls, pid: int, started: int) -> "EnvoyProcess | None":
+        """The process `pid` that started at `started`, or None if it is gone."""
+        try:
+            pidfd = os.pidfd_open(pid)
+        except (ProcessLookupError, OSError):
+            return None
+        # Checked after opening: from here on the pid cannot be taken by another process unnoticed.
+        if start_time(pid) != started:
+            os.close(pidfd)
+            return None
+        return cls(pid, pidfd, None)
+
+    @classmethod
+    def start(
+        cls, binary: Path, arguments: Sequence[str], *, uid: int, cgroups: Sequence[Path], log: Path
+    ) -> "EnvoyProcess":
+        """Start Envoy detached: own session, output to the file `log`, not tied to the life of this process."""
+        command = [sys.executable, "-I", "-S", launch.__file__, str(uid), ",".join(map(str, cgroups)), str(binary)]
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                [*command, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                start_new_session=True,
+            )
+        return cls(child.pid, os.pidfd_open(child.pid), child)
+
+    async def wait(self) -> int | None:
+        """Wait until it ends; the exit code (negative: signal) if it was our child, else None."""
+        # A descriptor of its own: several tasks may wait for the same end.
+        own = os.dup(self._pidfd)
+        try:
+            await trio.lowlevel.wait_readable(own)
+        finally:
+            os.close(own)
+        if self._child is None:
+            return None
+        return await trio.to_thread.run_sync(self._child.wait)
+
+    async def stop(self, grace_s: float) -> None:
+        """End it: TERM, then KILL after `grace_s`."""
+        self._signal(signal.SIGTERM)
+        with trio.move_on_after(grace_s):
+            await self.wait()
+            return
+        self._signal(signal.SIGKILL)
+        await self.wait()
+
+    def _signal(self, signum: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signum)
+
+    def close(self) -> None:
+        """Stop watching. The process goes on; as our child it is reaped by whoever inherits it."""
+        if self._child is not None:
+            # The interpreter would warn about a child left running; leaving it running is the purpose.
+            self._child.returncode = self._child.poll() or 0
+        os.close(self._pidfd)

@@ -1,0 +1,199 @@
+"""The router as the rest of the node sees it: a table goes in, access entries come out, Envoy is in between."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import structlog
+import trio
+
+from paasd.config import RouterConfig
+from paasd.errors import PaasdError
+from paasd.router.accesslog import read_entry
+from paasd.router.certificates import Certificates
+from paasd.router.engine import Engine
+from paasd.router.records import AccessEntry, RouteEntry, RouteTable
+from paasd.router.table import Owner, Table, by_host
+from paasd.router.xds import DiscoveryService, ResourceStore, listen, serve_discovery
+from paasd.router.xds.messages import SECRET_URL, Secret
+
+OnAccess = Callable[[list[AccessEntry]], None]
+_RENEWAL_PERIOD_S = 3600.0
+
+
+class Router:
+    """Handle of the running data path."""
+
+    def __init__(
+        self, config: RouterConfig, service: DiscoveryService, engine: Engine, certificates: Certificates
+    ) -> None:
+        self._service = service
+        self._certificates = certificates
+        self._table = Table(config)
+        self._domains: tuple[str, ...] = ()
+        self._system: dict[str, tuple[str, int]] = {}
+        self.engine = engine
+
+    @property
+    def http_port(self) -> int:
+        """The port on which HTTP is served, also when the configuration left the choice open."""
+        return self.engine.http_port
+
+    @property
+    def https_port(self) -> int:
+        """The port on which HTTPS is served."""
+        return self.engine.https_port
+
+    @property
+    def dropped_entries(self) -> int:
+        """Access log entries lost because their reader was behind."""
+        return self._service.dropped_entries
+
+    @property
+    def refused(self) -> int:
+        """How often Envoy refused a configuration; anything but 0 is a defect of ours."""
+        return self._service.rejected
+
+    def publish(self, table: RouteTable) -> None:
+        """Serve exactly `table`. Idempotent; only differences reach Envoy. The first call opens the router."""
+        self._domains, self._system = table.domains, dict(table.system)
+        hosts = by_host(table.routes, table.system)
+        self._announce(lambda: self._table.replace(hosts, self._domains, self._system_names()))
+
+    def publish_hosts(self, hosts: Mapping[str, Sequence[RouteEntry]]) -> None:
+        """Replace the routes of a few hosts, leaving all others; no entries means that the host is gone."""
+        own = self._system_names()
+        changed = {host.lower(): tuple(entries) for host, entries in hosts.items() if host.lower() not in own}
+        self._announce(lambda: self._table.update(changed, self._domains, own))
+
+    def _system_names(self) -> frozenset[str]:
+        return frozenset(name.lower() for name in self._system)
+
+    def _announce(self, change: Callable[[], Mapping[str, Mapping[str, bytes | None]]]) -> None:
+        self._service.publish({**_secrets(self._certificates), **change()})
+
+    def owner_of(self, cluster: str) -> Owner | None:
+        """Whose cluster it is or, lately, was."""
+        return self._table.owner_of(cluster)
+
+    async def settled(self) -> None:
+        """Wait until Envoy acknowledged everything published so far."""
+        await self._service.until_settled()
+
+    async def stop(self) -> None:
+        """End Envoy: the node stops serving. Closing the router without this leaves Envoy at work."""
+        await self.engine.stop()
+
+
+def runtime_directory(data_directory: Path, uid: int) -> Path:
+    """Where Envoy's sockets and files are: a short path (sockets allow 107 bytes) that Envoy's user may enter.
+
+    The data directory serves neither end, so it only lends its name. Raises PaasdError if someone else owns the place.
+    """
+    name = sha256(str(data_directory.resolve()).encode()).hexdigest()[:12]
+    if os.geteuid() == 0:
+        base = Path("/run/paasd")
+        base.mkdir(mode=0o755, exist_ok=True)
+    else:
+        base = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/paasd-{os.geteuid()}")
+        base.mkdir(mode=0o700, exist_ok=True)
+    if base.stat().st_uid != os.geteuid():
+        raise PaasdError(f"{base} belongs to another user; remove it, or set XDG_RUNTIME_DIR to a directory of yours")
+    directory = base / f"router-{name}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    os.chown(directory, uid, -1)
+    return directory
+
+
+def _secrets(certificates: Certificates) -> dict[str, dict[str, bytes | None]]:
+    secrets: dict[str, bytes | None] = {}
+    for name, pair in certificates.pairs.items():
+        content: dict[str, Any] = {
+            "certificate_chain": {"inline_bytes": pair.certificate},
+            "private_key": {"inline_bytes": pair.key},
+        }
+        secrets[name] = Secret(name=name, tls_certificate=content).SerializeToString()
+    return {SECRET_URL: secrets}
+
+
+async def _renew(certificates: Certificates, service: DiscoveryService, period_s: float) -> None:
+    while True:
+        await trio.sleep(period_s)
+        if certificates.renew():
+            service.publish(_secrets(certificates))
+
+
+async def _report(service: DiscoveryService, router: Router, on_access: OnAccess | None) -> None:
+    """Turn batches of Envoy's entries into ours. `on_access` must not block."""
+    async for batch in service.access_out:
+        if on_access is not None:
+            on_access([read_entry(entry, router.owner_of) for entry in batch])
+
+
+async def _start_failure(service: DiscoveryService, engine: Engine, timeout_s: float) -> PaasdError | None:
+    """Wait for Envoy's first call; None when it came, else why it did not."""
+    failure: PaasdError | None = PaasdError(f"Envoy did not call within {timeout_s} s; it says: {engine.last_words()}")
+    with trio.move_on_after(timeout_s):
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                nonlocal failure
+                failure = await engine.died()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch)
+            await service.until_connected()
+            failure = None
+            nursery.cancel_scope.cancel()
+    return failure
+
+
+@asynccontextmanager
+async def open_router(
+    config: RouterConfig,
+    data_directory: Path,
+    certificates: Certificates,
+    *,
+    on_access: OnAccess | None = None,
+    holder_cgroups: Sequence[Path] = (),
+    outlive: bool = True,
+) -> AsyncIterator[Router]:
+    """The data path of a node: Envoy running, and told what is published.
+
+    `on_access` gets batches of access entries and must return at once. `holder_cgroups` are the `cgroup.procs` files
+    that Envoy joins at birth. With `outlive` Envoy goes on serving after the block and is adopted by the next one on the
+    same data directory. Raises EnvoyMissing, PortTaken, EngineFailed.
+    """
+    uid = config.uid if os.geteuid() == 0 and config.uid else os.geteuid()
+    directory = runtime_directory(data_directory, uid)
+    service = DiscoveryService(
+        ResourceStore(),
+        structlog.get_logger(__name__),
+        chunk=config.publish_chunk,
+        access_backlog=config.access_log_backlog,
+    )
+    listener = await listen(directory / "control.sock", uid)
+    engine = Engine(config, directory, uid, holder_cgroups)
+    await engine.open()
+    router = Router(config, service, engine, certificates)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve_discovery, service, listener)
+            nursery.start_soon(_report, service, router, on_access)
+            failure = await _start_failure(service, engine, config.start_timeout_s)
+            if failure is None:
+                nursery.start_soon(engine.supervise)
+                nursery.start_soon(_renew, certificates, service, _RENEWAL_PERIOD_S)
+                yield router
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            outlive = False
+            raise failure
+    finally:
+        with trio.CancelScope(shield=True):
+            if not outlive:
+                await engine.stop()
+            engine.close()
