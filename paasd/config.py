@@ -209,6 +209,25 @@ class SandboxConfig(Section, frozen=True, kw_only=True):
     """[sandbox]: what isolates tenants."""
 
     stack: Annotated[str, Meta(description="Default stack: host (development) or debian12 (production).")] = "host"
+    cgroup_parent: Annotated[
+        str,
+        Meta(
+            description="Cgroup below which containers get theirs, such as /system.slice/paasd-holder.service; empty "
+            "takes that of the holder unit where it runs, else the root."
+        ),
+    ] = ""
+    shm_bytes: Annotated[
+        int,
+        Meta(ge=65536, description="Size of /dev/shm of a container, in bytes; what is in it counts as its memory."),
+    ] = 64 * 1024 * 1024
+    start_timeout_s: Annotated[
+        float,
+        Meta(gt=0, description="Seconds until a container that does not come up is given up; a busy disk takes some."),
+    ] = 30.0
+    kill_timeout_s: Annotated[
+        float,
+        Meta(gt=0, description="Seconds that the kernel gets to end killed processes before the sandbox complains."),
+    ] = 20.0
 
 
 class NetworkConfig(Section, frozen=True, kw_only=True):
