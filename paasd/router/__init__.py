@@ -7,17 +7,22 @@ node's authority and wildcard certificates. Envoy outlives the daemon and never 
 
 from paasd.router.accesslog import rtr_line
 from paasd.router.certificates import Certificates, open_certificates
+from paasd.router.feed import RouteFeed, open_route_feed
 from paasd.router.records import AccessEntry, Endpoint, RouteEntry, RouteTable
 from paasd.router.router import Router, open_router
+from paasd.router.routes import build_table
 
 __all__ = [
     "AccessEntry",
     "Certificates",
     "Endpoint",
     "RouteEntry",
+    "RouteFeed",
     "RouteTable",
     "Router",
+    "build_table",
     "open_certificates",
+    "open_route_feed",
     "open_router",
     "rtr_line",
 ]

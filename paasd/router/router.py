@@ -164,8 +164,8 @@ async def open_router(
     """The data path of a node: Envoy running, and told what is published.
 
     `on_access` gets batches of access entries and must return at once. `holder_cgroups` are the `cgroup.procs` files
-    that Envoy joins at birth. With `outlive` Envoy goes on serving after the block and is adopted by the next one on the
-    same data directory. Raises EnvoyMissing, PortTaken, EngineFailed.
+    that Envoy joins at birth. With `outlive` Envoy goes on serving after the block and is adopted by the next one on
+    the same data directory. Raises EnvoyMissing, PortTaken, EngineFailed.
     """
     uid = config.uid if os.geteuid() == 0 and config.uid else os.geteuid()
     directory = runtime_directory(data_directory, uid)

@@ -1,8 +1,8 @@
 """The Unix socket that Envoy's control connections come to: discovery answers out, access log entries in.
 
 One task reads and one writes per connection; all protocol state changes between awaits, so neither needs a lock.
-Access log batches go into a bounded channel and are dropped, and counted, when their consumer falls behind: Envoy is never made
-to wait for a reader of logs.
+Access log batches go into a bounded channel and are dropped, and counted, when their consumer falls behind: Envoy is
+never made to wait for a reader of logs.
 """
 
 import contextlib

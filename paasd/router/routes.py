@@ -1,0 +1,95 @@
+"""From what the platform knows to route entries: which host leads to which running instances.
+
+A route is in the table when its domain is public and one of its destinations is an app that is meant to run. A route
+whose apps are all stopped answers 404, as in Cloud Foundry; one whose app has no healthy instance answers 503.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from paasd.model.records import App, Destination, Domain, Route
+from paasd.observed import InstanceFact
+from paasd.router.records import Endpoint, RouteEntry, RouteTable
+
+ProcessKey = tuple[str, str]
+
+
+class Knowledge(Protocol):
+    """What is needed to build an entry, by guid; `destinations` by route, `instances` by app and process type."""
+
+    domains: Mapping[str, Domain]
+    apps: Mapping[str, App]
+    organizations: Mapping[str, str]
+    destinations: Mapping[str, tuple[Destination, ...]]
+    instances: Mapping[ProcessKey, tuple[InstanceFact, ...]]
+
+
+def route_host(route: Route, domain: Domain) -> str:
+    """The full host name of a route; `*` as host gives a wildcard."""
+    return f"{route.host}.{domain.name}".lower() if route.host else domain.name.lower()
+
+
+def routable_instances(facts: Iterable[InstanceFact]) -> dict[ProcessKey, tuple[InstanceFact, ...]]:
+    """The instances that may be sent requests, by process, in order of index."""
+    found: dict[ProcessKey, list[InstanceFact]] = {}
+    for fact in facts:
+        if fact.state == "RUNNING" and fact.routable and fact.address and fact.port:
+            found.setdefault((fact.app_guid, fact.process_type), []).append(fact)
+    return {
+        key: tuple(sorted(group, key=lambda fact: (fact.index, fact.instance_guid))) for key, group in found.items()
+    }
+
+
+def build_entry(route: Route, known: Knowledge) -> RouteEntry | None:
+    """The entry of one route; None when it is not to be in the table."""
+    domain = known.domains.get(route.domain_guid)
+    if domain is None or domain.internal or domain.deleting or route.protocol != "http":
+        return None
+    destinations = [item for item in known.destinations.get(route.guid, ()) if _runs(known.apps.get(item.app_guid))]
+    if not destinations:
+        return None
+    endpoints = [endpoint for item in destinations for endpoint in _endpoints(item, known)]
+    return RouteEntry(
+        host=route_host(route, domain),
+        path=route.path,
+        endpoints=tuple({(item.address, item.port): item for item in endpoints}.values()),
+        route_guid=route.guid,
+        app_guid=destinations[0].app_guid,
+        space_guid=route.space_guid,
+        organization_guid=known.organizations.get(route.space_guid, ""),
+        http2=all(item.protocol == "http2" for item in destinations),
+        options=route.options,
+    )
+
+
+def _runs(app: App | None) -> bool:
+    return app is not None and app.state == "STARTED" and not app.deleting
+
+
+def _endpoints(destination: Destination, known: Knowledge) -> Iterable[Endpoint]:
+    for fact in known.instances.get((destination.app_guid, destination.process_type), ()):
+        if fact.address and fact.port:
+            yield Endpoint(
+                instance_guid=fact.instance_guid,
+                index=fact.index,
+                address=fact.address,
+                port=destination.port or fact.port,
+                app_guid=fact.app_guid,
+                process_type=fact.process_type,
+                weight=max(1, destination.weight or 1),
+            )
+
+
+def public_domains(domains: Iterable[Domain]) -> tuple[str, ...]:
+    """The names under which requests from outside are looked up."""
+    return tuple(sorted(domain.name.lower() for domain in domains if not domain.internal and not domain.deleting))
+
+
+def build_table(routes: Iterable[Route], known: Knowledge, system: Mapping[str, tuple[str, int]]) -> RouteTable:
+    """The whole table."""
+    entries = (build_entry(route, known) for route in routes)
+    return RouteTable(
+        routes=tuple(entry for entry in entries if entry is not None),
+        domains=public_domains(known.domains.values()),
+        system=dict(system),
+    )
