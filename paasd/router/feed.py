@@ -14,22 +14,18 @@ from paasd.model.records import App, Destination, Domain, Route, Space
 from paasd.observed import InstanceFact, Observed
 from paasd.router.records import RouteEntry
 from paasd.router.router import Router
-from paasd.router.routes import ProcessKey, build_entry, build_table, routable_instances, route_host
+from paasd.router.routes import Knowledge, build_entry, build_table, routable_instances, route_host
 from paasd.state import Database, ReadTx
 
 TABLES = ("routes", "destinations", "domains", "apps", "spaces")
 
 
-class Picture:
-    """What was last read, indexed both ways: from a row to the routes that it concerns, and from a route to its rows."""
+class Picture(Knowledge):
+    """What was last read, indexed both ways: from a row to the routes it concerns, from a route to its rows."""
 
     def __init__(self) -> None:
-        self.domains: dict[str, Domain] = {}
-        self.apps: dict[str, App] = {}
-        self.organizations: dict[str, str] = {}
+        super().__init__()
         self.routes: dict[str, Route] = {}
-        self.destinations: dict[str, tuple[Destination, ...]] = {}
-        self.instances: dict[ProcessKey, tuple[InstanceFact, ...]] = {}
         self._route_of: dict[str, str] = {}
         self._routes_of_app: dict[str, set[str]] = {}
         self._hosts: dict[str, set[str]] = {}
@@ -162,7 +158,7 @@ class RouteFeed:
             while True:
                 await changes.wait()
                 whole = changes.resync
-                touched = {(table, str(key[0])) for table, key in changes.take()}
+                touched = {(table, str(key)) for table, key in changes.take()}
                 hosts = None
                 if not whole:
                     with self._database.read() as tx:

@@ -5,7 +5,6 @@ whose apps are all stopped answers 404, as in Cloud Foundry; one whose app has n
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 from paasd.model.records import App, Destination, Domain, Route
 from paasd.observed import InstanceFact
@@ -14,14 +13,15 @@ from paasd.router.records import Endpoint, RouteEntry, RouteTable
 ProcessKey = tuple[str, str]
 
 
-class Knowledge(Protocol):
-    """What is needed to build an entry, by guid; `destinations` by route, `instances` by app and process type."""
+class Knowledge:
+    """What is needed to build entries, by guid; `destinations` by route, `instances` by app and process type."""
 
-    domains: Mapping[str, Domain]
-    apps: Mapping[str, App]
-    organizations: Mapping[str, str]
-    destinations: Mapping[str, tuple[Destination, ...]]
-    instances: Mapping[ProcessKey, tuple[InstanceFact, ...]]
+    def __init__(self) -> None:
+        self.domains: dict[str, Domain] = {}
+        self.apps: dict[str, App] = {}
+        self.organizations: dict[str, str] = {}
+        self.destinations: dict[str, tuple[Destination, ...]] = {}
+        self.instances: dict[ProcessKey, tuple[InstanceFact, ...]] = {}
 
 
 def route_host(route: Route, domain: Domain) -> str:
