@@ -550,6 +550,39 @@ class AuthConfig(Section, frozen=True, kw_only=True):
     ] = 10_000
 
 
+class AppsConfig(Section, frozen=True, kw_only=True):
+    """[apps]: what an app gets that does not ask, and the most that it may ask for."""
+
+    memory_mb: Annotated[int, Meta(ge=16, description="Memory of a process that names none, in MB.")] = 512
+    disk_mb: Annotated[int, Meta(ge=16, description="Disk of a process that names none, in MB.")] = 1024
+    disk_limit_mb: Annotated[int, Meta(ge=16, description="Most disk that a process may ask for, in MB.")] = 10_240
+    log_rate_limit_bytes: Annotated[
+        int, Meta(ge=-1, description="Log bytes per second of a process that names no limit; -1 sets none.")
+    ] = -1
+    build_memory_mb: Annotated[int, Meta(ge=64, description="Memory of a build, in MB.")] = 1024
+    build_disk_mb: Annotated[int, Meta(ge=128, description="Disk of a build, in MB.")] = 4096
+    build_timeout_s: Annotated[
+        float, Meta(ge=10, description="Longest time from the request of a build to its end, in seconds.")
+    ] = 900
+    environment_limit_bytes: Annotated[
+        int, Meta(ge=1024, description="Most bytes of an app's environment variables, names and values together.")
+    ] = 64 * 1024
+    manifest_limit_bytes: Annotated[
+        int, Meta(ge=1024, description="Largest manifest, in bytes; it becomes one write, so it must stay small.")
+    ] = 128 * 1024
+
+
+class SchedulerConfig(Section, frozen=True, kw_only=True):
+    """[scheduler]: how wanted instances and builds get their nodes."""
+
+    period_s: Annotated[
+        float, Meta(gt=0, description="Longest pause between two looks at the whole state; changes wake it at once.")
+    ] = 10.0
+    batch: Annotated[
+        int, Meta(ge=1, le=500, description="Most placements in one write; more is faster and blocks others longer.")
+    ] = 200
+
+
 class Config(Section, frozen=True, kw_only=True):
     """The whole file. Build it in code for embedded nodes, or read it with `load_config`."""
 
@@ -568,6 +601,8 @@ class Config(Section, frozen=True, kw_only=True):
     staging: StagingConfig = StagingConfig()
     router: RouterConfig = RouterConfig()
     auth: AuthConfig = AuthConfig()
+    apps: AppsConfig = AppsConfig()
+    scheduler: SchedulerConfig = SchedulerConfig()
 
 
 def load_config(path: Path | None) -> Config:
