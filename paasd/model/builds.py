@@ -146,7 +146,7 @@ def finish_build(tx: Tx, args: FinishBuild) -> bool:
 
 
 class FailBuild(Arguments):
-    """Arguments of `fail_build`; `error` starts with Cloud Foundry's name of the error, as in `NoAppDetectedError - ...`."""
+    """Arguments of `fail_build`; `error` starts with Cloud Foundry's name for it: `NoAppDetectedError - ...`."""
 
     build_guid: str
     node_guid: str | None

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import msgspec
 
 from paasd.errors import Unprocessable
-from paasd.model.arguments import Metadata
+from paasd.model.arguments import Arguments, Metadata
 from paasd.model.records import Annotation, Label
-from paasd.state import In, ReadTx, Tx
+from paasd.state import In, ReadTx, Tx, operation
 
 KEY_NAME = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
 KEY_PREFIX = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+$")
@@ -63,6 +63,20 @@ def merge_metadata(tx: Tx, resource_type: str, resource_guid: str, metadata: Met
     check_metadata(metadata)
     _merge(tx, Label, resource_type, resource_guid, metadata.labels)
     _merge(tx, Annotation, resource_type, resource_guid, metadata.annotations)
+
+
+class MergeMetadata(Arguments):
+    """Arguments of `merge_resource_metadata`."""
+
+    resource_type: str
+    resource_guid: str
+    metadata: Metadata
+
+
+@operation("metadata.merge", version=1)
+def merge_resource_metadata(tx: Tx, args: MergeMetadata) -> None:
+    """Metadata of a resource that has no other update."""
+    merge_metadata(tx, args.resource_type, args.resource_guid, args.metadata)
 
 
 def _merge(

@@ -102,6 +102,16 @@ def delete_user(tx: Tx, args: DeleteUser) -> None:
     _event(tx, "audit.user.delete", args.actor, user)
 
 
+@operation("user.forget_roles", version=1)
+def forget_roles(tx: Tx, args: DeleteUser) -> None:
+    """The Cloud Controller side of a user goes; the account stays. Raises NotFound."""
+    user = tx.need(User, args.user_guid)
+    tx.delete_all(Role, user_guid=user.guid)
+    drop_metadata(tx, user.guid)
+    tx.update(user, registered=False)
+    _event(tx, "audit.user.delete", args.actor, user)
+
+
 def find_user(tx: ReadTx, username: str, origin: str | None = None) -> User:
     """The user of this name; without `origin` it must be the only one. Raises Unprocessable, NotFound."""
     named = tx.all(User, username=username) if origin is None else tx.all(User, username=username, origin=origin)

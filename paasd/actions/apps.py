@@ -1,0 +1,159 @@
+"""Apps: created, changed and deleted by developers; started and stopped by supporters too."""
+
+import msgspec
+
+from paasd.actions.context import Context, actor_of
+from paasd.actions.environment import check_names, seal_environment
+from paasd.actions.permissions import Permission
+from paasd.actions.visibility import need_app, need_of_app, need_space
+from paasd.auth import Caller
+from paasd.errors import NotFound, Unprocessable
+from paasd.model import App, Droplet, Job
+from paasd.model import apps as model
+from paasd.model.arguments import Metadata
+
+
+async def create(
+    context: Context,
+    caller: Caller,
+    *,
+    name: str,
+    space_guid: str,
+    lifecycle_type: str = "buildpack",
+    buildpacks: list[str] | None = None,
+    stack: str | None = None,
+    environment: dict[str, str] | None = None,
+    metadata: Metadata | None = None,
+) -> App:
+    """Raises Unprocessable (`App with the name '..' already exists.`), Forbidden."""
+    with context.database.read() as tx:
+        try:
+            need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
+        except NotFound as error:
+            text = "Invalid space. Ensure that the space exists and you have access to it."
+            raise Unprocessable(text) from error
+    check_lifecycle(lifecycle_type)
+    check_names(list(environment or {}))
+    guid = context.new_guid()
+    arguments = model.CreateApp(
+        guid=guid,
+        name=name,
+        space_guid=space_guid,
+        lifecycle_type=lifecycle_type,
+        buildpacks=buildpacks or [],
+        stack=stack,
+        environment=seal_environment(context, guid, environment or {}),
+        metadata=metadata,
+        sizes=context.sizes,
+        actor=actor_of(caller),
+    )
+    app = await context.database.write(model.create_app, arguments)
+    context.logs.say(app.guid, "API", f"Created app with guid {app.guid}")
+    return app
+
+
+def check_lifecycle(lifecycle_type: str) -> None:
+    """Raise Unprocessable for a lifecycle that this platform does not have."""
+    if lifecycle_type != "buildpack":
+        raise Unprocessable(f"Lifecycle type '{lifecycle_type}' is not supported; use 'buildpack'.")
+
+
+async def update(
+    context: Context,
+    caller: Caller,
+    app_guid: str,
+    *,
+    name: str | msgspec.UnsetType = msgspec.UNSET,
+    buildpacks: list[str] | msgspec.UnsetType = msgspec.UNSET,
+    stack: str | msgspec.UnsetType | None = msgspec.UNSET,
+    metadata: Metadata | None = None,
+) -> App:
+    """UNSET leaves a field as it is. Raises NotFound, Forbidden, Unprocessable."""
+    with context.database.read() as tx:
+        need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+    arguments = model.UpdateApp(
+        app_guid=app_guid, name=name, buildpacks=buildpacks, stack=stack, metadata=metadata, actor=actor_of(caller)
+    )
+    app = await context.database.write(model.update_app, arguments)
+    context.logs.say(app.guid, "API", f"Updated app with guid {app.guid}")
+    return app
+
+
+async def delete(context: Context, caller: Caller, app_guid: str) -> Job:
+    """Raises NotFound, Forbidden. The job ends when everything of the app is gone."""
+    with context.database.read() as tx:
+        need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+    return await context.database.write(model.begin_delete_app, _change(caller, app_guid))
+
+
+async def start(context: Context, caller: Caller, app_guid: str) -> App:
+    """Raises NotFound, Forbidden, Unprocessable (`Assign a droplet before starting this app.`)."""
+    _operate(context, caller, app_guid)
+    app = await context.database.write(model.start_app, _change(caller, app_guid))
+    context.logs.say(app.guid, "API", f"Starting app with guid {app.guid}")
+    return app
+
+
+async def stop(context: Context, caller: Caller, app_guid: str) -> App:
+    """Raises NotFound, Forbidden."""
+    _operate(context, caller, app_guid)
+    app = await context.database.write(model.stop_app, _change(caller, app_guid))
+    context.logs.say(app.guid, "API", f"Stopping app with guid {app.guid}")
+    return app
+
+
+async def restart(context: Context, caller: Caller, app_guid: str) -> App:
+    """Raises NotFound, Forbidden, Unprocessable (`Assign a droplet before starting this app.`)."""
+    _operate(context, caller, app_guid)
+    app = await context.database.write(model.restart_app, _change(caller, app_guid))
+    context.logs.say(app.guid, "API", f"Restarting app with guid {app.guid}")
+    return app
+
+
+async def set_current_droplet(context: Context, caller: Caller, app_guid: str, droplet_guid: str) -> App:
+    """For the next start. Raises NotFound, Forbidden, Unprocessable."""
+    with context.database.read() as tx:
+        need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
+        try:
+            need_of_app(tx, caller, Droplet, droplet_guid)
+        except NotFound as error:
+            text = "Unable to assign current droplet. Ensure the droplet exists and belongs to this app."
+            raise Unprocessable(text) from error
+    arguments = model.SetDroplet(
+        app_guid=app_guid, droplet_guid=droplet_guid, sizes=context.sizes, actor=actor_of(caller)
+    )
+    return await context.database.write(model.set_current_droplet, arguments)
+
+
+def current_droplet(context: Context, caller: Caller, app_guid: str) -> Droplet:
+    """Raises NotFound for the app, or `Droplet not found`."""
+    with context.database.read() as tx:
+        app = need_app(tx, caller, app_guid)
+        if app.droplet_guid is None:
+            raise NotFound("Droplet")
+        return tx.need(Droplet, app.droplet_guid)
+
+
+def read_features(context: Context, caller: Caller, app_guid: str) -> dict[str, bool]:
+    """Every feature and whether it is on."""
+    with context.database.read() as tx:
+        app = need_app(tx, caller, app_guid)
+    return {**model.FEATURES, **app.features}
+
+
+async def set_feature(context: Context, caller: Caller, app_guid: str, feature: str, enabled: bool) -> bool:
+    """Raises NotFound (`Feature not found`), Forbidden."""
+    with context.database.read() as tx:
+        need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+    arguments = model.SetFeature(app_guid=app_guid, feature=feature, enabled=enabled, actor=actor_of(caller))
+    await context.database.write(model.set_feature, arguments)
+    return enabled
+
+
+def _operate(context: Context, caller: Caller, app_guid: str) -> None:
+    with context.database.read() as tx:
+        need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
+
+
+def _change(caller: Caller, app_guid: str) -> model.ChangeApp:
+    return model.ChangeApp(app_guid=app_guid, actor=actor_of(caller))

@@ -1,0 +1,67 @@
+"""What every action works with: the engines of one node, handed in by the composition root."""
+
+import secrets
+import uuid
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from paasd.auth import Caller
+from paasd.blobs import Blobs
+from paasd.config import Config
+from paasd.logs import Logs
+from paasd.model.arguments import Actor
+from paasd.model.processes import Sizes
+from paasd.observed import Observed
+from paasd.state import Database
+
+
+class Sealing(Protocol):
+    """What actions need of the sealer."""
+
+    def seal(self, plain: bytes, context: str) -> str:
+        """Ciphertext that opens only under the same context."""
+
+    def open(self, sealed: str, context: str) -> bytes:
+        """The plain bytes."""
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """One per node. `clock` gives unix seconds; `new_guid` the guids that must be known before the write."""
+
+    config: Config
+    database: Database
+    blobs: Blobs
+    observed: Observed
+    logs: Logs
+    sealer: Sealing
+    node_guid: str
+    clock: Callable[[], float]
+    new_guid: Callable[[], str] = lambda: str(uuid.uuid4())
+    choose: Callable[[list[str]], str] = secrets.choice
+
+    @property
+    def sizes(self) -> Sizes:
+        """Defaults and limits of processes."""
+        apps = self.config.apps
+        return Sizes(
+            memory_mb=apps.memory_mb,
+            disk_mb=apps.disk_mb,
+            disk_limit_mb=apps.disk_limit_mb,
+            log_rate_limit_bytes=apps.log_rate_limit_bytes,
+        )
+
+    @property
+    def reserved_hosts(self) -> list[str]:
+        """Full host names that no tenant may have."""
+        system = self.config.domains.system
+        return [system, *(f"{door}.{system}" for door in SYSTEM_DOORS)]
+
+
+SYSTEM_DOORS = ("api", "login", "uaa", "log-cache", "doppler", "log-stream", "ssh", "console")
+
+
+def actor_of(caller: Caller) -> Actor:
+    """How audit events name the caller."""
+    return Actor(guid=caller.user_guid, type=caller.actor_type, name=caller.username)

@@ -1,0 +1,77 @@
+"""Environment variables: sealed in rows, opened only for those who may read secrets."""
+
+import msgspec
+
+from paasd.actions.context import Context, actor_of
+from paasd.actions.permissions import Permission
+from paasd.actions.visibility import need_app
+from paasd.auth import Caller
+from paasd.errors import Unavailable, Unprocessable
+from paasd.model import App
+from paasd.model import apps as model
+from paasd.model.apps import environment_context
+
+RETRIES = 5
+
+
+def open_environment(context: Context, app: App) -> dict[str, str]:
+    """The app's own variables. The caller must have been authorised."""
+    if not app.environment:
+        return {}
+    plain = context.sealer.open(app.environment, environment_context(app.guid))
+    return msgspec.json.decode(plain, type=dict[str, str])
+
+
+def seal_environment(context: Context, app_guid: str, variables: dict[str, str]) -> str:
+    """The variables as a row keeps them. Raises Unprocessable when they are too large."""
+    if not variables:
+        return ""
+    plain = msgspec.json.encode(variables, order="deterministic")
+    limit_bytes = context.config.apps.environment_limit_bytes
+    if len(plain) > limit_bytes:
+        raise Unprocessable(f"Environment variables must not exceed {limit_bytes} bytes in total")
+    return context.sealer.seal(plain, environment_context(app_guid))
+
+
+def read_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, str]:
+    """The app's own variables. Raises NotFound, Forbidden."""
+    with context.database.read() as tx:
+        app = need_app(tx, caller, app_guid, Permission.READ_SECRETS)
+    return open_environment(context, app)
+
+
+async def update_environment(
+    context: Context, caller: Caller, app_guid: str, changes: dict[str, str | None]
+) -> dict[str, str]:
+    """Set the given variables, take away those that are None; the new whole. Takes effect with the next restart."""
+    check_names(list(changes))
+    for _ in range(RETRIES):
+        with context.database.read() as tx:
+            app = need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+        merged = merge(open_environment(context, app), changes)
+        arguments = model.SetEnvironment(
+            app_guid=app_guid,
+            previous=app.environment,
+            environment=seal_environment(context, app_guid, merged),
+            names=sorted(changes),
+            actor=actor_of(caller),
+        )
+        if await context.database.write(model.set_environment, arguments) is not None:
+            return merged
+    raise Unavailable("the environment was being changed by others; nothing was changed, try again")
+
+
+def merge(present: dict[str, str], changes: dict[str, str | None]) -> dict[str, str]:
+    """`present` with `changes`; None takes away."""
+    return {name: value for name, value in {**present, **changes}.items() if value is not None}
+
+
+def check_names(names: list[str]) -> None:
+    """Raise Unprocessable for names that the platform sets itself or that no process can have."""
+    for name in names:
+        if name.upper() in ("PORT",) or name.upper().startswith("VCAP_"):
+            raise Unprocessable(
+                f"Environment variable '{name}' is set by the platform: names cannot be PORT or begin with VCAP_"
+            )
+        if not name or "=" in name or "\0" in name:
+            raise Unprocessable(f"Environment variable name '{name}' cannot be empty or contain '='")

@@ -1,0 +1,56 @@
+"""Organizations: made and taken away by administrators, renamed by their managers."""
+
+from paasd.actions.context import Context, actor_of
+from paasd.actions.permissions import Permission, authorise_admin, authorise_in_organization
+from paasd.actions.visibility import need_visible
+from paasd.auth import Caller
+from paasd.model import Domain, Job, Organization
+from paasd.model import organizations as model
+from paasd.model.arguments import Metadata
+from paasd.model.domains import default_domain as find_default_domain
+
+
+async def create(
+    context: Context, caller: Caller, *, name: str, suspended: bool = False, metadata: Metadata | None = None
+) -> Organization:
+    """Administrators only. Raises Unprocessable when the name is taken."""
+    authorise_admin(caller)
+    arguments = model.CreateOrganization(name=name, suspended=suspended, metadata=metadata, actor=actor_of(caller))
+    return await context.database.write(model.create_organization, arguments)
+
+
+async def update(
+    context: Context,
+    caller: Caller,
+    organization_guid: str,
+    *,
+    name: str | None = None,
+    suspended: bool | None = None,
+    metadata: Metadata | None = None,
+) -> Organization:
+    """Managers may rename and label; only administrators suspend."""
+    with context.database.read() as tx:
+        need_visible(tx, caller, Organization, organization_guid)
+        authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
+    if suspended is not None:
+        authorise_admin(caller)
+    arguments = model.UpdateOrganization(
+        organization_guid=organization_guid, name=name, suspended=suspended, metadata=metadata, actor=actor_of(caller)
+    )
+    return await context.database.write(model.update_organization, arguments)
+
+
+async def delete(context: Context, caller: Caller, organization_guid: str) -> Job:
+    """Administrators only; everything inside goes too."""
+    with context.database.read() as tx:
+        need_visible(tx, caller, Organization, organization_guid)
+    authorise_admin(caller)
+    arguments = model.DeleteOrganization(organization_guid=organization_guid, actor=actor_of(caller))
+    return await context.database.write(model.begin_delete_organization, arguments)
+
+
+def default_domain(context: Context, caller: Caller, organization_guid: str) -> Domain | None:
+    """The domain on which apps of the organization get their default routes."""
+    with context.database.read() as tx:
+        need_visible(tx, caller, Organization, organization_guid)
+        return find_default_domain(tx, organization_guid)

@@ -1,0 +1,111 @@
+"""Packages: bits streamed into a blob, never held in memory, never unpacked outside a sandbox."""
+
+from collections.abc import AsyncIterable
+
+import trio
+
+from paasd.actions.context import Context, actor_of
+from paasd.actions.permissions import Permission
+from paasd.actions.visibility import need_app, need_of_app
+from paasd.auth import Caller
+from paasd.errors import NotFound, PaasdError, Unprocessable
+from paasd.model import Job, Package
+from paasd.model import packages as model
+from paasd.model.arguments import Metadata
+
+CLEAN_UP_S = 5.0
+ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+GZIP_MAGIC = b"\x1f\x8b"
+TAR_MAGIC = b"ustar"
+TAR_MAGIC_OFFSET = 257
+HEAD_BYTES = 512
+
+
+async def create(
+    context: Context, caller: Caller, *, app_guid: str, type: str = "bits", metadata: Metadata | None = None
+) -> Package:
+    """Raises Unprocessable for an app that cannot be seen, Forbidden."""
+    with context.database.read() as tx:
+        try:
+            need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+        except NotFound as error:
+            text = "App is invalid. Ensure it exists and you have access to it."
+            raise Unprocessable(text) from error
+    arguments = model.CreatePackage(app_guid=app_guid, type=type, metadata=metadata, actor=actor_of(caller))
+    return await context.database.write(model.create_package, arguments)
+
+
+async def upload(context: Context, caller: Caller, package_guid: str, chunks: AsyncIterable[bytes]) -> Package:
+    """Stream zip, tar or tar.gz into a blob; READY when this returns.
+
+    Raises NotFound, Forbidden, TooLarge, and Unprocessable for what is no archive (the package is FAILED then).
+    """
+    with context.database.read() as tx:
+        need_of_app(tx, caller, Package, package_guid, Permission.WRITE_SPACE)
+    begin = model.BeginUpload(package_guid=package_guid, actor=actor_of(caller))
+    await context.database.write(model.begin_upload, begin)
+    try:
+        done = await _store(context, package_guid, chunks)
+    except PaasdError as error:
+        await _fail(context, package_guid, error.detail)
+        raise
+    except BaseException:
+        # Whoever was sending is gone: the package must not stay half uploaded for ever.
+        with trio.CancelScope(shield=True), trio.move_on_after(CLEAN_UP_S):
+            await _fail(context, package_guid, "The upload was broken off; create a new package and upload again.")
+        raise
+    return await context.database.write(model.finish_upload, done)
+
+
+async def _store(context: Context, package_guid: str, chunks: AsyncIterable[bytes]) -> model.FinishUpload:
+    head = b""
+    async with context.blobs.writer(context.config.api.upload_limit_bytes) as writer:
+        async for chunk in chunks:
+            if len(head) < HEAD_BYTES:
+                head += chunk[: HEAD_BYTES - len(head)]
+            await writer.write(chunk)
+        check_archive(head)
+        blob = await writer.commit()
+    return model.FinishUpload(package_guid=package_guid, blob_sha256=blob.sha256, size_bytes=blob.size_bytes)
+
+
+def check_archive(head: bytes) -> None:
+    """Raise Unprocessable unless these first bytes can be those of an archive that staging can unpack."""
+    tar = head[TAR_MAGIC_OFFSET : TAR_MAGIC_OFFSET + len(TAR_MAGIC)] == TAR_MAGIC
+    if not (head.startswith(ZIP_MAGIC) or head.startswith(GZIP_MAGIC) or tar):
+        raise Unprocessable(
+            "The uploaded bits are neither a zip nor a tar.gz archive; pack the app's directory as one."
+        )
+
+
+async def _fail(context: Context, package_guid: str, reason: str) -> None:
+    await context.database.write(model.finish_upload, model.FinishUpload(package_guid=package_guid, error=reason))
+
+
+async def copy(context: Context, caller: Caller, source_guid: str, *, app_guid: str) -> Package:
+    """The same bits for another app. Raises NotFound, Forbidden, Unprocessable."""
+    with context.database.read() as tx:
+        try:
+            need_of_app(tx, caller, Package, source_guid, Permission.WRITE_SPACE)
+            need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+        except NotFound as error:
+            text = f"{error.label} is invalid. Ensure it exists and you have access to it."
+            raise Unprocessable(text) from error
+    arguments = model.CopyPackage(source_guid=source_guid, app_guid=app_guid, actor=actor_of(caller))
+    return await context.database.write(model.copy_package, arguments)
+
+
+async def update(context: Context, caller: Caller, package_guid: str, metadata: Metadata | None) -> Package:
+    """Labels and annotations."""
+    with context.database.read() as tx:
+        need_of_app(tx, caller, Package, package_guid, Permission.WRITE_SPACE)
+    arguments = model.UpdatePackage(package_guid=package_guid, metadata=metadata)
+    return await context.database.write(model.update_package, arguments)
+
+
+async def delete(context: Context, caller: Caller, package_guid: str) -> Job:
+    """The job is complete when this returns."""
+    with context.database.read() as tx:
+        need_of_app(tx, caller, Package, package_guid, Permission.WRITE_SPACE)
+    arguments = model.DeletePackage(package_guid=package_guid, actor=actor_of(caller))
+    return await context.database.write(model.delete_package, arguments)

@@ -1,0 +1,67 @@
+"""Roles: granted by managers of the organization or the space."""
+
+from paasd.actions.context import Context, actor_of
+from paasd.actions.permissions import Permission, authorise_in_organization, authorise_in_space
+from paasd.actions.visibility import need_space, need_visible
+from paasd.auth import Caller
+from paasd.errors import NotFound, Unprocessable
+from paasd.model import Organization, Role, Space
+from paasd.model import roles as model
+from paasd.model.users import find_user
+from paasd.state import ReadTx
+
+
+async def create(
+    context: Context,
+    caller: Caller,
+    *,
+    type: str,
+    user_guid: str | None = None,
+    username: str | None = None,
+    origin: str | None = None,
+    organization_guid: str | None = None,
+    space_guid: str | None = None,
+) -> Role:
+    """The user by guid, or by name and origin. Raises Unprocessable, Forbidden."""
+    with context.database.read() as tx:
+        _authorise(tx, caller, organization_guid, space_guid)
+        if user_guid is None:
+            try:
+                user_guid = find_user(tx, username or "", origin).guid
+            except NotFound as error:
+                raise Unprocessable(error.detail) from error
+    arguments = model.CreateRole(
+        type=type,
+        user_guid=user_guid,
+        organization_guid=organization_guid,
+        space_guid=space_guid,
+        actor=actor_of(caller),
+    )
+    return await context.database.write(model.create_role, arguments)
+
+
+def _authorise(tx: ReadTx, caller: Caller, organization_guid: str | None, space_guid: str | None) -> None:
+    if space_guid is not None:
+        try:
+            space = need_space(tx, caller, space_guid)
+        except NotFound as error:
+            raise Unprocessable("Invalid space. Ensure that the space exists and you have access to it.") from error
+        authorise_in_space(tx, caller, space, Permission.UPDATE_SPACE)
+        return
+    try:
+        need_visible(tx, caller, Organization, organization_guid or "")
+    except NotFound as error:
+        text = "Invalid organization. Ensure that the organization exists and you have access to it."
+        raise Unprocessable(text) from error
+    authorise_in_organization(tx, caller, organization_guid or "", Permission.MANAGE_ORGANIZATION)
+
+
+async def delete(context: Context, caller: Caller, role_guid: str) -> None:
+    """Raises NotFound, Forbidden, Unprocessable."""
+    with context.database.read() as tx:
+        role = need_visible(tx, caller, Role, role_guid)
+        if role.space_guid is not None:
+            authorise_in_space(tx, caller, tx.need(Space, role.space_guid), Permission.UPDATE_SPACE)
+        else:
+            authorise_in_organization(tx, caller, role.organization_guid or "", Permission.MANAGE_ORGANIZATION)
+    await context.database.write(model.delete_role, model.DeleteRole(role_guid=role_guid, actor=actor_of(caller)))

@@ -1,0 +1,116 @@
+"""Routes and destinations: developers and supporters of the space."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from paasd.actions.context import Context, actor_of
+from paasd.actions.permissions import Permission
+from paasd.actions.visibility import need_app, need_route, need_space, need_visible
+from paasd.auth import Caller
+from paasd.errors import NotFound, Unprocessable
+from paasd.model import Destination, Domain, Job, Route
+from paasd.model import routes as model
+from paasd.model.arguments import Metadata
+from paasd.model.routes import NewDestination
+
+
+async def create(
+    context: Context,
+    caller: Caller,
+    *,
+    space_guid: str,
+    domain_guid: str,
+    host: str = "",
+    path: str = "",
+    port: int | None = None,
+    options: dict[str, Any] | None = None,
+    metadata: Metadata | None = None,
+) -> Route:
+    """Raises Forbidden, Unprocessable (`Route already exists with host ...`)."""
+    with context.database.read() as tx:
+        try:
+            need_space(tx, caller, space_guid, Permission.OPERATE_APPS)
+        except NotFound as error:
+            raise Unprocessable("Invalid space. Ensure that the space exists and you have access to it.") from error
+        try:
+            need_visible(tx, caller, Domain, domain_guid)
+        except NotFound as error:
+            raise Unprocessable("Invalid domain. Ensure that the domain exists and you have access to it.") from error
+    arguments = model.CreateRoute(
+        domain_guid=domain_guid,
+        space_guid=space_guid,
+        host=host,
+        path=path,
+        port=port,
+        options=options or {},
+        metadata=metadata,
+        reserved=context.reserved_hosts,
+        actor=actor_of(caller),
+    )
+    return await context.database.write(model.create_route, arguments)
+
+
+async def update(
+    context: Context,
+    caller: Caller,
+    route_guid: str,
+    *,
+    options: dict[str, Any] | None = None,
+    metadata: Metadata | None = None,
+) -> Route:
+    """Raises NotFound, Forbidden."""
+    _authorise(context, caller, route_guid)
+    arguments = model.UpdateRoute(route_guid=route_guid, options=options, metadata=metadata, actor=actor_of(caller))
+    return await context.database.write(model.update_route, arguments)
+
+
+async def delete(context: Context, caller: Caller, route_guid: str) -> Job:
+    """The job is complete when this returns."""
+    _authorise(context, caller, route_guid)
+    arguments = model.DeleteRoute(route_guid=route_guid, actor=actor_of(caller))
+    return await context.database.write(model.delete_route, arguments)
+
+
+async def add_destinations(
+    context: Context, caller: Caller, route_guid: str, destinations: Sequence[NewDestination]
+) -> list[Destination]:
+    """All destinations of the route afterwards. Raises Unprocessable for an app that cannot be seen."""
+    arguments = _change(context, caller, route_guid, destinations)
+    return await context.database.write(model.add_destinations, arguments)
+
+
+async def replace_destinations(
+    context: Context, caller: Caller, route_guid: str, destinations: Sequence[NewDestination]
+) -> list[Destination]:
+    """Exactly these destinations. Raises Unprocessable for an app that cannot be seen."""
+    arguments = _change(context, caller, route_guid, destinations)
+    return await context.database.write(model.replace_destinations, arguments)
+
+
+async def remove_destination(context: Context, caller: Caller, route_guid: str, destination_guid: str) -> None:
+    """Raises NotFound, Forbidden, Unprocessable."""
+    _authorise(context, caller, route_guid)
+    arguments = model.RemoveDestination(
+        route_guid=route_guid, destination_guid=destination_guid, actor=actor_of(caller)
+    )
+    await context.database.write(model.remove_destination, arguments)
+
+
+def _change(
+    context: Context, caller: Caller, route_guid: str, destinations: Sequence[NewDestination]
+) -> model.ChangeDestinations:
+    _authorise(context, caller, route_guid)
+    with context.database.read() as tx:
+        for wanted in destinations:
+            try:
+                need_app(tx, caller, wanted.app_guid)
+            except NotFound as error:
+                raise Unprocessable(
+                    f'App(s) with guid(s) "{wanted.app_guid}" do not exist or you do not have access.'
+                ) from error
+    return model.ChangeDestinations(route_guid=route_guid, destinations=list(destinations), actor=actor_of(caller))
+
+
+def _authorise(context: Context, caller: Caller, route_guid: str) -> None:
+    with context.database.read() as tx:
+        need_route(tx, caller, route_guid, Permission.OPERATE_APPS)

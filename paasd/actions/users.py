@@ -1,0 +1,112 @@
+"""Users: accounts (the UAA side) and their Cloud Controller side are one row."""
+
+from paasd.actions.context import Context, actor_of
+from paasd.actions.permissions import NOT_ALLOWED, authorise_admin
+from paasd.actions.visibility import need_visible
+from paasd.auth import Caller
+from paasd.errors import Forbidden, NotFound, Unprocessable
+from paasd.model import Job, User
+from paasd.model import users as model
+from paasd.model.arguments import Metadata
+from paasd.model.jobs import OpenJob, start_finished_job
+from paasd.model.metadata import MergeMetadata, merge_resource_metadata
+
+
+async def create_account(
+    context: Context,
+    caller: Caller,
+    *,
+    username: str,
+    origin: str = "uaa",
+    email: str = "",
+    password_hash: str | None = None,
+    scopes: tuple[str, ...] = (),
+) -> User:
+    """The scope scim.write or an administrator. Raises Unprocessable when the name is taken."""
+    _need_scim_write(caller)
+    arguments = model.CreateUser(
+        username=username,
+        origin=origin,
+        email=email,
+        password_hash=password_hash,
+        scopes=list(scopes),
+        actor=actor_of(caller),
+    )
+    return await context.database.write(model.create_user, arguments)
+
+
+async def delete_account(context: Context, caller: Caller, user_guid: str) -> None:
+    """The user and its roles. Raises NotFound, Forbidden."""
+    _need_scim_write(caller)
+    await context.database.write(model.delete_user, model.DeleteUser(user_guid=user_guid, actor=actor_of(caller)))
+
+
+async def set_password(context: Context, caller: Caller, user_guid: str, password_hash: str) -> User:
+    """One's own (the door has checked the old one) or anybody's as an administrator. Ends the user's sessions."""
+    if caller.user_guid != user_guid and not caller.admin and "uaa.admin" not in caller.scopes:
+        raise Forbidden(NOT_ALLOWED)
+    arguments = model.SetPassword(user_guid=user_guid, password_hash=password_hash, actor=actor_of(caller))
+    return await context.database.write(model.set_password, arguments)
+
+
+async def register(
+    context: Context,
+    caller: Caller,
+    *,
+    guid: str | None = None,
+    username: str | None = None,
+    origin: str | None = None,
+    metadata: Metadata | None = None,
+) -> User:
+    """Tell the platform of an account (`POST /v3/users`). Raises Unprocessable when that was done before."""
+    authorise_admin(caller)
+    with context.database.read() as tx:
+        user = tx.get(User, guid) if guid is not None else tx.find(User, username=username, origin=origin or "uaa")
+    if user is not None and user.registered:
+        raise Unprocessable(f"User with guid '{user.guid}' already exists.")
+    if user is None:
+        created = model.CreateUser(
+            guid=guid or "",
+            username=username or guid or "",
+            origin=origin or "uaa",
+            registered=True,
+            actor=actor_of(caller),
+        )
+        user = await context.database.write(model.create_user, created)
+    else:
+        updated = model.UpdateUser(user_guid=user.guid, registered=True, actor=actor_of(caller))
+        user = await context.database.write(model.update_user, updated)
+    await label(context, user.guid, metadata)
+    return user
+
+
+async def update(context: Context, caller: Caller, user_guid: str, metadata: Metadata | None) -> User:
+    """Labels and annotations; administrators only."""
+    with context.database.read() as tx:
+        user = need_visible(tx, caller, User, user_guid)
+    authorise_admin(caller)
+    await label(context, user.guid, metadata)
+    return user
+
+
+async def label(context: Context, user_guid: str, metadata: Metadata | None) -> None:
+    """Merge metadata of a user."""
+    if metadata is not None:
+        arguments = MergeMetadata(resource_type="user", resource_guid=user_guid, metadata=metadata)
+        await context.database.write(merge_resource_metadata, arguments)
+
+
+async def delete(context: Context, caller: Caller, user_guid: str) -> Job:
+    """`DELETE /v3/users/:guid`: forgets roles; the account stays until it is deleted at its own door."""
+    with context.database.read() as tx:
+        if tx.get(User, user_guid) is None:
+            raise NotFound("User")
+    authorise_admin(caller)
+    await context.database.write(model.forget_roles, model.DeleteUser(user_guid=user_guid, actor=actor_of(caller)))
+    opened = OpenJob(operation="user.delete", resource_type="user", resource_guid=user_guid)
+    return await context.database.write(start_finished_job, opened)
+
+
+def _need_scim_write(caller: Caller) -> None:
+    if not caller.admin and "scim.write" not in caller.scopes:
+        raise Forbidden(NOT_ALLOWED)

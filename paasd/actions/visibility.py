@@ -1,0 +1,192 @@
+"""The one place that says what a caller may see: a condition per record, used by every list and every look-up.
+
+What one may not see is NotFound. Things that are being deleted are seen by nobody.
+"""
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from paasd.actions.permissions import Permission, authorise_in_space
+from paasd.auth import Caller
+from paasd.errors import NotFound
+from paasd.model import (
+    App,
+    AuditEvent,
+    Build,
+    Destination,
+    Domain,
+    Droplet,
+    Instance,
+    Job,
+    Node,
+    Organization,
+    Package,
+    Process,
+    Role,
+    Route,
+    Sidecar,
+    Space,
+    User,
+)
+from paasd.model.roles import ORGANIZATION_ROLES, SPACE_ROLES
+from paasd.state import And, Condition, Eq, In, InSelect, IsNull, Or, ReadTx, Record, table_of
+
+R = TypeVar("R", bound=Record)
+Scope = Callable[[str], Condition]
+
+EVERYTHING: Final[Condition] = And()
+NOTHING: Final[Condition] = Or()
+EVENT_READERS: Final = ("space_auditor", "space_developer", "space_supporter")
+
+
+def visible(tx: ReadTx, caller: Caller, record: type[Record]) -> tuple[Condition, ...]:
+    """Conditions that leave only the rows of `record` that the caller may see."""
+    present = PRESENT.get(record, ())
+    if caller.admin:
+        return present
+    return (*present, SCOPES[record](caller.user_guid))
+
+
+def need_visible(tx: ReadTx, caller: Caller, record: type[R], guid: str) -> R:
+    """The row, if the caller may see it. Raises NotFound."""
+    found = tx.find(record, *visible(tx, caller, record), guid=guid)
+    if found is None:
+        raise NotFound(table_of(record).label)
+    return found
+
+
+def need_app(tx: ReadTx, caller: Caller, app_guid: str, permission: Permission | None = None) -> App:
+    """An app that the caller may see and, with a permission, act on. Raises NotFound, Forbidden."""
+    app = need_visible(tx, caller, App, app_guid)
+    if permission is not None:
+        authorise_in_space(tx, caller, tx.need(Space, app.space_guid), permission)
+    return app
+
+
+def need_of_app(
+    tx: ReadTx,
+    caller: Caller,
+    record: type[R],
+    guid: str,
+    permission: Permission | None = None,
+) -> R:
+    """A part of an app (process, package, build, droplet, sidecar) likewise. Raises NotFound, Forbidden."""
+    found = need_visible(tx, caller, record, guid)
+    if permission is not None:
+        need_app(tx, caller, found.app_guid, permission)  # type: ignore[attr-defined]
+    return found
+
+
+def need_space(tx: ReadTx, caller: Caller, space_guid: str, permission: Permission | None = None) -> Space:
+    """A space that the caller may see and, with a permission, act in. Raises NotFound, Forbidden."""
+    space = need_visible(tx, caller, Space, space_guid)
+    if permission is not None:
+        authorise_in_space(tx, caller, space, permission)
+    return space
+
+
+def need_route(tx: ReadTx, caller: Caller, route_guid: str, permission: Permission | None = None) -> Route:
+    """A route likewise. Raises NotFound, Forbidden."""
+    route = need_visible(tx, caller, Route, route_guid)
+    if permission is not None:
+        authorise_in_space(tx, caller, tx.need(Space, route.space_guid), permission)
+    return route
+
+
+def _of(user: str, types: tuple[str, ...]) -> tuple[Condition, ...]:
+    return (Eq("user_guid", user), In("type", types))
+
+
+def _organizations(user: str) -> Condition:
+    return InSelect("guid", Role, "organization_guid", *_of(user, ORGANIZATION_ROLES))
+
+
+def _in_organizations(column: str, user: str, *types: str) -> Condition:
+    return InSelect(column, Role, "organization_guid", *_of(user, types or ORGANIZATION_ROLES))
+
+
+def _spaces(user: str) -> Condition:
+    return Or(
+        InSelect("guid", Role, "space_guid", *_of(user, SPACE_ROLES)),
+        _in_organizations("organization_guid", user, "organization_manager"),
+    )
+
+
+def _in_spaces(user: str, column: str = "space_guid") -> Condition:
+    return InSelect(column, Space, "guid", *PRESENT[Space], _spaces(user))
+
+
+def _in_apps(user: str) -> Condition:
+    return InSelect("app_guid", App, "guid", _in_spaces(user))
+
+
+def _routes(user: str) -> Condition:
+    audited = InSelect(
+        "space_guid", Space, "guid", _in_organizations("organization_guid", user, "organization_auditor")
+    )
+    return Or(_in_spaces(user), audited)
+
+
+def _domains(user: str) -> Condition:
+    mine = _in_organizations("organization_guid", user, "organization_manager", "organization_auditor")
+    through_space = InSelect("organization_guid", Space, "organization_guid", _spaces(user))
+    return Or(IsNull("organization_guid"), mine, through_space)
+
+
+def _roles(user: str) -> Condition:
+    return Or(
+        Eq("user_guid", user),
+        InSelect("organization_guid", Organization, "guid", _organizations(user)),
+        _in_spaces(user),
+    )
+
+
+def _users(user: str) -> Condition:
+    return Or(Eq("guid", user), InSelect("guid", Role, "user_guid", _roles(user)))
+
+
+def _events(user: str) -> Condition:
+    return Or(
+        InSelect("space_guid", Role, "space_guid", *_of(user, EVENT_READERS)),
+        _in_organizations("organization_guid", user, "organization_auditor", "organization_manager"),
+    )
+
+
+_NOT_DELETING: Final[tuple[Condition, ...]] = (Eq("deleting", False),)
+_LIVE_SPACE: Final[Condition] = InSelect("space_guid", Space, "guid", *_NOT_DELETING)
+_LIVE_APP: Final[Condition] = InSelect("app_guid", App, "guid", *_NOT_DELETING, _LIVE_SPACE)
+
+PRESENT: Final[dict[type[Record], tuple[Condition, ...]]] = {
+    Organization: _NOT_DELETING,
+    Space: _NOT_DELETING,
+    App: (*_NOT_DELETING, _LIVE_SPACE),
+    Process: (_LIVE_APP,),
+    Sidecar: (_LIVE_APP,),
+    Package: (_LIVE_APP,),
+    Build: (_LIVE_APP,),
+    Droplet: (_LIVE_APP,),
+    Instance: (_LIVE_APP,),
+    Destination: (_LIVE_APP,),
+    Domain: _NOT_DELETING,
+    Route: (_LIVE_SPACE, InSelect("domain_guid", Domain, "guid", *_NOT_DELETING)),
+}
+
+SCOPES: Final[dict[type[Record], Scope]] = {
+    Organization: _organizations,
+    Space: _spaces,
+    User: _users,
+    Role: _roles,
+    App: _in_spaces,
+    Process: _in_apps,
+    Sidecar: _in_apps,
+    Package: _in_apps,
+    Build: _in_apps,
+    Droplet: _in_apps,
+    Instance: _in_apps,
+    Destination: _in_apps,
+    Domain: _domains,
+    Route: _routes,
+    AuditEvent: _events,
+    Job: lambda _user: EVERYTHING,
+    Node: lambda _user: NOTHING,
+}
