@@ -1,0 +1,10 @@
+"""The resolver that instances see as 169.254.1.1.
+
+Names below apps.internal are answered here, public names at the configured upstreams, everything private not at all.
+`open_resolver` gives a `Resolver`; the network redirects port 53 of the link address to its port.
+"""
+
+from paasd.dns.policy import Lookup
+from paasd.dns.server import Learn, Resolver, open_resolver
+
+__all__ = ["Learn", "Lookup", "Resolver", "open_resolver"]

@@ -1,0 +1,216 @@
+"""The resolver's sockets: UDP and TCP on the link address, for instances of this node only."""
+
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import structlog
+import trio
+
+from paasd.config import DnsConfig
+from paasd.dns.policy import Lookup, Policy, addresses_of, refuse
+from paasd.dns.rate import Buckets
+from paasd.dns.upstreams import NoUpstream, Upstreams, parse_servers
+
+LINK_ADDRESS = "169.254.1.1"
+_CLIENTS_REMEMBERED = 8192
+_TCP_IDLE_S = 10.0
+_UDP_QUERY_LIMIT_BYTES = 4096
+_IP_FREEBIND = 15
+
+Learn = Callable[[str, str, set[str], float], Awaitable[None]]
+"""(client, name asked for, IPv4 addresses, seconds they hold), awaited before the client gets its answer."""
+
+
+class Resolver:
+    """Made by `open_resolver`. `port` is where it listens, for `Network.set_resolver`."""
+
+    def __init__(
+        self,
+        config: DnsConfig,
+        *,
+        lookup: Lookup,
+        is_instance: Callable[[str], bool],
+        learn: Learn,
+        clock: Callable[[], float],
+    ) -> None:
+        self.port = 0
+        self._config = config
+        self._is_instance = is_instance
+        self._learn = learn
+        self._clock = clock
+        self._policy = Policy(config.private_zones, lookup)
+        self._buckets = Buckets(config.queries_per_s, config.queries_burst, _CLIENTS_REMEMBERED)
+        servers = parse_servers(config.upstreams)
+        self._upstreams = Upstreams(servers, timeout_s=config.timeout_s, limit=config.concurrent_limit)
+        self._connections = trio.Semaphore(config.tcp_connections_limit)
+        if not servers:
+            structlog.get_logger().warning("no name server: apps resolve apps.internal only; set [dns] upstreams")
+
+    async def answer(self, packet: bytes, client: str) -> dns.message.Message | None:
+        """The answer to a query; None for what deserves none (not DNS, not a query, not an instance of ours)."""
+        if not self._is_instance(client):
+            return None
+        try:
+            query = dns.message.from_wire(packet)
+        except (dns.exception.DNSException, ValueError):
+            return None
+        if query.flags & dns.flags.QR or not query.question:
+            return None
+        if not self._buckets.take(client, self._clock()):
+            return refuse(query, dns.rcode.REFUSED)
+        ours = self._policy.decide(query, client)
+        if ours is not None:
+            return ours
+        try:
+            found = await self._upstreams.ask(query)
+        except NoUpstream:
+            return refuse(query, dns.rcode.SERVFAIL)
+        return await self._pass_on(query, self._policy.admit(query, found), client)
+
+    async def _pass_on(
+        self, query: dns.message.Message, found: dns.message.Message, client: str
+    ) -> dns.message.Message:
+        response = dns.message.make_response(query, recursion_available=True)
+        response.set_rcode(found.rcode())
+        response.answer = found.answer
+        response.authority = found.authority
+        question = query.question[0]
+        if question.rdtype == dns.rdatatype.A:
+            addresses, lifetime_s = addresses_of(found)
+            if addresses:
+                name = question.name.to_text(omit_final_dot=True).lower()
+                await self._learn(client, name, addresses, lifetime_s)
+        return response
+
+    async def serve_udp(self, sock: trio.socket.SocketType) -> None:
+        async with trio.open_nursery() as nursery:
+            while True:
+                try:
+                    packet, peer = await sock.recvfrom(_UDP_QUERY_LIMIT_BYTES)
+                except OSError:
+                    # An ICMP error about an earlier answer; the socket is as good as before.
+                    continue
+                nursery.start_soon(self._answer_udp, sock, packet, peer)
+
+    async def _answer_udp(self, sock: trio.socket.SocketType, packet: bytes, peer: tuple[str, int]) -> None:
+        response = await self.answer(packet, peer[0])
+        if response is None:
+            return
+        try:
+            await sock.sendto(self._cut(packet, response), peer)
+        except OSError:
+            return
+
+    def _cut(self, packet: bytes, response: dns.message.Message) -> bytes:
+        """Within what client and configuration allow; what does not fit goes, with the flag that says ask by TCP."""
+        announced = dns.message.from_wire(packet).payload
+        limit = min(max(announced, 512), self._config.udp_answer_limit_bytes)
+        try:
+            return response.to_wire(max_size=limit)
+        except dns.exception.TooBig:
+            response.flags |= dns.flags.TC
+            response.answer, response.authority, response.additional = [], [], []
+            return response.to_wire(max_size=limit)
+
+    async def serve_tcp(self, listener: trio.SocketListener) -> None:
+        async with trio.open_nursery() as nursery:
+            while True:
+                stream = await listener.accept()
+                try:
+                    self._connections.acquire_nowait()
+                except trio.WouldBlock:
+                    await trio.aclose_forcefully(stream)
+                    continue
+                nursery.start_soon(self._serve_stream, stream)
+
+    async def _serve_stream(self, stream: trio.SocketStream) -> None:
+        try:
+            async with stream:
+                client: str = stream.socket.getpeername()[0]
+                while (packet := await self._read_message(stream)) is not None:
+                    response = await self.answer(packet, client)
+                    if response is None:
+                        return
+                    wire = response.to_wire(max_size=65535)
+                    with trio.fail_after(_TCP_IDLE_S):
+                        await stream.send_all(struct.pack("!H", len(wire)) + wire)
+        except (trio.BrokenResourceError, trio.TooSlowError, OSError):
+            return
+        finally:
+            self._connections.release()
+
+    async def _read_message(self, stream: trio.SocketStream) -> bytes | None:
+        """One message; None at the end, when it is too long, or when the client dawdles."""
+        with trio.move_on_after(_TCP_IDLE_S):
+            head = await _read_exactly(stream, 2)
+            if head is None:
+                return None
+            (size,) = struct.unpack("!H", head)
+            return await _read_exactly(stream, size) if size <= self._config.tcp_message_limit_bytes else None
+        return None
+
+
+async def _read_exactly(stream: trio.SocketStream, size: int) -> bytes | None:
+    data = bytearray()
+    while len(data) < size:
+        chunk = await stream.receive_some(size - len(data))
+        if not chunk:
+            return None
+        data += chunk
+    return bytes(data)
+
+
+@asynccontextmanager
+async def open_resolver(
+    config: DnsConfig,
+    *,
+    lookup: Lookup,
+    is_instance: Callable[[str], bool],
+    learn: Learn,
+    clock: Callable[[], float],
+    address: str = LINK_ADDRESS,
+) -> AsyncIterator[Resolver]:
+    """Listen on a free port of `address` (UDP and TCP alike) until left. Raises ConfigError for bad upstreams.
+
+    `lookup` answers names below apps.internal; `is_instance` tells whether an address is one of this node's instances;
+    `learn` is told every address that an instance was answered, before it can use it.
+    """
+    resolver = Resolver(config, lookup=lookup, is_instance=is_instance, learn=learn, clock=clock)
+    datagrams, listener = await _bind(address)
+    resolver.port = datagrams.getsockname()[1]
+    with datagrams:
+        async with listener, trio.open_nursery() as nursery:
+            nursery.start_soon(partial(resolver.serve_udp, datagrams))
+            nursery.start_soon(partial(resolver.serve_tcp, listener))
+            yield resolver
+            nursery.cancel_scope.cancel()
+
+
+async def _bind(address: str) -> tuple[trio.socket.SocketType, trio.SocketListener]:
+    """One port number for both protocols: the kernel picks it for TCP, and UDP may find it taken."""
+    for attempt in range(16):
+        stream = trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        datagrams = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            # The address comes to be with the first instance, so it may not exist yet.
+            for sock in (stream, datagrams):
+                sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+            await stream.bind((address, 0))
+            stream.listen(128)
+            await datagrams.bind((address, stream.getsockname()[1]))
+        except OSError:
+            stream.close()
+            datagrams.close()
+            if attempt == 15:
+                raise
+            continue
+        return datagrams, trio.SocketListener(stream)
+    raise AssertionError("unreachable")

@@ -1,0 +1,76 @@
+"""Asking the configured name servers: UDP first, TCP when the answer was cut, the next one after a time-out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import dns.asyncquery
+import dns.exception
+import dns.inet
+import dns.message
+import trio
+
+from paasd.errors import ConfigError
+
+Server = tuple[str, int]
+
+
+class NoUpstream(Exception):
+    """None of the name servers answered."""
+
+
+def parse_servers(texts: Sequence[str], resolv_conf: Path = Path("/etc/resolv.conf")) -> tuple[Server, ...]:
+    """Servers of the configuration, or those of the host when it names none. Raises ConfigError."""
+    listed = list(texts)
+    if not listed:
+        try:
+            lines = resolv_conf.read_text().splitlines()
+        except OSError:
+            lines = []
+        listed = [words[1] for line in lines if len(words := line.split()) >= 2 and words[0] == "nameserver"]
+    return tuple(_parse(text) for text in listed)
+
+
+def _parse(text: str) -> Server:
+    address, port = text, "53"
+    if text.startswith("["):
+        address, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or "53"
+    elif text.count(":") == 1:
+        address, _, port = text.partition(":")
+    if not dns.inet.is_address(address.partition("%")[0]) or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigError(f"[dns] upstreams: {text!r} is not an address or address:port; put IPv6 in [brackets]")
+    return address, int(port)
+
+
+class Upstreams:
+    """Asks one server after the other; at most `limit` questions are in flight."""
+
+    def __init__(self, servers: Sequence[Server], *, timeout_s: float, limit: int) -> None:
+        self._servers = tuple(servers)
+        self._timeout_s = timeout_s
+        self._limiter = trio.Semaphore(limit)
+
+    async def ask(self, query: dns.message.Message) -> dns.message.Message:
+        """The first answer. Raises NoUpstream when nobody answers in time, or too many questions wait."""
+        try:
+            self._limiter.acquire_nowait()
+        except trio.WouldBlock:
+            raise NoUpstream("too many look-ups are waiting") from None
+        try:
+            return await self._ask(query)
+        finally:
+            self._limiter.release()
+
+    async def _ask(self, query: dns.message.Message) -> dns.message.Message:
+        # A fresh question with an id and options of our own: nothing of a tenant's packet is passed on but the name.
+        question = query.question[0]
+        ours = dns.message.make_query(question.name, question.rdtype, question.rdclass, use_edns=0, payload=1232)
+        for address, port in self._servers:
+            try:
+                answer, _ = await dns.asyncquery.udp_with_fallback(
+                    ours, address, timeout=self._timeout_s, port=port, ignore_unexpected=True
+                )
+            except (dns.exception.DNSException, OSError, EOFError):
+                continue
+            return answer
+        raise NoUpstream("no name server answered" if self._servers else "no name server is configured")
