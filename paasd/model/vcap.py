@@ -1,4 +1,4 @@
-"""VCAP_APPLICATION: what an app is told about itself, and what `cf env` shows. One builder for staging, running and API."""
+"""VCAP_APPLICATION: what an app is told about itself and what `cf env` shows; one builder for staging, running, API."""
 
 import uuid
 from typing import Any

@@ -1,0 +1,56 @@
+"""Carries crashes into the platform's events, at most once per app and minute: a crash loop must not flood the log."""
+
+from collections.abc import Callable
+from math import inf
+
+import msgspec
+import structlog
+import trio
+
+from paasd.errors import PaasdError
+from paasd.model.instances import RecordCrash, record_crash
+from paasd.state import Database
+
+
+class CrashReports:
+    """`report` is immediate; `run` writes. What cannot be written is tried again with the next report of that app."""
+
+    def __init__(self, database: Database, interval_s: float, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._interval_s = interval_s
+        self._clock = clock
+        self._waiting: dict[str, RecordCrash] = {}
+        self._written_at: dict[str, float] = {}
+        self._changed = trio.Event()
+
+    def report(self, app_guid: str, crash: RecordCrash) -> None:
+        """Note a crash; `crash.count` adds up with those of the app that were not written yet."""
+        earlier = self._waiting.get(app_guid)
+        if earlier is not None:
+            crash = msgspec.structs.replace(crash, count=crash.count + earlier.count)
+        self._waiting[app_guid] = crash
+        self._changed.set()
+
+    async def run(self) -> None:
+        log = structlog.get_logger()
+        while True:
+            with trio.move_on_at(trio.current_time() + max(0.0, self._due_in_s())):
+                await self._changed.wait()
+            self._changed = trio.Event()
+            for app_guid in self._due():
+                crash = self._waiting.pop(app_guid)
+                self._written_at[app_guid] = self._clock()
+                try:
+                    await self._database.write(record_crash, crash)
+                except PaasdError as error:
+                    log.warning("crash not recorded", app=app_guid, error=error.detail)
+            old = self._clock() - self._interval_s
+            self._written_at = {app: at for app, at in self._written_at.items() if at > old}
+
+    def _due(self) -> list[str]:
+        now = self._clock()
+        return [app for app in self._waiting if now >= self._written_at.get(app, -inf) + self._interval_s]
+
+    def _due_in_s(self) -> float:
+        now = self._clock()
+        return min((self._written_at.get(app, -inf) + self._interval_s - now for app in self._waiting), default=inf)
