@@ -28,10 +28,14 @@ from paasd.state.engine import (
     Database,
     DiskFull,
     InlineRunner,
+    Manifest,
     SchemaError,
     StateDamaged,
     ThreadRunner,
+    list_snapshots,
     open_database,
+    restore_snapshot,
+    take_snapshot,
 )
 from paasd.state.log import Faults, LocalLog, Log, LogTrimmed, LogUnavailable, MemoryLog
 from paasd.state.operations import Operation, operation, registered_operations
@@ -61,6 +65,7 @@ __all__ = [
     "LogTrimmed",
     "LogUnavailable",
     "Lt",
+    "Manifest",
     "MemoryLog",
     "MissingReference",
     "Ne",
@@ -74,8 +79,11 @@ __all__ = [
     "StateDamaged",
     "ThreadRunner",
     "Tx",
+    "list_snapshots",
     "open_database",
     "operation",
     "registered_operations",
+    "restore_snapshot",
     "table_of",
+    "take_snapshot",
 ]

@@ -4,6 +4,7 @@ from paasd.state.engine.connection import DiskFull, StateDamaged
 from paasd.state.engine.database import Database, open_database
 from paasd.state.engine.runner import InlineRunner, ThreadRunner
 from paasd.state.engine.schema import SchemaError, broken_rules, load_migrations
+from paasd.state.engine.snapshots import Manifest, list_snapshots, restore_snapshot, take_snapshot
 from paasd.state.engine.watch import Changes
 from paasd.state.engine.writer import CommitFailed
 
@@ -13,10 +14,14 @@ __all__ = [
     "Database",
     "DiskFull",
     "InlineRunner",
+    "Manifest",
     "SchemaError",
     "StateDamaged",
     "ThreadRunner",
     "broken_rules",
+    "list_snapshots",
     "load_migrations",
     "open_database",
+    "restore_snapshot",
+    "take_snapshot",
 ]

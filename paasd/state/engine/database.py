@@ -20,8 +20,10 @@ from paasd.state.engine.replica import Call, Limits, Replica
 from paasd.state.engine.requests import forget_requests_until
 from paasd.state.engine.runner import ThreadRunner
 from paasd.state.engine.schema import SchemaError, checked_migrations, load_migrations
+from paasd.state.engine.snapshots import keep_snapshots
 from paasd.state.engine.watch import Changes, Feed
 from paasd.state.engine.writer import Writer, WriterLimits
+from paasd.state.guard import forbid_other_access
 from paasd.state.log import LocalLog, Log, LogTrimmed, Runner
 from paasd.state.log.entries import Migration, decode_entry
 from paasd.state.operations import Operation
@@ -198,8 +200,7 @@ async def open_database(
     random = random or SystemRandom()
     steps = load_migrations() if migrations is None else checked_migrations(migrations)
     path = directory / FILE_NAME
-    connection = open_writer(path, external=log.external, sync=sync)
-    try:
+    async with _writing(path, external=log.external, sync=sync) as connection:
         limits = Limits(group_bytes=config.group_bytes, operation_bytes=config.operation_bytes)
         replica = Replica(connection, path, origin=node, limits=limits)
         replica.open(log.identity)
@@ -214,13 +215,24 @@ async def open_database(
             nursery.start_soon(writer.serve)
             nursery.start_soon(writer.follow)
             nursery.start_soon(forget_requests_until, database, config.request_memory_s, clock)
+            if config.snapshot_interval_s:
+                copier = runner or ThreadRunner()  # a copy must not hold up the writer's thread
+                nursery.start_soon(keep_snapshots, path, config.snapshot_interval_s, config.snapshots, clock, copier)
             try:
                 yield database
             finally:
                 nursery.cancel_scope.cancel()
         database._close_readers()
-    finally:
-        connection.close()
+
+
+@asynccontextmanager
+async def _writing(path: Path, *, external: bool, sync: bool) -> AsyncIterator[apsw.Connection]:
+    with forbid_other_access(path):
+        connection = open_writer(path, external=external, sync=sync)
+        try:
+            yield connection
+        finally:
+            connection.close()
 
 
 def _writer_limits(config: StateConfig) -> WriterLimits:

@@ -5,7 +5,8 @@ stranger so that appends are refused. The same seed and the same order of calls 
 """
 
 import random
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import apsw
 import msgspec
@@ -38,11 +39,23 @@ class MemoryLog:
         self.accepted = 0
         self.refused = 0
         self.lost = 0
+        self.planned: deque[str] = deque()
         self._late: list[tuple[int, bytes]] = []
         self._grown = trio.Event()
 
     def client(self) -> "MemoryLogClient":
         return MemoryLogClient(self)
+
+    def plan(self, *faults: str) -> None:
+        """Let the next appends meet exactly these faults, named as in `Faults`, one for each append."""
+        self.planned.extend(faults)
+
+    def fault(self) -> Callable[[str], bool]:
+        """What befalls one append: the next that was planned, or by chance."""
+        if self.planned:
+            planned = self.planned.popleft()
+            return lambda name: name == planned
+        return lambda name: self.random.random() < getattr(self.faults, name)
 
     def offer(self, index: int, data: bytes) -> Refused | None:
         """The conditional append itself, without faults: None when accepted."""
@@ -106,23 +119,24 @@ class MemoryLogClient:
         """Nothing is kept in the database."""
 
     async def append(self, index: int, data: bytes) -> Refused | None:
-        log, faults = self._log, self._log.faults
+        log = self._log
+        befalls = log.fault()
         await self._delay()
-        if log.random.random() < faults.unavailable:
+        if befalls("unavailable"):
             raise LogUnavailable("the log has no quorum; nothing was changed")
-        if log.random.random() < faults.lose_request:
+        if befalls("lose_request"):
             log.lost += 1
             raise NoAnswer
-        if log.random.random() < faults.late_request:
+        if befalls("late_request"):
             log.lost += 1
             log.hold(index, data)
             raise NoAnswer
         log.deliver_late(0.5)
-        if log.random.random() < faults.stranger:
+        if befalls("stranger"):
             log.add_stranger()
         answer = log.offer(index, data)
         await self._delay()
-        if log.random.random() < faults.lose_answer:
+        if befalls("lose_answer"):
             log.lost += 1
             raise NoAnswer
         return answer
