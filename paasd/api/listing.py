@@ -46,7 +46,7 @@ class Listing(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     present: Callable[[View, Sequence[R]], list[dict[str, Any]]]
     filters: Mapping[str, Filter] = {}
     order_by: Mapping[str, str] = {}
-    default_order: tuple[str, ...] = ("created_at", "guid")
+    default_order: tuple[str, ...] = ("created_at",)
     includes: Mapping[str, Include] = {}
     fields: Mapping[str, tuple[str, ...]] = {}
     plain: tuple[str, ...] = ()
@@ -176,7 +176,7 @@ def _order(listing: Listing[Any], query: Query) -> tuple[str, ...]:
         return listing.default_order
     name, descending = query.order_by
     sign = "-" if descending else ""
-    return (f"{sign}{listing.order_by.get(name, name)}", f"{sign}guid")
+    return (sign + listing.order_by.get(name, name),)
 
 
 def _time_condition(bound: TimeBound) -> Condition:

@@ -1,0 +1,204 @@
+"""The Quart app made from the route table: routing, authentication, errors and the access line, in one place each."""
+
+import base64
+import binascii
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import quart
+import structlog
+from quart.wrappers import Response
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from paasd.api.body import Body, StreamedConnection, StreamedRequest
+from paasd.api.call import JSON, Call, Reply
+from paasd.api.errors import (
+    UNKNOWN_ERROR,
+    UNKNOWN_REQUEST,
+    HeadersTooLarge,
+    code_of,
+    envelope,
+    http_status_code,
+    known_error,
+)
+from paasd.api.platform import Platform
+from paasd.api.query import Query, parse_query
+from paasd.api.table import Auth, Route, RouteTable, Size
+from paasd.auth import Caller, root_caller
+from paasd.auth.service import OAuthError
+from paasd.errors import BadRequest, InvalidToken, NotAuthenticated
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+View = Callable[..., Awaitable[Response]]
+
+
+def make_app(platform: Platform, table: RouteTable) -> QuartTrio:
+    """An ASGI app that serves `table`."""
+    app = QuartTrio("paasd", static_folder=None)
+    app.asgi_http_class = StreamedConnection
+    app.request_class = StreamedRequest
+    # Our own body class and handlers set the limits; Quart's would cut streams after a minute.
+    app.config.update(RESPONSE_TIMEOUT=None, BODY_TIMEOUT=None, MAX_CONTENT_LENGTH=None)
+    app.url_map.merge_slashes = False
+    log = structlog.get_logger("paasd.api")
+
+    for number, route in enumerate(table):
+        app.add_url_rule(
+            route.path,
+            endpoint=f"{number} {route.method} {route.path}",
+            view_func=_view(platform, route, log),
+            methods=[route.method],
+            provide_automatic_options=False,
+            strict_slashes=True,
+        )
+
+    async def refuse(error: HTTPException) -> Response:
+        """Requests that reached no handler."""
+        code = http_status_code(error.code or 500)
+        detail = "Unknown request" if code == UNKNOWN_REQUEST else error.name
+        return _error_response(code.status, envelope(code, detail), _request_id())
+
+    app.register_error_handler(HTTPException, refuse)
+    return app
+
+
+def _view(platform: Platform, route: Route, log: Any) -> View:
+    async def view(**path: str) -> Response:
+        request = quart.request
+        request_id = _request_id()
+        started = time.monotonic()
+        status = 499  # what the line says when the client went away before there was an answer
+        who = ""
+        try:
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                try:
+                    call = await _admit(platform, route, path, request_id)
+                    who = "" if call.anonymous else call.caller.username
+                    response = _response(await route.handler(call))
+                except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
+                    response = _failure(error, request_id, log)
+            response.headers["X-Vcap-Request-Id"] = request_id
+            status = response.status_code
+            return response
+        finally:
+            log.info(
+                "request",
+                method=request.method,
+                path=request.path,
+                route=route.path,
+                status=status,
+                ms=round((time.monotonic() - started) * 1000, 1),
+                caller=who,
+                request_id=request_id,
+            )
+
+    return view
+
+
+async def _admit(platform: Platform, route: Route, path: dict[str, str], request_id: str) -> Call:
+    """Check sizes, who asks, and the query; in that order, so that nobody unknown learns anything."""
+    request = quart.request
+    config = platform.config.api
+    size = sum(len(name) + len(value) + 4 for name, value in request.headers.items()) + len(request.full_path)
+    if size > config.header_limit_bytes:
+        raise HeadersTooLarge(f"The request line and headers are larger than {config.header_limit_bytes} bytes")
+    body = request.body
+    if isinstance(body, Body):
+        body.limit_bytes = config.upload_limit_bytes if route.size is Size.UPLOAD else config.body_limit_bytes
+        body.timeout_s = config.body_timeout_s
+    caller = await _caller(platform, route)
+    raw = request.query_string.decode("latin-1")
+    query = Query(raw=tuple(raw.split("&"))) if route.any_query else parse_query(raw, route.query)
+    return Call(platform, request, caller=caller, path=path, query=query, request_id=request_id)
+
+
+async def _caller(platform: Platform, route: Route) -> Caller | None:
+    if route.auth is Auth.NONE:
+        return None
+    request = quart.request
+    scheme, _, credentials = request.headers.get("Authorization", "").strip().partition(" ")
+    credentials = credentials.strip()
+    if not scheme:
+        if request.scope.get("state", {}).get("peer_uid") == 0:
+            return root_caller()
+        raise NotAuthenticated("Authentication error")
+    match scheme.lower():
+        case "bearer" if credentials:
+            return platform.auth.caller(credentials)
+        case "basic" if route.auth is Auth.BASIC:
+            username, password = basic_credentials(credentials)
+            return await platform.auth.basic(username, password, client_address(request))
+        case _:
+            raise InvalidToken("Invalid Auth Token")
+
+
+def basic_credentials(encoded: str) -> tuple[str, str]:
+    """Name and password of HTTP Basic. Raises BadRequest."""
+    try:
+        name, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        raise BadRequest("The Authorization header is not valid Basic authentication") from error
+    if not colon:
+        raise BadRequest("The Authorization header is not valid Basic authentication")
+    return name, password
+
+
+def client_address(request: Any) -> str:
+    """The address that the router saw, else that of the peer. Only the last entry is the router's own word."""
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    return forwarded.rpartition(",")[2].strip() or (request.remote_addr or "unix")
+
+
+def _response(reply: Reply) -> Response:
+    if reply.stream is not None:
+        response = Response(reply.stream, status=reply.status, content_type=reply.content_type)
+        response.timeout = None
+    else:
+        content = reply.content()
+        response = Response(content, status=reply.status, content_type=reply.content_type if content else None)
+    response.headers.extend(reply.headers)
+    if reply.content_type == JSON:
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _failure(error: Exception, request_id: str, log: Any) -> Response:
+    known = known_error(error)
+    if isinstance(known, OAuthError):
+        body = quart.json.dumps({"error": known.error, "error_description": known.detail}).encode()
+        response = _error_response(known.status, body, request_id)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+    if known is None:
+        log.error("request failed", exc_info=error, request_id=request_id)
+        detail = f"An unknown error occurred. The log has it under request id {request_id}."
+        return _error_response(UNKNOWN_ERROR.status, envelope(UNKNOWN_ERROR, detail), request_id)
+    code = code_of(known)
+    response = _error_response(code.status, envelope(code, known.detail), request_id)
+    if code.status == 401:
+        response.headers["WWW-Authenticate"] = "bearer"
+    if code.status == 503:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+def _error_response(status: int, body: bytes, request_id: str) -> Response:
+    response = Response(body, status=status, content_type=JSON)
+    response.headers["X-Vcap-Request-Id"] = request_id
+    return response
+
+
+def _request_id() -> str:
+    """The id that the router gave this request (or the client, when it looks like one), else a new one."""
+    request = quart.request
+    if not hasattr(quart.g, "request_id"):
+        sent = request.headers.get("X-Vcap-Request-Id") or request.headers.get("X-Request-Id") or ""
+        quart.g.request_id = sent if REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
+    return str(quart.g.request_id)
+
+
+__all__ = ["basic_credentials", "client_address", "make_app"]

@@ -1,0 +1,50 @@
+"""Shapes that request bodies share."""
+
+from typing import Annotated
+
+import msgspec
+
+from paasd.api.call import Form
+from paasd.model.arguments import Metadata
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+
+
+class Guid(Form):
+    """`{"guid": "..."}`."""
+
+    guid: str
+
+
+class ToOne(Form):
+    """A relationship to one resource."""
+
+    data: Guid
+
+
+class ToOneOrNone(Form):
+    """A relationship that may be taken away."""
+
+    data: Guid | None = None
+
+
+class ToMany(Form):
+    """A relationship to several."""
+
+    data: list[Guid] = []
+
+
+class MetadataForm(Form):
+    """`metadata` of a body; null takes a key away."""
+
+    labels: dict[str, str | None] = {}
+    annotations: dict[str, str | None] = {}
+
+    def changes(self) -> Metadata:
+        """As operations take it."""
+        return Metadata(labels=self.labels, annotations=self.annotations)
+
+
+def metadata_of(form: MetadataForm | None) -> Metadata | None:
+    """The metadata of a body, None when it has none."""
+    return None if form is None else form.changes()

@@ -1,0 +1,99 @@
+"""log-cache: the lines of one app, for `cf logs`. Strict JSON: clients refuse fields that they do not know.
+
+What one may not see is 404, never 403. Times are nanoseconds and may be negative.
+"""
+
+import re
+
+from paasd.actions.visibility import need_visible
+from paasd.api.call import Call, Reply
+from paasd.api.platform import LOG_CACHE_VERSION
+from paasd.api.table import Auth, Route, get
+from paasd.errors import BadQuery, NotFound
+from paasd.logs import read_response
+from paasd.model import App
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+NUMBER = re.compile(r"-?\d{1,19}")
+LOG_TYPES = ("LOG", "ANY")
+NOT_FOUND = b'{"error":"app not found, unauthorized, or deprecated endpoint","code":5,"message":"not found"}'
+
+
+async def info(call: Call) -> Reply:
+    """`GET /api/v1/info`: the version decides which paths a client uses."""
+    return Reply(body={"version": LOG_CACHE_VERSION, "vm_uptime": "0"})
+
+
+async def read(call: Call) -> Reply:
+    """`GET /api/v1/read/:source_id`."""
+    plain = _plain(call)
+    source_id = call.path["source_id"]
+    if not _may_read(call, source_id):
+        return Reply(status=404, raw=NOT_FOUND)
+    types = [kind for name, kind in plain if name == "envelope_types"]
+    values = dict(plain)
+    limit = _number(values, "limit", DEFAULT_LIMIT)
+    if not 0 <= limit <= MAX_LIMIT:
+        raise BadQuery(f"The query parameter is invalid: limit must be between 0 and {MAX_LIMIT}")
+    if types and not any(kind in LOG_TYPES for kind in types):
+        return Reply(body=read_response([]))
+    lines = call.context.logs.read(
+        source_id,
+        _number(values, "start_time", -(2**63)),
+        _number(values, "end_time", 2**63 - 1),
+        limit or DEFAULT_LIMIT,
+        values.get("descending", "false") == "true",
+    )
+    return Reply(body=read_response(lines))
+
+
+async def meta(call: Call) -> Reply:
+    """`GET /api/v1/meta`: the sources that the caller may read, of those that have lines."""
+    from paasd.actions.visibility import visible
+
+    found: dict[str, dict[str, str]] = {}
+    with call.context.database.read() as tx:
+        guids = [app.guid for app in tx.all(App, *visible(tx, call.caller, App), order=("guid",), limit=MAX_LIMIT)]
+    for guid in guids:
+        newest = call.context.logs.read(guid, limit=1, descending=True)
+        oldest = call.context.logs.read(guid, limit=1)
+        if newest and oldest:
+            found[guid] = {
+                "count": "1",
+                "expired": "0",
+                "oldestTimestamp": str(oldest[0].timestamp_ns),
+                "newestTimestamp": str(newest[0].timestamp_ns),
+            }
+    return Reply(body={"meta": found})
+
+
+def _may_read(call: Call, source_id: str) -> bool:
+    with call.context.database.read() as tx:
+        try:
+            need_visible(tx, call.caller, App, source_id)
+        except NotFound:
+            return False
+    return True
+
+
+def _plain(call: Call) -> list[tuple[str, str]]:
+    from urllib.parse import parse_qsl
+
+    return parse_qsl("&".join(call.query.raw), keep_blank_values=True, max_num_fields=50)
+
+
+def _number(values: dict[str, str], name: str, default: int) -> int:
+    text = values.get(name, "")
+    if not text:
+        return default
+    if not NUMBER.fullmatch(text):
+        raise BadQuery(f"The query parameter is invalid: {name} must be an integer")
+    return int(text)
+
+
+ROUTES: tuple[Route, ...] = (
+    get("/api/v1/info", info, auth=Auth.NONE, any_query=True),
+    get("/api/v1/read/<source_id>", read, any_query=True),
+    get("/api/v1/meta", meta, any_query=True),
+)

@@ -1,0 +1,86 @@
+"""What handlers reach: the actions' context, the judge of tokens, and the addresses of the platform's own doors."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from paasd.actions import Context
+from paasd.api.call import Urls
+from paasd.auth.service import Auth
+from paasd.config import Config
+
+API_VERSION = "3.215.0"
+LOG_CACHE_VERSION = "3.2.12"
+
+
+class SshDoor(msgspec.Struct, frozen=True):
+    """Where `cf ssh` connects, when the node has that door."""
+
+    address: str
+    host_key_fingerprint: str
+    oauth_client: str = "ssh-proxy"
+
+
+class Platform:
+    """Shared by all handlers of one node."""
+
+    def __init__(self, context: Context, auth: Auth, config: Config, version: str, ssh: SshDoor | None = None) -> None:
+        self.context = context
+        self.auth = auth
+        self.config = config
+        self.version = version
+        self.ssh = ssh
+
+    def doors(self, urls: Urls) -> dict[str, str]:
+        """Addresses of login, uaa, log_cache for a client that came in by `urls.base`.
+
+        Through the router each door has its own name; on the loopback port and the Unix socket all share one.
+        """
+        system = re.escape(self.config.domains.system)
+        match = re.fullmatch(rf"(https?://)(?:[a-z-]+\.)?{system}(:\d+)?", urls.base, re.IGNORECASE)
+        if match is None:
+            return {
+                "login": urls.base + "/uaa",
+                "uaa": urls.base + "/uaa",
+                "log_cache": urls.base,
+                "api": urls.base,
+                "logging": re.sub("^http", "ws", urls.base),
+            }
+        scheme, port = match[1], match[2] or ""
+
+        def door(name: str, scheme: str = scheme) -> str:
+            return f"{scheme}{name}.{self.config.domains.system}{port}"
+
+        return {
+            "login": door("login"),
+            "uaa": door("login"),
+            "log_cache": door("log-cache"),
+            "api": door("api"),
+            "logging": door("doppler", "wss://" if scheme == "https://" else "ws://"),
+        }
+
+    def root_links(self, urls: Urls) -> dict[str, Any]:
+        """The `links` of `GET /`."""
+        doors = self.doors(urls)
+        api = doors["api"]
+        ssh = None
+        if self.ssh is not None:
+            meta = {"host_key_fingerprint": self.ssh.host_key_fingerprint, "oauth_client": self.ssh.oauth_client}
+            ssh = {"href": self.ssh.address, "meta": meta}
+        return {
+            "self": {"href": api},
+            "cloud_controller_v2": None,
+            "cloud_controller_v3": {"href": f"{api}/v3", "meta": {"version": API_VERSION}},
+            "network_policy_v0": None,
+            "network_policy_v1": {"href": f"{api}/networking/v1/external"},
+            "login": {"href": doors["login"]},
+            "uaa": {"href": doors["uaa"]},
+            "credhub": None,
+            "routing": None,
+            "logging": {"href": doors["logging"]},
+            "log_cache": {"href": doors["log_cache"]},
+            "log_stream": None,
+            "app_ssh": ssh,
+            "paasd": {"href": f"{api}/paasd/v1"},
+        }

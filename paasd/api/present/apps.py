@@ -1,0 +1,117 @@
+"""Apps, processes, sidecars and instance statistics as clients see them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from paasd.api.listing import View, common, to_one
+from paasd.model import App, HealthCheck, Process, Sidecar
+from paasd.state import In
+
+REDACTED = "[PRIVATE DATA HIDDEN IN LISTS]"
+
+
+def present_apps(view: View, rows: Sequence[App]) -> list[dict[str, Any]]:
+    """Apps with their lifecycle."""
+
+    def links(row: App) -> dict[str, Any]:
+        def below(*parts: str, method: str | None = None) -> dict[str, str]:
+            return view.urls.link("apps", row.guid, *parts, method=method)
+
+        return {
+            "self": below(),
+            "environment_variables": below("environment_variables"),
+            "space": view.urls.link("spaces", row.space_guid),
+            "processes": below("processes"),
+            "packages": below("packages"),
+            "current_droplet": below("droplets", "current"),
+            "droplets": below("droplets"),
+            "tasks": below("tasks"),
+            "start": below("actions", "start", method="POST"),
+            "stop": below("actions", "stop", method="POST"),
+            "clear_buildpack_cache": below("actions", "clear_buildpack_cache", method="POST"),
+            "revisions": below("revisions"),
+            "deployed_revisions": below("revisions", "deployed"),
+            "features": below("features"),
+        }
+
+    return [
+        {
+            **base,
+            "name": row.name,
+            "state": row.state,
+            "lifecycle": {"type": row.lifecycle_type, "data": {"buildpacks": row.buildpacks, "stack": row.stack}},
+            "relationships": {"space": to_one(row.space_guid), "current_droplet": to_one(row.droplet_guid)},
+        }
+        for base, row in zip(common(view, rows, links), rows, strict=True)
+    ]
+
+
+def present_health_check(check: HealthCheck) -> dict[str, Any]:
+    """A health check; times in seconds."""
+    data: dict[str, Any] = {"timeout": check.timeout_s, "invocation_timeout": check.invocation_timeout_s}
+    data["interval"] = check.interval_s
+    if check.type == "http":
+        data["endpoint"] = check.endpoint or "/"
+    return {"type": check.type, "data": data}
+
+
+def present_readiness(check: HealthCheck) -> dict[str, Any]:
+    """A readiness check has no time to start in."""
+    shown = present_health_check(check)
+    del shown["data"]["timeout"]
+    return shown
+
+
+def present_processes(view: View, rows: Sequence[Process], *, redact: bool = True) -> list[dict[str, Any]]:
+    """Processes; in lists the command is hidden, since people put secrets there."""
+
+    def links(row: Process) -> dict[str, Any]:
+        return {
+            "self": view.urls.link("processes", row.guid),
+            "scale": view.urls.link("processes", row.guid, "actions", "scale", method="POST"),
+            "app": view.urls.link("apps", row.app_guid),
+            "space": view.urls.link("spaces", spaces.get(row.app_guid, "")),
+            "stats": view.urls.link("processes", row.guid, "stats"),
+            "process_instances": view.urls.link("processes", row.guid, "process_instances"),
+        }
+
+    spaces = {guid: app.space_guid for guid, app in _apps_of(view, rows).items()}
+    return [
+        {
+            **base,
+            "version": row.updated_at,
+            "type": row.type,
+            "command": REDACTED if redact and row.command is not None else row.command,
+            "user": "vcap",
+            "instances": row.instances,
+            "memory_in_mb": row.memory_mb,
+            "disk_in_mb": row.disk_mb,
+            "log_rate_limit_in_bytes_per_second": row.log_rate_limit_bytes,
+            "health_check": present_health_check(row.health_check),
+            "readiness_health_check": present_readiness(row.readiness_health_check),
+            "relationships": {"app": to_one(row.app_guid), "revision": to_one(None)},
+        }
+        for base, row in zip(common(view, rows, links), rows, strict=True)
+    ]
+
+
+def present_sidecars(_view: View, rows: Sequence[Sidecar]) -> list[dict[str, Any]]:
+    """Sidecars of an app."""
+    return [
+        {
+            "guid": row.guid,
+            "created_at": row.created_at,
+            "updated_at": row.updated_at,
+            "name": row.name,
+            "command": row.command,
+            "process_types": row.process_types,
+            "memory_in_mb": row.memory_mb,
+            "origin": row.origin,
+            "relationships": {"app": to_one(row.app_guid)},
+        }
+        for row in rows
+    ]
+
+
+def _apps_of(view: View, rows: Sequence[Process]) -> dict[str, App]:
+    return {app.guid: app for app in view.tx.all(App, In("guid", {row.app_guid for row in rows}))}

@@ -1,0 +1,85 @@
+"""Domains, routes and destinations as clients see them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from paasd.api.listing import View, common, to_one
+from paasd.model import Destination, Domain, Route
+from paasd.state import In
+
+
+def present_domains(view: View, rows: Sequence[Domain]) -> list[dict[str, Any]]:
+    """Shared ones have no organization."""
+
+    def links(row: Domain) -> dict[str, Any]:
+        found = {
+            "self": view.urls.link("domains", row.guid),
+            "route_reservations": view.urls.link("domains", row.guid, "route_reservations"),
+        }
+        if row.organization_guid is not None:
+            found["organization"] = view.urls.link("organizations", row.organization_guid)
+        return found
+
+    return [
+        {
+            **base,
+            "name": row.name,
+            "internal": row.internal,
+            "router_group": None,
+            "supported_protocols": ["http"],
+            "relationships": {"organization": to_one(row.organization_guid), "shared_organizations": {"data": []}},
+        }
+        for base, row in zip(common(view, rows, links), rows, strict=True)
+    ]
+
+
+def route_url(route: Route, domain_name: str) -> str:
+    """host.domain/path as people write it."""
+    name = f"{route.host}.{domain_name}" if route.host else domain_name
+    return name + (f":{route.port}" if route.port is not None else "") + route.path
+
+
+def present_routes(view: View, rows: Sequence[Route]) -> list[dict[str, Any]]:
+    """Routes with their url and destinations."""
+    domains = {
+        domain.guid: domain.name for domain in view.tx.all(Domain, In("guid", {row.domain_guid for row in rows}))
+    }
+    destinations: dict[str, list[dict[str, Any]]] = {row.guid: [] for row in rows}
+    for one in view.tx.all(Destination, In("route_guid", list(destinations)), order=("created_at", "guid")):
+        destinations[one.route_guid].append(present_destination(one))
+
+    def links(row: Route) -> dict[str, Any]:
+        return {
+            "self": view.urls.link("routes", row.guid),
+            "space": view.urls.link("spaces", row.space_guid),
+            "destinations": view.urls.link("routes", row.guid, "destinations"),
+            "domain": view.urls.link("domains", row.domain_guid),
+        }
+
+    return [
+        {
+            **base,
+            "protocol": row.protocol,
+            "host": row.host,
+            "path": row.path,
+            "port": row.port,
+            "url": route_url(row, domains.get(row.domain_guid, "")),
+            "options": row.options,
+            "destinations": destinations[row.guid],
+            "relationships": {"space": to_one(row.space_guid), "domain": to_one(row.domain_guid)},
+        }
+        for base, row in zip(common(view, rows, links), rows, strict=True)
+    ]
+
+
+def present_destination(row: Destination) -> dict[str, Any]:
+    """One destination; the port that an app listens on unless told otherwise is 8080."""
+    return {
+        "guid": row.guid,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "app": {"guid": row.app_guid, "process": {"type": row.process_type}},
+        "weight": row.weight,
+        "port": row.port if row.port is not None else 8080,
+        "protocol": row.protocol,
+    }

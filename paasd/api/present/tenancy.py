@@ -1,0 +1,94 @@
+"""Organizations, spaces, users and roles as clients see them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from paasd.api.listing import View, common, to_one
+from paasd.model import Organization, Role, Space, User
+
+
+def present_organizations(view: View, rows: Sequence[Organization]) -> list[dict[str, Any]]:
+    """Every organization shares the one default quota."""
+
+    def links(row: Organization) -> dict[str, Any]:
+        return {
+            "self": view.urls.link("organizations", row.guid),
+            "domains": view.urls.link("organizations", row.guid, "domains"),
+            "default_domain": view.urls.link("organizations", row.guid, "domains", "default"),
+            "quota": view.urls.link("organization_quotas", DEFAULT_QUOTA),
+        }
+
+    return [
+        {
+            **base,
+            "name": row.name,
+            "suspended": row.suspended,
+            "relationships": {"quota": to_one(DEFAULT_QUOTA)},
+        }
+        for base, row in zip(common(view, rows, links), rows, strict=True)
+    ]
+
+
+# The guid of the quota that every organization has until quotas are rows.
+DEFAULT_QUOTA = "default"
+
+
+def present_spaces(view: View, rows: Sequence[Space]) -> list[dict[str, Any]]:
+    """Spaces with their organization."""
+
+    def links(row: Space) -> dict[str, Any]:
+        return {
+            "self": view.urls.link("spaces", row.guid),
+            "organization": view.urls.link("organizations", row.organization_guid),
+            "features": view.urls.link("spaces", row.guid, "features"),
+            "apply_manifest": view.urls.link("spaces", row.guid, "actions", "apply_manifest", method="POST"),
+        }
+
+    return [
+        {
+            **base,
+            "name": row.name,
+            "relationships": {"organization": to_one(row.organization_guid), "quota": to_one(None)},
+        }
+        for base, row in zip(common(view, rows, links), rows, strict=True)
+    ]
+
+
+def present_users(view: View, rows: Sequence[User]) -> list[dict[str, Any]]:
+    """Users by the name they sign in with."""
+
+    def links(row: User) -> dict[str, Any]:
+        return {"self": view.urls.link("users", row.guid)}
+
+    return [
+        {**base, "username": row.username, "presentation_name": row.username, "origin": row.origin}
+        for base, row in zip(common(view, rows, links), rows, strict=True)
+    ]
+
+
+def present_roles(view: View, rows: Sequence[Role]) -> list[dict[str, Any]]:
+    """Roles; a role has no metadata."""
+    return [
+        {
+            "guid": row.guid,
+            "created_at": row.created_at,
+            "updated_at": row.updated_at,
+            "type": row.type,
+            "relationships": {
+                "user": to_one(row.user_guid),
+                "organization": to_one(row.organization_guid if row.space_guid is None else None),
+                "space": to_one(row.space_guid),
+            },
+            "links": _role_links(view, row),
+        }
+        for row in rows
+    ]
+
+
+def _role_links(view: View, row: Role) -> dict[str, Any]:
+    links = {"self": view.urls.link("roles", row.guid), "user": view.urls.link("users", row.user_guid)}
+    if row.space_guid is not None:
+        links["space"] = view.urls.link("spaces", row.space_guid)
+    elif row.organization_guid is not None:
+        links["organization"] = view.urls.link("organizations", row.organization_guid)
+    return links

@@ -1,0 +1,12 @@
+"""The part of UAA that clients talk to: login prompts, tokens, published keys, discovery, SCIM users.
+
+Served on the login host and, under `/uaa`, on the API's own. Errors are OAuth's, not Cloud Foundry's envelope.
+Tokens and passwords are judged in `paasd.auth`; here is only the shape of the calls.
+"""
+
+from paasd.api.uaa.tokens import TOKEN_ROUTES
+from paasd.api.uaa.users import USER_ROUTES
+
+ROUTES = TOKEN_ROUTES + USER_ROUTES
+
+__all__ = ["ROUTES"]

@@ -1,0 +1,155 @@
+"""Login prompts, the token endpoint, the published keys and discovery."""
+
+from urllib.parse import parse_qsl, unquote_plus
+
+import msgspec
+
+from paasd.api.app import basic_credentials, client_address
+from paasd.api.call import Call, Reply
+from paasd.api.table import Auth, Route, get, post
+from paasd.auth.service import OAuthError
+from paasd.auth.tokens import Client
+from paasd.errors import BadRequest, Unprocessable
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+async def login(call: Call) -> Reply:
+    """The prompts that a client shows before it asks for a token."""
+    doors = call.platform.doors(call.urls)
+    return Reply(
+        body={
+            "app": {"version": "77.0.0"},
+            "commit_id": "paasd",
+            "links": {"uaa": doors["uaa"], "login": doors["login"]},
+            "zone_name": "uaa",
+            "entityID": doors["login"],
+            "idpDefinitions": {},
+            "prompts": {"username": ["text", "Email"], "password": ["password", "Password"]},
+        }
+    )
+
+
+async def token(call: Call) -> Reply:
+    """`POST /oauth/token`: grant types password, refresh_token and client_credentials."""
+    form = await read_form(call)
+    # Some clients put the grant into the query string; secrets are taken from the body alone.
+    grant = form.get("grant_type", "")
+    client = await _client(call, form)
+    scopes = form.get("scope", "").split()
+    if grant not in client.grants:
+        known = ("password", "refresh_token", "client_credentials")
+        error = "unauthorized_client" if grant in known else "unsupported_grant_type"
+        status = 401 if grant in known else 400
+        raise OAuthError(status, error, f"Unauthorized grant type: {grant}" if grant else "Missing grant type")
+    auth = call.platform.auth
+    match grant:
+        case "password":
+            username, password = form.get("username", ""), form.get("password", "")
+            if not username or not password:
+                raise OAuthError(401, "unauthorized", "Bad credentials")
+            reply = await auth.password_grant(client, username, password, client_address(call.request), scopes)
+        case "refresh_token":
+            reply = auth.refresh_grant(client, form.get("refresh_token", ""))
+        case _:
+            reply = auth.client_grant(client, scopes)
+    return Reply(body=reply, headers=NO_STORE)
+
+
+async def _client(call: Call, form: dict[str, str]) -> Client:
+    scheme, _, encoded = call.header("Authorization").strip().partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            name, secret = basic_credentials(encoded.strip())
+        except BadRequest as error:
+            raise OAuthError(401, "invalid_client", error.detail) from error
+        name, secret = unquote_plus(name), unquote_plus(secret)
+    elif "client_id" in form:
+        name, secret = form["client_id"], form.get("client_secret", "")
+    else:
+        raise OAuthError(401, "unauthorized", "An Authentication object was not found: send the client by Basic")
+    return await call.platform.auth.client(name, secret, client_address(call.request))
+
+
+async def read_form(call: Call) -> dict[str, str]:
+    """The form in the body. Raises OAuthError 400."""
+    raw = await call.body.read()
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=100)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise OAuthError(400, "invalid_request", "The body is not a form") from error
+    return dict(pairs)
+
+
+async def token_keys(call: Call) -> Reply:
+    """The public keys as a JWK set, for programs that verify tokens themselves."""
+    return Reply(body={"keys": call.platform.auth.published_keys()}, headers={"Cache-Control": "max-age=300"})
+
+
+async def token_key(call: Call) -> Reply:
+    """The newest public key."""
+    return Reply(body=next(iter(call.platform.auth.published_keys()), {}))
+
+
+async def discovery(call: Call) -> Reply:
+    """OpenID discovery."""
+    uaa = call.platform.doors(call.urls)["uaa"]
+    return Reply(
+        body={
+            "issuer": call.platform.auth.tokens.issuer,
+            "authorization_endpoint": f"{uaa}/oauth/authorize",
+            "token_endpoint": f"{uaa}/oauth/token",
+            "jwks_uri": f"{uaa}/token_keys",
+            "userinfo_endpoint": f"{uaa}/userinfo",
+            "grant_types_supported": ["password", "refresh_token", "client_credentials"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "response_types_supported": ["token"],
+            "subject_types_supported": ["public"],
+            "scopes_supported": ["openid", "cloud_controller.read", "cloud_controller.write"],
+        }
+    )
+
+
+async def userinfo(call: Call) -> Reply:
+    """Who the token is about."""
+    caller = call.caller
+    return Reply(body={"sub": caller.user_guid, "user_id": caller.user_guid, "user_name": caller.username})
+
+
+class NewClient(msgspec.Struct, kw_only=True):
+    """Body of `POST /oauth/clients`; fields of UAA that mean nothing here are passed over."""
+
+    client_id: str
+    client_secret: str
+    authorities: list[str] = []
+    authorized_grant_types: list[str] = ["client_credentials"]
+
+
+async def create_client(call: Call) -> Reply:
+    """Register a client that signs in for itself; platform administrators only."""
+    from paasd.actions import clients
+
+    form = await call.json(NewClient)
+    if form.authorized_grant_types != ["client_credentials"]:
+        raise Unprocessable("Only clients with the single grant type client_credentials can be registered")
+    secret_hash = await call.platform.auth.passwords.hash(form.client_secret)
+    await clients.register(call.context, call.caller, form.client_id, secret_hash, tuple(form.authorities))
+    body = {"client_id": form.client_id, "authorities": form.authorities, "scope": ["uaa.none"]}
+    return Reply(status=201, body={**body, "authorized_grant_types": form.authorized_grant_types})
+
+
+TOKEN_ROUTES: tuple[Route, ...] = tuple(
+    route
+    for prefix in ("", "/uaa")
+    for route in (
+        get(f"{prefix}/login", login, auth=Auth.NONE, any_query=True),
+        post(f"{prefix}/oauth/token", token, auth=Auth.NONE, any_query=True),
+        get(f"{prefix}/token_keys", token_keys, auth=Auth.NONE, any_query=True),
+        get(f"{prefix}/token_key", token_key, auth=Auth.NONE, any_query=True),
+        get(f"{prefix}/.well-known/openid-configuration", discovery, auth=Auth.NONE, any_query=True),
+        get(f"{prefix}/oauth/token/.well-known/openid-configuration", discovery, auth=Auth.NONE, any_query=True),
+        get(f"{prefix}/userinfo", userinfo, any_query=True),
+    )
+)

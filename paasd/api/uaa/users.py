@@ -1,0 +1,179 @@
+"""SCIM users: what `cf create-user`, `delete-user`, `passwd` and role commands look up."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from paasd.actions import users
+from paasd.api.call import Call, Reply
+from paasd.api.table import Route, delete, get, post, put
+from paasd.auth.service import OAuthError
+from paasd.model import User
+from paasd.state import Condition, Eq
+
+TERM = re.compile(r'\s*(userName|username|user_name|id|origin|email)\s+eq\s+"((?:[^"\\]|\\.)*)"\s*', re.IGNORECASE)
+COLUMNS = {"username": "username", "user_name": "username", "id": "guid", "origin": "origin", "email": "email"}
+PAGE_LIMIT = 500
+
+
+class Email(msgspec.Struct):
+    """One address of a SCIM user."""
+
+    value: str = ""
+
+
+class NewUser(msgspec.Struct, kw_only=True):
+    """Body of `POST /Users`; SCIM has many more fields, which mean nothing here."""
+
+    userName: str  # noqa: N815 (SCIM's spelling)
+    password: str | None = None
+    origin: str = "uaa"
+    emails: list[Email] = []
+
+
+class NewPassword(msgspec.Struct, kw_only=True):
+    """Body of `PUT /Users/:id/password`."""
+
+    password: str
+    oldPassword: str | None = None  # noqa: N815
+
+
+def parse_filter(text: str) -> list[Condition]:
+    """`userName eq "u" and origin eq "uaa"` as conditions. Raises OAuthError 400."""
+    made: list[Condition] = []
+    for term in re.split(r"\s+and\s+", text, flags=re.IGNORECASE):
+        match = TERM.fullmatch(term)
+        if match is None:
+            raise OAuthError(400, "scim", f"Invalid filter expression: [{text}]")
+        made.append(Eq(COLUMNS[match[1].lower()], re.sub(r"\\(.)", r"\1", match[2])))
+    return made
+
+
+def present_user(user: User) -> dict[str, Any]:
+    """A user in SCIM's words; never the hash."""
+    return {
+        "id": user.guid,
+        "meta": {"version": 0, "created": user.created_at, "lastModified": user.updated_at},
+        "userName": user.username,
+        "name": {"familyName": user.username, "givenName": user.username},
+        "emails": [{"value": user.email or user.username, "primary": True}],
+        "groups": [],
+        "active": True,
+        "verified": True,
+        "origin": user.origin,
+        "zoneId": "uaa",
+        "schemas": ["urn:scim:schemas:core:1.0"],
+    }
+
+
+def _demand(call: Call, scope: str) -> None:
+    if not call.caller.admin and scope not in call.caller.scopes:
+        raise OAuthError(403, "insufficient_scope", "Insufficient scope for this resource")
+
+
+async def list_users(call: Call) -> Reply:
+    """`GET /Users?filter=`."""
+    _demand(call, "scim.read")
+    conditions = parse_filter(call.query.plain["filter"]) if call.query.plain.get("filter") else []
+    start = max(1, _number(call, "startIndex", 1))
+    count = min(max(0, _number(call, "count", 100)), PAGE_LIMIT)
+    with call.context.database.read() as tx:
+        total = tx.count(User, *conditions)
+        rows = tx.all(User, *conditions, order=("created_at", "guid"), limit=count, offset=start - 1)
+    return Reply(
+        body={
+            "resources": [present_user(row) for row in rows],
+            "startIndex": start,
+            "itemsPerPage": count,
+            "totalResults": total,
+            "schemas": ["urn:scim:schemas:core:1.0"],
+        }
+    )
+
+
+async def get_user(call: Call) -> Reply:
+    """`GET /Users/:id`."""
+    if call.caller.user_guid != call.path["guid"]:
+        _demand(call, "scim.read")
+    return Reply(body=present_user(_need(call)))
+
+
+async def create_user(call: Call) -> Reply:
+    """`POST /Users`: 201, or 409 when the name is taken."""
+    _demand(call, "scim.write")
+    form = await call.json(NewUser)
+    password_hash = None
+    if form.password is not None:
+        _check_password(form.password)
+        password_hash = await call.platform.auth.passwords.hash(form.password)
+    if not form.userName.strip():
+        raise OAuthError(400, "invalid_scim_resource", "A username must be provided.")
+    email = form.emails[0].value if form.emails else form.userName
+    if call.platform.auth.find_user(form.userName, form.origin) is not None:
+        raise OAuthError(409, "scim_resource_already_exists", f"Username already in use: {form.userName}")
+    user = await users.create_account(
+        call.context,
+        call.caller,
+        username=form.userName,
+        origin=form.origin,
+        email=email,
+        password_hash=password_hash,
+    )
+    return Reply(status=201, body=present_user(user))
+
+
+async def delete_user(call: Call) -> Reply:
+    """`DELETE /Users/:id`: the user and its roles."""
+    _demand(call, "scim.write")
+    user = _need(call)
+    await users.delete_account(call.context, call.caller, user.guid)
+    return Reply(body=present_user(user))
+
+
+async def set_password(call: Call) -> Reply:
+    """`PUT /Users/:id/password`: one's own with the old one, anybody's as an administrator."""
+    form = await call.json(NewPassword)
+    user = _need(call)
+    own = call.caller.user_guid == user.guid
+    if not own:
+        _demand(call, "uaa.admin")
+    if form.oldPassword is not None or (own and not call.caller.admin):
+        right = await call.platform.auth.passwords.verify(user.password_hash, form.oldPassword or "")
+        if not right:
+            raise OAuthError(401, "unauthorized", "Old password is incorrect")
+    _check_password(form.password)
+    password_hash = await call.platform.auth.passwords.hash(form.password)
+    await users.set_password(call.context, call.caller, user.guid, password_hash)
+    return Reply(body={"status": "ok", "message": "password updated"})
+
+
+def _check_password(password: str) -> None:
+    if not password or len(password) > 255:
+        raise OAuthError(422, "invalid_password", "A password has between 1 and 255 characters.")
+
+
+def _need(call: Call) -> User:
+    with call.context.database.read() as tx:
+        user = tx.get(User, call.path["guid"])
+    if user is None:
+        raise OAuthError(404, "scim_resource_not_found", f"User {call.path['guid']} does not exist")
+    return user
+
+
+def _number(call: Call, name: str, default: int) -> int:
+    text = call.query.plain.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < 10 else default
+
+
+USER_ROUTES: tuple[Route, ...] = tuple(
+    route
+    for prefix in ("", "/uaa")
+    for route in (
+        get(f"{prefix}/Users", list_users, any_query=True, permission="scim.read"),
+        post(f"{prefix}/Users", create_user, any_query=True, permission="scim.write"),
+        get(f"{prefix}/Users/<guid>", get_user, any_query=True, permission="scim.read or oneself"),
+        delete(f"{prefix}/Users/<guid>", delete_user, any_query=True, permission="scim.write"),
+        put(f"{prefix}/Users/<guid>/password", set_password, any_query=True, permission="uaa.admin or oneself"),
+    )
+)

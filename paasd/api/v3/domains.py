@@ -1,0 +1,113 @@
+"""`/v3/domains`."""
+
+from paasd.actions import domains
+from paasd.actions.visibility import need_visible
+from paasd.api.call import Call, Form, Reply
+from paasd.api.forms import MetadataForm, Name, ToMany, ToOneOrNone, metadata_of
+from paasd.api.listing import Listing, column, list_reply, one_reply
+from paasd.api.present.routing import present_domains
+from paasd.api.query import QuerySpec
+from paasd.api.table import Route, delete, get, patch, post
+from paasd.api.v3.jobs import job_reply
+from paasd.errors import Unprocessable
+from paasd.model import Domain
+from paasd.model import Route as RouteRecord
+
+DOMAINS = Listing(
+    record=Domain,
+    present=present_domains,
+    filters={"names": column("name"), "organization_guids": column("organization_guid")},
+    order_by={"name": "name"},
+)
+
+
+class DomainRelationships(Form):
+    """Without an organization the domain is shared by all."""
+
+    organization: ToOneOrNone | None = None
+    shared_organizations: ToMany | None = None
+
+
+class NewDomain(Form):
+    """Body of `POST /v3/domains`."""
+
+    name: Name
+    internal: bool | None = None
+    router_group: dict[str, str] | None = None
+    relationships: DomainRelationships | None = None
+    metadata: MetadataForm | None = None
+
+
+class DomainChanges(Form):
+    """Body of `PATCH /v3/domains/:guid`."""
+
+    metadata: MetadataForm | None = None
+
+
+async def list_domains(call: Call) -> Reply:
+    """Shared ones and those of the caller's organizations."""
+    return list_reply(call, DOMAINS)
+
+
+async def get_domain(call: Call) -> Reply:
+    """One."""
+    with call.context.database.read() as tx:
+        return one_reply(call, DOMAINS, need_visible(tx, call.caller, Domain, call.path["guid"]), tx)
+
+
+async def create_domain(call: Call) -> Reply:
+    """201; shared ones are the administrator's."""
+    form = await call.json(NewDomain)
+    relations = form.relationships or DomainRelationships()
+    if form.router_group is not None:
+        raise Unprocessable("TCP router groups are not available")
+    if relations.shared_organizations is not None and relations.shared_organizations.data:
+        raise Unprocessable("Private domains cannot be shared with further organizations")
+    owner = None if relations.organization is None or relations.organization.data is None else relations.organization
+    row = await domains.create_domain(
+        call.context,
+        call.caller,
+        name=form.name,
+        internal=bool(form.internal),
+        organization_guid=None if owner is None or owner.data is None else owner.data.guid,
+        metadata=metadata_of(form.metadata),
+    )
+    with call.context.database.read() as tx:
+        return one_reply(call, DOMAINS, row, tx, 201)
+
+
+async def update_domain(call: Call) -> Reply:
+    """Labels."""
+    form = await call.json(DomainChanges)
+    row = await domains.update_domain(
+        call.context, call.caller, call.path["guid"], metadata=metadata_of(form.metadata)
+    )
+    with call.context.database.read() as tx:
+        return one_reply(call, DOMAINS, row, tx)
+
+
+async def delete_domain(call: Call) -> Reply:
+    """202 with a job that takes away its routes too."""
+    return job_reply(call, await domains.delete_domain(call.context, call.caller, call.path["guid"]))
+
+
+async def route_reservations(call: Call) -> Reply:
+    """Whether a route is taken by anybody, also where the caller may not see it."""
+    with call.context.database.read() as tx:
+        domain = need_visible(tx, call.caller, Domain, call.path["guid"])
+        plain = call.query.plain
+        matching = tx.exists(
+            RouteRecord, domain_guid=domain.guid, host=plain.get("host", ""), path=plain.get("path", "")
+        )
+    return Reply(body={"matching_route": matching})
+
+
+ONE = "/v3/domains/<guid>"
+ROUTES: tuple[Route, ...] = (
+    get("/v3/domains", list_domains, DOMAINS.query),
+    post("/v3/domains", create_domain, permission="admin, or organization_manager for a private one"),
+    get(ONE, get_domain),
+    patch(ONE, update_domain, permission="admin, or organization_manager for a private one"),
+    delete(ONE, delete_domain, permission="admin, or organization_manager for a private one"),
+    get(f"{ONE}/route_reservations", route_reservations, QuerySpec(plain=("host", "path", "port"))),
+)

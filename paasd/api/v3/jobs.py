@@ -1,0 +1,42 @@
+"""`/v3/jobs`: what a client polls after a 202."""
+
+from typing import Any
+
+from paasd.actions import jobs
+from paasd.api.call import Call, Reply
+from paasd.api.errors import UNKNOWN_ERROR, error_object
+from paasd.api.table import Route, get
+from paasd.model import Job
+
+
+def job_reply(call: Call, job: Job) -> Reply:
+    """202 with the job's absolute address, on the name that the client used."""
+    return Reply(status=202, headers={"Location": call.urls.v3("jobs", job.guid)})
+
+
+def present_job(call: Call, job: Job) -> dict[str, Any]:
+    """A job; a failed one always says why, since clients take the first error unseen."""
+    errors = [{"code": one.code, "title": one.title, "detail": one.detail} for one in job.errors]
+    if job.state == "FAILED" and not errors:
+        errors = [error_object(UNKNOWN_ERROR, "The job failed without a reason")]
+    links = {"self": call.urls.link("jobs", job.guid)}
+    if job.resource_type is not None and job.resource_guid is not None:
+        links[job.resource_type] = call.urls.link(f"{job.resource_type}s", job.resource_guid)
+    return {
+        "guid": job.guid,
+        "created_at": job.created_at,
+        "updated_at": job.updated_at,
+        "operation": job.operation,
+        "state": job.state,
+        "errors": errors,
+        "warnings": [{"detail": text} for text in job.warnings],
+        "links": links,
+    }
+
+
+async def get_job(call: Call) -> Reply:
+    """One; to know its guid is the permission, as in Cloud Foundry."""
+    return Reply(body=present_job(call, jobs.get_job(call.context, call.caller, call.path["guid"])))
+
+
+ROUTES: tuple[Route, ...] = (get("/v3/jobs/<guid>", get_job, permission="anybody who knows its guid"),)

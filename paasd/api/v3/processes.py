@@ -1,0 +1,243 @@
+"""`/v3/processes`, by guid and by app and type, and their instances."""
+
+from typing import Any
+
+import msgspec
+
+from paasd.actions import processes
+from paasd.actions.permissions import Permission, allowed_in_space
+from paasd.actions.visibility import need_visible
+from paasd.api.call import Call, Form, Reply, no_content
+from paasd.api.forms import MetadataForm, metadata_of
+from paasd.api.listing import Listing, View, column, list_reply
+from paasd.api.present.apps import present_processes, present_sidecars
+from paasd.api.present.stats import present_process_instances, present_stats
+from paasd.api.table import Route, delete, get, patch, post
+from paasd.errors import BadQuery, NotFound
+from paasd.model import App, HealthCheck, Process, Sidecar, Space
+from paasd.model.processes import find_process
+from paasd.state import Condition, Contains, Eq, In, InSelect, ReadTx
+
+
+def _present(view: View, rows: Any) -> list[dict[str, Any]]:
+    shown = present_processes(view, rows)
+    embed = view.call.query.plain.get("embed")
+    if embed is None:
+        return shown
+    if embed != "process_instances":
+        raise BadQuery("The query parameter is invalid: Invalid embed value. Valid values are: 'process_instances'")
+    apps = {app.guid: app for app in view.tx.all(App, In("guid", {row.app_guid for row in rows}))}
+    for one, row in zip(shown, rows, strict=True):
+        one["process_instances"] = present_process_instances(view, apps[row.app_guid], row)
+    return shown
+
+
+def _by_space(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+    return InSelect("app_guid", App, "guid", In("space_guid", values))
+
+
+def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+    return InSelect(
+        "app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values))
+    )
+
+
+PROCESSES = Listing(
+    record=Process,
+    present=_present,
+    filters={
+        "types": column("type"),
+        "app_guids": column("app_guid"),
+        "space_guids": _by_space,
+        "organization_guids": _by_organization,
+    },
+    plain=("embed",),
+)
+SIDECARS = Listing(record=Sidecar, present=present_sidecars, labels=False)
+
+
+class HealthData(Form):
+    """Times in seconds."""
+
+    timeout: int | None = None
+    invocation_timeout: int | None = None
+    interval: int | None = None
+    endpoint: str | None = None
+
+
+class HealthForm(Form):
+    """A health or readiness check."""
+
+    type: str | None = None
+    data: HealthData = msgspec.field(default_factory=HealthData)
+
+    def merged(self, old: HealthCheck) -> HealthCheck:
+        """The check after this change; another type starts afresh but keeps the times."""
+        kind = self.type or old.type
+        return HealthCheck(
+            type=kind,
+            timeout_s=self.data.timeout if self.data.timeout is not None else old.timeout_s,
+            invocation_timeout_s=(
+                self.data.invocation_timeout if self.data.invocation_timeout is not None else old.invocation_timeout_s
+            ),
+            interval_s=self.data.interval if self.data.interval is not None else old.interval_s,
+            endpoint=(self.data.endpoint or old.endpoint) if kind == "http" else None,
+        )
+
+
+class ProcessChanges(Form):
+    """Body of `PATCH /v3/processes/:guid`."""
+
+    command: str | None | msgspec.UnsetType = msgspec.UNSET
+    health_check: HealthForm | None = None
+    readiness_health_check: HealthForm | None = None
+    metadata: MetadataForm | None = None
+    user: str | None = None
+
+
+class Scale(Form):
+    """Body of the scale action."""
+
+    instances: int | None = None
+    memory_in_mb: int | None = None
+    disk_in_mb: int | None = None
+    log_rate_limit_in_bytes_per_second: int | None = None
+
+
+async def list_processes(call: Call) -> Reply:
+    """All that the caller may see."""
+    return list_reply(call, PROCESSES)
+
+
+async def app_processes(call: Call) -> Reply:
+    """Processes of one app."""
+    with call.context.database.read() as tx:
+        app = need_visible(tx, call.caller, App, call.path["guid"])
+    return list_reply(call, PROCESSES, Eq("app_guid", app.guid))
+
+
+async def get_process(call: Call) -> Reply:
+    """One, with its command for those who may read it."""
+    with call.context.database.read() as tx:
+        return _one(call, tx, _need(call, tx))
+
+
+async def update_process(call: Call) -> Reply:
+    """Command and health checks; they count from the next start."""
+    form = await call.json(ProcessChanges)
+    with call.context.database.read() as tx:
+        row = _need(call, tx)
+    health, readiness = form.health_check, form.readiness_health_check
+    row = await processes.update_process(
+        call.context,
+        call.caller,
+        row.guid,
+        command=form.command,
+        health_check=None if health is None else health.merged(row.health_check),
+        readiness_health_check=None if readiness is None else readiness.merged(row.readiness_health_check),
+        metadata=metadata_of(form.metadata),
+    )
+    with call.context.database.read() as tx:
+        return _one(call, tx, row)
+
+
+async def scale_process(call: Call) -> Reply:
+    """202 with the process; instances change at once, sizes with the next restart."""
+    form = await call.json(Scale)
+    with call.context.database.read() as tx:
+        row = _need(call, tx)
+    row = await processes.scale_process(
+        call.context,
+        call.caller,
+        row.guid,
+        instances=form.instances,
+        memory_mb=form.memory_in_mb,
+        disk_mb=form.disk_in_mb,
+        log_rate_limit_bytes=form.log_rate_limit_in_bytes_per_second,
+    )
+    with call.context.database.read() as tx:
+        return Reply(status=202, body=_one(call, tx, row).body)
+
+
+async def stats(call: Call) -> Reply:
+    """The state and use of every instance."""
+    with call.context.database.read() as tx:
+        row = _need(call, tx)
+        view = View(tx, call.urls, call.caller, call)
+        return Reply(body={"resources": present_stats(view, tx.need(App, row.app_guid), row)})
+
+
+async def process_instances(call: Call) -> Reply:
+    """The state of every instance."""
+    with call.context.database.read() as tx:
+        row = _need(call, tx)
+        view = View(tx, call.urls, call.caller, call)
+        found = present_process_instances(view, tx.need(App, row.app_guid), row)
+    links = {
+        "self": call.urls.link("processes", row.guid, "process_instances"),
+        "process": call.urls.link("processes", row.guid),
+    }
+    return Reply(body={"resources": found, "links": links})
+
+
+async def delete_instance(call: Call) -> Reply:
+    """204: end one instance; another takes its place."""
+    with call.context.database.read() as tx:
+        row = _need(call, tx)
+    index = call.path["index"]
+    if not index.isdecimal() or int(index) >= row.instances:
+        raise NotFound("Instance")
+    await processes.restart_instance(call.context, call.caller, row.guid, int(index))
+    return no_content()
+
+
+async def process_sidecars(call: Call) -> Reply:
+    """Sidecars that run beside a process."""
+    with call.context.database.read() as tx:
+        row = _need(call, tx)
+    return list_reply(call, SIDECARS, Eq("app_guid", row.app_guid), Contains("process_types", row.type))
+
+
+async def app_sidecars(call: Call) -> Reply:
+    """Sidecars of an app."""
+    with call.context.database.read() as tx:
+        app = need_visible(tx, call.caller, App, call.path["guid"])
+    return list_reply(call, SIDECARS, Eq("app_guid", app.guid))
+
+
+def _need(call: Call, tx: ReadTx) -> Process:
+    if "type" not in call.path:
+        return need_visible(tx, call.caller, Process, call.path["guid"])
+    app = need_visible(tx, call.caller, App, call.path["guid"])
+    return find_process(tx, app.guid, call.path["type"])
+
+
+def _one(call: Call, tx: ReadTx, row: Process) -> Reply:
+    view = View(tx, call.urls, call.caller, call)
+    space = tx.need(Space, tx.need(App, row.app_guid).space_guid)
+    may_read = allowed_in_space(tx, call.caller, space, Permission.READ_SECRETS)
+    return Reply(body=present_processes(view, [row], redact=not may_read)[0])
+
+
+BY_GUID = "/v3/processes/<guid>"
+BY_TYPE = "/v3/apps/<guid>/processes/<type>"
+WRITE = "space_developer"
+OPERATE = "space_developer or space_supporter"
+ROUTES: tuple[Route, ...] = (
+    get("/v3/processes", list_processes, PROCESSES.query),
+    get("/v3/apps/<guid>/processes", app_processes, PROCESSES.query),
+    get("/v3/apps/<guid>/sidecars", app_sidecars, SIDECARS.query),
+    get("/v3/processes/<guid>/sidecars", process_sidecars, SIDECARS.query),
+    *(
+        route
+        for one in (BY_GUID, BY_TYPE)
+        for route in (
+            get(one, get_process),
+            patch(one, update_process, permission=WRITE),
+            post(f"{one}/actions/scale", scale_process, permission=OPERATE),
+            get(f"{one}/stats", stats),
+            get(f"{one}/process_instances", process_instances),
+            delete(f"{one}/instances/<index>", delete_instance, permission=OPERATE),
+        )
+    ),
+)

@@ -1,0 +1,49 @@
+"""`/`, `/v3`, `/v3/info`: where a client starts."""
+
+from paasd.api.call import Call, Reply
+from paasd.api.table import Auth, Route, get
+
+# Clients of the older kind resolve paths through these links, whether or not the group has any resource here.
+GROUPS = (
+    "app_usage_events apps audit_events buildpacks builds deployments domains droplets environment_variable_groups"
+    " feature_flags info isolation_segments organization_quotas organizations packages processes resource_matches roles"
+    " routes security_groups service_brokers service_credential_bindings service_instances service_offerings"
+    " service_plans service_route_bindings service_usage_events sidecars space_quotas spaces stacks tasks users"
+).split()
+
+
+async def root(call: Call) -> Reply:
+    """`GET /`: the doors of the platform."""
+    return Reply(body={"links": call.platform.root_links(call.urls)})
+
+
+async def v3_root(call: Call) -> Reply:
+    """`GET /v3`: a link for each group of resources."""
+    links = {"self": {"href": call.urls.v3()}}
+    return Reply(body={"links": links | {group: call.urls.link(group) for group in GROUPS}})
+
+
+async def info(call: Call) -> Reply:
+    """`GET /v3/info`."""
+    return Reply(
+        body={
+            "build": call.platform.version,
+            "cli_version": {"minimum": "8.0.0", "recommended": "8.18.0"},
+            "custom": {},
+            "description": "paasd",
+            "name": "paasd",
+            "osbapi_version": "2.15",
+            "rate_limits": {"enabled": False, "general_limit": None, "reset_interval_in_minutes": None},
+            "version": 0,
+            "links": {"self": {"href": call.urls.v3("info")}, "support": {"href": ""}},
+        }
+    )
+
+
+ROUTES: tuple[Route, ...] = (
+    get("/", root, auth=Auth.NONE, any_query=True),
+    get("/v3", v3_root, auth=Auth.NONE, any_query=True),
+    get("/v3/info", info, auth=Auth.NONE, any_query=True),
+)
+
+

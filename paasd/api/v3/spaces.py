@@ -1,0 +1,171 @@
+"""`/v3/spaces`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from paasd.actions import spaces
+from paasd.actions.visibility import need_visible, visible
+from paasd.api.call import Call, Form, Reply
+from paasd.api.forms import MetadataForm, Name, ToOne, metadata_of
+from paasd.api.listing import Listing, View, column, list_reply, one_reply, plain_list, to_one
+from paasd.api.present.tenancy import present_organizations, present_spaces
+from paasd.api.query import QuerySpec
+from paasd.api.table import Route, delete, get, patch, post
+from paasd.api.v3.jobs import job_reply
+from paasd.api.v3.users import USERS
+from paasd.errors import NotFound
+from paasd.model import Organization, Role, Space
+from paasd.state import Eq, In, InSelect
+
+
+def include_organizations(view: View, rows: Sequence[Space]) -> tuple[str, list[dict[str, Any]]]:
+    """The organizations of spaces."""
+    guids = {row.organization_guid for row in rows}
+    found = view.tx.all(Organization, In("guid", guids), *visible(view.tx, view.caller, Organization))
+    return "organizations", present_organizations(view, found)
+
+
+SPACES = Listing(
+    record=Space,
+    present=present_spaces,
+    filters={"names": column("name"), "organization_guids": column("organization_guid")},
+    order_by={"name": "name"},
+    includes={"org": include_organizations, "organization": include_organizations},
+)
+
+
+class SpaceRelationships(Form):
+    """Where a space belongs."""
+
+    organization: ToOne
+
+
+class NewSpace(Form):
+    """Body of `POST /v3/spaces`."""
+
+    name: Name
+    relationships: SpaceRelationships
+    metadata: MetadataForm | None = None
+
+
+class SpaceChanges(Form):
+    """Body of `PATCH /v3/spaces/:guid`."""
+
+    name: Name | None = None
+    metadata: MetadataForm | None = None
+
+
+class Enabled(Form):
+    """Body of a feature."""
+
+    enabled: bool
+
+
+async def list_spaces(call: Call) -> Reply:
+    """All that the caller may see."""
+    return list_reply(call, SPACES)
+
+
+async def get_space(call: Call) -> Reply:
+    """One."""
+    with call.context.database.read() as tx:
+        return one_reply(call, SPACES, need_visible(tx, call.caller, Space, call.path["guid"]), tx)
+
+
+async def create_space(call: Call) -> Reply:
+    """201."""
+    form = await call.json(NewSpace)
+    row = await spaces.create_space(
+        call.context,
+        call.caller,
+        name=form.name,
+        organization_guid=form.relationships.organization.data.guid,
+        metadata=metadata_of(form.metadata),
+    )
+    return _present(call, row, 201)
+
+
+async def update_space(call: Call) -> Reply:
+    """Rename, label."""
+    form = await call.json(SpaceChanges)
+    row = await spaces.update_space(
+        call.context, call.caller, call.path["guid"], name=form.name, metadata=metadata_of(form.metadata)
+    )
+    return _present(call, row)
+
+
+async def delete_space(call: Call) -> Reply:
+    """202 with a job that takes away everything in it."""
+    return job_reply(call, await spaces.delete_space(call.context, call.caller, call.path["guid"]))
+
+
+async def delete_unmapped_routes(call: Call) -> Reply:
+    """202 with a job: `cf delete-orphaned-routes`."""
+    return job_reply(call, await spaces.delete_unmapped_routes(call.context, call.caller, call.path["guid"]))
+
+
+async def get_feature(call: Call) -> Reply:
+    """The one feature of a space is ssh."""
+    row = _need(call)
+    return Reply(body=_feature(call, row))
+
+
+async def update_feature(call: Call) -> Reply:
+    """Allow or forbid ssh in the whole space."""
+    _need(call)
+    form = await call.json(Enabled)
+    row = await spaces.update_space(call.context, call.caller, call.path["guid"], allow_ssh=form.enabled)
+    return Reply(body=_feature(call, row))
+
+
+async def isolation_segment(call: Call) -> Reply:
+    """There are none."""
+    row = _need(call)
+    path = ("spaces", row.guid, "relationships", "isolation_segment")
+    return Reply(body={**to_one(None), "links": {"self": call.urls.link(*path)}})
+
+
+async def no_security_groups(call: Call) -> Reply:
+    """There are none."""
+    _need(call)
+    return plain_list(call, [])
+
+
+async def list_users(call: Call) -> Reply:
+    """Users with a role in the space."""
+    guid = _need(call).guid
+    return list_reply(call, USERS, InSelect("guid", Role, "user_guid", Eq("space_guid", guid)))
+
+
+def _feature(call: Call, row: Space) -> dict[str, Any]:
+    if call.path.get("feature", "ssh") != "ssh":
+        raise NotFound("Feature")
+    return {"name": "ssh", "description": "Enable SSHing into apps in the space.", "enabled": row.allow_ssh}
+
+
+def _need(call: Call) -> Space:
+    with call.context.database.read() as tx:
+        return need_visible(tx, call.caller, Space, call.path["guid"])
+
+
+def _present(call: Call, row: Space, status: int = 200) -> Reply:
+    with call.context.database.read() as tx:
+        return one_reply(call, SPACES, row, tx, status)
+
+
+GROUP_QUERY = QuerySpec(filters=("guids", "names"), pages=True)
+ONE = "/v3/spaces/<guid>"
+ROUTES: tuple[Route, ...] = (
+    get("/v3/spaces", list_spaces, SPACES.query),
+    post("/v3/spaces", create_space, permission="organization_manager"),
+    get(ONE, get_space, SPACES.single),
+    patch(ONE, update_space, permission="space_manager"),
+    delete(ONE, delete_space, permission="organization_manager"),
+    delete(f"{ONE}/routes", delete_unmapped_routes, QuerySpec(plain=("unmapped",)), permission="space_developer"),
+    get(f"{ONE}/features/<feature>", get_feature),
+    patch(f"{ONE}/features/<feature>", update_feature, permission="space_manager"),
+    get(f"{ONE}/relationships/isolation_segment", isolation_segment),
+    get(f"{ONE}/running_security_groups", no_security_groups, GROUP_QUERY),
+    get(f"{ONE}/staging_security_groups", no_security_groups, GROUP_QUERY),
+    get(f"{ONE}/users", list_users, USERS.query),
+)

@@ -1,0 +1,205 @@
+"""`/v3/users` and `/v3/roles`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from paasd.actions import roles, users
+from paasd.actions.visibility import need_visible, visible
+from paasd.api.call import Call, Form, Reply
+from paasd.api.forms import MetadataForm, metadata_of
+from paasd.api.listing import Listing, View, column, list_reply, one_reply
+from paasd.api.present.tenancy import present_organizations, present_roles, present_spaces, present_users
+from paasd.api.table import Route, delete, get, patch, post
+from paasd.api.v3.jobs import job_reply
+from paasd.errors import Unprocessable
+from paasd.model import Organization, Role, Space, User
+from paasd.state import In
+
+USERS = Listing(
+    record=User,
+    present=present_users,
+    filters={
+        "usernames": column("username"),
+        "partial_usernames": column("username"),
+        "origins": column("origin"),
+    },
+)
+
+
+def include_users(view: View, rows: Sequence[Role]) -> tuple[str, list[dict[str, Any]]]:
+    """The users of roles; who may see the role may see whose it is."""
+    return "users", present_users(view, view.tx.all(User, In("guid", {row.user_guid for row in rows})))
+
+
+def include_spaces(view: View, rows: Sequence[Role]) -> tuple[str, list[dict[str, Any]]]:
+    """The spaces of roles."""
+    guids = {row.space_guid for row in rows if row.space_guid is not None}
+    return "spaces", present_spaces(view, view.tx.all(Space, In("guid", guids), *visible(view.tx, view.caller, Space)))
+
+
+def include_organizations(view: View, rows: Sequence[Role]) -> tuple[str, list[dict[str, Any]]]:
+    """The organizations of roles."""
+    guids = {row.organization_guid for row in rows if row.organization_guid is not None}
+    found = view.tx.all(Organization, In("guid", guids), *visible(view.tx, view.caller, Organization))
+    return "organizations", present_organizations(view, found)
+
+
+ROLES = Listing(
+    record=Role,
+    present=present_roles,
+    filters={
+        "types": column("type"),
+        "user_guids": column("user_guid"),
+        "space_guids": column("space_guid"),
+        "organization_guids": column("organization_guid"),
+    },
+    includes={"user": include_users, "space": include_spaces, "organization": include_organizations},
+    labels=False,
+)
+
+
+class NewUser(Form):
+    """Body of `POST /v3/users`: a guid that the login side knows, or a name and origin."""
+
+    guid: str | None = None
+    username: str | None = None
+    origin: str | None = None
+    metadata: MetadataForm | None = None
+
+
+class UserChanges(Form):
+    """Body of `PATCH /v3/users/:guid`."""
+
+    metadata: MetadataForm | None = None
+
+
+class UserName(Form):
+    """A user by guid or by name."""
+
+    guid: str | None = None
+    username: str | None = None
+    origin: str | None = None
+
+
+class UserRelation(Form):
+    """Whose role it is."""
+
+    data: UserName
+
+
+class Place(Form):
+    """Where the role holds."""
+
+    guid: str
+
+
+class PlaceRelation(Form):
+    """Where the role holds."""
+
+    data: Place
+
+
+class RoleRelationships(Form):
+    """Whose role, and where: exactly one place."""
+
+    user: UserRelation
+    organization: PlaceRelation | None = None
+    space: PlaceRelation | None = None
+
+
+class NewRole(Form):
+    """Body of `POST /v3/roles`."""
+
+    type: str
+    relationships: RoleRelationships
+
+
+async def list_users(call: Call) -> Reply:
+    """Administrators see all, others those they share an organization with."""
+    return list_reply(call, USERS)
+
+
+async def get_user(call: Call) -> Reply:
+    """One."""
+    with call.context.database.read() as tx:
+        return one_reply(call, USERS, need_visible(tx, call.caller, User, call.path["guid"]), tx)
+
+
+async def create_user(call: Call) -> Reply:
+    """Tell the platform about a user that can sign in already (or will, from another origin)."""
+    form = await call.json(NewUser)
+    row = await users.create_user(
+        call.context,
+        call.caller,
+        guid=form.guid,
+        username=form.username,
+        origin=form.origin,
+        metadata=metadata_of(form.metadata),
+    )
+    with call.context.database.read() as tx:
+        return one_reply(call, USERS, row, tx, 201)
+
+
+async def update_user(call: Call) -> Reply:
+    """Labels."""
+    form = await call.json(UserChanges)
+    row = await users.update_user(call.context, call.caller, call.path["guid"], metadata=metadata_of(form.metadata))
+    with call.context.database.read() as tx:
+        return one_reply(call, USERS, row, tx)
+
+
+async def delete_user(call: Call) -> Reply:
+    """202 with a job; the user can still sign in until the login side deletes it too."""
+    return job_reply(call, await users.delete_user(call.context, call.caller, call.path["guid"]))
+
+
+async def list_roles(call: Call) -> Reply:
+    """Roles in places that the caller may see."""
+    return list_reply(call, ROLES)
+
+
+async def get_role(call: Call) -> Reply:
+    """One."""
+    with call.context.database.read() as tx:
+        return one_reply(call, ROLES, need_visible(tx, call.caller, Role, call.path["guid"]), tx)
+
+
+async def create_role(call: Call) -> Reply:
+    """201."""
+    form = await call.json(NewRole)
+    place = form.relationships
+    if (place.organization is None) == (place.space is None):
+        raise Unprocessable("Relationships must have either an organization or a space")
+    user = place.user.data
+    if user.guid is None and user.username is None:
+        raise Unprocessable("Relationships User must have a guid or a username")
+    row = await roles.create_role(
+        call.context,
+        call.caller,
+        role_type=form.type,
+        user_guid=user.guid,
+        username=user.username,
+        origin=user.origin,
+        organization_guid=None if place.organization is None else place.organization.data.guid,
+        space_guid=None if place.space is None else place.space.data.guid,
+    )
+    with call.context.database.read() as tx:
+        return one_reply(call, ROLES, row, tx, 201)
+
+
+async def delete_role(call: Call) -> Reply:
+    """202 with a job."""
+    return job_reply(call, await roles.delete_role(call.context, call.caller, call.path["guid"]))
+
+
+ROUTES: tuple[Route, ...] = (
+    get("/v3/users", list_users, USERS.query),
+    post("/v3/users", create_user, permission="admin"),
+    get("/v3/users/<guid>", get_user),
+    patch("/v3/users/<guid>", update_user, permission="admin"),
+    delete("/v3/users/<guid>", delete_user, permission="admin"),
+    get("/v3/roles", list_roles, ROLES.query),
+    post("/v3/roles", create_role, permission="organization_manager or space_manager"),
+    get("/v3/roles/<guid>", get_role, ROLES.single),
+    delete("/v3/roles/<guid>", delete_role, permission="organization_manager or space_manager"),
+)
