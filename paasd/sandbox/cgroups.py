@@ -19,6 +19,7 @@ _CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 _PERIOD_US = 100_000
 _V1_SHARES = 1024
 _HOLDER = "holder"
+_HOLDER_UNIT = "/system.slice/paasd-holder.service"
 
 
 class Hierarchy(msgspec.Struct, frozen=True):
@@ -38,7 +39,8 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 def detect(mountinfo: str, parent: str = "") -> tuple[Hierarchy, ...]:
-    """The hierarchies in use, read from the text of /proc/self/mountinfo. `parent` is a path below each root ("" = root).
+    """The hierarchies in use, read from the text of /proc/self/mountinfo. `parent` is a path below each root; "" takes the
+    holder unit's where it runs, else the root itself.
 
     Raises SandboxError when a controller that limits tenants is nowhere.
     """
@@ -66,7 +68,7 @@ def detect(mountinfo: str, parent: str = "") -> tuple[Hierarchy, ...]:
 
 
 def _with_parent(mounted: Path, parent: str) -> Path:
-    base = mounted / parent.lstrip("/") if parent else mounted
+    base = mounted / (parent or _HOLDER_UNIT).lstrip("/")
     return base if base.is_dir() else mounted
 
 
@@ -84,12 +86,17 @@ class CgroupDriver:
         self._hierarchies = tuple(hierarchies)
         self._name = f"paasd-{prefix}"
 
+    def open(self) -> None:
+        """Make the node's own directories, which stay until `close`."""
+        for one in self._hierarchies:
+            (one.base / self._name).mkdir(parents=True, exist_ok=True)
+            if one.v2:
+                self._delegate(one)
+
     def create(self, guid: str, limits: Limits) -> None:
         """Make the leaves and set their limits. Idempotent."""
         for one in self._hierarchies:
             leaf = self._leaf(one, guid)
-            if one.v2:
-                self._delegate(one)
             leaf.mkdir(parents=True, exist_ok=True)
             (_limit_v2 if one.v2 else _limit_v1)(leaf, one.controllers, limits)
 
@@ -186,7 +193,6 @@ class CgroupDriver:
     def _delegate(self, one: Hierarchy) -> None:
         """Hand the controllers down to the leaves. A host that keeps some back (hybrid) has none to hand down."""
         node = one.base / self._name
-        node.mkdir(exist_ok=True)
         wanted = " ".join(f"+{name}" for name in sorted(one.controllers - {"cpuacct"}))
         if wanted:
             for directory in (one.base, node):

@@ -88,3 +88,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     disk_bytes: int
     pids: int
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """state.json of a container: what a new daemon needs to take it over, or to take it down."""
+
+    spec: ContainerSpec
+    boot: str
+    slot: int
+    complete: bool = False
+    """Everything of it has been made, and nothing has been taken down yet."""
+    layers: tuple[Path, ...] = ()
+    run: int = 0

@@ -63,9 +63,7 @@ def build_filter() -> pyseccomp.SyscallFilter:
             policy.add_rule(pyseccomp.ALLOW, name)
     for name in sorted(known - set(ALLOWED) - special):
         policy.add_rule(refuse, name)
-    policy.add_rule(
-        pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _NEW_NAMESPACES, 0)
-    )
+    policy.add_rule(pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _NEW_NAMESPACES, 0))
     _refuse_namespaces(policy, refuse)
     _allow_sockets(policy, refuse)
     _allow_ioctl(policy, refuse)

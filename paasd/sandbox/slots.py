@@ -72,7 +72,9 @@ class Slots:
         for slot in order:
             if slot in table.taken and not Path(table.taken[slot].directory).exists():
                 return slot
-        raise Unavailable(f"all {SLOT_COUNT} container slots of this host are taken; stop an instance or use another host")
+        raise Unavailable(
+            f"all {SLOT_COUNT} container slots of this host are taken; stop an instance or use another host"
+        )
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[_Table]:

@@ -18,7 +18,9 @@ from paasd.sandbox.processes import open_process
 from paasd.sandbox.records import SandboxError
 
 _SOCKET = "zygote.sock"
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from launcher.zygote import main; main(*sys.argv[2:4], sys.argv[4:])"
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from launcher.zygote import main; main(*sys.argv[2:4], sys.argv[4:])"
+)
 _HELLO_S = 5.0
 
 
@@ -107,7 +109,9 @@ class Zygote:
             return
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        select.select([pidfd], [], [], _HELLO_S)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.poll(_HELLO_S * 1000)
         os.close(pidfd)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(facts["pid"], 0)

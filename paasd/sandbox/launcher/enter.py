@@ -25,7 +25,9 @@ _KINDS = {
 }
 
 
-def run_helper(request: dict[str, Any], pid1: int, connection: socket.socket, descriptors: tuple[int, int, int]) -> None:
+def run_helper(
+    request: dict[str, Any], pid1: int, connection: socket.socket, descriptors: tuple[int, int, int]
+) -> None:
     """Serve one exec on `connection`: {"started": true} or {"error": text}, then {"exit": wait status}. Never returns."""
     try:
         child = _fork_inside(request, pid1, descriptors)

@@ -1,0 +1,46 @@
+"""The sandbox: containers in which tenants' programs run, made of kernel parts and held by processes of their own.
+
+`open_sandbox` gives a `Sandbox`: `create`, `start`, `wait`, `exec`, `kill`, `destroy`. Containers outlive the daemon; the
+next one takes over those that are whole and sweeps the rest. `launcher/` holds what runs outside the daemon, `network/`
+and `disk/` the two large parts, `inventory` lists everything on the host that carries a node's mark.
+"""
+
+from paasd.sandbox.container import Container, Exec
+from paasd.sandbox.disk import MountError, StackMissing, mksquashfs_arguments
+from paasd.sandbox.inventory import Inventory, take_inventory
+from paasd.sandbox.network import PUBLIC, PUBLIC_EGRESS, EgressRule
+from paasd.sandbox.records import (
+    Bind,
+    ContainerSpec,
+    Exit,
+    Limits,
+    NotRunning,
+    ProcessSpec,
+    SandboxError,
+    Usage,
+)
+from paasd.sandbox.sandbox import Sandbox, node_prefix, open_sandbox
+
+__all__ = [
+    "PUBLIC",
+    "PUBLIC_EGRESS",
+    "Bind",
+    "Container",
+    "ContainerSpec",
+    "EgressRule",
+    "Exec",
+    "Exit",
+    "Inventory",
+    "Limits",
+    "MountError",
+    "NotRunning",
+    "ProcessSpec",
+    "Sandbox",
+    "SandboxError",
+    "StackMissing",
+    "Usage",
+    "mksquashfs_arguments",
+    "node_prefix",
+    "open_sandbox",
+    "take_inventory",
+]

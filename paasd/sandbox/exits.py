@@ -1,0 +1,52 @@
+"""What the shim left about the end of a run, and the reason that follows from it. Pure but for the reading."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from paasd.sandbox.records import Exit
+
+_SHELL_SIGNAL_BASE = 128
+
+
+def read_exit(run_directory: Path) -> Exit | None:
+    """The exit of the run in this directory; None when the shim died before it could write it."""
+    try:
+        content = msgspec.json.decode((run_directory / "exit").read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return None
+    try:
+        killed_at = int((run_directory / "killed").read_text())
+    except (FileNotFoundError, ValueError):
+        killed_at = None
+    return name_reason(
+        content["status"], content["oom_kills"], content["oom_total"], content["at"], killed_at_oom=killed_at
+    )
+
+
+def name_reason(
+    status: int | None, oom_kills: int, oom_total: int, at: float, *, killed_at_oom: int | None = None
+) -> Exit:
+    """The exit from the app's wait status (None: it was killed together with its pid 1).
+
+    `oom_kills` counts those of this run. `killed_at_oom` is the total when somebody asked for the kill, if somebody did:
+    a kill for memory before that was survived, and is not the reason.
+    """
+    code = None if status is None else os.waitstatus_to_exitcode(status)
+    by_kill = code is None or code == -signal.SIGKILL
+    # A shell in front of the program passes the signal on as a code.
+    by_kill_in_shell = code == _SHELL_SIGNAL_BASE + signal.SIGKILL
+    if killed_at_oom is not None:
+        oom_kills = max(0, oom_total - killed_at_oom)
+    if oom_kills and (by_kill or by_kill_in_shell):
+        return Exit(code=None, signal=signal.SIGKILL, reason="out of memory", at=at)
+    if by_kill and killed_at_oom is not None:
+        return Exit(code=None, signal=signal.SIGKILL, reason="killed", at=at)
+    if code is None:
+        return Exit(code=None, signal=signal.SIGKILL, reason="signal", at=at)
+    if code < 0:
+        return Exit(code=None, signal=-code, reason="signal", at=at)
+    return Exit(code=code, signal=None, reason="exited", at=at)

@@ -1,0 +1,79 @@
+"""Everything on the host that carries a node's mark, for tests and for a person who doubts that a sweep was complete."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from paasd.sandbox.cgroups import CgroupDriver, detect
+from paasd.sandbox.disk import loops_below
+from paasd.sandbox.mounts import mounted_below
+from paasd.sandbox.network.nft import Nft
+from paasd.sandbox.network.rules import interface_name, table_name
+from paasd.sandbox.processes import command_lines
+from paasd.sandbox.slots import Slots
+
+
+class Inventory(msgspec.Struct, frozen=True):
+    """Two inventories are equal when the same objects exist; `difference` says what came and went."""
+
+    cgroups: frozenset[str]
+    mounts: frozenset[str]
+    loops: frozenset[str]
+    network: frozenset[str]
+    processes: frozenset[str]
+    slots: frozenset[str]
+    files: frozenset[str]
+    descriptors: int
+    """Open descriptors of the calling process."""
+
+    def difference(self, earlier: "Inventory") -> dict[str, list[str]]:
+        """What is there now and was not (+), and what was there and is not (-), by kind."""
+        found = {}
+        for kind in self.__struct_fields__:
+            now, before = getattr(self, kind), getattr(earlier, kind)
+            if now != before:
+                if isinstance(now, int):
+                    found[kind] = [f"{before} -> {now}"]
+                    continue
+                found[kind] = [f"+{name}" for name in sorted(now - before)] + [f"-{n}" for n in sorted(before - now)]
+        return found
+
+
+def take_inventory(data_dir: Path, prefix: str, slots: Path, cgroup_parent: str = "") -> Inventory:
+    """What exists of the node with this data directory and prefix. Blocks for some milliseconds: use a thread."""
+    data_dir = data_dir.resolve()
+    cgroups = CgroupDriver(detect(Path("/proc/self/mountinfo").read_text(), cgroup_parent), prefix)
+    containers, disks = data_dir / "sandbox/containers", data_dir / "disks"
+    return Inventory(
+        cgroups=frozenset(map(str, cgroups.directories())),
+        mounts=frozenset(map(str, mounted_below(data_dir))),
+        loops=frozenset(loops_below(data_dir).values()),
+        network=frozenset(_network(data_dir, prefix)),
+        processes=frozenset(_processes(cgroups, prefix)),
+        slots=frozenset(f"{slot} {guid}" for guid, slot in Slots(slots, data_dir).mine().items()),
+        files=frozenset(str(path) for root in (containers, disks) if root.exists() for path in root.iterdir()),
+        descriptors=len(os.listdir("/proc/self/fd")),
+    )
+
+
+def _network(data_dir: Path, prefix: str) -> list[str]:
+    start = interface_name(prefix, 0)[:-1]
+    found = [f"interface {name}" for name in os.listdir("/sys/class/net") if name.startswith(start)]
+    namespaces = data_dir / "run/netns"
+    if namespaces.exists():
+        found += [f"namespace {name}" for name in os.listdir(namespaces)]
+    with Nft() as nft:
+        table = table_name(prefix)
+        if table in nft.tables():
+            found += [f"{kind} {name}" for kind in ("chain", "set", "map") for name in nft.names(table, kind)]
+    return found
+
+
+def _processes(cgroups: CgroupDriver, prefix: str) -> list[str]:
+    """By title for those outside, by cgroup for those inside."""
+    titles = (f"paasd-shim {prefix} ", f"paasd-zygote {prefix}")
+    lines = command_lines()
+    found = [f"{pid} {line}" for pid, line in lines.items() if line.startswith(titles)]
+    inside = {pid for guid in cgroups.guids() for pid in cgroups.pids(guid)}
+    return found + [f"{pid} {lines.get(pid, '')}" for pid in inside]

@@ -1,0 +1,220 @@
+"""The sandbox of a node: makes containers from all their parts, takes them down again, finds them after a restart."""
+
+import fcntl
+import hashlib
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import trio
+
+from paasd.config import DiskConfig, NetworkConfig, SandboxConfig
+from paasd.sandbox import adoption, seccomp, upper
+from paasd.sandbox.cgroups import CgroupDriver, detect
+from paasd.sandbox.container import Container
+from paasd.sandbox.disk import Images, Stacks, open_disks, open_images, open_stacks
+from paasd.sandbox.network import Network, open_network
+from paasd.sandbox.parts import Parts
+from paasd.sandbox.records import ContainerSpec, Record, SandboxError
+from paasd.sandbox.slots import Slots, uid_base
+from paasd.sandbox.takedown import mount_layers, take_down
+from paasd.sandbox.zygote import Zygote
+
+SLOTS = Path("/run/paasd/slots.json")
+_GUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_PREFIX_LENGTH = 6
+
+
+def node_prefix(data_dir: Path) -> str:
+    """Six letters and digits that mark everything on the host that belongs to the node with this data directory."""
+    digest = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()
+    return digest[:_PREFIX_LENGTH]
+
+
+def _boot_clock() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@asynccontextmanager
+async def open_sandbox(
+    config: SandboxConfig,
+    data_dir: Path,
+    *,
+    network: NetworkConfig = NetworkConfig(),
+    disk: DiskConfig = DiskConfig(),
+    keep: bool = True,
+    slots: Path = SLOTS,
+    clock: Callable[[], float] = _boot_clock,
+) -> AsyncIterator["Sandbox"]:
+    """The containers of a data directory: those that run are taken over, all else that carries its mark is removed.
+
+    Leaving keeps containers and their processes, unless `keep` is false (tests, embedded nodes): then all of it is
+    taken down. `clock` never goes back while the host runs. Raises SandboxError when another daemon has the directory.
+    """
+    data_dir = data_dir.resolve()
+    directory, run_dir = data_dir / "sandbox", data_dir / "run"
+    for path in (directory, directory / "containers", run_dir):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prefix = node_prefix(data_dir)
+    hierarchies = detect(Path("/proc/self/mountinfo").read_text(), config.cgroup_parent)
+    cgroups = CgroupDriver(hierarchies, prefix)
+    async with AsyncExitStack() as stack:
+        stack.callback(os.close, _lock(directory))
+        await trio.to_thread.run_sync(cgroups.open)
+        filter_path = directory / "seccomp.bpf"
+        await trio.to_thread.run_sync(seccomp.write_filter, filter_path)
+        zygote = Zygote(run_dir, prefix, cgroups.holder_files())
+        await zygote.ensure()
+        net = await stack.enter_async_context(open_network(network, prefix=prefix, run_dir=run_dir, clock=clock))
+        disks = await stack.enter_async_context(
+            open_disks(disk, directory=data_dir / "disks", run_dir=run_dir / "disks")
+        )
+        images = await stack.enter_async_context(
+            open_images(disk, directory=data_dir / "images", run_dir=run_dir / "images")
+        )
+        stacks = await stack.enter_async_context(
+            open_stacks(disk, directory=data_dir / "stacks", run_dir=run_dir / "stacks", images=images)
+        )
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        parts = Parts(
+            config=config,
+            prefix=prefix,
+            boot=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            containers=directory / "containers",
+            disk_mounts=run_dir / "disks",
+            filter_path=filter_path,
+            slots=Slots(slots, data_dir),
+            cgroups=cgroups,
+            zygote=zygote,
+            network=net,
+            disks=disks,
+            images=images,
+            stacks=stacks,
+            nursery=nursery,
+        )
+        containers = await adoption.adopt(parts)
+        sandbox = Sandbox(parts, containers)
+        try:
+            yield sandbox
+        finally:
+            with trio.CancelScope(shield=True):
+                if not keep:
+                    await sandbox.destroy_all()
+                for container in sandbox.containers.values():
+                    container.release()
+                nursery.cancel_scope.cancel()
+                if not keep:
+                    await images.sweep()
+                    await zygote.stop()
+                    await trio.to_thread.run_sync(cgroups.close)
+
+
+def _lock(directory: Path) -> int:
+    """Two daemons on one data directory would take down each other's containers."""
+    fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise SandboxError(f"another daemon runs on {directory.parent}; stop it or name another --data") from error
+    return fd
+
+
+class Sandbox:
+    """Made by `open_sandbox`. `containers` holds every container there is, by guid."""
+
+    def __init__(self, parts: Parts, containers: dict[str, Container]) -> None:
+        self.containers = containers
+        self._parts = parts
+        self._making: set[str] = set()
+        for container in containers.values():
+            container.owner = self.destroy
+
+    @property
+    def prefix(self) -> str:
+        """The mark of this node's objects on the host."""
+        return self._parts.prefix
+
+    @property
+    def network(self) -> Network:
+        """The network of the containers, for the resolver."""
+        return self._parts.network
+
+    @property
+    def stacks(self) -> Stacks:
+        """What containers can start from."""
+        return self._parts.stacks
+
+    @property
+    def images(self) -> Images:
+        """The mounted layers."""
+        return self._parts.images
+
+    async def create(self, spec: ContainerSpec) -> Container:
+        """Make a container in which nothing runs yet. After an error nothing of it is left.
+
+        Raises SandboxError, and what the parts raise: Unavailable (disk, addresses, slots), Unprocessable (egress,
+        binds), MountError, StackMissing.
+        """
+        if _GUID.fullmatch(spec.guid) is None:
+            raise SandboxError(f"not a container name: {spec.guid!r}")
+        if spec.guid in self.containers or spec.guid in self._making:
+            raise SandboxError(f"container {spec.guid} exists already")
+        self._making.add(spec.guid)
+        try:
+            container = await self._make(spec)
+            container.owner = self.destroy
+            self.containers[spec.guid] = container
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await take_down(self._parts, spec.guid)
+            raise
+        finally:
+            self._making.discard(spec.guid)
+        return container
+
+    async def destroy(self, guid: str) -> None:
+        """Kill what runs in a container and remove every trace of it. Nothing happens when there is none.
+
+        Cannot be cancelled half-way. Raises SandboxError when the kernel does not let go of something; calling again
+        goes on where it stopped.
+        """
+        container = self.containers.get(guid)
+        if container is None:
+            return
+        with trio.CancelScope(shield=True):
+            await container.kill()
+            container.release()
+            await take_down(self._parts, guid, container.record)
+            self.containers.pop(guid, None)
+
+    async def destroy_all(self) -> None:
+        """Destroy every container, several at a time."""
+        async with trio.open_nursery() as nursery:
+            for guid in list(self.containers):
+                nursery.start_soon(self.destroy, guid)
+
+    async def _make(self, spec: ContainerSpec) -> Container:
+        parts = self._parts
+        slot = await trio.to_thread.run_sync(parts.slots.take, spec.guid)
+        record = Record(spec=spec, boot=parts.boot, slot=slot)
+        await trio.to_thread.run_sync(self._record_first, record)
+        stack = await parts.stacks.prepare(spec.stack)
+        await trio.to_thread.run_sync(parts.cgroups.create, spec.guid, spec.limits)
+        attachment = await parts.network.attach(slot, spec.egress)
+        base = uid_base(slot)
+        disk = await parts.disks.create(spec.guid, spec.limits.disk_bytes, spec.limits.inodes, base)
+        hostname = parts.hostname_of(spec.guid)
+        await trio.to_thread.run_sync(upper.prepare, disk, base, hostname, attachment.address, spec.hosts, spec.binds)
+        await mount_layers(parts.images, spec.layers)
+        container = Container(parts, record, attachment, disk)
+        container.save(msgspec.structs.replace(record, layers=spec.layers, complete=True))
+        return container
+
+    def _record_first(self, record: Record) -> None:
+        self._parts.directory_of(record.spec.guid).mkdir(mode=0o700, exist_ok=True)
+        self._parts.write_record(record.spec.guid, msgspec.json.encode(record))
