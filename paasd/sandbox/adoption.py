@@ -13,7 +13,7 @@ from paasd.sandbox.container import Container
 from paasd.sandbox.network import Attachment
 from paasd.sandbox.parts import Parts
 from paasd.sandbox.processes import command_lines, open_process
-from paasd.sandbox.records import Record
+from paasd.sandbox.records import decode_record
 from paasd.sandbox.takedown import mount_layers, take_down
 
 _POLL_S = 0.02
@@ -38,9 +38,8 @@ def _recorded(parts: Parts) -> list[str]:
 
 def _load(parts: Parts, guid: str, attachments: dict[int, Attachment]) -> Container | None:
     """The container of this record, if all that it needs is still on the host and of this boot."""
-    try:
-        record = msgspec.json.decode(parts.read_record(guid) or b"", type=Record)
-    except msgspec.DecodeError:
+    record = decode_record(parts.read_record(guid))
+    if record is None:
         return None
     attachment = attachments.get(record.slot)
     disk = parts.disk_mounts / guid

@@ -19,7 +19,16 @@ from paasd.sandbox.exits import read_exit
 from paasd.sandbox.network import Attachment
 from paasd.sandbox.parts import Parts
 from paasd.sandbox.processes import open_process
-from paasd.sandbox.records import ContainerSpec, Exit, NotRunning, ProcessSpec, Record, SandboxError, Usage
+from paasd.sandbox.records import (
+    ContainerSpec,
+    Exit,
+    NotRunning,
+    ProcessSpec,
+    Record,
+    SandboxError,
+    Usage,
+    encode_record,
+)
 from paasd.sandbox.slots import UIDS_PER_SLOT, uid_base
 from paasd.sandbox.takedown import mount_layers
 
@@ -195,7 +204,7 @@ class Container:
     def save(self, record: Record) -> None:
         """Replace the record, in memory and on disk. Blocks for a rename."""
         self.record = record
-        self._parts.write_record(self.guid, msgspec.json.encode(record))
+        self._parts.write_record(self.guid, encode_record(record))
 
     def release(self) -> None:
         """Let go of the processes without touching them."""

@@ -77,3 +77,15 @@ def _processes(cgroups: CgroupDriver, prefix: str) -> list[str]:
     found = [f"{pid} {line}" for pid, line in lines.items() if line.startswith(titles)]
     inside = {pid for guid in cgroups.guids() for pid in cgroups.pids(guid)}
     return found + [f"{pid} {lines.get(pid, '')}" for pid in inside]
+
+
+def processes_of(prefix: str, cgroup_parent: str = "") -> dict[str, list[int]]:
+    """Pids of this node's launcher processes: "zygote", "shim", and "pid1" of each container."""
+    cgroups = CgroupDriver(detect(Path("/proc/self/mountinfo").read_text(), cgroup_parent), prefix)
+    lines = command_lines()
+    inside = {pid for guid in cgroups.guids() for pid in cgroups.pids(guid)}
+    return {
+        "zygote": [pid for pid, line in lines.items() if line == f"paasd-zygote {prefix}"],
+        "shim": [pid for pid, line in lines.items() if line.startswith(f"paasd-shim {prefix} ")],
+        "pid1": [pid for pid in inside if lines.get(pid) == "init"],
+    }

@@ -100,3 +100,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of it has been made, and nothing has been taken down yet."""
     layers: tuple[Path, ...] = ()
     run: int = 0
+
+
+def encode_record(record: Record) -> bytes:
+    return msgspec.json.encode(record, enc_hook=str)
+
+
+def decode_record(content: bytes | None) -> Record | None:
+    """None when it is missing or not a record of this version: such a container cannot be taken over."""
+    try:
+        return msgspec.json.decode(content or b"", type=Record, dec_hook=lambda kind, text: kind(text))
+    except msgspec.DecodeError:
+        return None

@@ -19,7 +19,7 @@ from paasd.sandbox.container import Container
 from paasd.sandbox.disk import Images, Stacks, open_disks, open_images, open_stacks
 from paasd.sandbox.network import Network, open_network
 from paasd.sandbox.parts import Parts
-from paasd.sandbox.records import ContainerSpec, Record, SandboxError
+from paasd.sandbox.records import ContainerSpec, Record, SandboxError, encode_record
 from paasd.sandbox.slots import Slots, uid_base
 from paasd.sandbox.takedown import mount_layers, take_down
 from paasd.sandbox.zygote import Zygote
@@ -203,7 +203,7 @@ class Sandbox:
         slot = await trio.to_thread.run_sync(parts.slots.take, spec.guid)
         record = Record(spec=spec, boot=parts.boot, slot=slot)
         await trio.to_thread.run_sync(self._record_first, record)
-        stack = await parts.stacks.prepare(spec.stack)
+        await parts.stacks.prepare(spec.stack)
         await trio.to_thread.run_sync(parts.cgroups.create, spec.guid, spec.limits)
         attachment = await parts.network.attach(slot, spec.egress)
         base = uid_base(slot)
@@ -217,4 +217,4 @@ class Sandbox:
 
     def _record_first(self, record: Record) -> None:
         self._parts.directory_of(record.spec.guid).mkdir(mode=0o700, exist_ok=True)
-        self._parts.write_record(record.spec.guid, msgspec.json.encode(record))
+        self._parts.write_record(record.spec.guid, encode_record(record))

@@ -10,7 +10,7 @@ import trio
 
 from paasd.sandbox.disk import Images
 from paasd.sandbox.parts import Parts
-from paasd.sandbox.records import Record, SandboxError
+from paasd.sandbox.records import Record, SandboxError, decode_record, encode_record
 
 _RETRY_S = 0.01
 
@@ -53,14 +53,9 @@ async def take_down(parts: Parts, guid: str, record: Record | None = None) -> No
 
 def _mark_incomplete(parts: Parts, guid: str) -> None:
     """From here on nobody adopts it: a daemon that dies half-way leaves the rest to the next sweep."""
-    content = parts.read_record(guid)
-    if content is None:
-        return
-    try:
-        record = msgspec.json.decode(content, type=Record)
-    except msgspec.DecodeError:
-        return  # Nobody can adopt that either.
-    parts.write_record(guid, msgspec.json.encode(msgspec.structs.replace(record, complete=False)))
+    record = decode_record(parts.read_record(guid))
+    if record is not None:
+        parts.write_record(guid, encode_record(msgspec.structs.replace(record, complete=False)))
 
 
 async def _remove_cgroups(parts: Parts, guid: str) -> None:
