@@ -7,7 +7,9 @@ from paasd.model.events import record_app_event
 from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
 from paasd.model.records import App, Job, Package
-from paasd.state import Tx, operation
+from paasd.state import Lt, Tx, operation
+
+SWEEP_LIMIT = 100
 
 
 class CreatePackage(Arguments):
@@ -71,6 +73,23 @@ def finish_upload(tx: Tx, args: FinishUpload) -> Package:
         return package
     state = "READY" if args.blob_sha256 is not None else "FAILED"
     return tx.update(package, state=state, blob_sha256=args.blob_sha256, size_bytes=args.size_bytes, error=args.error)
+
+
+class FailOverdueUploads(Arguments):
+    """Arguments of `fail_overdue_uploads`: those whose upload began before this time."""
+
+    before: str
+
+
+@operation("package.fail_overdue_uploads", version=1)
+def fail_overdue_uploads(tx: Tx, args: FailOverdueUploads) -> int:
+    """Fail uploads whose sender or node is gone, a bounded number at a time; returns how many."""
+    overdue = tx.all(Package, Lt("updated_at", args.before), state="PROCESSING_UPLOAD", limit=SWEEP_LIMIT)
+    for package in overdue:
+        tx.update(
+            package, state="FAILED", error="The upload did not end in time; create a new package and upload again."
+        )
+    return len(overdue)
 
 
 class CopyPackage(Arguments):

@@ -1,0 +1,152 @@
+"""The shell around the plan: reads, decides, writes, and waits for the next change or period."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+import trio
+
+from paasd.config import Config
+from paasd.errors import OutcomeUnknown, Unavailable
+from paasd.model import App, Build, Domain, Instance, Job, Node, Organization, Package, PlacementFailure, Process, Space
+from paasd.model.arguments import TIME_FORMAT
+from paasd.model.builds import FailOverdueBuilds, assign_build, fail_overdue_builds
+from paasd.model.deletion import DeleteChunk, delete_chunk
+from paasd.model.instances import (
+    PlaceInstances,
+    Placement,
+    RecordFailures,
+    RemoveInstances,
+    place_instances,
+    record_failures,
+    remove_instances,
+)
+from paasd.model.jobs import OPEN_STATES, FailOverdueJobs, fail_overdue_jobs
+from paasd.model.packages import FailOverdueUploads, fail_overdue_uploads
+from paasd.scheduler.desired import Plan, Snapshot, make_plan
+from paasd.state import Database, In, InSelect, Lt
+
+WATCHED: Final = (
+    "apps",
+    "processes",
+    "instances",
+    "nodes",
+    "builds",
+    "spaces",
+    "organizations",
+    "domains",
+)
+DELETED_KINDS: Final = (("app", App), ("space", Space), ("domain", Domain), ("organization", Organization))
+log = structlog.get_logger(__name__)
+
+
+class Scheduler:
+    """Level-triggered: every pass looks at everything, so a lost wake-up costs one period."""
+
+    def __init__(self, config: Config, database: Database, clock: Callable[[], float]) -> None:
+        self._config = config
+        self._database = database
+        self._clock = clock
+        self.passes = 0
+
+    async def run(self) -> None:
+        """Reconcile for ever, whenever something changed and once a period."""
+        async with self._database.watch(*WATCHED) as changes:
+            while True:
+                with trio.move_on_after(self._config.scheduler.period_s):
+                    await changes.wait()
+                changes.take()
+                try:
+                    await self.reconcile()
+                except (Unavailable, OutcomeUnknown) as error:
+                    # Nothing is lost: the next pass decides from what is true then.
+                    log.warning("scheduling is put off", reason=error.detail)
+                    await trio.sleep(min(1.0, self._config.scheduler.period_s))
+
+    async def reconcile(self) -> None:
+        """One pass over everything."""
+        await self._apply(make_plan(self._snapshot()))
+        await self._sweep()
+        await self._delete()
+        self.passes += 1
+
+    def _snapshot(self) -> Snapshot:
+        with self._database.read() as tx:
+            return Snapshot(
+                apps=tx.all(App, state="STARTED", deleting=False),
+                processes=tx.all(Process, InSelect("app_guid", App, "guid", *_started())),
+                instances=tx.all(Instance),
+                nodes=tx.all(Node),
+                builds=tx.all(Build, state="STAGING", order=("created_at",)),
+                failures=tx.all(PlacementFailure),
+            )
+
+    async def _apply(self, plan: Plan) -> None:
+        batch = self._config.scheduler.batch
+        for start in range(0, len(plan.remove), batch):
+            await self._database.write(remove_instances, RemoveInstances(guids=plan.remove[start : start + batch]))
+        placements = [
+            Placement(
+                process_guid=placed.demand.process_guid,
+                index=placed.demand.index,
+                app_version=placed.demand.app_version,
+                node_guid=placed.node_guid,
+                epoch=placed.demand.epoch,
+            )
+            for placed in plan.place
+        ]
+        for start in range(0, len(placements), batch):
+            chunk = PlaceInstances(placements=placements[start : start + batch])
+            await self._database.write(place_instances, chunk)
+        if plan.reasons:
+            await self._database.write(record_failures, RecordFailures(reasons=plan.reasons))
+        for assignment in plan.assign:
+            await self._database.write(assign_build, assignment)
+
+    async def _sweep(self) -> None:
+        """End what has run past its deadline; writes only if there is something to end."""
+        now_s = self._clock()
+        uploads_before = _rfc3339(now_s - self._config.apps.upload_timeout_s)
+        with self._database.read() as tx:
+            now = _rfc3339(now_s)
+            jobs = tx.exists(Job, In("state", OPEN_STATES), Lt("deadline_at", now))
+            builds = tx.exists(Build, Lt("deadline_at", now), state="STAGING")
+            uploads = tx.exists(Package, Lt("updated_at", uploads_before), state="PROCESSING_UPLOAD")
+        if jobs:
+            await self._database.write(fail_overdue_jobs, FailOverdueJobs())
+        if builds:
+            await self._database.write(fail_overdue_builds, FailOverdueBuilds())
+        if uploads:
+            await self._database.write(fail_overdue_uploads, FailOverdueUploads(before=uploads_before))
+
+    async def _delete(self) -> None:
+        """Carry every deletion on by as many chunks as it takes; what waits for its parts is done in the next pass."""
+        for kind, record in DELETED_KINDS:
+            with self._database.read() as tx:
+                guids = [row.guid for row in tx.all(record, deleting=True)]
+            for guid in guids:
+                done = False
+                while not done:
+                    done = await self._database.write(delete_chunk, DeleteChunk(kind=kind, guid=guid))
+                    if kind != "app" and not done:
+                        break
+
+
+def _started() -> tuple[In, In]:
+    return In("state", ["STARTED"]), In("deleting", [False])
+
+
+def _rfc3339(unix_s: float) -> str:
+    return datetime.fromtimestamp(int(unix_s), UTC).strftime(TIME_FORMAT)
+
+
+@asynccontextmanager
+async def open_scheduler(config: Config, database: Database, clock: Callable[[], float]) -> AsyncIterator[Scheduler]:
+    """A scheduler that works until the block ends. `clock` gives unix seconds."""
+    scheduler = Scheduler(config, database, clock)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scheduler.run)
+        yield scheduler
+        nursery.cancel_scope.cancel()
