@@ -1,5 +1,7 @@
 """Environment variables: sealed in rows, opened only for those who may read secrets."""
 
+from typing import Any
+
 import msgspec
 
 from paasd.actions.context import Context, actor_of
@@ -7,11 +9,14 @@ from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app
 from paasd.auth import Caller
 from paasd.errors import Unavailable, Unprocessable
-from paasd.model import App
+from paasd.model import App, Destination, Domain, Organization, Process, Route, Space
 from paasd.model import apps as model
 from paasd.model.apps import environment_context
+from paasd.model.routes import route_url
+from paasd.state import Eq, InSelect
 
 RETRIES = 5
+FILE_LIMIT = 16384
 
 
 def open_environment(context: Context, app: App) -> dict[str, str]:
@@ -75,3 +80,40 @@ def check_names(names: list[str]) -> None:
             )
         if not name or "=" in name or "\0" in name:
             raise Unprocessable(f"Environment variable name '{name}' cannot be empty or contain '='")
+
+
+def full_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, Any]:
+    """The whole of `GET /v3/apps/:guid/env`: own variables and what the platform adds. Raises NotFound, Forbidden."""
+    with context.database.read() as tx:
+        app = need_app(tx, caller, app_guid, Permission.READ_SECRETS)
+        space = tx.need(Space, app.space_guid)
+        organization = tx.need(Organization, space.organization_guid)
+        mapped = InSelect("guid", Destination, "route_guid", Eq("app_guid", app.guid))
+        domains = {domain.guid: domain for domain in tx.all(Domain)}
+        uris = [route_url(domains[route.domain_guid], route.host, route.path) for route in tx.all(Route, mapped)]
+        web = tx.find(Process, app_guid=app.guid, type="web")
+    application = {
+        "application_id": app.guid,
+        "application_name": app.name,
+        "application_uris": uris,
+        "cf_api": f"https://api.{context.config.domains.system}",
+        "limits": {
+            "mem": None if web is None else web.memory_mb,
+            "disk": None if web is None else web.disk_mb,
+            "fds": FILE_LIMIT,
+        },
+        "name": app.name,
+        "organization_id": organization.guid,
+        "organization_name": organization.name,
+        "space_id": space.guid,
+        "space_name": space.name,
+        "uris": uris,
+        "users": None,
+    }
+    return {
+        "staging_env_json": {},
+        "running_env_json": {},
+        "environment_variables": open_environment(context, app),
+        "system_env_json": {"VCAP_SERVICES": {}},
+        "application_env_json": {"VCAP_APPLICATION": application},
+    }

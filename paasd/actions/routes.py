@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from paasd.actions.context import Context, actor_of
+from paasd.actions.jobs import finished
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_route, need_space, need_visible
 from paasd.auth import Caller
@@ -12,6 +13,7 @@ from paasd.model import Destination, Domain, Job, Route
 from paasd.model import routes as model
 from paasd.model.arguments import Metadata
 from paasd.model.routes import NewDestination
+from paasd.state import InSelect, Not
 
 
 async def create(
@@ -114,3 +116,15 @@ def _change(
 def _authorise(context: Context, caller: Caller, route_guid: str) -> None:
     with context.database.read() as tx:
         need_route(tx, caller, route_guid, Permission.OPERATE_APPS)
+
+
+async def delete_unmapped(context: Context, caller: Caller, space_guid: str) -> Job:
+    """Delete every route of the space that leads nowhere. The job is complete when this returns."""
+    with context.database.read() as tx:
+        need_space(tx, caller, space_guid, Permission.OPERATE_APPS)
+        mapped = InSelect("guid", Destination, "route_guid")
+        unmapped = [route.guid for route in tx.all(Route, Not(mapped), space_guid=space_guid)]
+    for guid in unmapped:
+        arguments = model.DeleteRoute(route_guid=guid, actor=actor_of(caller))
+        await context.database.write(model.delete_route, arguments)
+    return await finished(context, "space.delete_unmapped_routes", resource_type="space", resource_guid=space_guid)
