@@ -162,5 +162,7 @@ def _readable(text: str) -> str:
         name = f"{match[2]}.{match[1]}" if match[2] else match[1]
         return f"{name.replace('_', ' ').capitalize()} can't be blank"
     if match := re.fullmatch(r"Expected `(.*)`, got `(.*)` - at `\$\.?(.*)`", text):
-        return f"{match[3].replace('_', ' ').capitalize()} must be {match[1].replace('str', 'a string')}, not {match[2]}"
+        return (
+            f"{match[3].replace('_', ' ').capitalize()} must be {match[1].replace('str', 'a string')}, not {match[2]}"
+        )
     return text

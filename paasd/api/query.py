@@ -118,8 +118,12 @@ def parse_query(raw: str, spec: QuerySpec) -> Query:
     if unknown:
         names = ", ".join(f"'{name}'" for name in unknown)
         valid = ", ".join(f"'{name}'" for name in spec.names())
-        raise BadQuery(f"The query parameter is invalid: Unknown query parameter(s): {names}. Valid parameters are: {valid}")
-    return msgspec.convert({**found, "filters": filters, "plain": plain, "fields": fields, "times": tuple(times)}, Query)
+        raise BadQuery(
+            f"The query parameter is invalid: Unknown query parameter(s): {names}. Valid parameters are: {valid}"
+        )
+    return msgspec.convert(
+        {**found, "filters": filters, "plain": plain, "fields": fields, "times": tuple(times)}, Query
+    )
 
 
 def page_link(query: Query, page: int) -> str:
@@ -135,7 +139,9 @@ def total_pages(total: int, per_page: int) -> int:
 
 def _number(label: str, value: str, most: int) -> int:
     if not re.fullmatch(r"\d{1,10}", value) or not 1 <= int(value) <= most:
-        bound = f"{label} must be between 1 and {most}" if label == "Per page" else f"{label} must be a positive integer"
+        bound = (
+            f"{label} must be between 1 and {most}" if label == "Per page" else f"{label} must be a positive integer"
+        )
         raise BadQuery(f"The query parameter is invalid: {bound}")
     return int(value)
 
@@ -167,7 +173,9 @@ def _time_bound(name: str, operator: str, values: tuple[str, ...]) -> TimeBound:
     if operator and operator not in TIME_OPERATORS:
         raise BadQuery(f"The query parameter is invalid: {label} has an invalid relational operator: '{operator}'")
     if operator and len(values) != 1:
-        raise BadQuery(f"The query parameter is invalid: {label} only accepts one value when using an inequality filter")
+        raise BadQuery(
+            f"The query parameter is invalid: {label} only accepts one value when using an inequality filter"
+        )
     for value in values:
         if not TIMESTAMP.fullmatch(value):
             raise BadQuery(

@@ -8,7 +8,6 @@ import trio
 
 from paasd.config import AuthConfig
 
-
 Result = TypeVar("Result")
 
 

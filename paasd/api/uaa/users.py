@@ -26,7 +26,7 @@ class Email(msgspec.Struct):
 class NewUser(msgspec.Struct, kw_only=True):
     """Body of `POST /Users`; SCIM has many more fields, which mean nothing here."""
 
-    userName: str  # noqa: N815 (SCIM's spelling)
+    userName: str
     password: str | None = None
     origin: str = "uaa"
     emails: list[Email] = []
@@ -36,7 +36,7 @@ class NewPassword(msgspec.Struct, kw_only=True):
     """Body of `PUT /Users/:id/password`."""
 
     password: str
-    oldPassword: str | None = None  # noqa: N815
+    oldPassword: str | None = None
 
 
 def parse_filter(text: str) -> list[Condition]:

@@ -11,7 +11,6 @@ from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.errors import Unprocessable
 from paasd.model import Domain
-from paasd.model import Route as RouteRecord
 
 DOMAINS = Listing(
     record=Domain,
@@ -64,7 +63,7 @@ async def create_domain(call: Call) -> Reply:
     if relations.shared_organizations is not None and relations.shared_organizations.data:
         raise Unprocessable("Private domains cannot be shared with further organizations")
     owner = None if relations.organization is None or relations.organization.data is None else relations.organization
-    row = await domains.create_domain(
+    row = await domains.create(
         call.context,
         call.caller,
         name=form.name,
@@ -79,26 +78,22 @@ async def create_domain(call: Call) -> Reply:
 async def update_domain(call: Call) -> Reply:
     """Labels."""
     form = await call.json(DomainChanges)
-    row = await domains.update_domain(
-        call.context, call.caller, call.path["guid"], metadata=metadata_of(form.metadata)
-    )
+    row = await domains.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
     with call.context.database.read() as tx:
         return one_reply(call, DOMAINS, row, tx)
 
 
 async def delete_domain(call: Call) -> Reply:
     """202 with a job that takes away its routes too."""
-    return job_reply(call, await domains.delete_domain(call.context, call.caller, call.path["guid"]))
+    return job_reply(call, await domains.delete(call.context, call.caller, call.path["guid"]))
 
 
 async def route_reservations(call: Call) -> Reply:
     """Whether a route is taken by anybody, also where the caller may not see it."""
-    with call.context.database.read() as tx:
-        domain = need_visible(tx, call.caller, Domain, call.path["guid"])
-        plain = call.query.plain
-        matching = tx.exists(
-            RouteRecord, domain_guid=domain.guid, host=plain.get("host", ""), path=plain.get("path", "")
-        )
+    plain = call.query.plain
+    matching = domains.reserved(
+        call.context, call.caller, call.path["guid"], host=plain.get("host", ""), path=plain.get("path", "")
+    )
     return Reply(body={"matching_route": matching})
 
 

@@ -53,7 +53,7 @@ async def get_organization(call: Call) -> Reply:
 async def create_organization(call: Call) -> Reply:
     """201; the creator who is no administrator becomes its manager where the platform allows it at all."""
     form = await call.json(NewOrganization)
-    row = await organizations.create_organization(
+    row = await organizations.create(
         call.context, call.caller, name=form.name, suspended=form.suspended, metadata=metadata_of(form.metadata)
     )
     return _present(call, row, 201)
@@ -62,7 +62,7 @@ async def create_organization(call: Call) -> Reply:
 async def update_organization(call: Call) -> Reply:
     """Rename, suspend, label."""
     form = await call.json(OrganizationChanges)
-    row = await organizations.update_organization(
+    row = await organizations.update(
         call.context,
         call.caller,
         call.path["guid"],
@@ -75,7 +75,7 @@ async def update_organization(call: Call) -> Reply:
 
 async def delete_organization(call: Call) -> Reply:
     """202 with a job that takes away everything in it."""
-    job = await organizations.delete_organization(call.context, call.caller, call.path["guid"])
+    job = await organizations.delete(call.context, call.caller, call.path["guid"])
     return job_reply(call, job)
 
 

@@ -37,9 +37,7 @@ def _by_space(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
 
 
 def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
-    return InSelect(
-        "app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values))
-    )
+    return InSelect("app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values)))
 
 
 PROCESSES = Listing(
@@ -128,13 +126,13 @@ async def update_process(call: Call) -> Reply:
     with call.context.database.read() as tx:
         row = _need(call, tx)
     health, readiness = form.health_check, form.readiness_health_check
-    row = await processes.update_process(
+    row = await processes.update(
         call.context,
         call.caller,
         row.guid,
         command=form.command,
-        health_check=None if health is None else health.merged(row.health_check),
-        readiness_health_check=None if readiness is None else readiness.merged(row.readiness_health_check),
+        health_check=msgspec.UNSET if health is None else health.merged(row.health_check),
+        readiness_health_check=msgspec.UNSET if readiness is None else readiness.merged(row.readiness_health_check),
         metadata=metadata_of(form.metadata),
     )
     with call.context.database.read() as tx:
@@ -146,7 +144,7 @@ async def scale_process(call: Call) -> Reply:
     form = await call.json(Scale)
     with call.context.database.read() as tx:
         row = _need(call, tx)
-    row = await processes.scale_process(
+    row = await processes.scale(
         call.context,
         call.caller,
         row.guid,

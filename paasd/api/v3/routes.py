@@ -160,7 +160,7 @@ async def get_route(call: Call) -> Reply:
 async def create_route(call: Call) -> Reply:
     """201."""
     form = await call.json(NewRoute)
-    row = await routes.create_route(
+    row = await routes.create(
         call.context,
         call.caller,
         space_guid=form.relationships.space.data.guid,
@@ -178,7 +178,7 @@ async def create_route(call: Call) -> Reply:
 async def update_route(call: Call) -> Reply:
     """Options and labels."""
     form = await call.json(RouteChanges)
-    row = await routes.update_route(
+    row = await routes.update(
         call.context, call.caller, call.path["guid"], options=form.options, metadata=metadata_of(form.metadata)
     )
     with call.context.database.read() as tx:
@@ -187,7 +187,7 @@ async def update_route(call: Call) -> Reply:
 
 async def delete_route(call: Call) -> Reply:
     """202 with a job."""
-    return job_reply(call, await routes.delete_route(call.context, call.caller, call.path["guid"]))
+    return job_reply(call, await routes.delete(call.context, call.caller, call.path["guid"]))
 
 
 async def list_destinations(call: Call) -> Reply:

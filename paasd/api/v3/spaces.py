@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from paasd.actions import spaces
+from paasd.actions import routes, spaces
 from paasd.actions.visibility import need_visible, visible
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, Name, ToOne, metadata_of
@@ -75,7 +75,7 @@ async def get_space(call: Call) -> Reply:
 async def create_space(call: Call) -> Reply:
     """201."""
     form = await call.json(NewSpace)
-    row = await spaces.create_space(
+    row = await spaces.create(
         call.context,
         call.caller,
         name=form.name,
@@ -88,7 +88,7 @@ async def create_space(call: Call) -> Reply:
 async def update_space(call: Call) -> Reply:
     """Rename, label."""
     form = await call.json(SpaceChanges)
-    row = await spaces.update_space(
+    row = await spaces.update(
         call.context, call.caller, call.path["guid"], name=form.name, metadata=metadata_of(form.metadata)
     )
     return _present(call, row)
@@ -96,12 +96,12 @@ async def update_space(call: Call) -> Reply:
 
 async def delete_space(call: Call) -> Reply:
     """202 with a job that takes away everything in it."""
-    return job_reply(call, await spaces.delete_space(call.context, call.caller, call.path["guid"]))
+    return job_reply(call, await spaces.delete(call.context, call.caller, call.path["guid"]))
 
 
 async def delete_unmapped_routes(call: Call) -> Reply:
     """202 with a job: `cf delete-orphaned-routes`."""
-    return job_reply(call, await spaces.delete_unmapped_routes(call.context, call.caller, call.path["guid"]))
+    return job_reply(call, await routes.delete_unmapped(call.context, call.caller, call.path["guid"]))
 
 
 async def get_feature(call: Call) -> Reply:
@@ -114,7 +114,7 @@ async def update_feature(call: Call) -> Reply:
     """Allow or forbid ssh in the whole space."""
     _need(call)
     form = await call.json(Enabled)
-    row = await spaces.update_space(call.context, call.caller, call.path["guid"], allow_ssh=form.enabled)
+    row = await spaces.update(call.context, call.caller, call.path["guid"], allow_ssh=form.enabled)
     return Reply(body=_feature(call, row))
 
 

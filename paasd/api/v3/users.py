@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from paasd.actions import roles, users
+from paasd.actions import jobs, roles, users
 from paasd.actions.visibility import need_visible, visible
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, metadata_of
@@ -128,7 +128,7 @@ async def get_user(call: Call) -> Reply:
 async def create_user(call: Call) -> Reply:
     """Tell the platform about a user that can sign in already (or will, from another origin)."""
     form = await call.json(NewUser)
-    row = await users.create_user(
+    row = await users.register(
         call.context,
         call.caller,
         guid=form.guid,
@@ -143,14 +143,14 @@ async def create_user(call: Call) -> Reply:
 async def update_user(call: Call) -> Reply:
     """Labels."""
     form = await call.json(UserChanges)
-    row = await users.update_user(call.context, call.caller, call.path["guid"], metadata=metadata_of(form.metadata))
+    row = await users.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
     with call.context.database.read() as tx:
         return one_reply(call, USERS, row, tx)
 
 
 async def delete_user(call: Call) -> Reply:
     """202 with a job; the user can still sign in until the login side deletes it too."""
-    return job_reply(call, await users.delete_user(call.context, call.caller, call.path["guid"]))
+    return job_reply(call, await users.delete(call.context, call.caller, call.path["guid"]))
 
 
 async def list_roles(call: Call) -> Reply:
@@ -173,10 +173,10 @@ async def create_role(call: Call) -> Reply:
     user = place.user.data
     if user.guid is None and user.username is None:
         raise Unprocessable("Relationships User must have a guid or a username")
-    row = await roles.create_role(
+    row = await roles.create(
         call.context,
         call.caller,
-        role_type=form.type,
+        type=form.type,
         user_guid=user.guid,
         username=user.username,
         origin=user.origin,
@@ -189,7 +189,9 @@ async def create_role(call: Call) -> Reply:
 
 async def delete_role(call: Call) -> Reply:
     """202 with a job."""
-    return job_reply(call, await roles.delete_role(call.context, call.caller, call.path["guid"]))
+    await roles.delete(call.context, call.caller, call.path["guid"])
+    job = await jobs.finished(call.context, "role.delete", resource_type="role", resource_guid=call.path["guid"])
+    return job_reply(call, job)
 
 
 ROUTES: tuple[Route, ...] = (

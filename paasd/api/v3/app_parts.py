@@ -1,0 +1,126 @@
+"""Environment, features, ssh and manifest of an app."""
+
+from typing import Any
+
+from paasd.actions import apps, environment
+from paasd.actions.permissions import Permission, allowed_in_space
+from paasd.actions.visibility import need_visible
+from paasd.api.call import Call, Form, Reply
+from paasd.api.listing import plain_list
+from paasd.api.query import QuerySpec
+from paasd.api.table import Route, get, patch
+from paasd.api.v3.apps import text_of
+from paasd.errors import NotFound
+from paasd.model import App, Space
+
+FEATURES = {
+    "ssh": ("Enable SSHing into the app.", True),
+    "revisions": ("Enable versioning of an application", False),
+    "service-binding-k8s": ("Enable k8s service bindings for the app", False),
+    "file-based-vcap-services": ("Enable file-based VCAP service bindings for the app", False),
+}
+
+
+class Variables(Form):
+    """Body of `PATCH /v3/apps/:guid/environment_variables`; null takes a variable away."""
+
+    var: dict[str, Any]
+
+
+class Enabled(Form):
+    """Body of a feature."""
+
+    enabled: bool
+
+
+async def get_env(call: Call) -> Reply:
+    """Everything that an instance finds in its environment."""
+    return Reply(body=environment.full_environment(call.context, call.caller, call.path["guid"]))
+
+
+async def get_variables(call: Call) -> Reply:
+    """The variables that users set."""
+    found = environment.read_environment(call.context, call.caller, call.path["guid"])
+    return _variables(call, found)
+
+
+async def set_variables(call: Call) -> Reply:
+    """Merge; they count from the next start."""
+    form = await call.json(Variables)
+    changes = {name: None if value is None else text_of(value) for name, value in form.var.items()}
+    merged = await environment.update_environment(call.context, call.caller, call.path["guid"], changes)
+    return _variables(call, merged)
+
+
+def _variables(call: Call, variables: Any) -> Reply:
+    guid = call.path["guid"]
+    links = {
+        "self": call.urls.link("apps", guid, "environment_variables"),
+        "app": call.urls.link("apps", guid),
+    }
+    return Reply(body={"var": variables, "links": links})
+
+
+async def list_features(call: Call) -> Reply:
+    """All features of an app."""
+    row = _need(call)
+    return plain_list(call, [_feature(row, name) for name in FEATURES])
+
+
+async def get_feature(call: Call) -> Reply:
+    """One."""
+    row = _need(call)
+    return Reply(body=_feature(row, call.path["feature"]))
+
+
+async def set_feature(call: Call) -> Reply:
+    """Switch one on or off."""
+    _feature(_need(call), call.path["feature"])
+    form = await call.json(Enabled)
+    await apps.set_feature(call.context, call.caller, call.path["guid"], call.path["feature"], form.enabled)
+    return Reply(body=_feature(_need(call), call.path["feature"]))
+
+
+def _feature(row: App, name: str) -> dict[str, Any]:
+    if name not in FEATURES:
+        raise NotFound("Feature")
+    description, default = FEATURES[name]
+    return {"name": name, "description": description, "enabled": row.features.get(name, default)}
+
+
+async def ssh_enabled(call: Call) -> Reply:
+    """Whether ssh is allowed, and if not, who forbade it."""
+    with call.context.database.read() as tx:
+        row = need_visible(tx, call.caller, App, call.path["guid"])
+        space = tx.need(Space, row.space_guid)
+    if not space.allow_ssh:
+        return Reply(body={"enabled": False, "reason": "Disabled for space"})
+    enabled = row.features.get("ssh", True)
+    return Reply(body={"enabled": enabled, "reason": "" if enabled else "Disabled for app"})
+
+
+async def permissions(call: Call) -> Reply:
+    """What the caller may read of the app."""
+    with call.context.database.read() as tx:
+        row = need_visible(tx, call.caller, App, call.path["guid"])
+        secrets = allowed_in_space(tx, call.caller, tx.need(Space, row.space_guid), Permission.READ_SECRETS)
+    return Reply(body={"read_basic_data": True, "read_sensitive_data": secrets})
+
+
+def _need(call: Call) -> App:
+    with call.context.database.read() as tx:
+        return need_visible(tx, call.caller, App, call.path["guid"])
+
+
+ONE = "/v3/apps/<guid>"
+PAGES = QuerySpec(pages=True)
+ROUTES: tuple[Route, ...] = (
+    get(f"{ONE}/env", get_env, permission="space_developer"),
+    get(f"{ONE}/environment_variables", get_variables, permission="space_developer"),
+    patch(f"{ONE}/environment_variables", set_variables, permission="space_developer"),
+    get(f"{ONE}/features", list_features, PAGES),
+    get(f"{ONE}/features/<feature>", get_feature),
+    patch(f"{ONE}/features/<feature>", set_feature, permission="space_developer"),
+    get(f"{ONE}/ssh_enabled", ssh_enabled),
+    get(f"{ONE}/permissions", permissions),
+)

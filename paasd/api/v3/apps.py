@@ -1,0 +1,243 @@
+"""`/v3/apps`: the app itself, starting and stopping it, its droplet."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from paasd.actions import apps
+from paasd.actions.visibility import need_visible, visible
+from paasd.api.call import Call, Form, Reply, Urls
+from paasd.api.forms import MetadataForm, Name, ToOne, metadata_of
+from paasd.api.listing import Listing, View, column, list_reply, one_reply
+from paasd.api.present.apps import present_apps
+from paasd.api.present.staging import present_droplets
+from paasd.api.present.tenancy import present_organizations, present_spaces
+from paasd.api.table import Route, delete, get, patch, post
+from paasd.api.v3.jobs import job_reply
+from paasd.errors import NotFound, Unprocessable
+from paasd.model import App, Droplet, Organization, Space
+from paasd.state import Condition, In, InSelect, IsNull, Or, ReadTx
+
+
+def include_spaces(view: View, rows: Sequence[App]) -> tuple[str, list[dict[str, Any]]]:
+    """The spaces of apps."""
+    guids = {row.space_guid for row in rows}
+    return "spaces", present_spaces(view, view.tx.all(Space, In("guid", guids), *visible(view.tx, view.caller, Space)))
+
+
+def include_organizations(view: View, rows: Sequence[App]) -> tuple[str, list[dict[str, Any]]]:
+    """The organizations of the spaces of apps."""
+    wanted = InSelect("guid", Space, "organization_guid", In("guid", {row.space_guid for row in rows}))
+    found = view.tx.all(Organization, wanted, *visible(view.tx, view.caller, Organization))
+    return "organizations", present_organizations(view, found)
+
+
+def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+    return InSelect("space_guid", Space, "guid", In("organization_guid", values))
+
+
+def _by_stack(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+    """An empty value asks for apps without a stack."""
+    named = In("stack", [value for value in values if value])
+    return Or(named, IsNull("stack")) if "" in values else named
+
+
+APPS = Listing(
+    record=App,
+    present=present_apps,
+    filters={
+        "names": column("name"),
+        "space_guids": column("space_guid"),
+        "organization_guids": _by_organization,
+        "stacks": _by_stack,
+        "lifecycle_type": column("lifecycle_type"),
+    },
+    order_by={"name": "name", "state": "state"},
+    includes={
+        "space": include_spaces,
+        "org": include_organizations,
+        "space.organization": include_organizations,
+    },
+)
+
+
+class LifecycleData(Form):
+    """What a build of the app uses unless the build says otherwise."""
+
+    buildpacks: list[str] | None | msgspec.UnsetType = msgspec.UNSET
+    stack: str | None | msgspec.UnsetType = msgspec.UNSET
+
+
+class Lifecycle(Form):
+    """Only buildpacks are built here."""
+
+    type: str = "buildpack"
+    data: LifecycleData = msgspec.field(default_factory=LifecycleData)
+
+    def check(self) -> None:
+        """Refuse what needs another builder."""
+        if self.type != "buildpack":
+            raise Unprocessable(f"Lifecycle type '{self.type}' is not supported; use 'buildpack'")
+
+
+class AppRelationships(Form):
+    """Where an app belongs."""
+
+    space: ToOne
+    current_droplet: ToOne | None = None
+
+
+class NewApp(Form):
+    """Body of `POST /v3/apps`."""
+
+    name: Name
+    relationships: AppRelationships
+    environment_variables: dict[str, Any] | None = None
+    lifecycle: Lifecycle | None = None
+    metadata: MetadataForm | None = None
+
+
+class AppChanges(Form):
+    """Body of `PATCH /v3/apps/:guid`; a lifecycle without buildpacks leaves them as they are."""
+
+    name: Name | None = None
+    lifecycle: Lifecycle | None = None
+    metadata: MetadataForm | None = None
+
+
+async def list_apps(call: Call) -> Reply:
+    """All that the caller may see."""
+    return list_reply(call, APPS)
+
+
+async def get_app(call: Call) -> Reply:
+    """One."""
+    with call.context.database.read() as tx:
+        return one_reply(call, APPS, need_visible(tx, call.caller, App, call.path["guid"]), tx)
+
+
+async def create_app(call: Call) -> Reply:
+    """201."""
+    form = await call.json(NewApp)
+    lifecycle = form.lifecycle or Lifecycle()
+    lifecycle.check()
+    data = lifecycle.data
+    row = await apps.create(
+        call.context,
+        call.caller,
+        name=form.name,
+        space_guid=form.relationships.space.data.guid,
+        buildpacks=[] if data.buildpacks is msgspec.UNSET else data.buildpacks or [],
+        stack=None if data.stack is msgspec.UNSET else data.stack,
+        environment=texts(form.environment_variables or {}),
+        metadata=metadata_of(form.metadata),
+    )
+    return _present(call, row, 201)
+
+
+async def update_app(call: Call) -> Reply:
+    """Rename, label, change what builds use."""
+    form = await call.json(AppChanges)
+    lifecycle = form.lifecycle or Lifecycle()
+    lifecycle.check()
+    row = await apps.update(
+        call.context,
+        call.caller,
+        call.path["guid"],
+        name=msgspec.UNSET if form.name is None else form.name,
+        buildpacks=[] if lifecycle.data.buildpacks is None else lifecycle.data.buildpacks,
+        stack=lifecycle.data.stack,
+        metadata=metadata_of(form.metadata),
+    )
+    return _present(call, row)
+
+
+async def delete_app(call: Call) -> Reply:
+    """202 with a job that ends its instances and takes away everything of it."""
+    return job_reply(call, await apps.delete(call.context, call.caller, call.path["guid"]))
+
+
+async def start(call: Call) -> Reply:
+    """STARTED; the instances follow."""
+    return _present(call, await apps.start(call.context, call.caller, call.path["guid"]))
+
+
+async def stop(call: Call) -> Reply:
+    """STOPPED; the instances end."""
+    return _present(call, await apps.stop(call.context, call.caller, call.path["guid"]))
+
+
+async def restart(call: Call) -> Reply:
+    """New instances, with what was set meanwhile."""
+    return _present(call, await apps.restart(call.context, call.caller, call.path["guid"]))
+
+
+async def set_current_droplet(call: Call) -> Reply:
+    """Name the droplet that the next start uses."""
+    form = await call.json(ToOne)
+    row = await apps.set_current_droplet(call.context, call.caller, call.path["guid"], form.data.guid)
+    return Reply(body=_droplet_relation(call.urls, row))
+
+
+async def get_current_droplet_relation(call: Call) -> Reply:
+    """The guid of the current droplet."""
+    with call.context.database.read() as tx:
+        row = need_visible(tx, call.caller, App, call.path["guid"])
+    if row.droplet_guid is None:
+        raise NotFound("Droplet")
+    return Reply(body=_droplet_relation(call.urls, row))
+
+
+async def current_droplet(call: Call) -> Reply:
+    """The current droplet itself."""
+    with call.context.database.read() as tx:
+        row = need_visible(tx, call.caller, App, call.path["guid"])
+        droplet = None if row.droplet_guid is None else tx.get(Droplet, row.droplet_guid)
+        if droplet is None:
+            raise NotFound("Droplet")
+        view = View(tx, call.urls, call.caller, call)
+        return Reply(body=present_droplets(view, [droplet])[0])
+
+
+def texts(variables: dict[str, Any]) -> dict[str, str]:
+    """Environment variables as text; numbers, truth values and JSON are written out as clients send them."""
+    return {name: text_of(value) for name, value in variables.items() if value is not None}
+
+
+def text_of(value: Any) -> str:
+    """One value as text."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _droplet_relation(urls: Urls, row: App) -> dict[str, Any]:
+    return {
+        "data": {"guid": row.droplet_guid},
+        "links": {
+            "self": urls.link("apps", row.guid, "relationships", "current_droplet"),
+            "related": urls.link("apps", row.guid, "droplets", "current"),
+        },
+    }
+
+
+def _present(call: Call, row: App, status: int = 200) -> Reply:
+    with call.context.database.read() as tx:
+        return one_reply(call, APPS, row, tx, status)
+
+
+ONE = "/v3/apps/<guid>"
+WRITE = "space_developer"
+OPERATE = "space_developer or space_supporter"
+ROUTES: tuple[Route, ...] = (
+    get("/v3/apps", list_apps, APPS.query),
+    post("/v3/apps", create_app, permission=WRITE),
+    get(ONE, get_app, APPS.single),
+    patch(ONE, update_app, permission=WRITE),
+    delete(ONE, delete_app, permission=WRITE),
+    post(f"{ONE}/actions/start", start, permission=OPERATE),
+    post(f"{ONE}/actions/stop", stop, permission=OPERATE),
+    post(f"{ONE}/actions/restart", restart, permission=OPERATE),
+    get(f"{ONE}/relationships/current_droplet", get_current_droplet_relation),
+    patch(f"{ONE}/relationships/current_droplet", set_current_droplet, permission=WRITE),
+    get(f"{ONE}/droplets/current", current_droplet),
+)
