@@ -9,7 +9,7 @@ from paasd.router.accesslog import rtr_line
 from paasd.router.certificates import Certificates, open_certificates
 from paasd.router.feed import RouteFeed, open_route_feed
 from paasd.router.records import AccessEntry, Endpoint, RouteEntry, RouteTable
-from paasd.router.router import Router, open_router
+from paasd.router.router import Router, open_router, stop_left_over
 from paasd.router.routes import build_table
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "open_route_feed",
     "open_router",
     "rtr_line",
+    "stop_left_over",
 ]

@@ -1,15 +1,14 @@
 """Envoy's access log entries as records of ours, and as the RTR lines that tenants read.
 
 The cluster of an entry says whose route it was, the upstream address which instance. A route that has just gone still
-has entries under way, so the caller looks names up in a table that forgets late.
+has entries under way, so the table forgets late.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from paasd.router.records import AccessEntry
-from paasd.router.table import Owner
+from paasd.router.table import Table
 from paasd.router.xds.messages import PROTOCOLS, REQUEST_METHODS
 
 _ERRORS = (
@@ -39,15 +38,19 @@ def _address(address: Any) -> str:
     return f"{socket.address}:{socket.port_value}" if socket.address else ""
 
 
-def read_entry(entry: Any, owner_of: Callable[[str], Owner | None]) -> AccessEntry:
+def read_entry(entry: Any, table: Table) -> AccessEntry:
     """One decoded `HTTPAccessLogEntry`."""
     common, request, response = entry.common_properties, entry.request, entry.response
-    owner = owner_of(common.upstream_cluster)
+    flags = tuple(field.name for field, value in common.response_flags.ListFields() if value is True)
+    error = next((error for flag, error in _ERRORS if flag in flags), "")
+    owner = table.owner_of(common.upstream_cluster)
+    if owner is None and error != "unknown_route":
+        # Envoy names no cluster when it found no instance in it.
+        owner = table.find(request.authority, request.original_path or request.path)
     route = None if owner is None else owner.entry
     upstream = _address(common.upstream_remote_address)
     endpoint = None if owner is None else owner.endpoint(upstream)
     app_guid = None if route is None else (endpoint.app_guid if endpoint and endpoint.app_guid else route.app_guid)
-    flags = tuple(field.name for field, value in common.response_flags.ListFields() if value is True)
     method = request.request_method
     return AccessEntry(
         route_guid="" if route is None else route.route_guid,
@@ -80,7 +83,7 @@ def read_entry(entry: Any, owner_of: Callable[[str], Owner | None]) -> AccessEnt
         request_id=request.request_headers.get("x-vcap-request-id", ""),
         traceparent=request.request_headers.get("traceparent", ""),
         flags=flags,
-        error=next((error for flag, error in _ERRORS if flag in flags), ""),
+        error=error,
     )
 
 

@@ -53,8 +53,9 @@ class Picture(Knowledge):
             if table == "routes":
                 routes.add(guid)
             elif table == "destinations":
-                destination = tx.get(Destination, guid)
-                routes.update(filter(None, (self._route_of.get(guid), destination and destination.route_guid)))
+                now = tx.get(Destination, guid)
+                before = self._route_of.get(guid)
+                routes.update(route for route in (before, now.route_guid if now else None) if route is not None)
             elif table == "apps":
                 self._read_app(tx, guid)
                 hosts.update(self._hosts_of(self._routes_of_app.get(guid, ())))

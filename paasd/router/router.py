@@ -16,7 +16,7 @@ from paasd.router.accesslog import read_entry
 from paasd.router.certificates import Certificates
 from paasd.router.engine import Engine
 from paasd.router.records import AccessEntry, RouteEntry, RouteTable
-from paasd.router.table import Owner, Table, by_host
+from paasd.router.table import Table, by_host
 from paasd.router.xds import DiscoveryService, ResourceStore, listen, serve_discovery
 from paasd.router.xds.messages import SECRET_URL, Secret
 
@@ -53,6 +53,11 @@ class Router:
         return self._service.dropped_entries
 
     @property
+    def sent_count(self) -> int:
+        """How many resources Envoy was sent since it connected; 0 after a restart that changed nothing."""
+        return self._service.sent_count
+
+    @property
     def refused(self) -> int:
         """How often Envoy refused a configuration; anything but 0 is a defect of ours."""
         return self._service.rejected
@@ -75,9 +80,9 @@ class Router:
     def _announce(self, change: Callable[[], Mapping[str, Mapping[str, bytes | None]]]) -> None:
         self._service.publish({**_secrets(self._certificates), **change()})
 
-    def owner_of(self, cluster: str) -> Owner | None:
-        """Whose cluster it is or, lately, was."""
-        return self._table.owner_of(cluster)
+    def read_entry(self, entry: Any) -> AccessEntry:
+        """One of Envoy's access log entries, told apart by whose route it met."""
+        return read_entry(entry, self._table)
 
     async def settled(self) -> None:
         """Wait until Envoy acknowledged everything published so far."""
@@ -86,6 +91,16 @@ class Router:
     async def stop(self) -> None:
         """End Envoy: the node stops serving. Closing the router without this leaves Envoy at work."""
         await self.engine.stop()
+
+
+async def stop_left_over(config: RouterConfig, data_directory: Path) -> bool:
+    """End the Envoy that serves for a daemon which is gone; whether there was one."""
+    uid = _envoy_uid(config)
+    return await Engine(config, runtime_directory(data_directory, uid), uid, ()).stop_recorded()
+
+
+def _envoy_uid(config: RouterConfig) -> int:
+    return config.uid if os.geteuid() == 0 and config.uid else os.geteuid()
 
 
 def runtime_directory(data_directory: Path, uid: int) -> Path:
@@ -130,7 +145,7 @@ async def _report(service: DiscoveryService, router: Router, on_access: OnAccess
     """Turn batches of Envoy's entries into ours. `on_access` must not block."""
     async for batch in service.access_out:
         if on_access is not None:
-            on_access([read_entry(entry, router.owner_of) for entry in batch])
+            on_access([router.read_entry(entry) for entry in batch])
 
 
 async def _start_failure(service: DiscoveryService, engine: Engine, timeout_s: float) -> PaasdError | None:
@@ -167,7 +182,7 @@ async def open_router(
     that Envoy joins at birth. With `outlive` Envoy goes on serving after the block and is adopted by the next one on
     the same data directory. Raises EnvoyMissing, PortTaken, EngineFailed.
     """
-    uid = config.uid if os.geteuid() == 0 and config.uid else os.geteuid()
+    uid = _envoy_uid(config)
     directory = runtime_directory(data_directory, uid)
     service = DiscoveryService(
         ResourceStore(),

@@ -163,6 +163,18 @@ class Table:
         """Whose cluster it is or, lately, was."""
         return self._owners.get(cluster) or self._gone.get(cluster)
 
+    def find(self, authority: str, path: str) -> Owner | None:
+        """Whose route a request meets, found as Envoy finds it: exact host first, then wildcards, longest path first."""
+        host = authority.split(":", 1)[0].rstrip(".").lower()
+        path = path.split("?", 1)[0]
+        names = [host] if host in self.hosts else []
+        for name in (*names, *(covering_wildcards(host, self.hosts) if self._wildcards else ())):
+            prefixes = [normal_path(entry.path) for entry in self.hosts[name]]
+            met = [prefix for prefix in prefixes if path == prefix or path.startswith(prefix + "/") or not prefix]
+            if met:
+                return self._owners.get(cluster_name(name, max(met, key=len)))
+        return None
+
     def _route_configuration(self) -> Any:
         written = self._explicit | (self._system & self.hosts.keys())
         virtual_hosts = [self._virtual_host(host) for host in sorted(written)]

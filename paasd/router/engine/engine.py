@@ -185,6 +185,15 @@ class Engine:
             await self._process.stop(_STOP_GRACE_S)
         self._record.unlink(missing_ok=True)
 
+    async def stop_recorded(self) -> bool:
+        """End the Envoy that an earlier daemon left at work; whether there was one."""
+        record = self._read_record()
+        self._process = None if record is None else EnvoyProcess.adopt(record.pid, record.start_time)
+        found = self._process is not None
+        await self.stop()
+        self.close()
+        return found
+
     def close(self) -> None:
         """Let go of Envoy; it goes on serving."""
         if self._process is not None:

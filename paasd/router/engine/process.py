@@ -42,13 +42,17 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def _reap(pidfd: int) -> os.waitid_result | None:
+    """Collect an ended child without waiting. Raises ChildProcessError if it is not ours, or collected already."""
+    return os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+
+
 class EnvoyProcess:
     """A running Envoy, our child or not. Close it to stop watching; that does not end the process."""
 
-    def __init__(self, pid: int, pidfd: int, child: "subprocess.Popen[bytes] | None") -> None:
+    def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
         self._pidfd = pidfd
-        self._child = child
 
     @classmethod
     def adopt(cls, pid: int, started: int) -> "EnvoyProcess | None":
@@ -61,7 +65,7 @@ class EnvoyProcess:
         if start_time(pid) != started:
             os.close(pidfd)
             return None
-        return cls(pid, pidfd, None)
+        return cls(pid, pidfd)
 
     @classmethod
     def start(
@@ -78,19 +82,25 @@ class EnvoyProcess:
                 cwd="/",
                 start_new_session=True,
             )
-        return cls(child.pid, os.pidfd_open(child.pid), child)
+        pidfd = os.pidfd_open(child.pid)
+        # The object would wait for the child, or warn that it still runs; both are this class's business.
+        child.returncode = 0
+        return cls(child.pid, pidfd)
 
     async def wait(self) -> int | None:
-        """Wait until it ends; the exit code (negative: signal) if it was our child, else None."""
+        """Wait until it ends; the exit code (negative: signal) if it was our child and not yet reaped, else None."""
         # A descriptor of its own: several tasks may wait for the same end.
         own = os.dup(self._pidfd)
         try:
             await trio.lowlevel.wait_readable(own)
+            end = _reap(own)
+        except ChildProcessError:
+            return None
         finally:
             os.close(own)
-        if self._child is None:
+        if end is None:
             return None
-        return await trio.to_thread.run_sync(self._child.wait)
+        return end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
 
     async def stop(self, grace_s: float) -> None:
         """End it: TERM, then KILL after `grace_s`."""
@@ -106,8 +116,5 @@ class EnvoyProcess:
             signal.pidfd_send_signal(self._pidfd, signum)
 
     def close(self) -> None:
-        """Stop watching. The process goes on; as our child it is reaped by whoever inherits it."""
-        if self._child is not None:
-            # The interpreter would warn about a child left running; leaving it running is the purpose.
-            self._child.returncode = self._child.poll() or 0
+        """Stop watching. The process goes on."""
         os.close(self._pidfd)

@@ -63,6 +63,11 @@ class DiscoveryService:
             wake.set()
 
     @property
+    def sent_count(self) -> int:
+        """How many resources went to the Envoys that are connected now."""
+        return sum(stream.sent_count for stream in self.streams)
+
+    @property
     def settled(self) -> bool:
         """Whether an Envoy is connected and every connected one has all that is published."""
         return bool(self.streams) and all(stream.settled for stream in self.streams)
