@@ -140,6 +140,11 @@ class Sandbox:
         return self._parts.prefix
 
     @property
+    def holder_files(self) -> tuple[Path, ...]:
+        """The `cgroup.procs` files that a process joins in order to outlive the daemon's service."""
+        return tuple(self._parts.cgroups.holder_files())
+
+    @property
     def network(self) -> Network:
         """The network of the containers, for the resolver."""
         return self._parts.network

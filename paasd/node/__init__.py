@@ -1,0 +1,11 @@
+"""The composition root: opens every part of a node in the order in which they need each other, and nothing else.
+
+`open_node` is the node as a context manager (tests and harnesses embed it), `run_node` the daemon's main program,
+`stop_node` and `build_stack` the two commands that work while no daemon runs. Reading `node.py` shows the whole system.
+"""
+
+from paasd.node.maintenance import build_stack, stop_node
+from paasd.node.node import Node, open_node
+from paasd.node.run import run_node
+
+__all__ = ["Node", "build_stack", "open_node", "run_node", "stop_node"]

@@ -1,0 +1,151 @@
+"""One node: all the parts, nested in the order in which they need each other, so that shutdown is the way back."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+import paasd
+from paasd.actions import Context
+from paasd.actions.context import SYSTEM_DOORS
+from paasd.api.app import make_app
+from paasd.api.platform import Platform
+from paasd.api.routes import make_route_table
+from paasd.api.server import Doors, open_server
+from paasd.auth.service import open_auth
+from paasd.blobs import open_blobs
+from paasd.config import Config
+from paasd.logs import Line, Logs, open_logs
+from paasd.node.identity import ensure_admin, node_guid, prepare_directory, register
+from paasd.observed import Observed
+from paasd.router import AccessEntry, Router, open_route_feed, open_router, rtr_line
+from paasd.router.certificates import Certificates, open_certificates
+from paasd.sandbox import Sandbox, open_sandbox
+from paasd.scheduler import open_scheduler
+from paasd.stager import open_stager
+from paasd.state import open_database
+from paasd.state.sealing import load_root_key, open_sealer
+from paasd.supervisor import Supervisor, open_supervisor
+
+API_SOCKET = "api.sock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A running node, as tests and the main program see it."""
+
+    config: Config
+    directory: Path
+    guid: str
+    context: Context
+    sandbox: Sandbox
+    supervisor: Supervisor
+    router: Router
+    certificates: Certificates
+    doors: Doors
+    admin_password: str | None
+    """Only when this start made the account."""
+
+    @property
+    def port_suffix(self) -> str:
+        """What follows a host name in an https URL of this node."""
+        return "" if self.router.https_port == 443 else f":{self.router.https_port}"
+
+    def url(self, door: str) -> str:
+        """The https URL of one of the platform's own doors, such as `api`."""
+        return f"https://{door}.{self.config.domains.system}{self.port_suffix}"
+
+
+@asynccontextmanager
+async def open_node(
+    config: Config, *, outlive: bool = True, clock: Callable[[], float] = time.time
+) -> AsyncIterator[Node]:
+    """A node that serves until the block ends.
+
+    With `outlive`, as in production, instances and Envoy go on after the block and are found again by the next node on
+    the same directory; without it (tests, embedded nodes) everything ends with it. Raises PaasdError naming the fix.
+    """
+    directory = await trio.to_thread.run_sync(prepare_directory, Path(config.data))
+    run = directory / "run"
+    run.mkdir(mode=0o700, exist_ok=True)  # noqa: ASYNC240 - once, before anything is served
+    guid = node_guid(directory)
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        # The sandbox comes first: it holds the lock that keeps a second daemon off this directory.
+        sandbox = await enter(
+            open_sandbox(config.sandbox, directory, network=config.network, disk=config.disk, keep=outlive)
+        )
+        database = await enter(open_database(directory, config.state, node=guid, clock=clock))
+        sealer = await open_sealer(database, load_root_key(directory / "root-key"))
+        blobs = await enter(open_blobs(directory / "blobs", config.blobs, clock=clock))
+        logs = await enter(open_logs(config.logs, directory / "logs", clock))
+        certificates = open_certificates(directory / "certificates", config.domains.apps, config.domains.system)
+        observed = Observed()
+        context = Context(
+            config=config,
+            database=database,
+            blobs=blobs,
+            observed=observed,
+            logs=logs,
+            sealer=sealer,
+            node_guid=guid,
+            clock=clock,
+        )
+        await register(config, directory, database, guid)
+        auth = await enter(open_auth(config.auth, database, sealer, issuer=f"https://login.{config.domains.system}"))
+        password = await ensure_admin(context, directory, auth.passwords)
+        await enter(open_scheduler(config.scheduler, guid, database, observed, clock))
+        supervisor = await enter(open_supervisor(config, guid, database, observed, sandbox, blobs, logs, sealer))
+        await enter(open_stager(config, guid, database, sandbox, blobs, logs, sealer, directory))
+        router = await enter(
+            open_router(
+                config.router,
+                directory,
+                certificates,
+                on_access=_access_lines(logs),
+                holder_cgroups=sandbox.holder_files,
+                outlive=outlive,
+            )
+        )
+        platform = Platform(context, auth, config, paasd.__version__)
+        doors = await enter(open_server(make_app(platform, make_route_table()), config.api, run / API_SOCKET))
+        # Only now: the first table opens the router, and an instance that is missing from it is out of service.
+        await supervisor.adopted()
+        system = {f"{door}.{config.domains.system}": (doors.host, doors.port) for door in SYSTEM_DOORS}
+        await enter(open_route_feed(router, database, observed, system))
+        yield Node(
+            config=config,
+            directory=directory,
+            guid=guid,
+            context=context,
+            sandbox=sandbox,
+            supervisor=supervisor,
+            router=router,
+            certificates=certificates,
+            doors=doors,
+            admin_password=password,
+        )
+
+
+def _access_lines(logs: Logs) -> Callable[[list[AccessEntry]], None]:
+    """Access entries into the log streams of the apps that they are about."""
+
+    def write(entries: list[AccessEntry]) -> None:
+        for entry in entries:
+            if entry.app_guid is not None:
+                index = "0" if entry.instance_index is None else str(entry.instance_index)
+                logs.append(
+                    Line(
+                        source_id=entry.app_guid,
+                        instance_id=index,
+                        source_type="RTR",
+                        stream="OUT",
+                        timestamp_ns=entry.started_at_ns,
+                        payload=rtr_line(entry).encode(),
+                    )
+                )
+
+    return write

@@ -1,0 +1,82 @@
+"""The daemon's main program: a node in the foreground until SIGTERM or SIGINT."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import structlog
+import trio
+
+import paasd
+from paasd.config import Config
+from paasd.errors import PaasdError
+from paasd.log import configure_logging
+from paasd.node.identity import PASSWORD_FILE
+from paasd.node.node import Node, open_node
+from paasd.watchdog import SlowSteps, service_notifications
+
+SLOW_STEP_S = 0.1
+"""A task step that holds the loop longer is logged by name; a tenant's request may have waited for it."""
+
+
+def run_node(config: Config) -> None:
+    """Serve until told to stop. Raises PaasdError when the node cannot start; anything unforeseen ends the process."""
+    configure_logging()
+    began = time.monotonic()
+    try:
+        trio.run(partial(_serve, config, began), instruments=[SlowSteps(SLOW_STEP_S, _report_slow)])
+    except* PaasdError as group:
+        raise _first(group) from group
+
+
+async def _serve(config: Config, began: float) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with open_node(config) as node, service_notifications(os.environ, os.getpid()):
+            _greet(node, time.monotonic() - began)
+            async for signum in signals:
+                structlog.get_logger("paasd").info("stopping", signal=signal.Signals(signum).name)
+                return
+
+
+def _greet(node: Node, took_s: float) -> None:
+    structlog.get_logger("paasd").info("ready", version=paasd.__version__, seconds=round(took_s, 2), node=node.guid)
+    if not sys.stderr.isatty() and node.admin_password is None:
+        return
+    lines = [
+        f"paasd {paasd.__version__} is ready after {took_s:.1f} s",
+        f"  API      {node.url('api')}   (for root also {node.doors.unix_path})",
+        f"  apps     https://<name>.{node.config.domains.apps}{node.port_suffix}",
+        f"  CA       {node.certificates.ca_path}   (curl --cacert)",
+    ]
+    if node.admin_password is not None:
+        where = node.directory / PASSWORD_FILE
+        lines.append(f"  admin    password {node.admin_password}   (shown this once, kept in {where})")
+    lines.append("  next     paasd push NAME FOLDER")
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _report_slow(task: str, seconds: float, where: str) -> None:
+    structlog.get_logger("paasd").warning("slow step", task=task, ms=round(seconds * 1000), where=where)
+
+
+def _first(group: BaseExceptionGroup[PaasdError]) -> PaasdError:
+    """What stopped the node, out of the nested groups of its nurseries."""
+    leaves = list(_leaves(group.exceptions))
+    return leaves[0]
+
+
+def _leaves(errors: Iterable[BaseException]) -> Iterable[PaasdError]:
+    for error in errors:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error.exceptions)
+        elif isinstance(error, PaasdError):
+            yield error
+
+
+def data_directory(config: Config) -> Path:
+    """Where the node keeps everything."""
+    return Path(config.data)
