@@ -1,4 +1,4 @@
-"""What a node makes of itself at its first start: its directory, its guid, the first organization, the admin account."""
+"""What a node makes of itself at its first start: its directory, guid, first organization and admin account."""
 
 import os
 import secrets

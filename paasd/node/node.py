@@ -70,7 +70,7 @@ async def open_node(
     """
     directory = await trio.to_thread.run_sync(prepare_directory, Path(config.data))
     run = directory / "run"
-    run.mkdir(mode=0o700, exist_ok=True)  # noqa: ASYNC240 - once, before anything is served
+    run.mkdir(mode=0o700, exist_ok=True)
     guid = node_guid(directory)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context

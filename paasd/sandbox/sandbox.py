@@ -142,7 +142,7 @@ class Sandbox:
     @property
     def holder_files(self) -> tuple[Path, ...]:
         """The `cgroup.procs` files that a process joins in order to outlive the daemon's service."""
-        return tuple(self._parts.cgroups.holder_files())
+        return tuple(Path(path) for path in self._parts.cgroups.holder_files())
 
     @property
     def network(self) -> Network:
