@@ -37,7 +37,7 @@ from paasd.state.engine import (
     restore_snapshot,
     take_snapshot,
 )
-from paasd.state.log import Faults, LocalLog, Log, LogTrimmed, LogUnavailable, MemoryLog
+from paasd.state.log import Faults, LocalLog, Log, LogTrimmed, LogUnavailable, MemoryLog, Runner
 from paasd.state.operations import Operation, operation, registered_operations
 from paasd.state.records import Record, table_of
 from paasd.state.transactions import Duplicate, MissingReference, ReadTx, Tx
@@ -74,6 +74,7 @@ __all__ = [
     "Or",
     "ReadTx",
     "Record",
+    "Runner",
     "SchemaError",
     "StartsWith",
     "StateDamaged",

@@ -1,6 +1,6 @@
 """Keeps everything but apsw away from an open state.db.
 
-POSIX drops a process's locks on a file whenever it closes any descriptor of that file. So the standard library's sqlite3
+POSIX drops the locks of a process on a file whenever it closes any descriptor of it. So the standard library's sqlite3
 (which is a SQLite of its own, and what sqlite-utils opens) or a plain open() would let another process write into the
 middle of our transactions.
 """
