@@ -34,7 +34,7 @@ echo 'web: python3 server.py' > /root/hello/Procfile
 systemctl daemon-reload
 systemctl enable --now paasd-holder.service paasd.service
 """
-PUSH = "/opt/paasd/bin/paasd --space demo/dev push --quiet {name} /root/hello"
+PUSH = "/opt/paasd/bin/paasd --space main/dev push --quiet {name} /root/hello"
 ASK = f"curl -sS -m 20 -H 'Host: {HOST}' http://127.0.0.1/"
 
 
@@ -102,7 +102,7 @@ def daemon_steps(scenario: Scenario) -> None:
     with scenario.step("the units start and the daemon answers"):
         scenario.run(INSTALL)
         scenario.wait_ready()
-        scenario.run("/opt/paasd/bin/paasd create-space demo/dev")
+        scenario.run("/opt/paasd/bin/paasd create-space main/dev")
     with scenario.step("a push is staged and served"):
         print("   " + scenario.run(PUSH.format(name="hello")).replace("\n", "\n   "))
         first = scenario.run(ASK)

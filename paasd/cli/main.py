@@ -14,7 +14,7 @@ Push source code, get a running, isolated app.
 
 \b
   sudo paasd serve                      start a node (Ctrl-C stops the daemon, not the apps)
-  sudo paasd create-space demo/dev      an organization and a space to push to
+  sudo paasd create-space main/dev      an organization and a space to push to
   sudo paasd push hello examples/flask  source in, URL out
   sudo paasd logs hello --follow        what the app prints
   sudo paasd scale hello -i 2           two instances
@@ -22,7 +22,7 @@ Push source code, get a running, isolated app.
 On the node itself no sign-in is needed for root. From elsewhere name the API, a user and the platform's CA:
 
 \b
-  paasd --api https://api.system.localhost --user admin --ca ca.pem --space demo/dev apps
+  paasd --api https://api.system.localhost --user admin --ca ca.pem --space main/dev apps
 """
 
 
@@ -31,7 +31,7 @@ On the node itself no sign-in is needed for root. From elsewhere name the API, a
 @click.option("--user", envvar="PAASD_USER", help="Who signs in at --api.")
 @click.option("--password", envvar="PAASD_PASSWORD", help="Their password; better given as PAASD_PASSWORD.")
 @click.option("--ca", envvar="PAASD_CA", help="File with the platform's CA certificate.")
-@click.option("--space", envvar="PAASD_SPACE", default="demo/dev", show_default=True, help="ORG/SPACE to work in.")
+@click.option("--space", envvar="PAASD_SPACE", default="main/dev", show_default=True, help="ORG/SPACE to work in.")
 @click.option("--data", envvar="PAASD_DATA", default=DEFAULT_DATA, show_default=True, help="The local daemon's data.")
 @click.version_option(paasd.__version__)
 @click.pass_context
