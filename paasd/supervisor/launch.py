@@ -1,0 +1,180 @@
+"""From rows to a container: what an instance needs to be started, and what it must be recognised by later."""
+
+import json
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from paasd.blobs import Blobs
+from paasd.buildpacks import launch as droplet_launch
+from paasd.config import SupervisorConfig
+from paasd.errors import PaasdError
+from paasd.model import App, Droplet, DropletLayer, HealthCheck, Instance, Process, Sidecar
+from paasd.model.apps import environment_context
+from paasd.model.vcap import application_version, running_application, vcap_application
+from paasd.sandbox import PUBLIC_EGRESS, ContainerSpec, Limits, ProcessSpec
+from paasd.state import ReadTx
+from paasd.supervisor.sidecars import with_sidecars
+
+PORT = 8080
+LABEL = "paasd.instance"
+_MB = 1024 * 1024
+_LAYER_ORDER = {"toolchain": 0, "dependencies": 1, "app": 2}
+_WORKER_MB = 256  # memory that one worker of a typical server takes; Heroku's rule of thumb
+
+
+class Opener(Protocol):
+    """The half of a sealer that is needed here."""
+
+    def open(self, sealed: str, context: str) -> bytes: ...
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Stands in a label of the container, so that a new daemon knows what it has found without asking any row."""
+
+    instance_guid: str
+    epoch: int
+    app_guid: str
+    process_guid: str
+    process_type: str
+    index: int
+    app_version: str
+    health: HealthCheck
+    readiness: HealthCheck
+    log_limit_bytes: int
+    started_at: float = 0.0  # unix seconds
+
+    def label(self) -> dict[str, str]:
+        return {LABEL: msgspec.json.encode(self).decode()}
+
+
+def identity_of(labels: dict[str, str]) -> Identity | None:
+    """None for a container that is not an instance of ours, or whose label cannot be read any more."""
+    try:
+        return msgspec.json.decode(labels[LABEL], type=Identity)
+    except (KeyError, msgspec.MsgspecError):
+        return None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about one launch except the container's own name and address."""
+
+    identity: Identity
+    stack: str
+    layers: tuple[Path, ...]
+    limits: Limits
+    command: str
+    sidecars: tuple[tuple[str, str], ...]  # (name, command)
+    environment: dict[str, str]  # the app's own
+    application: dict[str, object]  # VCAP_APPLICATION
+    memory_mb: int
+
+    def container(self, guid: str, started_at: float) -> ContainerSpec:
+        identity = msgspec.structs.replace(self.identity, started_at=started_at)
+        return ContainerSpec(
+            guid=guid,
+            kind="app",
+            stack=self.stack,
+            layers=self.layers,
+            limits=self.limits,
+            egress=PUBLIC_EGRESS,
+            labels=identity.label(),
+        )
+
+    def process(self, address: str, cpus: int, spool_limit_bytes: int) -> ProcessSpec:
+        env = droplet_launch.launch_environment(
+            app_environment={"WEB_CONCURRENCY": str(web_concurrency(self.memory_mb, cpus)), **self.environment},
+            vcap_application=self.application,
+            vcap_services={},
+            memory_mb=self.memory_mb,
+            port=PORT,
+            instance_guid=self.identity.instance_guid,
+            instance_index=self.identity.index,
+            address=address,
+        )
+        argv = droplet_launch.launch_argv(self.command)
+        if self.sidecars:
+            argv = with_sidecars(argv, [(name, droplet_launch.launch_argv(run)) for name, run in self.sidecars])
+        return ProcessSpec(argv=tuple(argv), env=env, spool_limit_bytes=spool_limit_bytes)
+
+
+def web_concurrency(memory_mb: int, cpus: int) -> int:
+    """Workers of a web server that fit into the memory, and no more than twice the cores."""
+    return max(1, min(memory_mb // _WORKER_MB, 2 * cpus))
+
+
+def identity_for(tx: ReadTx, instance: Instance) -> Identity:
+    """Raises NotFound when the process or app is gone."""
+    process = tx.need(Process, instance.process_guid)
+    app = tx.need(App, instance.app_guid)
+    return Identity(
+        instance_guid=instance.guid,
+        epoch=instance.epoch,
+        app_guid=instance.app_guid,
+        process_guid=instance.process_guid,
+        process_type=instance.process_type,
+        index=instance.index,
+        app_version=application_version(app),
+        health=process.health_check,
+        readiness=process.readiness_health_check,
+        log_limit_bytes=instance.log_rate_limit_bytes,
+    )
+
+
+def plan_launch(
+    tx: ReadTx,
+    instance_guid: str,
+    *,
+    config: SupervisorConfig,
+    blobs: Blobs,
+    sealer: Opener,
+    default_stack: str,
+    api_url: str,
+) -> Plan:
+    """Read what one launch needs. Raises PaasdError (a row or layer is gone, a secret does not open, no command)."""
+    instance = tx.need(Instance, instance_guid)
+    app = tx.need(App, instance.app_guid)
+    process = tx.need(Process, instance.process_guid)
+    droplet = tx.need(Droplet, instance.droplet_guid)
+    command = droplet_launch.start_command(process.command, droplet.process_types, process.type)
+    if command is None:
+        raise PaasdError(f"{droplet_launch.NO_COMMAND}; add a Procfile or push with a command")
+    sealed = app.environment
+    environment = json.loads(sealer.open(sealed, environment_context(app.guid))) if sealed else {}
+    application = vcap_application(
+        tx,
+        app,
+        api_url=api_url,
+        memory_mb=instance.memory_mb,
+        disk_mb=instance.disk_mb,
+        fds=config.open_files,
+    )
+    return Plan(
+        identity=identity_for(tx, instance),
+        stack=droplet.stack or default_stack,
+        layers=tuple(blobs.path(layer.sha256) for layer in sorted(droplet.layers, key=_layer_order)),
+        limits=Limits(
+            memory_bytes=instance.memory_mb * _MB,
+            # As in Cloud Foundry, processor time is shared out in proportion to memory.
+            cpu_weight=max(1, min(10_000, instance.memory_mb * 100 // 1024)),
+            pids=config.pids,
+            disk_bytes=instance.disk_mb * _MB,
+            inodes=config.inodes,
+            open_files=config.open_files,
+        ),
+        command=command,
+        sidecars=_sidecars(tx, app, process),
+        environment={name: str(value) for name, value in environment.items()},
+        application=running_application(application, process),
+        memory_mb=instance.memory_mb,
+    )
+
+
+def _layer_order(layer: DropletLayer) -> int:
+    return _LAYER_ORDER.get(layer.role, 1)
+
+
+def _sidecars(tx: ReadTx, app: App, process: Process) -> tuple[tuple[str, str], ...]:
+    rows = tx.all(Sidecar, app_guid=app.guid, order=("created_at", "name"))
+    return tuple((row.name, row.command) for row in rows if process.type in row.process_types)

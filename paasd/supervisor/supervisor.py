@@ -1,0 +1,205 @@
+"""Makes the instance rows of this node true: one task per instance, started and stopped as rows come and go."""
+
+import os
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+import trio
+
+from paasd.blobs import Blobs
+from paasd.config import SupervisorConfig
+from paasd.errors import PaasdError
+from paasd.logs import Logs
+from paasd.model import Instance
+from paasd.observed import InstanceFact, Observed
+from paasd.sandbox import Container, Sandbox
+from paasd.state import Database
+from paasd.supervisor.crashes import CrashReports
+from paasd.supervisor.instance import InstanceShell
+from paasd.supervisor.journal import Journal
+from paasd.supervisor.launch import Identity, Opener, Plan, identity_for, identity_of, plan_launch
+from paasd.supervisor.surroundings import Surroundings
+
+_Key = tuple[str, int]  # instance guid, epoch
+
+
+class Supervisor:
+    """Made by `open_supervisor`."""
+
+    def __init__(self, database: Database, around: Surroundings, nursery: trio.Nursery) -> None:
+        self._database = database
+        self._around = around
+        self._nursery = nursery
+        self._shells: dict[str, InstanceShell] = {}
+        self._adopted = trio.Event()
+        self._wake: Callable[[], None] = lambda: None
+
+    async def adopted(self) -> None:
+        """Returns when every instance that a former daemon left running is published again."""
+        await self._adopted.wait()
+
+    @property
+    def instances(self) -> dict[str, Identity]:
+        """What is being run now, by instance guid; an instance that is being stopped is among them."""
+        return {guid: shell.identity for guid, shell in self._shells.items()}
+
+    async def run(self) -> None:
+        await self._adopt()
+        async with self._database.watch("instances") as changes:
+            self._wake = changes.wake
+            while True:
+                with trio.move_on_after(self._around.config.reconcile_interval_s):
+                    await changes.wait()
+                changes.take()
+                self._reconcile()
+
+    async def _adopt(self) -> None:
+        """Containers outlive the daemon: those with a row of their epoch are taken over, the others removed."""
+        rows = self._rows()
+        self._around.journal.keep_only({guid for guid, _epoch in rows})
+        shells: list[InstanceShell] = []
+        for container in list(self._around.sandbox.containers.values()):
+            if container.spec.kind != "app":
+                continue
+            identity = identity_of(container.spec.labels)
+            wanted = identity is not None and (identity.instance_guid, identity.epoch) in rows
+            if identity is None or not wanted or identity.instance_guid in self._shells or not container.record.run:
+                self._nursery.start_soon(self._remove, container)
+                continue
+            shells.append(self._start(identity, container))
+        for shell in shells:
+            await shell.adopted.wait()
+        self._adopted.set()
+
+    def _rows(self) -> dict[_Key, Instance]:
+        with self._database.read() as tx:
+            rows = tx.all(Instance, node_guid=self._around.node_guid)
+        return {(row.guid, row.epoch): row for row in rows if row.desired == "RUNNING"}
+
+    def _reconcile(self) -> None:
+        rows = self._rows()
+        for guid, shell in self._shells.items():
+            if (guid, shell.identity.epoch) not in rows:
+                shell.stop()
+        for guid, epoch in rows:
+            if guid not in self._shells:
+                self._begin(rows[guid, epoch])
+
+    def _begin(self, row: Instance) -> None:
+        try:
+            with self._database.read() as tx:
+                identity = identity_for(tx, row)
+        except PaasdError:
+            return  # the app is being deleted; its instance rows go next
+        self._start(identity, None)
+
+    def _start(self, identity: Identity, container: Container | None) -> InstanceShell:
+        shell = InstanceShell(self._around, identity, container)
+        self._shells[identity.instance_guid] = shell
+        self._nursery.start_soon(self._run_shell, shell)
+        return shell
+
+    async def _run_shell(self, shell: InstanceShell) -> None:
+        """One instance's failure stays its own: it is reported, and the instance is begun anew after a pause."""
+        guid = shell.identity.instance_guid
+        try:
+            await shell.run()
+        except* Exception as group:  # noqa: BLE001 - the boundary between instances
+            structlog.get_logger().error("instance task failed", instance=guid, exc_info=group)
+        if not shell.finished:
+            await self._clean_up(shell)
+        if self._shells.get(guid) is shell:
+            del self._shells[guid]
+        self._wake()
+
+    async def _clean_up(self, shell: InstanceShell) -> None:
+        around, identity = self._around, shell.identity
+        around.observed.put(
+            InstanceFact(
+                instance_guid=identity.instance_guid,
+                epoch=identity.epoch,
+                node_guid=around.node_guid,
+                app_guid=identity.app_guid,
+                process_guid=identity.process_guid,
+                process_type=identity.process_type,
+                index=identity.index,
+                state="CRASHED",
+                since=around.clock(),
+                details="The platform failed to run this instance; it is started again shortly",
+            )
+        )
+        for container in list(around.sandbox.containers.values()):
+            found = identity_of(container.spec.labels)
+            if found is not None and found.instance_guid == identity.instance_guid:
+                await self._remove(container)
+        await trio.sleep(around.config.backoff_s)
+        around.observed.drop(identity.instance_guid)
+
+    async def _remove(self, container: Container) -> None:
+        try:
+            await self._around.sandbox.destroy(container.guid)
+            await self._around.logs.forget_cursor(container.guid)
+        except PaasdError as error:
+            structlog.get_logger().error("container not removed", container=container.guid, error=error.detail)
+
+
+@asynccontextmanager
+async def open_supervisor(
+    config: SupervisorConfig,
+    *,
+    directory: Path,
+    node_guid: str,
+    database: Database,
+    observed: Observed,
+    sandbox: Sandbox,
+    blobs: Blobs,
+    logs: Logs,
+    sealer: Opener,
+    default_stack: str,
+    api_url: str,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Supervisor]:
+    """Run this node's instances while open. On leaving they go on running; the next supervisor takes them over.
+
+    `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds.
+    """
+
+    def plan(instance_guid: str) -> Plan:
+        with database.read() as tx:
+            return plan_launch(
+                tx,
+                instance_guid,
+                config=config,
+                blobs=blobs,
+                sealer=sealer,
+                default_stack=default_stack,
+                api_url=api_url,
+            )
+
+    crashes = CrashReports(database, config.crash_report_interval_s, clock)
+    around = Surroundings(
+        config=config,
+        node_guid=node_guid,
+        observed=observed,
+        sandbox=sandbox,
+        logs=logs,
+        journal=Journal(directory),
+        crashes=crashes,
+        plan=plan,
+        starts=trio.CapacityLimiter(config.parallel_starts),
+        clock=clock,
+        new_guid=lambda: str(uuid.uuid4()),
+        cpus=os.cpu_count() or 1,
+    )
+    async with trio.open_nursery() as nursery:
+        supervisor = Supervisor(database, around, nursery)
+        nursery.start_soon(crashes.run)
+        nursery.start_soon(supervisor.run)
+        try:
+            yield supervisor
+        finally:
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,32 @@
+"""What every instance of a node shares: the parts it works with, and the bounds it shares with the others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from paasd.config import SupervisorConfig
+from paasd.logs import Logs
+from paasd.observed import Observed
+from paasd.sandbox import Sandbox
+from paasd.supervisor.crashes import CrashReports
+from paasd.supervisor.journal import Journal
+from paasd.supervisor.launch import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """Passed to each instance; `plan` reads the rows of an instance, `starts` bounds a start storm."""
+
+    config: SupervisorConfig
+    node_guid: str
+    observed: Observed
+    sandbox: Sandbox
+    logs: Logs
+    journal: Journal
+    crashes: CrashReports
+    plan: Callable[[str], Plan]
+    starts: trio.CapacityLimiter
+    clock: Callable[[], float]  # unix seconds
+    new_guid: Callable[[], str]
+    cpus: int
