@@ -127,7 +127,7 @@ class Disks:
         if total > available:
             raise Unavailable(
                 f"this node cannot promise {size_bytes // _MIB} MB of disk: {max(available, 0) // _MIB} MB are left "
-                "after what running apps may still write; lower disk_quota, stop apps, or give the data directory more space"
+                "after what running apps may still write; lower disk_quota, stop apps, or enlarge the data directory"
             )
         with file.open("xb") as out:
             out.truncate(total)

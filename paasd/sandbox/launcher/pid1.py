@@ -1,6 +1,6 @@
 """Pid 1 of a container: makes its namespaces and root, forks the app, reaps, and reports how the app ended.
 
-It is the only process of ours inside the tenant's cgroup and pid namespace. The mount, network, IPC and UTS namespaces
+It is the only process of ours inside the tenant's cgroup (the shim moves it there) and pid namespace. The mount, network, IPC and UTS namespaces
 are made before it joins the user namespace, so they belong to the host's: nothing inside has a capability over them.
 Signals for the app do not pass through here: the shim holds a pidfd of the app.
 """
@@ -15,21 +15,27 @@ from .root import build_root
 from .tenant import become_tenant, prefer_for_oom
 
 
-def run_pid1(request: dict[str, Any], status: socket.socket, userns_fd: int, outputs: tuple[int, int]) -> None:
-    """Never returns. `status` carries: "error STEP: text", or "app" with a pidfd; at the end "exit WAITSTATUS"."""
-    step = "cgroups"
+def run_pid1(request: dict[str, Any], status: socket.socket, outputs: tuple[int, int]) -> None:
+    """Never returns. `status` carries, to here: "entered", when the shim has moved this process into the cgroups. From
+    here: "error STEP: text", or "app" with a pidfd; at the end "exit WAITSTATUS".
+    """
+    step = "user namespace"
     try:
-        _enter_cgroups(request["cgroups"])
+        userns_fd = _make_user_namespace(request["uid_base"], request["uid_count"])
         prefer_for_oom()
         step = "namespaces"
         sys_.set_title("init")
         netns_fd = os.open(request["netns"], os.O_RDONLY | os.O_CLOEXEC)
-        sys_.unshare(sys_.CLONE_NEWNS | sys_.CLONE_NEWIPC | sys_.CLONE_NEWUTS | sys_.CLONE_NEWCGROUP)
+        sys_.unshare(sys_.CLONE_NEWNS | sys_.CLONE_NEWIPC | sys_.CLONE_NEWUTS)
         sys_.setns(netns_fd, sys_.CLONE_NEWNET)
         os.close(netns_fd)
         socket.sethostname(request["hostname"])
         step = "root file system"
         proc_fd = build_root(request, userns_fd)
+        step = "cgroups"
+        if status.recv(16) != b"entered":
+            os._exit(1)
+        sys_.unshare(sys_.CLONE_NEWCGROUP)
         step = "user namespace"
         sys_.setns(userns_fd, sys_.CLONE_NEWUSER)
         os.close(userns_fd)
@@ -49,11 +55,35 @@ def run_pid1(request: dict[str, Any], status: socket.socket, userns_fd: int, out
     _reap(app, status)
 
 
-def _enter_cgroups(files: list[str]) -> None:
-    for name in files:
-        fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC)
-        os.write(fd, b"0")
-        os.close(fd)
+def _make_user_namespace(base: int, count: int) -> int:
+    """A namespace fd that maps 0..count to base..base+count. A child makes it, for one cannot map oneself so."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    hold_reader, hold_writer = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        os.close(hold_writer)
+        try:
+            sys_.unshare(sys_.CLONE_NEWUSER)
+            # /proc is still the host's, and so is the number that it gives.
+            os.write(writer, os.readlink("/proc/self").encode())
+            os.read(hold_reader, 1)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.close(hold_reader)
+    try:
+        pid = os.read(reader, 32).decode()
+        if not pid:
+            raise OSError("the kernel refuses a user namespace; check user.max_user_namespaces")
+        for name in ("uid_map", "gid_map"):
+            fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+            os.write(fd, f"0 {base} {count}\n".encode())
+            os.close(fd)
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(reader)
+        os.close(hold_writer)
+        os.waitpid(child, 0)
 
 
 def _forbid_user_namespaces(proc_fd: int) -> None:

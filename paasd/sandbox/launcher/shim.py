@@ -68,19 +68,18 @@ class _Shim:
         self._outputs = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
         self._control = self._listen()
         self._status, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        userns_fd = _make_user_namespace(self._request["uid_base"], self._request["uid_count"])
         own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         sys_.unshare(sys_.CLONE_NEWPID)
         self._pid1 = os.fork()
         if self._pid1 == 0:
             self._status.close()
             self._control.close()
-            run_pid1(self._request, theirs, userns_fd, (self._outputs[0][1], self._outputs[1][1]))
+            run_pid1(self._request, theirs, (self._outputs[0][1], self._outputs[1][1]))
         # Later forks of this process belong outside again; else exec helpers would be seen by the tenant.
         sys_.setns(own_pid_namespace, sys_.CLONE_NEWPID)
         os.close(own_pid_namespace)
-        os.close(userns_fd)
         theirs.close()
+        self._enter_cgroups()
         word, received, _flags, _address = socket.recv_fds(self._status, 2048, 1)
         if not word.startswith(b"app"):
             raise OSError(word.decode(errors="replace").removeprefix("error ") or "pid 1 was killed while starting")
@@ -95,6 +94,19 @@ class _Shim:
             with contextlib.suppress(OSError):
                 self.facts["app_started"] = wire.start_time(app)
         wire.write_file("shim.json", self.facts, self._run_fd)
+
+    def _enter_cgroups(self) -> None:
+        """Move pid 1, while it makes its namespaces: the kernel waits 10 to 20 ms for all processors to notice."""
+        for name in self._request["cgroups"]:
+            fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, b"%d" % self._pid1)
+            except ProcessLookupError:
+                return  # It has failed already, and its last word says why.
+            finally:
+                os.close(fd)
+        with contextlib.suppress(OSError):
+            self._status.send(b"entered")
 
     def abandon(self) -> None:
         if self._pid1:
@@ -190,35 +202,6 @@ class _Shim:
             run_helper(request, self._pid1, connection, descriptors)
         finally:
             os._exit(1)
-
-
-def _make_user_namespace(base: int, count: int) -> int:
-    """A namespace fd that maps 0..count to base..base+count. A child makes it, for one cannot map oneself so."""
-    made_reader, made_writer = os.pipe2(os.O_CLOEXEC)
-    hold_reader, hold_writer = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        os.close(hold_writer)
-        try:
-            sys_.unshare(sys_.CLONE_NEWUSER)
-            os.write(made_writer, b"1")
-            os.read(hold_reader, 1)
-        finally:
-            os._exit(0)
-    os.close(made_writer)
-    os.close(hold_reader)
-    try:
-        if os.read(made_reader, 1) != b"1":
-            raise OSError("the kernel refuses a user namespace; check user.max_user_namespaces")
-        for name in ("uid_map", "gid_map"):
-            fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
-            os.write(fd, f"0 {base} {count}\n".encode())
-            os.close(fd)
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(made_reader)
-        os.close(hold_writer)
-        os.waitpid(pid, 0)
 
 
 def _pid_of(pidfd: int) -> int:
