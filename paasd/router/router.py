@@ -84,6 +84,13 @@ class Router:
         """One of Envoy's access log entries, told apart by whose route it met."""
         return read_entry(entry, self._table)
 
+    def renew_certificates(self) -> bool:
+        """Renew what is close to its end and show it at once; whether anything was."""
+        changed = self._certificates.renew()
+        if changed and self._service.store.opened:
+            self._service.publish(_secrets(self._certificates))
+        return changed
+
     async def settled(self) -> None:
         """Wait until Envoy acknowledged everything published so far."""
         await self._service.until_settled()
@@ -134,11 +141,10 @@ def _secrets(certificates: Certificates) -> dict[str, dict[str, bytes | None]]:
     return {SECRET_URL: secrets}
 
 
-async def _renew(certificates: Certificates, service: DiscoveryService, period_s: float) -> None:
+async def _renew(router: Router, period_s: float) -> None:
     while True:
         await trio.sleep(period_s)
-        if certificates.renew():
-            service.publish(_secrets(certificates))
+        router.renew_certificates()
 
 
 async def _report(service: DiscoveryService, router: Router, on_access: OnAccess | None) -> None:
@@ -190,24 +196,25 @@ async def open_router(
         chunk=config.publish_chunk,
         access_backlog=config.access_log_backlog,
     )
-    listener = await listen(directory / "control.sock", uid)
     engine = Engine(config, directory, uid, holder_cgroups)
-    await engine.open()
     router = Router(config, service, engine, certificates)
+    listener = await listen(engine.control, uid)
     try:
+        await engine.open()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve_discovery, service, listener)
             nursery.start_soon(_report, service, router, on_access)
             failure = await _start_failure(service, engine, config.start_timeout_s)
             if failure is None:
                 nursery.start_soon(engine.supervise)
-                nursery.start_soon(_renew, certificates, service, _RENEWAL_PERIOD_S)
+                nursery.start_soon(_renew, router, _RENEWAL_PERIOD_S)
                 yield router
             nursery.cancel_scope.cancel()
         if failure is not None:
             outlive = False
             raise failure
     finally:
+        await trio.aclose_forcefully(listener)
         with trio.CancelScope(shield=True):
             if not outlive:
                 await engine.stop()

@@ -164,7 +164,7 @@ class Table:
         return self._owners.get(cluster) or self._gone.get(cluster)
 
     def find(self, authority: str, path: str) -> Owner | None:
-        """Whose route a request meets, found as Envoy finds it: exact host first, then wildcards, longest path first."""
+        """Whose route a request meets, as Envoy finds it: exact host, then wildcards; longest path first."""
         host = authority.split(":", 1)[0].rstrip(".").lower()
         path = path.split("?", 1)[0]
         names = [host] if host in self.hosts else []

@@ -7,6 +7,7 @@ import trio
 
 from paasd.config import RouterConfig
 from paasd.router import AccessEntry, Certificates, RouteEntry, Router, RouteTable, open_certificates, open_router
+
 from .upstream import App, apps
 
 CONFIG = RouterConfig(
@@ -26,15 +27,20 @@ class Journal:
 
     def __init__(self) -> None:
         self.entries: list[AccessEntry] = []
+        self._more = trio.Event()
 
     def __call__(self, entries: list[AccessEntry]) -> None:
         self.entries.extend(entries)
+        self._more.set()
+        self._more = trio.Event()
 
     async def of(self, path: str) -> AccessEntry:
         with trio.fail_after(5):
-            while not (found := [entry for entry in self.entries if entry.path == path]):
-                await trio.sleep(0.01)
-        return found[0]
+            while True:
+                for entry in self.entries:
+                    if entry.path == path:
+                        return entry
+                await self._more.wait()
 
 
 @pytest.fixture

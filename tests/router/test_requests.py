@@ -7,6 +7,7 @@ import wsproto
 from wsproto.events import AcceptConnection, Message, Request, TextMessage
 
 from paasd.router import Certificates, Endpoint, RouteEntry, Router, rtr_line
+
 from .conftest import Journal, entry, serve
 from .upstream import App, apps, exchange, fetch
 
@@ -64,9 +65,8 @@ async def test_the_app_learns_who_asked_how_and_under_which_id(router: Router, a
     assert seen["x-forwarded-proto"] == "http"
     assert seen["x-vcap-request-id"] == answer.header("x-vcap-request-id") != "mine"
     assert len(seen["x-request-id"]) == 36
-    assert seen["traceparent"] == "00-{0}-{1}-00".format(
-        seen["x-vcap-request-id"].replace("-", ""), seen["x-vcap-request-id"].replace("-", "")[16:]
-    )
+    trace = seen["x-vcap-request-id"].replace("-", "")
+    assert seen["traceparent"] == f"00-{trace}-{trace[16:]}-00"
     assert not any(name.startswith(("x-envoy", "x-paasd")) for name in seen)
     assert not any(name.startswith(("x-envoy", "x-paasd")) for name, _ in answer.headers)
     assert answer.header("server") == "app"

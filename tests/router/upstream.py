@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import h11
@@ -116,9 +117,8 @@ async def apps(*names: str) -> AsyncIterator[list[App]]:
         running = []
         for name in names:
             app = App(name, 0)
-            listeners = await nursery.start(
-                lambda task_status, app=app: trio.serve_tcp(app.serve, 0, host="127.0.0.1", task_status=task_status)
-            )
+            serve = partial(trio.serve_tcp, app.serve, 0, host="127.0.0.1")
+            listeners = await nursery.start(serve)
             app.port = listeners[0].socket.getsockname()[1]
             running.append(app)
         yield running
@@ -161,6 +161,7 @@ class Load:
         self._port = port
         self._host = host
         self.done = 0
+        self._more = trio.Event()
         self.failures: list[tuple[float, str]] = []
 
     async def run(self, connections: int = 4) -> None:
@@ -176,6 +177,7 @@ class Load:
                         answer = await exchange(stream, self._host)
                         if answer.status == 200:
                             self.done += 1
+                            self._more.set()
                         else:
                             self.failures.append((trio.current_time(), str(answer.status)))
             except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError) as error:
@@ -187,4 +189,5 @@ class Load:
         goal = self.done + count
         with trio.fail_after(20):
             while self.done < goal:
-                await trio.sleep(0.005)
+                self._more = trio.Event()
+                await self._more.wait()
