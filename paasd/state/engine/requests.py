@@ -49,8 +49,11 @@ async def forget_requests_until(database: Database, memory_s: float, clock: Call
     """Every ten minutes, until cancelled."""
     while True:
         await trio.sleep(ROUND_S)
+        before_s = int(clock() - memory_s)
+        with database.read() as tx:
+            more = tx.exists(Request, Lt("at_s", before_s))
         try:
-            while await database.write(forget_requests, ForgetRequests(int(clock() - memory_s))):
-                pass
+            while more:
+                more = await database.write(forget_requests, ForgetRequests(before_s))
         except PaasdError:
             continue  # a log without quorum, or a full disk: the next round will do

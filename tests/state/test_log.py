@@ -1,0 +1,221 @@
+"""One suite for every log: what the engine relies on, seen through a database that uses it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import msgspec
+import pytest
+import trio
+
+from paasd.config import StateConfig
+from paasd.state import Faults, LocalLog, Log, LogTrimmed, MemoryLog, StateDamaged
+from paasd.state.log.entries import (
+    NO_HASH,
+    Entry,
+    LogDamaged,
+    decode_entry,
+    encode_entry,
+    entry_hash,
+)
+from paasd.state.log.interface import NoAnswer, Refused
+from tests.state.things import AddThing, Grow, add_thing, grow, open_things
+
+LOGS: dict[str, Callable[[], Log]] = {
+    "local": LocalLog,
+    "memory": lambda: MemoryLog(7).client(),
+    "hostile memory": lambda: MemoryLog(
+        7, Faults(lose_request=0.2, lose_answer=0.2, late_request=0.2, stranger=0.2, delay_s=0.01)
+    ).client(),
+}
+
+
+@pytest.fixture(params=list(LOGS))
+def log(request: pytest.FixtureRequest) -> Log:
+    return LOGS[request.param]()
+
+
+async def test_entries_are_numbered_without_gaps_and_chained(log: Log, tmp_path: Path, autojump_clock: object) -> None:
+    async with open_things(tmp_path, log=log) as database:
+        for number in range(5):
+            await database.write(add_thing, AddThing(f"n{number}"), request_id=f"r{number}")
+        data = await log.read(0, 100)
+        assert await log.newest() == database.index == len(data)
+    entries = [decode_entry(each) for each in data]
+    assert [entry.index for entry in entries] == list(range(1, len(data) + 1))
+    assert [entry.previous for entry in entries] == [NO_HASH, *(entry_hash(each) for each in data[:-1])]
+    assert entries[0].kind == "ddl"
+    ours = [entry for entry in entries[1:] if entry.origin == tmp_path.name]
+    assert [(o.request_id, o.name, o.version) for e in ours for o in e.operations] == [
+        (f"r{number}", "test.add_thing", 1) for number in range(5)
+    ]
+    assert {(entry.version, entry.kind, entry.schema) for entry in ours} == {(1, "data", 1)}
+
+
+async def test_reading_begins_after_an_entry_and_ends_at_the_limit(
+    log: Log, tmp_path: Path, autojump_clock: object
+) -> None:
+    async with open_things(tmp_path, log=log) as database:
+        for number in range(8):
+            await database.write(add_thing, AddThing(f"n{number}"))
+        assert [decode_entry(data).index for data in await log.read(3, 2)] == [4, 5]
+        assert await log.read(database.index, 10) == []
+
+
+async def test_what_was_trimmed_is_a_named_error_and_the_newest_stays(
+    log: Log, tmp_path: Path, autojump_clock: object
+) -> None:
+    async with open_things(tmp_path, log=log) as database:
+        for number in range(8):
+            await database.write(add_thing, AddThing(f"n{number}"))
+        await log.trim(4)
+        with pytest.raises(LogTrimmed, match="begins at entry 4, entry 3 is gone"):
+            await log.read(2, 10)
+        assert decode_entry((await log.read(3, 1))[0]).index == 4
+        await log.trim(10**9)
+        newest = database.index
+        assert [decode_entry(data).index for data in await log.read(newest - 1, 10)] == [newest]
+        await database.write(add_thing, AddThing("after"))
+        assert database.index > newest
+
+
+async def test_waiting_for_newer_entries_ends_when_there_are_some(tmp_path: Path, autojump_clock: object) -> None:
+    log = MemoryLog(1)
+    client = log.client()
+    async with open_things(tmp_path / "one", log=log.client()) as one:
+        await one.write(add_thing, AddThing("a"))
+        with trio.move_on_after(1) as waiting:
+            await client.wait_newer(one.index)
+        assert waiting.cancelled_caught
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.wait_newer, one.index)
+            await trio.sleep(1)
+            await one.write(add_thing, AddThing("b"))
+
+
+async def test_the_local_log_is_bounded_by_itself(tmp_path: Path) -> None:
+    log = LocalLog()
+    async with open_things(tmp_path, StateConfig(log_entries=20, snapshot_interval_s=0), log=log) as database:
+        for number in range(100):
+            await database.write(add_thing, AddThing(f"n{number}"))
+        kept = await log.read(database.index - 20, 100)
+        assert len(kept) == 20
+        with pytest.raises(LogTrimmed):
+            await log.read(database.index - 25, 100)
+
+
+async def test_the_local_log_takes_an_index_once_and_belongs_to_one_database(tmp_path: Path) -> None:
+    log = LocalLog()
+    async with open_things(tmp_path / "one", log=log) as database:
+        with pytest.raises(apsw.ConstraintError):
+            log.stage(database.index, b"again")
+        with pytest.raises(RuntimeError, match="one database"):
+            async with open_things(tmp_path / "two", log=log):
+                pass
+
+
+async def test_the_memory_log_takes_only_the_next_index_and_answers_with_what_is_there() -> None:
+    client = MemoryLog(1).client()
+    assert await client.append(1, b"a") is None
+    assert await client.append(2, b"b") is None
+    assert await client.append(1, b"x") == Refused((b"a", b"b"))
+    assert await client.append(2, b"b") == Refused((b"b",))
+    assert await client.append(4, b"x") == Refused(())
+    assert await client.newest() == 2
+
+
+async def test_the_memory_log_never_accepts_where_it_was_trimmed() -> None:
+    client = MemoryLog(1).client()
+    for number in range(1, 6):
+        assert await client.append(number, b"%d" % number) is None
+    await client.trim(5)
+    assert await client.append(3, b"x") == Refused((b"5",))
+    assert await client.append(6, b"6") is None
+
+
+async def test_the_memory_log_plays_the_faults_that_were_planned_in_order() -> None:
+    log = MemoryLog(1)
+    client = log.client()
+    log.plan("lose_request", "lose_answer", "late_request")
+    with pytest.raises(NoAnswer):
+        await client.append(1, b"a")
+    assert log.newest == 0
+    with pytest.raises(NoAnswer):
+        await client.append(1, b"a")
+    assert log.newest == 1
+    with pytest.raises(NoAnswer):
+        await client.append(2, b"b")
+    assert log.newest == 1
+    log.deliver_late()
+    assert log.entries == {1: b"a", 2: b"b"}
+
+
+@pytest.mark.parametrize("fault", ["lose_request", "lose_answer", "late_request", "stranger"])
+async def test_each_fault_alone_leaves_one_effect(tmp_path: Path, fault: str, autojump_clock: object) -> None:
+    log = MemoryLog(3)
+    async with open_things(tmp_path / "one", log=log.client()) as one:
+        await one.write(add_thing, AddThing("a"))
+        for expected in range(5):
+            log.plan(fault, fault)
+            assert await one.write(grow, Grow("a")) == expected
+        log.deliver_late()
+        assert await one.write(grow, Grow("a")) == 5
+        assert not log.planned
+
+
+def altered(data: bytes, **changes: object) -> bytes:
+    return encode_entry(msgspec.structs.replace(decode_entry(data), **changes))
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda data: altered(data, previous=bytes(32)), LogDamaged),
+        (lambda data: altered(data, index=4), LogDamaged),
+        (lambda data: altered(data, schema=9), LogDamaged),
+        (lambda data: data[:-5], LogDamaged),
+        (lambda data: b"", LogDamaged),
+        (lambda data: b"\x91\x02", LogDamaged),
+        (lambda data: altered(data, payload=b"garbage"), StateDamaged),
+    ],
+)
+async def test_a_log_that_was_tampered_with_stops_the_node(
+    tmp_path: Path, change: Callable[[bytes], bytes], error: type[Exception]
+) -> None:
+    log = MemoryLog(1)
+    async with open_things(tmp_path / "one", log=log.client()) as one:
+        await one.write(add_thing, AddThing("a"))
+    intact = log.entries[2]
+    log.entries[2] = change(intact)
+    with pytest.raises(error):
+        async with open_things(tmp_path / "two", log=log.client()):
+            pass
+    log.entries[2] = intact
+    async with open_things(tmp_path / "two", log=log.client()) as two:
+        assert two.index == 2
+
+
+async def test_a_changeset_that_does_not_fit_stops_the_node(tmp_path: Path) -> None:
+    log = MemoryLog(1)
+    async with open_things(tmp_path / "one", log=log.client()) as one:
+        await one.write(add_thing, AddThing("a"))
+        await one.write(grow, Grow("a"))
+    payload = decode_entry(log.entries[3]).payload
+    log.entries[4] = encode_entry(
+        Entry(index=4, kind="data", id="x", origin="x", previous=entry_hash(log.entries[3]), schema=1, payload=payload)
+    )
+    log.newest = 4
+    with pytest.raises(StateDamaged, match=r"entry 4 does not fit: \w+ in \w+"):
+        async with open_things(tmp_path / "one", log=log.client()):
+            pass
+
+
+async def test_a_node_behind_a_trimmed_log_is_told_to_take_a_snapshot(tmp_path: Path) -> None:
+    log = MemoryLog(1)
+    async with open_things(tmp_path / "one", log=log.client()) as one:
+        for number in range(5):
+            await one.write(add_thing, AddThing(f"n{number}"))
+    await log.client().trim(4)
+    with pytest.raises(LogTrimmed, match="snapshot"):
+        async with open_things(tmp_path / "two", log=log.client()):
+            pass
