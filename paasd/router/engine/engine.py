@@ -7,6 +7,7 @@ replaces it. From then on it starts Envoy again whenever it dies, with a growing
 import errno
 import hashlib
 import os
+import shutil
 import socket
 from collections import deque
 from collections.abc import Sequence
@@ -115,12 +116,13 @@ class Engine:
         return record if record.boot_id == boot_id() else None
 
     async def _start(self) -> None:
-        if self._output.exists() and self._output.stat().st_size > _LOG_LIMIT_BYTES:
-            self._output.replace(self._output.with_suffix(".log.1"))
+        self.trim_output()
         path = self._directory / "bootstrap.json"
         path.write_bytes(self._configuration())
         path.chmod(0o644)
         arguments = ["--config-path", str(path), "--disable-hot-restart", "--log-level", "warning"]
+        # Else it writes two lines a second for as long as the daemon is away; refusals reach the daemon by themselves.
+        arguments += ["--component-log-level", "config:error"]
         if self._config.workers:
             arguments += ["--concurrency", str(self._config.workers)]
         self._process = EnvoyProcess.start(
@@ -138,6 +140,11 @@ class Engine:
         temporary.write_bytes(msgspec.json.encode(record))
         temporary.replace(self._record)
         self._log.info("router.started", pid=self._process.pid, http=self.http_port, https=self.https_port)
+
+    def trim_output(self) -> None:
+        """Empty Envoy's log when it has grown large. Envoy appends, so it goes on at the new end."""
+        if self._output.exists() and self._output.stat().st_size > _LOG_LIMIT_BYTES:
+            os.truncate(self._output, 0)
 
     def last_words(self) -> str:
         """The end of Envoy's output."""
@@ -179,11 +186,11 @@ class Engine:
                 await trio.sleep(pause_s)
 
     async def stop(self) -> None:
-        """End Envoy for good: the node stops serving."""
+        """End Envoy for good, and remove what it left: the node stops serving."""
         self.stopping = True
         if self._process is not None:
             await self._process.stop(_STOP_GRACE_S)
-        self._record.unlink(missing_ok=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     async def stop_recorded(self) -> bool:
         """End the Envoy that an earlier daemon left at work; whether there was one."""
