@@ -1,0 +1,2 @@
+const response = await fetch("/api/time");
+document.getElementById("now").textContent = (await response.json()).time;

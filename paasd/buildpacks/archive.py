@@ -1,0 +1,253 @@
+"""Unpack an upload as the tenant, inside the sandbox: zip, tar, tar.gz. Anything odd is refused by the name of its entry.
+
+The limits are a second line: the container's disk, inode and time quotas hold whatever happens here.
+"""
+
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from .failure import ArchiveRefused, legible
+
+_CHUNK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class ArchiveLimits:
+    """What one upload may hold."""
+
+    entries: int = 200_000
+    total_bytes: int = 4 * 1024**3
+    name_bytes: int = 1024
+
+
+@dataclass
+class _Entry:
+    name: str
+    kind: str  # "file", "directory", "link"; anything else is named in the refusal
+    mode: int
+    size_bytes: int
+    target: str
+    mtime: float
+
+
+def unpack(archive: Path, destination: Path, limits: ArchiveLimits) -> int:
+    """Unpack into the empty directory `destination`; gives the number of entries. Raises ArchiveRefused."""
+    if not archive.stat().st_size:
+        raise ArchiveRefused("the package is empty", "push a directory with at least one file")
+    if zipfile.is_zipfile(archive):
+        return _unpack_zip(archive, destination, limits)
+    try:
+        with tarfile.open(archive, "r|*") as tar:
+            return _Unpacker(destination, limits).run((_tar_entry(member), _tar_reader(tar, member)) for member in tar)
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ArchiveRefused(f"cannot write the package's files: {error.strerror}", _disk_advice(error)) from error
+        with archive.open("rb") as file:
+            looks_like_zip = file.read(2) == b"PK"
+        kind = "zip" if looks_like_zip else "zip, tar or tar.gz archive, or it is truncated"
+        raise ArchiveRefused(f"the package is not a readable {kind} ({error})", "upload it again, whole") from error
+
+
+def _disk_advice(error: OSError) -> str:
+    return "raise disk_quota in the manifest, or push less (.cfignore)" if error.errno in (28, 122) else ""
+
+
+def _tar_entry(member: tarfile.TarInfo) -> _Entry:
+    kinds = {
+        tarfile.REGTYPE: "file",
+        tarfile.AREGTYPE: "file",
+        tarfile.CONTTYPE: "file",
+        tarfile.DIRTYPE: "directory",
+        tarfile.SYMTYPE: "link",
+        tarfile.LNKTYPE: "hard link",
+        tarfile.CHRTYPE: "character device",
+        tarfile.BLKTYPE: "block device",
+        tarfile.FIFOTYPE: "fifo",
+    }
+    kind = "file" if member.issparse() else kinds.get(member.type, f"entry of type {member.type!r}")
+    return _Entry(member.name, kind, member.mode, member.size, member.linkname, float(member.mtime))
+
+
+def _tar_reader(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | None:
+    return tar.extractfile(member) if member.isreg() else None
+
+
+def _unpack_zip(archive: Path, destination: Path, limits: ArchiveLimits) -> int:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            unpacker = _Unpacker(destination, limits)
+            return unpacker.run((_zip_entry(opened, info), _zip_reader(opened, info)) for info in opened.infolist())
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ArchiveRefused(f"the package is a broken or unsupported zip ({error})", "make it again") from error
+    except OSError as error:
+        raise ArchiveRefused(f"cannot write the package's files: {error.strerror}", _disk_advice(error)) from error
+
+
+def _zip_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Entry:
+    # zipfile cuts a name at a NUL byte; the original is what the archive claims.
+    name = info.orig_filename if "\0" in info.orig_filename else info.filename
+    mode = info.external_attr >> 16
+    kind, target = "file", ""
+    if info.is_dir():
+        kind = "directory"
+    elif stat.S_ISLNK(mode):
+        kind = "link"
+        if info.file_size > 4096:
+            raise ArchiveRefused(f"entry {legible(name)} is a link with a target of {info.file_size} bytes")
+        target = opened.read(info).decode("utf-8", "surrogateescape")
+    elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        kind = {stat.S_IFIFO: "fifo", stat.S_IFCHR: "character device", stat.S_IFBLK: "block device"}.get(
+            stat.S_IFMT(mode), "special file"
+        )
+    day = info.date_time
+    try:
+        mtime = float(tarfile_epoch(day))
+    except (ValueError, OverflowError):
+        mtime = 0.0
+    return _Entry(name, kind, mode or (0o755 if kind == "directory" else 0o644), info.file_size, target, mtime)
+
+
+def tarfile_epoch(day: tuple[int, int, int, int, int, int]) -> int:
+    """A zip's local time read as UTC, so that the same archive gives the same times on every machine."""
+    import calendar
+
+    return calendar.timegm((*day, 0, 0, 0))
+
+
+def _zip_reader(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes] | None:
+    return None if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16) else opened.open(info)
+
+
+class _Unpacker:
+    def __init__(self, destination: Path, limits: ArchiveLimits) -> None:
+        self._root = destination
+        self._limits = limits
+        self._seen: dict[PurePosixPath, str] = {}
+        self._links: list[tuple[PurePosixPath, str]] = []
+        self._written_bytes = 0
+
+    def run(self, entries: Iterator[tuple[_Entry, IO[bytes] | None]]) -> int:
+        count = 0
+        for entry, content in entries:
+            count += 1
+            if count > self._limits.entries:
+                raise ArchiveRefused(
+                    f"the package has more than {self._limits.entries} entries, the first one too many is "
+                    f"{legible(entry.name)}",
+                    "leave out build output and dependencies with .cfignore",
+                )
+            self._place(entry, content)
+        # Links come last: while files are written, no path leads through one.
+        for path, target in self._links:
+            self._root.joinpath(path).symlink_to(target)
+        self._check_links()
+        return count
+
+    def _check_links(self) -> None:
+        """A link through another link may lead out although neither does by its text."""
+        root = os.path.realpath(self._root)
+        for path, target in self._links:
+            end = os.path.realpath(self._root.joinpath(path))
+            if end != root and not end.startswith(root + "/"):
+                raise ArchiveRefused(f"link {legible(str(path))} leads outside the app, to {legible(target)}")
+
+    def _place(self, entry: _Entry, content: IO[bytes] | None) -> None:
+        path = self._checked_path(entry)
+        if path == PurePosixPath("."):
+            return
+        if entry.kind == "directory":
+            if self._seen.setdefault(path, "directory") != "directory":
+                raise ArchiveRefused(f"entry {legible(entry.name)} is there twice, as file and as directory")
+            self._parents(path, entry)
+            self._root.joinpath(path).mkdir(exist_ok=True)
+            return
+        if entry.kind not in ("file", "link"):
+            raise ArchiveRefused(
+                f"entry {legible(entry.name)} is a {entry.kind}", "push files, directories and links only"
+            )
+        if path in self._seen:
+            raise ArchiveRefused(f"entry {legible(entry.name)} is there twice")
+        self._seen[path] = entry.kind
+        self._parents(path, entry)
+        if entry.kind == "link":
+            self._links.append((path, self._checked_target(entry, path)))
+        elif content is not None:
+            with content:
+                self._write(entry, self._root.joinpath(path), content)
+
+    def _checked_path(self, entry: _Entry) -> PurePosixPath:
+        name = entry.name.replace("\\", "/") if "/" not in entry.name else entry.name
+        if not name:
+            raise ArchiveRefused("an entry has an empty name")
+        if "\0" in name:
+            raise ArchiveRefused(f"entry {legible(name)} has a NUL byte in its name")
+        if len(os.fsencode(name)) > self._limits.name_bytes or any(
+            len(os.fsencode(part)) > 255 for part in name.split("/")
+        ):
+            raise ArchiveRefused(f"entry {legible(name)} has a name that is too long")
+        if name.startswith("/") or (len(name) > 1 and name[1] == ":" and name[0].isalpha() and "\\" in entry.name):
+            raise ArchiveRefused(
+                f"entry {legible(entry.name)} has an absolute name", "make the archive from inside the app"
+            )
+        if ".." in name.split("/"):
+            raise ArchiveRefused(f"entry {legible(name)} leads outside the app", "make the archive from inside the app")
+        return PurePosixPath(name)
+
+    def _checked_target(self, entry: _Entry, path: PurePosixPath) -> str:
+        target = entry.target
+        if not target or "\0" in target:
+            raise ArchiveRefused(f"link {legible(entry.name)} has no valid target")
+        resolved = os.path.normpath(str(path.parent / target))
+        if target.startswith("/") or resolved == ".." or resolved.startswith("../"):
+            raise ArchiveRefused(
+                f"link {legible(entry.name)} leads outside the app, to {legible(target)}",
+                "push a copy of the file instead",
+            )
+        return target
+
+    def _parents(self, path: PurePosixPath, entry: _Entry) -> None:
+        for parent in reversed(path.parents[:-1]):
+            if self._seen.setdefault(parent, "directory") != "directory":
+                raise ArchiveRefused(
+                    f"entry {legible(entry.name)} lies below {legible(str(parent))}, which is not a directory"
+                )
+            self._root.joinpath(parent).mkdir(exist_ok=True)
+
+    def _write(self, entry: _Entry, path: Path, content: IO[bytes]) -> None:
+        self._written_bytes += entry.size_bytes
+        if self._written_bytes > self._limits.total_bytes:
+            raise ArchiveRefused(
+                f"the package unpacks to more than {self._limits.total_bytes // 1024**2} MB, at entry {legible(entry.name)}",
+                "leave out what the app does not need with .cfignore",
+            )
+        left_bytes = entry.size_bytes
+        with path.open("xb") as file:
+            while chunk := content.read(min(_CHUNK_BYTES, left_bytes + 1)):
+                left_bytes -= len(chunk)
+                if left_bytes < 0:
+                    raise ArchiveRefused(f"entry {legible(entry.name)} is longer than it says")
+                file.write(chunk)
+            if left_bytes:
+                raise ArchiveRefused(f"entry {legible(entry.name)} is truncated", "upload the package again, whole")
+            # Owner may read and write; setuid, setgid and sticky bits go.
+            os.fchmod(file.fileno(), (entry.mode & 0o777) | 0o600)
+        os.utime(path, (entry.mtime, entry.mtime))
+
+
+def flatten_single_directory(root: Path) -> None:
+    """A buildpack's zip may hold everything below one directory; lift it."""
+    inside = list(root.iterdir())
+    if len(inside) != 1 or not inside[0].is_dir() or inside[0].is_symlink():
+        return
+    moved = root.with_name(root.name + ".flat")
+    inside[0].rename(moved)
+    shutil.rmtree(root)
+    moved.rename(root)
