@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import quart
 import structlog
@@ -106,10 +106,9 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     size = sum(len(name) + len(value) + 4 for name, value in request.headers.items()) + len(request.full_path)
     if size > config.header_limit_bytes:
         raise HeadersTooLarge(f"The request line and headers are larger than {config.header_limit_bytes} bytes")
-    body = request.body
-    if isinstance(body, Body):
-        body.limit_bytes = config.upload_limit_bytes if route.size is Size.UPLOAD else config.body_limit_bytes
-        body.timeout_s = config.body_timeout_s
+    body = cast(Body, request.body)
+    body.limit_bytes = config.upload_limit_bytes if route.size is Size.UPLOAD else config.body_limit_bytes
+    body.timeout_s = config.body_timeout_s
     caller = await _caller(platform, route)
     raw = request.query_string.decode("latin-1")
     query = Query(raw=tuple(raw.split("&"))) if route.any_query else parse_query(raw, route.query)

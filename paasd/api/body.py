@@ -9,10 +9,9 @@ from typing import Any, cast
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent
-from quart.wrappers import Request, Response
+from quart.wrappers import Request
 from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioRequest
-from werkzeug.wrappers import Response as WerkzeugResponse
 
 from paasd.errors import BadRequest, TooLarge
 
@@ -22,7 +21,10 @@ LINGER_S = 2.0
 
 
 class Body:
-    """The pieces of one request body, in order. Iterate once; raises TooLarge above `limit_bytes`, BadRequest on a stall."""
+    """The pieces of one request body, in order; to be read once.
+
+    Raises TooLarge above `limit_bytes`, BadRequest when no piece comes for `timeout_s`.
+    """
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
         self._send, self._receive = trio.open_memory_channel[bytes](0)
@@ -117,5 +119,5 @@ class StreamedConnection(TrioASGIHTTPConnection):
             await send(event)
 
         response = await self.app.handle_request(request)
-        await self._send_response(send_and_linger, cast(Response | WerkzeugResponse, response))
+        await self._send_response(send_and_linger, response)
         nursery.cancel_scope.cancel()

@@ -73,7 +73,7 @@ def http_status_code(status: int) -> Code:
 
 
 def known_error(error: BaseException) -> PaasdError | None:
-    """The reported error inside `error`, also when nurseries have wrapped it; None when there is anything else in it."""
+    """The reported error inside `error`, also when nurseries have wrapped it; None when anything else is in it."""
     leaves = [leaf for leaf in _leaves(error) if not isinstance(leaf, trio.Cancelled)]
     if len(leaves) >= 1 and all(isinstance(leaf, PaasdError) for leaf in leaves):
         first = leaves[0]

@@ -31,6 +31,18 @@ class Platform:
         self.config = config
         self.version = version
         self.ssh = ssh
+        self._streams = 0
+
+    def enter_stream(self) -> bool:
+        """Count a long-lived answer in; False when there are as many as allowed. Each True is given back once."""
+        if self._streams >= self.config.api.follow_limit:
+            return False
+        self._streams += 1
+        return True
+
+    def leave_stream(self) -> None:
+        """Give back what `enter_stream` counted."""
+        self._streams -= 1
 
     def doors(self, urls: Urls) -> dict[str, str]:
         """Addresses of login, uaa, log_cache for a client that came in by `urls.base`.

@@ -1,12 +1,13 @@
 """Query strings the way Cloud Foundry reads them. Pure.
 
 Comma lists (OR inside one, AND between parameters), a comma inside a value encoded twice, present-but-empty unlike
-absent, `created_ats[gt]=`, `order_by=-name`, pages. A parameter that the resource does not declare is refused: to ignore
-it would show a client the wrong rows.
+absent, `created_ats[gt]=`, `order_by=-name`, pages. A parameter that the resource does not declare is refused: to
+ignore it would show a client the wrong rows.
 """
 
 import re
 from collections.abc import Collection, Mapping
+from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
@@ -84,7 +85,7 @@ def split_values(raw: str) -> tuple[str, ...]:
 def parse_query(raw: str, spec: QuerySpec) -> Query:
     """Read the query string `raw` for a route that accepts `spec`. Raises BadQuery naming the parameter."""
     pairs = [piece for piece in raw.split("&") if piece]
-    found: dict[str, object] = {"raw": tuple(pairs)}
+    found: dict[str, Any] = {"raw": tuple(pairs)}
     filters: dict[str, tuple[str, ...]] = {}
     plain: dict[str, str] = {}
     fields: dict[str, tuple[str, ...]] = {}

@@ -86,12 +86,11 @@ class _Server:
         self._grace_s = config.grace_s
         self._context = WorkerContext(None)
         self._streams: set[trio.SocketStream] = set()
-        self._none_left = trio.Event()
-        self._draining = False
+        self._leaving: trio.Event | None = None
         http = hypercorn.config.Config()
         http.h11_max_incomplete_size = config.header_limit_bytes * 2
         http.h2_max_header_list_size = config.header_limit_bytes * 2
-        http.keep_alive_timeout = config.keep_alive_s  # type: ignore[assignment]
+        http.keep_alive_timeout = config.keep_alive_s
         http.include_server_header = False
         http.accesslog = None
         http.errorlog = None
@@ -100,7 +99,7 @@ class _Server:
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection, until either side ends it."""
-        if len(self._streams) >= self._limit or self._draining:
+        if len(self._streams) >= self._limit or self._leaving is not None:
             await stream.aclose()
             return
         self._streams.add(stream)
@@ -111,20 +110,23 @@ class _Server:
                 self._http,
                 self._context,
                 LifespanState(ConnectionState(state)),
-                stream,  # type: ignore[arg-type]
+                stream,  # type: ignore[arg-type]  # hypercorn takes plain streams too
             )
         finally:
             self._streams.discard(stream)
-            if self._draining and not self._streams:
-                self._none_left.set()
+            self._left()
+
+    def _left(self) -> None:
+        if self._leaving is not None and not self._streams:
+            self._leaving.set()
 
     async def drain(self, connections: trio.Nursery) -> None:
         """Idle connections end at once, running requests within the grace; what is left then is cut."""
-        self._draining = True
+        self._leaving = trio.Event()
         await self._context.terminated.set()
         if self._streams:
             with trio.move_on_after(self._grace_s):
-                await self._none_left.wait()
+                await self._leaving.wait()
         # Closing under hypercorn's shielded send wakes it with ClosedResourceError: nothing can hold the shutdown.
         for stream in list(self._streams):
             stream.socket.close()
@@ -175,7 +177,7 @@ def _unix_listener(path: Path) -> trio.socket.SocketType:
 
 def _peer_uid(sock: trio.socket.SocketType) -> int | None:
     """The uid at the other end of a Unix socket, as the kernel saw it at connect; None for TCP."""
-    if sock.family != socket.AF_UNIX:
+    if sock.family != int(socket.AF_UNIX):
         return None
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", credentials)[1])

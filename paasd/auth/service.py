@@ -21,7 +21,7 @@ from paasd.auth.tokens import ADMIN_SCOPE, Client, Tokens, revocation_signature,
 from paasd.config import AuthConfig
 from paasd.errors import InvalidToken, NotAuthenticated, PaasdError
 from paasd.model import Setting, SigningKey, User, signing
-from paasd.state.database import Database
+from paasd.state import Database
 from paasd.state.sealing import Sealer
 
 KEY_CHECK_S = 300.0
@@ -66,7 +66,8 @@ class Auth:
             raise OAuthError(
                 401,
                 "unauthorized",
-                f"Your account has been locked because of too many failed attempts to login; try again in {wait_s:.0f} s",
+                "Your account has been locked because of too many failed attempts to login;"
+                f" try again in {wait_s:.0f} s",
             )
         user = self.find_user(username)
         if not await self.passwords.verify(None if user is None else user.password_hash, password) or user is None:

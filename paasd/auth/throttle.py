@@ -1,4 +1,6 @@
-"""Slows down guessing: after a few wrong passwords a name has to wait, longer each time. Pure; the caller gives the time.
+"""Slows down guessing: after a few wrong passwords a name has to wait, longer each time.
+
+Pure; the caller gives the time.
 
 Kept in memory only: signing in writes nothing, and a restart forgives everybody.
 """

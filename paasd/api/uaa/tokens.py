@@ -4,6 +4,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 
+from paasd.actions import clients
 from paasd.api.app import basic_credentials, client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get, post
@@ -124,15 +125,13 @@ class NewClient(msgspec.Struct, kw_only=True):
     client_id: str
     client_secret: str
     authorities: list[str] = []
-    authorized_grant_types: list[str] = ["client_credentials"]
+    authorized_grant_types: tuple[str, ...] = ("client_credentials",)
 
 
 async def create_client(call: Call) -> Reply:
     """Register a client that signs in for itself; platform administrators only."""
-    from paasd.actions import clients
-
     form = await call.json(NewClient)
-    if form.authorized_grant_types != ["client_credentials"]:
+    if form.authorized_grant_types != ("client_credentials",):
         raise Unprocessable("Only clients with the single grant type client_credentials can be registered")
     secret_hash = await call.platform.auth.passwords.hash(form.client_secret)
     await clients.register(call.context, call.caller, form.client_id, secret_hash, tuple(form.authorities))
@@ -151,5 +150,6 @@ TOKEN_ROUTES: tuple[Route, ...] = tuple(
         get(f"{prefix}/.well-known/openid-configuration", discovery, auth=Auth.NONE, any_query=True),
         get(f"{prefix}/oauth/token/.well-known/openid-configuration", discovery, auth=Auth.NONE, any_query=True),
         get(f"{prefix}/userinfo", userinfo, any_query=True),
+        post(f"{prefix}/oauth/clients", create_client, any_query=True, permission="admin"),
     )
 )

@@ -65,8 +65,8 @@ APPS = Listing(
 class LifecycleData(Form):
     """What a build of the app uses unless the build says otherwise."""
 
-    buildpacks: list[str] | None | msgspec.UnsetType = msgspec.UNSET
-    stack: str | None | msgspec.UnsetType = msgspec.UNSET
+    buildpacks: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    stack: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Lifecycle(Form):

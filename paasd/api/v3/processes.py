@@ -86,7 +86,7 @@ class HealthForm(Form):
 class ProcessChanges(Form):
     """Body of `PATCH /v3/processes/:guid`."""
 
-    command: str | None | msgspec.UnsetType = msgspec.UNSET
+    command: str | msgspec.UnsetType | None = msgspec.UNSET
     health_check: HealthForm | None = None
     readiness_health_check: HealthForm | None = None
     metadata: MetadataForm | None = None

@@ -4,41 +4,14 @@ from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get
 
 # Clients of the older kind resolve paths through these links, whether or not the group has any resource here.
-GROUPS = [
-    "app_usage_events",
-    "apps",
-    "audit_events",
-    "buildpacks",
-    "builds",
-    "deployments",
-    "domains",
-    "droplets",
-    "environment_variable_groups",
-    "feature_flags",
-    "info",
-    "isolation_segments",
-    "organization_quotas",
-    "organizations",
-    "packages",
-    "processes",
-    "resource_matches",
-    "roles",
-    "routes",
-    "security_groups",
-    "service_brokers",
-    "service_credential_bindings",
-    "service_instances",
-    "service_offerings",
-    "service_plans",
-    "service_route_bindings",
-    "service_usage_events",
-    "sidecars",
-    "space_quotas",
-    "spaces",
-    "stacks",
-    "tasks",
+GROUPS = (
+    *("app_usage_events", "apps", "audit_events", "buildpacks", "builds", "deployments", "domains", "droplets"),
+    *("environment_variable_groups", "feature_flags", "info", "isolation_segments", "organization_quotas"),
+    *("organizations", "packages", "processes", "resource_matches", "roles", "routes", "security_groups"),
+    *("service_brokers", "service_credential_bindings", "service_instances", "service_offerings", "service_plans"),
+    *("service_route_bindings", "service_usage_events", "sidecars", "space_quotas", "spaces", "stacks", "tasks"),
     "users",
-]
+)
 
 
 async def root(call: Call) -> Reply:

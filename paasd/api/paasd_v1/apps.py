@@ -1,0 +1,190 @@
+"""Apps by name: the same JSON as /v3, and log lines as text or NDJSON."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from paasd.actions import apps, environment, processes
+from paasd.actions import routes as route_actions
+from paasd.api.call import Call, Reply
+from paasd.api.listing import View, list_reply, one_reply
+from paasd.api.paasd_v1.names import find_app, find_space
+from paasd.api.present.apps import present_processes
+from paasd.api.present.stats import present_stats
+from paasd.api.query import QuerySpec
+from paasd.api.table import Auth, Route, delete, get, post
+from paasd.api.v3.apps import APPS
+from paasd.api.v3.jobs import job_reply
+from paasd.api.v3.processes import Scale
+from paasd.errors import BadQuery, Unavailable
+from paasd.logs import Line, envelope
+from paasd.model import App, Destination, Process
+from paasd.model import Route as RouteRecord
+from paasd.state import Eq, InSelect
+
+RECENT_LINES = 100
+RECENT_LIMIT = 1000
+NDJSON = "application/x-ndjson"
+
+
+def wants_json(call: Call) -> bool:
+    """Whether the client asked for NDJSON rather than text."""
+    accept = call.header("Accept")
+    return "ndjson" in accept or "application/json" in accept
+
+
+async def list_apps(call: Call) -> Reply:
+    """Apps of the space."""
+    with call.context.database.read() as tx:
+        space = find_space(call, tx)
+    return list_reply(call, APPS, Eq("space_guid", space.guid))
+
+
+async def get_app(call: Call) -> Reply:
+    """One."""
+    with call.context.database.read() as tx:
+        return one_reply(call, APPS, find_app(call, tx), tx)
+
+
+async def delete_app(call: Call) -> Reply:
+    """202 with a job. Routes that lead to nothing else go with the app, as `cf delete -r` does it."""
+    with call.context.database.read() as tx:
+        app = find_app(call, tx)
+        mapped = InSelect("guid", Destination, "route_guid", Eq("app_guid", app.guid))
+        routes = [
+            route.guid
+            for route in tx.all(RouteRecord, mapped)
+            if all(one.app_guid == app.guid for one in tx.all(Destination, route_guid=route.guid))
+        ]
+    for guid in routes:
+        await route_actions.delete(call.context, call.caller, guid)
+    return job_reply(call, await apps.delete(call.context, call.caller, app.guid))
+
+
+async def restart_app(call: Call) -> Reply:
+    """New instances."""
+    app = _app(call)
+    row = await apps.restart(call.context, call.caller, app.guid)
+    with call.context.database.read() as tx:
+        return one_reply(call, APPS, row, tx)
+
+
+async def stop_app(call: Call) -> Reply:
+    """No instances."""
+    app = _app(call)
+    row = await apps.stop(call.context, call.caller, app.guid)
+    with call.context.database.read() as tx:
+        return one_reply(call, APPS, row, tx)
+
+
+async def get_env(call: Call) -> Reply:
+    """The whole environment."""
+    return Reply(body=environment.full_environment(call.context, call.caller, _app(call).guid))
+
+
+async def get_stats(call: Call) -> Reply:
+    """Every instance of every process."""
+    with call.context.database.read() as tx:
+        app = find_app(call, tx)
+        view = View(tx, call.urls, call.caller, call)
+        found: list[dict[str, Any]] = []
+        for process in tx.all(Process, app_guid=app.guid, order=("type",)):
+            found += present_stats(view, app, process)
+    return Reply(body={"resources": found})
+
+
+async def scale_app(call: Call) -> Reply:
+    """Body as of the v3 scale action; `?process=` names another type than web."""
+    form = await call.json(Scale)
+    app = _app(call)
+    process = processes.find(call.context, call.caller, app.guid, call.query.plain.get("process", "web"))
+    row = await processes.scale(
+        call.context,
+        call.caller,
+        process.guid,
+        instances=form.instances,
+        memory_mb=form.memory_in_mb,
+        disk_mb=form.disk_in_mb,
+        log_rate_limit_bytes=form.log_rate_limit_in_bytes_per_second,
+    )
+    with call.context.database.read() as tx:
+        view = View(tx, call.urls, call.caller, call)
+        return Reply(status=202, body=present_processes(view, [row])[0])
+
+
+async def get_logs(call: Call) -> Reply:
+    """Recent lines, oldest first; with `follow=1` also what comes, until the client goes away."""
+    app = _app(call)
+    plain = call.query.plain
+    count = plain.get("lines", str(RECENT_LINES))
+    if not count.isdecimal() or int(count) > RECENT_LIMIT:
+        raise BadQuery(f"The query parameter is invalid: lines must be between 0 and {RECENT_LIMIT}")
+    follow = plain.get("follow", "0") in ("1", "true", "yes")
+    as_json = wants_json(call)
+    content_type = NDJSON if as_json else "text/plain; charset=utf-8"
+    if not follow:
+        lines = call.context.logs.read(app.guid, limit=int(count), descending=True) if int(count) else []
+        raw = b"".join(encode_line(line, as_json) for line in reversed(lines))
+        return Reply(raw=raw, content_type=content_type)
+    if not call.platform.enter_stream():
+        limit = call.context.config.api.follow_limit
+        raise Unavailable(f"There are {limit} streams open already (api.follow_limit); try again later")
+    return Reply(stream=_follow(call, app, int(count), as_json), content_type=content_type)
+
+
+async def _follow(call: Call, app: App, count: int, as_json: bool) -> AsyncIterator[bytes]:
+    """Follow first and read then, so that no line falls in between; those read already are not sent twice."""
+    logs = call.context.logs
+    try:
+        async with logs.follow(app.guid) as follower:
+            recent = logs.read(app.guid, limit=count, descending=True) if count else []
+            recent.reverse()
+            for line in recent:
+                yield encode_line(line, as_json)
+            seen = {(line.timestamp_ns, line.instance_id, line.payload) for line in recent}
+            newest = recent[-1].timestamp_ns if recent else -1
+            async for line in follower:
+                if line.timestamp_ns <= newest and (line.timestamp_ns, line.instance_id, line.payload) in seen:
+                    continue
+                yield encode_line(line, as_json)
+    finally:
+        call.platform.leave_stream()
+
+
+def encode_line(line: Line, as_json: bool) -> bytes:
+    """An envelope as one line of JSON, or `2026-01-02T03:04:05.67+0000 [APP/PROC/WEB/0] OUT text`."""
+    if as_json:
+        return msgspec.json.encode(envelope(line)) + b"\n"
+    at = datetime.fromtimestamp(line.timestamp_ns / 1e9, UTC)
+    head = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 10000:02d}+0000 [{line.source_type}/{line.instance_id}]"
+    return f"{head} {line.stream} ".encode() + printable(line.payload) + b"\n"
+
+
+def printable(payload: bytes) -> bytes:
+    """A tenant's bytes without the control characters that could rewrite a reader's terminal."""
+    text = payload.decode(errors="replace")
+    return "".join(one if one.isprintable() or one == "\t" else "\N{REPLACEMENT CHARACTER}" for one in text).encode()
+
+
+def _app(call: Call) -> App:
+    with call.context.database.read() as tx:
+        return find_app(call, tx)
+
+
+SPACE = "/paasd/v1/spaces/<organization>/<space>"
+APP = f"{SPACE}/apps/<app>"
+BY_NAME: dict[str, Any] = {"auth": Auth.BASIC}
+ROUTES: tuple[Route, ...] = (
+    get(f"{SPACE}/apps", list_apps, APPS.query, **BY_NAME),
+    get(APP, get_app, APPS.single, **BY_NAME),
+    delete(APP, delete_app, permission="space_developer", **BY_NAME),
+    get(f"{APP}/logs", get_logs, QuerySpec(plain=("follow", "lines")), **BY_NAME),
+    get(f"{APP}/env", get_env, permission="space_developer", **BY_NAME),
+    get(f"{APP}/stats", get_stats, **BY_NAME),
+    post(f"{APP}/scale", scale_app, QuerySpec(plain=("process",)), permission="space_supporter", **BY_NAME),
+    post(f"{APP}/restart", restart_app, permission="space_supporter", **BY_NAME),
+    post(f"{APP}/stop", stop_app, permission="space_supporter", **BY_NAME),
+    post(f"{APP}/delete", delete_app, permission="space_developer", **BY_NAME),
+)

@@ -1,0 +1,41 @@
+"""The resources of Cloud Foundry's v3 API, one file per family: forms, listings, handlers, routes.
+
+Handlers are thin: parse the body, call one action, present the record. Reads go through `visible` and nothing else.
+"""
+
+from paasd.api.table import Route
+from paasd.api.v3 import (
+    app_parts,
+    apps,
+    builds,
+    builtins,
+    domains,
+    events,
+    jobs,
+    organizations,
+    packages,
+    processes,
+    root,
+    routes,
+    spaces,
+    users,
+)
+
+ROUTES: tuple[Route, ...] = (
+    *root.ROUTES,
+    *organizations.ROUTES,
+    *spaces.ROUTES,
+    *users.ROUTES,
+    *domains.ROUTES,
+    *routes.ROUTES,
+    *apps.ROUTES,
+    *app_parts.ROUTES,
+    *processes.ROUTES,
+    *packages.ROUTES,
+    *builds.ROUTES,
+    *jobs.ROUTES,
+    *builtins.ROUTES,
+    *events.ROUTES,
+)
+
+__all__ = ["ROUTES"]

@@ -1,0 +1,155 @@
+"""`/v3/audit_events`, and the lists of things that this platform does not have (yet), which clients ask for anyway."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from paasd.actions.visibility import need_visible
+from paasd.api.call import Call, Reply
+from paasd.api.listing import Listing, View, column, list_reply, one_reply, plain_list
+from paasd.api.query import QuerySpec
+from paasd.api.table import Route, get
+from paasd.model import App, AuditEvent
+
+
+def present_events(view: View, rows: Sequence[AuditEvent]) -> list[dict[str, Any]]:
+    """Who did what to what."""
+    return [
+        {
+            "guid": row.guid,
+            "created_at": row.created_at,
+            "updated_at": row.updated_at,
+            "type": row.type,
+            "actor": {"guid": row.actor_guid, "type": row.actor_type, "name": row.actor_name},
+            "target": {"guid": row.target_guid, "type": row.target_type, "name": row.target_name},
+            "data": row.data,
+            "space": None if row.space_guid is None else {"guid": row.space_guid},
+            "organization": None if row.organization_guid is None else {"guid": row.organization_guid},
+            "links": {"self": view.urls.link("audit_events", row.guid)},
+        }
+        for row in rows
+    ]
+
+
+EVENTS = Listing(
+    record=AuditEvent,
+    present=present_events,
+    filters={
+        "types": column("type"),
+        "target_guids": column("target_guid"),
+        "space_guids": column("space_guid"),
+        "organization_guids": column("organization_guid"),
+    },
+    labels=False,
+)
+
+
+async def list_events(call: Call) -> Reply:
+    """All that the caller may see."""
+    return list_reply(call, EVENTS)
+
+
+async def get_event(call: Call) -> Reply:
+    """One."""
+    with call.context.database.read() as tx:
+        return one_reply(call, EVENTS, need_visible(tx, call.caller, AuditEvent, call.path["guid"]), tx)
+
+
+async def none_of_them(call: Call) -> Reply:
+    """An empty page."""
+    return plain_list(call, [])
+
+
+async def none_of_app(call: Call) -> Reply:
+    """An empty page below an app that the caller may see."""
+    with call.context.database.read() as tx:
+        need_visible(tx, call.caller, App, call.path["guid"])
+    return plain_list(call, [])
+
+
+async def network_policies(call: Call) -> Reply:
+    """Apps reach each other only by what the platform allows to all."""
+    return Reply(body={"total_policies": 0, "policies": []})
+
+
+COMMON = ("guids", "names", "organization_guids", "space_guids", "app_guids")
+SERVICES = (
+    *COMMON,
+    "service_instance_guids",
+    "service_instance_names",
+    "service_plan_guids",
+    "service_plan_names",
+    "service_offering_guids",
+    "service_offering_names",
+    "service_broker_guids",
+    "service_broker_names",
+    "broker_catalog_ids",
+    "service_instance_types",
+    "route_guids",
+)
+SERVICE_FIELDS = ("guid", "name", "relationships.organization", "relationships.service_broker", "description", "tags")
+FIELDED = (
+    "space",
+    "space.organization",
+    "service_plan",
+    "service_plan.service_offering",
+    "service_plan.service_offering.service_broker",
+    "service_offering",
+    "service_offering.service_broker",
+    "service_broker",
+)
+INCLUDES = ("app", "service_instance", "service_offering", "route", "space.organization")
+SERVICE_QUERY = QuerySpec(
+    filters=SERVICES,
+    plain=("type", "available"),
+    order_by=("created_at", "updated_at", "name"),
+    include=INCLUDES,
+    fields=dict.fromkeys(FIELDED, SERVICE_FIELDS),
+    pages=True,
+    labels=True,
+    times=True,
+)
+
+
+def _plain_query(*filters: str) -> QuerySpec:
+    order = ("created_at", "updated_at", "name", "position")
+    return QuerySpec(filters=(*COMMON, *filters), order_by=order, pages=True, labels=True, times=True)
+
+
+EMPTY: dict[str, QuerySpec] = {
+    "app_usage_events": QuerySpec(filters=("guids",), plain=("after_guid",), order_by=("created_at",), pages=True),
+    "deployments": _plain_query("states", "status_reasons", "status_values", "droplet_guids"),
+    "isolation_segments": _plain_query(),
+    "revisions": _plain_query("versions"),
+    "security_groups": QuerySpec(
+        filters=("guids", "names", "running_space_guids", "staging_space_guids"),
+        plain=("globally_enabled_running", "globally_enabled_staging"),
+        order_by=("created_at", "updated_at"),
+        pages=True,
+    ),
+    "service_brokers": SERVICE_QUERY,
+    "service_credential_bindings": SERVICE_QUERY,
+    "service_instances": SERVICE_QUERY,
+    "service_offerings": SERVICE_QUERY,
+    "service_plans": SERVICE_QUERY,
+    "service_route_bindings": SERVICE_QUERY,
+    "service_usage_events": QuerySpec(
+        filters=("guids", "service_instance_types", "service_offering_guids"),
+        plain=("after_guid",),
+        order_by=("created_at",),
+        pages=True,
+    ),
+    "space_quotas": _plain_query(),
+    "tasks": _plain_query("states", "sequence_ids"),
+}
+APP_EMPTY: dict[str, QuerySpec] = {
+    "revisions": _plain_query("versions"),
+    "revisions/deployed": _plain_query("versions"),
+    "tasks": _plain_query("states", "sequence_ids"),
+}
+ROUTES: tuple[Route, ...] = (
+    get("/v3/audit_events", list_events, EVENTS.query),
+    get("/v3/audit_events/<guid>", get_event),
+    get("/networking/v1/external/policies", network_policies, any_query=True),
+    *(get(f"/v3/{name}", none_of_them, query, permission="signed in") for name, query in EMPTY.items()),
+    *(get(f"/v3/apps/<guid>/{name}", none_of_app, query) for name, query in APP_EMPTY.items()),
+)

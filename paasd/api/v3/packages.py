@@ -1,0 +1,176 @@
+"""`/v3/packages`, their upload, and resource matching."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import trio
+
+from paasd.actions import packages
+from paasd.actions.permissions import Permission
+from paasd.actions.visibility import need_of_app, need_visible
+from paasd.api.call import Call, Form, Reply
+from paasd.api.forms import MetadataForm, ToOne, metadata_of
+from paasd.api.listing import Listing, column, list_reply, one_reply
+from paasd.api.multipart import Multipart
+from paasd.api.present.staging import present_packages
+from paasd.api.query import QuerySpec
+from paasd.api.table import Route, Size, delete, get, patch, post
+from paasd.api.v3.jobs import job_reply
+from paasd.errors import Unprocessable
+from paasd.model import App, Package, Space
+from paasd.state import Condition, Eq, In, InSelect, ReadTx
+
+RESOURCES_LIMIT_BYTES = 8 * 1024 * 1024
+DOWNLOAD_CHUNK_BYTES = 256 * 1024
+
+
+def _by_space(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+    return InSelect("app_guid", App, "guid", In("space_guid", values))
+
+
+def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+    return InSelect("app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values)))
+
+
+PACKAGES = Listing(
+    record=Package,
+    present=present_packages,
+    filters={
+        "states": column("state"),
+        "types": column("type"),
+        "app_guids": column("app_guid"),
+        "space_guids": _by_space,
+        "organization_guids": _by_organization,
+    },
+)
+
+
+class PackageRelationships(Form):
+    """Where a package belongs."""
+
+    app: ToOne
+
+
+class NewPackage(Form):
+    """Body of `POST /v3/packages`."""
+
+    relationships: PackageRelationships
+    type: str = "bits"
+    data: dict[str, Any] = {}
+    metadata: MetadataForm | None = None
+
+
+class PackageChanges(Form):
+    """Body of `PATCH /v3/packages/:guid`."""
+
+    metadata: MetadataForm | None = None
+
+
+async def list_packages(call: Call) -> Reply:
+    """All that the caller may see."""
+    return list_reply(call, PACKAGES)
+
+
+async def app_packages(call: Call) -> Reply:
+    """Packages of one app."""
+    with call.context.database.read() as tx:
+        app = need_visible(tx, call.caller, App, call.path["guid"])
+    return list_reply(call, PACKAGES, Eq("app_guid", app.guid))
+
+
+async def get_package(call: Call) -> Reply:
+    """One."""
+    with call.context.database.read() as tx:
+        return one_reply(call, PACKAGES, need_visible(tx, call.caller, Package, call.path["guid"]), tx)
+
+
+async def create_package(call: Call) -> Reply:
+    """201; with `source_guid` a copy of another package's bits."""
+    form = await call.json(NewPackage)
+    app_guid, metadata = form.relationships.app.data.guid, metadata_of(form.metadata)
+    if form.type != "bits":
+        raise Unprocessable(f"Package type '{form.type}' is not supported; use 'bits'")
+    source = call.query.plain.get("source_guid")
+    if source is not None:
+        row = await packages.copy(call.context, call.caller, source, app_guid=app_guid)
+    else:
+        row = await packages.create(call.context, call.caller, app_guid=app_guid, type=form.type, metadata=metadata)
+    return _present(call, row, 201)
+
+
+async def update_package(call: Call) -> Reply:
+    """Labels."""
+    form = await call.json(PackageChanges)
+    row = await packages.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
+    return _present(call, row)
+
+
+async def delete_package(call: Call) -> Reply:
+    """202 with a job."""
+    return job_reply(call, await packages.delete(call.context, call.caller, call.path["guid"]))
+
+
+async def upload_package(call: Call) -> Reply:
+    """200 once the bits are a blob. They go to disk as they come; a broken upload leaves nothing."""
+    with call.context.database.read() as tx:
+        need_of_app(tx, call.caller, Package, call.path["guid"], Permission.WRITE_SPACE)
+    parts = Multipart(call, file_field="bits", field_limit_bytes=RESOURCES_LIMIT_BYTES)
+    async with aclosing(parts.file()) as bits:
+        row = await packages.upload(call.context, call.caller, call.path["guid"], bits)
+    return _present(call, row)
+
+
+async def download_package(call: Call) -> Reply:
+    """The bits as they were uploaded."""
+    with call.context.database.read() as tx:
+        row = need_of_app(tx, call.caller, Package, call.path["guid"], Permission.READ_SECRETS)
+    if row.state != "READY" or row.blob_sha256 is None:
+        raise Unprocessable("Package has no bits to download.")
+    return blob_reply(call, row.blob_sha256, "application/octet-stream")
+
+
+def blob_reply(call: Call, sha256: str, content_type: str) -> Reply:
+    """A blob as a stream with its length."""
+    path = call.context.blobs.path(sha256)
+    size = path.stat().st_size
+
+    async def pieces() -> AsyncIterator[bytes]:
+        async with await trio.open_file(path, "rb") as file:
+            while piece := await file.read(DOWNLOAD_CHUNK_BYTES):
+                yield piece
+
+    return Reply(stream=pieces(), content_type=content_type, headers={"Content-Length": str(size)})
+
+
+async def resource_matches(call: Call) -> Reply:
+    """None is ever known: clients then send everything, which the dependency layers make cheap."""
+    raw = await call.body.read()
+    try:
+        value = json.loads(raw or b"{}")
+    except ValueError as error:
+        raise Unprocessable("The body is not JSON") from error
+    if not isinstance(value, dict) or not isinstance(value.get("resources"), list):
+        raise Unprocessable("Resources must be an array")
+    return Reply(status=201, body={"resources": []})
+
+
+def _present(call: Call, row: Package, status: int = 200) -> Reply:
+    with call.context.database.read() as tx:
+        return one_reply(call, PACKAGES, row, tx, status)
+
+
+ONE = "/v3/packages/<guid>"
+WRITE = "space_developer"
+ROUTES: tuple[Route, ...] = (
+    get("/v3/packages", list_packages, PACKAGES.query),
+    post("/v3/packages", create_package, QuerySpec(plain=("source_guid",)), permission=WRITE),
+    get(ONE, get_package),
+    patch(ONE, update_package, permission=WRITE),
+    delete(ONE, delete_package, permission=WRITE),
+    post(f"{ONE}/upload", upload_package, size=Size.UPLOAD, permission=WRITE),
+    get(f"{ONE}/download", download_package, permission=WRITE),
+    get("/v3/apps/<guid>/packages", app_packages, PACKAGES.query),
+    post("/v3/resource_matches", resource_matches, size=Size.UPLOAD, permission="signed in"),
+)

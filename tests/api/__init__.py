@@ -1,0 +1,1 @@
+"""Tests of the API: a real server, real state, real clients."""
