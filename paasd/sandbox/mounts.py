@@ -73,6 +73,18 @@ def unmount(target: Path, *, lazy: bool = False) -> bool:
     return True
 
 
+def unmount_all(target: Path) -> None:
+    """Unmount whatever is stacked at `target`. What somebody still looks at goes away with that last user."""
+    try:
+        while unmount(target):
+            pass
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        while unmount(target, lazy=True):
+            pass
+
+
 def idmapped_tree(path: Path, userns_fd: int | None, *, read_only: bool = True, recursive: bool = False) -> int:
     """A detached copy of the mount tree at `path`, nosuid and nodev, owned as the user namespace maps it.
 

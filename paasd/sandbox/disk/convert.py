@@ -4,12 +4,12 @@ ext4 can since 5.12, and mke2fs fills an image from a directory without mounting
 """
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
 from paasd.sandbox import mounts
-from paasd.sandbox.disk.loops import MountError, mount_image
+from paasd.sandbox.disk.loops import mount_image
+from paasd.sandbox.disk.tools import run_tool
 
 _BLOCK_BYTES = 4096
 _INODE_BYTES = 256
@@ -37,9 +37,7 @@ def _fill(source: Path, copy: Path) -> None:
     command.append(str(size // _BLOCK_BYTES))
     root = source.stat()
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        if done.returncode:
-            raise MountError(f"mke2fs could not copy a layer: {done.stderr.decode(errors='replace').strip()[:500]}")
+        run_tool(command)
         # mke2fs gives the copy's root a lost+found and the owner 0, and containers would see both.
         target = source.with_name("copy")
         mount_image(temporary, target, "ext4", read_only=False)

@@ -15,6 +15,7 @@ import trio
 
 from paasd.errors import ConfigError, PaasdError
 from paasd.sandbox.disk import skeleton
+from paasd.sandbox.disk.tools import tool_environment
 
 Progress = Callable[[str], None]
 # No manuals, translations and documentation: a third of the size; licences stay.
@@ -190,13 +191,12 @@ def _store(name: str, directory: Path, image: Path, inputs: str, small: bool) ->
 
 async def _run(command: list[str], progress: Progress) -> None:
     """Run to the end with each line of output given to `progress`. Cancelling kills it. Raises StackBuildFailed."""
-    environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"} | {"LC_ALL": "C.UTF-8"}
     missing = [name for name in command if name in _PROGRAMS and shutil.which(name) is None]
     if missing:
         raise StackBuildFailed(f"{', '.join(missing)} is not installed: apt-get install mmdebstrap squashfs-tools")
     tail: list[str] = []
     process = await trio.lowlevel.open_process(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=tool_environment()
     )
     assert process.stdout is not None
     try:

@@ -134,8 +134,7 @@ def _key(path: Path) -> str:
 
 
 def _unmount(target: Path) -> None:
-    # Lazy: a container that is just being torn down may hold a copy of the mount; the loop device goes with the last.
-    while mounts.unmount(target, lazy=True):
-        pass
+    # Containers have copies of the mount, so it is busy only while somebody looks into it by this path.
+    mounts.unmount_all(target)
     if target.exists():
         target.rmdir()

@@ -11,6 +11,7 @@ from pathlib import Path
 from paasd.sandbox import mounts
 from paasd.sandbox.disk.loops import mount_image
 from paasd.sandbox.disk.pack import mksquashfs_arguments
+from paasd.sandbox.disk.tools import run_tool
 
 
 @contextmanager
@@ -52,8 +53,7 @@ def squashfs_can_be_idmapped(run_dir: Path) -> bool:
         (directory / "empty").mkdir()
         image, target = directory / "image", directory / "mounted"
         command = mksquashfs_arguments(str(directory / "empty"), str(image), keep_times=False, processors=1)
-        environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
-        subprocess.run(command, check=True, capture_output=True, env=environment)
+        run_tool(command)
         mount_image(image, target, "squashfs", read_only=True)
         try:
             return can_idmap(target)

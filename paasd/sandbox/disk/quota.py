@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,7 +14,8 @@ import trio
 from paasd.config import DiskConfig
 from paasd.errors import Unavailable
 from paasd.sandbox import mounts
-from paasd.sandbox.disk.loops import MountError, mount_image
+from paasd.sandbox.disk.loops import mount_image
+from paasd.sandbox.disk.tools import run_tool
 
 _GUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _MIB = 1024 * 1024
@@ -146,9 +146,7 @@ def _make(file: Path, target: Path, inodes: int, uid_base: int) -> None:
     features = "^has_journal,^resize_inode,sparse_super2"
     command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-b", str(_BLOCK_BYTES), "-I", str(_INODE_BYTES), "-N", str(inodes)]
     command += ["-O", features, "-E", extended, str(file)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if done.returncode:
-        raise MountError(f"mkfs.ext4 failed: {done.stderr.decode(errors='replace').strip()[:500]}")
+    run_tool(command)
     _mount(file, target)
     (target / "lost+found").rmdir()
 
@@ -158,12 +156,7 @@ def _mount(file: Path, target: Path) -> None:
 
 
 def _remove(file: Path, target: Path) -> None:
-    try:
-        while mounts.unmount(target):
-            pass
-    except OSError:
-        # Somebody still looks at it, perhaps a namespace that is being torn down: the loop device goes with the last.
-        mounts.unmount(target, lazy=True)
+    mounts.unmount_all(target)
     if target.exists():
         target.rmdir()
     file.unlink(missing_ok=True)

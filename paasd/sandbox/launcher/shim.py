@@ -17,6 +17,7 @@ from . import wire
 from .enter import run_helper
 from .pid1 import run_pid1
 from .spool import ERR, OUT, SpoolWriter
+from .tenant import UID
 
 _READ_BYTES = 64 * 1024
 _BACKLOG = 16
@@ -66,6 +67,10 @@ class _Shim:
     def start(self) -> None:
         self._spool = SpoolWriter(self._request["spool"], self._request["spool_limit_bytes"])
         self._outputs = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
+        for pipe in self._outputs:
+            # The tenant may open /dev/stderr, which is opening the pipe anew: it must be its own.
+            owner = self._request["uid_base"] + UID
+            os.fchown(pipe[1], owner, owner)
         self._control = self._listen()
         self._status, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)

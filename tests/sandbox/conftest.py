@@ -1,0 +1,22 @@
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from paasd.sandbox import Sandbox
+
+from .place import Place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A node's place; the test fails when anything of the node is left on the host."""
+    here = Place(tmp_path / "node", tmp_path / "slots.json")
+    yield here
+    assert here.leftovers() == {}
+
+
+@pytest.fixture
+async def sandbox(place: Place) -> AsyncIterator[Sandbox]:
+    async with place.open() as opened:
+        yield opened

@@ -1,0 +1,122 @@
+"""Why a run ended: the reason is exact."""
+
+import os
+import signal
+
+import pytest
+import trio
+
+from paasd.sandbox import Container, NotRunning, Sandbox
+from paasd.sandbox.exits import name_reason
+from paasd.sandbox.inventory import processes_of
+
+from .place import output, run, shell, spec
+
+EXITED_3, KILLED, SEGV, EXITED_137 = 3 << 8, 9, 11, 137 << 8
+
+
+@pytest.mark.parametrize(
+    ("status", "oom", "killed_at", "expected"),
+    [
+        (EXITED_3, 0, None, (3, None, "exited")),
+        (0, 0, None, (0, None, "exited")),
+        (SEGV, 0, None, (None, 11, "signal")),
+        (KILLED, 0, None, (None, 9, "signal")),
+        (KILLED, 1, None, (None, 9, "out of memory")),
+        (None, 1, None, (None, 9, "out of memory")),
+        (None, 0, None, (None, 9, "signal")),
+        (None, 0, 0, (None, 9, "killed")),
+        (KILLED, 0, 0, (None, 9, "killed")),
+        (EXITED_137, 1, None, (None, 9, "out of memory")),
+        (EXITED_137, 0, None, (137, None, "exited")),
+        # A worker was killed for memory and the app lived on: that explains neither a clean exit nor a later kill.
+        (EXITED_3, 1, None, (3, None, "exited")),
+        (None, 1, 1, (None, 9, "killed")),
+        (None, 2, 1, (None, 9, "out of memory")),
+        # Killed on request, but it had time to end by itself.
+        (EXITED_3, 0, 0, (3, None, "exited")),
+    ],
+)
+def test_reason_follows_from_status_and_counters(
+    status: int | None, oom: int, killed_at: int | None, expected: tuple[int | None, int | None, str]
+) -> None:
+    ended = name_reason(status, oom, oom, 1.0, killed_at_oom=killed_at)
+    assert (ended.code, ended.signal, ended.reason) == expected
+
+
+@pytest.mark.root
+async def test_a_signal_is_named(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("one"))
+    ended, _text = await run(container, shell("kill -SEGV $$"))
+    assert (ended.code, ended.signal, ended.reason) == (None, signal.SIGSEGV, "signal")
+
+
+@pytest.mark.root
+async def test_memory_is_named_and_counted(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("one"))
+    ended, _text = await run(container, shell("exec /usr/bin/python3 -c 'bytearray(1 << 30)'"))
+    assert ended.reason == "out of memory"
+    assert container.oom_kills >= 1
+    ended, _text = await run(container, shell("kill -9 $$"))
+    assert ended.reason == "signal", "an earlier run's end must not explain this one"
+
+
+@pytest.mark.root
+async def test_term_reaches_the_app_and_an_app_that_ignores_it_is_killed(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("one"))
+    await container.start(shell("trap 'echo got it' TERM; echo ready; while :; do sleep 0.05; done"))
+    with trio.fail_after(10):
+        while "ready" not in (seen := _text(container)):
+            await trio.sleep(0.01)
+        container.signal(signal.SIGTERM)
+        while "got it" not in (seen := _text(container)):
+            await trio.sleep(0.01)
+        assert container.running, seen
+        await container.kill()
+    ended = await container.wait()
+    assert (ended.reason, ended.signal) == ("killed", 9)
+    with pytest.raises(NotRunning):
+        container.signal(signal.SIGTERM)
+
+
+@pytest.mark.root
+async def test_daemons_that_left_their_parent_end_with_the_container(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("one"))
+    daemonize = "import os,time\nif os.fork()==0:\n os.setsid()\n if os.fork()==0:\n  time.sleep(1000)\n os._exit(0)\n"
+    await container.start(
+        shell(f"/usr/bin/python3 -c '{daemonize}'; /usr/bin/python3 -c '{daemonize}'; echo up; sleep 100")
+    )
+    with trio.fail_after(10):
+        while "up" not in _text(container):
+            await trio.sleep(0.01)
+    inside = sandbox._parts.cgroups.pids("one")
+    assert len(inside) >= 5, "pid 1, the shell, sleep and two daemons"
+    await container.kill()
+    assert sandbox._parts.cgroups.pids("one") == set()
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in inside)  # noqa: PTH110
+
+
+@pytest.mark.root
+async def test_when_the_app_ends_so_does_all_that_it_left(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("one"))
+    ended, _text = await run(container, shell("(sleep 1000 &) ; (sleep 1000 &); exit 4"))
+    assert ended.code == 4
+    assert sandbox._parts.cgroups.pids("one") == set()
+
+
+@pytest.mark.root
+async def test_a_lost_shim_takes_its_container_along(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("one"))
+    await container.start(shell("sleep 1000"))
+    (shim,) = processes_of(sandbox.prefix)["shim"]
+    os.kill(shim, signal.SIGKILL)
+    with trio.fail_after(10):
+        ended = await container.wait()
+    assert (ended.reason, ended.code, ended.signal) == ("lost", None, None)
+    assert sandbox._parts.cgroups.pids("one") == set()
+    ended, _text = await run(container, shell("exit 1"))
+    assert ended.code == 1
+
+
+def _text(container: Container) -> str:
+    return output(container.spool)
