@@ -26,7 +26,7 @@ from paasd.api.errors import (
     known_error,
 )
 from paasd.api.platform import Platform
-from paasd.api.query import Query, parse_query
+from paasd.api.query import parse_any, parse_query
 from paasd.api.table import Auth, Route, RouteTable, Size
 from paasd.auth import Caller, root_caller
 from paasd.auth.service import OAuthError
@@ -111,7 +111,7 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     body.timeout_s = config.body_timeout_s
     caller = await _caller(platform, route)
     raw = request.query_string.decode("latin-1")
-    query = Query(raw=tuple(raw.split("&"))) if route.any_query else parse_query(raw, route.query)
+    query = parse_any(raw) if route.any_query else parse_query(raw, route.query)
     return Call(platform, request, caller=caller, path=path, query=query, request_id=request_id)
 
 

@@ -127,6 +127,13 @@ def parse_query(raw: str, spec: QuerySpec) -> Query:
     )
 
 
+def parse_any(raw: str) -> Query:
+    """For calls that are not Cloud Foundry's own: every parameter as it stands, the last of a name counts."""
+    pairs = tuple(piece for piece in raw.split("&") if piece)
+    parts = [pair.partition("=") for pair in pairs]
+    return Query(raw=pairs, plain={unquote_plus(name): unquote_plus(value) for name, _, value in parts})
+
+
 def page_link(query: Query, page: int) -> str:
     """The query string of another page: everything that was sent, with this page number."""
     kept = [pair for pair in query.raw if pair.partition("=")[0] not in ("page", "per_page")]
