@@ -52,7 +52,7 @@ class Node:
     @property
     def port_suffix(self) -> str:
         """What follows a host name in an https URL of this node."""
-        return "" if self.router.https_port == 443 else f":{self.router.https_port}"
+        return _suffix(self.router.https_port)
 
     def url(self, door: str) -> str:
         """The https URL of one of the platform's own doors, such as `api`."""
@@ -97,9 +97,7 @@ async def open_node(
         await register(config, directory, database, guid)
         auth = await enter(open_auth(config.auth, database, sealer, issuer=f"https://login.{config.domains.system}"))
         password = await ensure_admin(context, directory, auth.passwords)
-        await enter(open_scheduler(config.scheduler, guid, database, observed, clock))
-        supervisor = await enter(open_supervisor(config, guid, database, observed, sandbox, blobs, logs, sealer))
-        await enter(open_stager(config, guid, database, sandbox, blobs, logs, sealer, directory))
+        await enter(open_scheduler(config, database, clock))
         router = await enter(
             open_router(
                 config.router,
@@ -110,6 +108,23 @@ async def open_node(
                 outlive=outlive,
             )
         )
+        supervisor = await enter(
+            open_supervisor(
+                config.supervisor,
+                directory=directory / "supervisor",
+                node_guid=guid,
+                database=database,
+                observed=observed,
+                sandbox=sandbox,
+                blobs=blobs,
+                logs=logs,
+                sealer=sealer,
+                default_stack=config.sandbox.stack,
+                api_url=f"https://api.{config.domains.system}{_suffix(router.https_port)}",
+                clock=clock,
+            )
+        )
+        await enter(open_stager(config, guid, database, sandbox, blobs, logs, sealer, directory))
         platform = Platform(context, auth, config, paasd.__version__)
         doors = await enter(open_server(make_app(platform, make_route_table()), config.api, run / API_SOCKET))
         # Only now: the first table opens the router, and an instance that is missing from it is out of service.
@@ -128,6 +143,10 @@ async def open_node(
             doors=doors,
             admin_password=password,
         )
+
+
+def _suffix(https_port: int) -> str:
+    return "" if https_port == 443 else f":{https_port}"
 
 
 def _access_lines(logs: Logs) -> Callable[[list[AccessEntry]], None]:

@@ -50,7 +50,7 @@ def _greet(node: Node, took_s: float) -> None:
         f"paasd {paasd.__version__} is ready after {took_s:.1f} s",
         f"  API      {node.url('api')}   (for root also {node.doors.unix_path})",
         f"  apps     https://<name>.{node.config.domains.apps}{node.port_suffix}",
-        f"  CA       {node.certificates.ca_path}   (curl --cacert)",
+        f"  CA       {node.certificates.authority_path}   (curl --cacert)",
     ]
     if node.admin_password is not None:
         where = node.directory / PASSWORD_FILE

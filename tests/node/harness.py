@@ -57,7 +57,7 @@ async def running_node(data: Path, *, outlive: bool = False, **sections: Any) ->
 @asynccontextmanager
 async def driver(node: Node) -> AsyncIterator["Driver"]:
     """Clients of a running node: its API through the admin socket, its apps through the router."""
-    context = ssl.create_default_context(cafile=str(node.certificates.ca_path))
+    context = ssl.create_default_context(cafile=str(node.certificates.authority_path))
     async with (
         httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=str(node.doors.unix_path)), base_url="http://localhost", timeout=120
