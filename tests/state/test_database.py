@@ -87,11 +87,11 @@ async def test_failing_writes_in_a_group_do_not_touch_the_others(tmp_path: Path)
 
         before = database.index
         async with trio.open_nursery() as nursery:
-            for name, which in (("a1", add_thing), ("b1", half_done), ("a2", add_thing), ("b2", add_thing)):
+            for name, which in (("a1", add_thing), ("c1", half_done), ("a2", add_thing), ("b2", add_thing)):
                 nursery.start_soon(write, name, which)
-        assert sorted(results) == ["a1", "a2", "b1", "b2"]
+        assert sorted(results) == ["a1", "a2", "b2", "c1"]
         assert sorted(results[n] is Duplicate for n in ("a1", "a2")) == [False, True]
-        assert results["b1"] is Unprocessable
+        assert results["c1"] is Unprocessable
         assert results["b2"] == "b"
         assert database.index <= before + 2, "concurrent writes share entries"
 
@@ -214,6 +214,24 @@ async def test_without_quorum_writes_are_refused_and_reads_go_on(tmp_path: Path)
             assert [t.name for t in tx.all(Thing)] == ["a"]
         log.faults = Faults()
         assert (await database.write(add_thing, AddThing("b"))).name == "b"
+
+
+async def test_a_node_starts_without_quorum_and_writes_when_it_is_back(tmp_path: Path) -> None:
+    log = MemoryLog(1)
+    async with open_things(tmp_path, log=log.client()) as database:
+        await database.write(add_thing, AddThing("a"))
+    log.faults = Faults(unavailable=1)
+    async with open_things(tmp_path, log=log.client()) as database:
+        with database.read() as tx:
+            assert [t.name for t in tx.all(Thing)] == ["a"]
+        with pytest.raises(Unavailable, match="no quorum"):
+            await database.catch_up()
+        log.faults = Faults()
+        await database.write(add_thing, AddThing("b"))
+    log.faults = Faults(unavailable=1)
+    with pytest.raises(Unavailable, match="no quorum"):
+        async with open_things(tmp_path / "new", log=log.client()):
+            pass
 
 
 async def test_a_caller_who_left_before_its_turn_changes_nothing(tmp_path: Path, autojump_clock: object) -> None:

@@ -150,3 +150,22 @@ async def open_things(
     runner = runner or InlineRunner()
     async with open_database(directory, config, log=log, random=Random(seed), runner=runner, **options) as database:
         yield database
+
+
+@operation("test.spoil")
+def spoil(tx: Tx, arguments: AddThing) -> Thing:
+    """Wrong on purpose: changes its own arguments."""
+    arguments.size += 1
+    return tx.insert(Thing(name=arguments.name))
+
+
+remembered: list[str] = []
+
+
+@operation("test.remember")
+def remember(tx: Tx, arguments: AddThing) -> int:
+    """Wrong on purpose: depends on how often it ran, which the database does not know."""
+    remembered.append(arguments.name)
+    for number in range(len(remembered)):
+        tx.insert(Thing(name=f"{arguments.name}{number}"))
+    return 0

@@ -2,8 +2,8 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import TypeVar
@@ -24,7 +24,7 @@ from paasd.state.engine.snapshots import keep_snapshots
 from paasd.state.engine.watch import Changes, Feed
 from paasd.state.engine.writer import Writer, WriterLimits
 from paasd.state.guard import forbid_other_access
-from paasd.state.log import LocalLog, Log, LogTrimmed, Runner
+from paasd.state.log import LocalLog, Log, LogTrimmed, LogUnavailable, Runner
 from paasd.state.log.entries import Migration, decode_entry
 from paasd.state.operations import Operation
 from paasd.state.transactions import ReadTx
@@ -111,7 +111,7 @@ class Database:
                     entry = decode_entry(data)
                     after = entry.index
                     seen.append(None if entry.kind == "ddl" else touched_rows(entry.payload))
-        except LogTrimmed:
+        except (LogTrimmed, LogUnavailable):
             return
         changes.start_from(self.index, seen)
 
@@ -211,18 +211,33 @@ async def open_database(
         writer = Writer(replica, log, run, feed, _writer_limits(config), clock, random)
         await writer.migrate(steps)
         database = Database(path, config, replica, writer, log, feed, random)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(writer.serve)
-            nursery.start_soon(writer.follow)
-            nursery.start_soon(forget_requests_until, database, config.request_memory_s, clock)
-            if config.snapshot_interval_s:
-                copier = runner or ThreadRunner()  # a copy must not hold up the writer's thread
-                nursery.start_soon(keep_snapshots, path, config.snapshot_interval_s, config.snapshots, clock, copier)
-            try:
-                yield database
-            finally:
-                nursery.cancel_scope.cancel()
-        database._close_readers()
+        with _single_error():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(writer.serve)
+                nursery.start_soon(writer.follow)
+                nursery.start_soon(forget_requests_until, database, config.request_memory_s, clock)
+                if config.snapshot_interval_s:
+                    copier = runner or ThreadRunner()  # a copy must not hold up the writer's thread
+                    nursery.start_soon(
+                        keep_snapshots, path, config.snapshot_interval_s, config.snapshots, clock, copier
+                    )
+                try:
+                    yield database
+                finally:
+                    nursery.cancel_scope.cancel()
+                    database._close_readers()
+
+
+@contextmanager
+def _single_error() -> Iterator[None]:
+    """What a block raises leaves it as it is; a group comes out only if several things failed."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        alone = group.exceptions[0]
+        raise alone from alone.__cause__
 
 
 @asynccontextmanager

@@ -130,8 +130,16 @@ class Writer:
             await self._apply(await self._log.read(self._replica.index, self._limits.catch_up))
 
     async def migrate(self, migrations: tuple[Migration, ...]) -> None:
-        """Bring the schema up to date through the log. Only before `serve`."""
-        await self.catch_up()
+        """Bring the schema up to date through the log. Only before `serve`.
+
+        Without quorum a node whose schema is up to date starts all the same and catches up later.
+        """
+        try:
+            await self.catch_up()
+        except LogUnavailable:
+            if self._replica.schema < len(migrations):
+                raise
+            self._behind = True
         while self._replica.schema < len(migrations):
             migration = migrations[self._replica.schema]
             prepared = await self._run(self._prepare_migration, migration)

@@ -142,14 +142,14 @@ class MemoryLogClient:
         return answer
 
     async def read(self, after: int, limit: int) -> Sequence[bytes]:
-        await self._delay()
+        await self._answer()
         log = self._log
         if after < log.newest and after + 1 not in log.entries:
             raise LogTrimmed(after + 1, min(log.entries))
         return [log.entries[i] for i in range(after + 1, min(after + limit, log.newest) + 1)]
 
     async def newest(self) -> int:
-        await self._delay()
+        await self._answer()
         return self._log.newest
 
     async def wait_newer(self, after: int) -> None:
@@ -160,6 +160,11 @@ class MemoryLogClient:
         await self._delay()
         for index in [i for i in self._log.entries if i < min(before, self._log.newest)]:
             del self._log.entries[index]
+
+    async def _answer(self) -> None:
+        await self._delay()
+        if self._log.random.random() < self._log.faults.unavailable:
+            raise LogUnavailable("the log has no quorum; nothing was changed")
 
     async def _delay(self) -> None:
         if self._log.faults.delay_s:
