@@ -100,6 +100,7 @@ class Remember(Effect, frozen=True):
 
     crash_count: int
     healthy: bool
+    details: str | None = None
 
 
 class Finish(Effect, frozen=True):

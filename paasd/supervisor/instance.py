@@ -61,7 +61,8 @@ class InstanceShell:
             around.config,
             Checks(identity.health, identity.readiness),
             app_source_type(identity.process_type),
-            f"Cell {around.node_guid}, instance {identity.instance_guid}",
+            around.node_guid,
+            identity.instance_guid,
             crash_count=self._memory.crash_count,
         )
         self._send, self._receive = trio.open_memory_channel[Message](64)
@@ -86,13 +87,18 @@ class InstanceShell:
 
     async def _live(self) -> None:
         now = trio.current_time()
-        effects = self._core.begin(now) if self._container is None else self._adopt(self._container, now)
-        self._perform(effects)
+        self._perform(self._begin(now) if self._container is None else self._adopt(self._container, now))
         while not self.finished:
             with trio.move_on_at(self._core.deadline) as timer:
                 message = await self._receive.receive()
             now = trio.current_time()
             self._perform(self._core.wake(now) if timer.cancelled_caught else self._core.receive(now, message))
+
+    def _begin(self, now: float) -> list[Effect]:
+        memory = self._memory
+        if memory.crashed_at is None or memory.healthy_since is not None:
+            return self._core.begin(now)
+        return self._core.begin(now, max(0.0, self._around.clock() - memory.crashed_at), memory.details)
 
     def _adopt(self, container: Container, now: float) -> list[Effect]:
         clock = self._around.clock()
@@ -131,8 +137,8 @@ class InstanceShell:
                 self._nursery.start_soon(self._destroy)
             case ReportCrash():
                 self._report_crash(effect)
-            case Remember(crash_count, healthy):
-                self._remember(crash_count, healthy)
+            case Remember():
+                self._remember(effect)
             case Finish():
                 self._around.observed.drop(self.identity.instance_guid)
                 self._around.journal.forget(self.identity.instance_guid)
@@ -284,7 +290,7 @@ class InstanceShell:
             since = known.since
         elif state == "RUNNING" and self._memory.healthy_since is not None:
             since = self._memory.healthy_since
-        container = self._container
+        container = None if state == "CRASHED" else self._container
         fact = InstanceFact(
             instance_guid=identity.instance_guid,
             epoch=identity.epoch,
@@ -303,13 +309,14 @@ class InstanceShell:
         )
         observed.put(fact)
 
-    def _remember(self, crash_count: int, healthy: bool) -> None:
+    def _remember(self, fact: Remember) -> None:
         now = self._around.clock()
         self._memory = Memory(
             epoch=self.identity.epoch,
-            crash_count=crash_count,
-            crashed_at=self._memory.crashed_at if healthy else now,
-            healthy_since=now if healthy else None,
+            crash_count=fact.crash_count,
+            crashed_at=self._memory.crashed_at if fact.healthy else now,
+            healthy_since=now if fact.healthy else None,
+            details=fact.details,
         )
         self._around.journal.write(self.identity.instance_guid, self._memory)
 

@@ -15,6 +15,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     crash_count: int = 0
     crashed_at: float | None = None
     healthy_since: float | None = None
+    details: str | None = None  # of the last crash
 
 
 class Journal:

@@ -55,14 +55,22 @@ class Lifecycle:
     """One instance. `begin` or `adopt` first, then `receive` and `wake`; times are those of one monotonic clock."""
 
     def __init__(
-        self, config: SupervisorConfig, checks: Checks, source_type: str, who: str, *, crash_count: int = 0
+        self,
+        config: SupervisorConfig,
+        checks: Checks,
+        source_type: str,
+        cell: str,
+        instance: str,
+        *,
+        crash_count: int = 0,
     ) -> None:
         self.phase: Phase = "new"
         self.crash_count = crash_count
         self._config = config
         self._checks = checks
         self._source_type = source_type
-        self._who = who  # names cell and instance in lines of the CELL
+        self._cell = f"Cell {cell}"
+        self._instance = f"instance {instance}"
         self._probes = Probes(config, checks, 0.0)
         self._stop_wanted = False
         self._ready = False
@@ -87,8 +95,14 @@ class Lifecycle:
             case _:
                 return inf
 
-    def begin(self, now: float) -> list[Effect]:
-        return self._launch()
+    def begin(self, now: float, crashed_for_s: float | None = None, details: str | None = None) -> list[Effect]:
+        """Nothing runs. With `crashed_for_s`, the time since its last crash, an earlier daemon's back-off goes on."""
+        if crashed_for_s is None or self.crash_count == 0:
+            return self._launch()
+        self.phase = "waiting"
+        self._details = details
+        self._restart_at = now + restart_delay_s(self._config, self.crash_count) - crashed_for_s
+        return self.wake(now) or [Observe("CRASHED", details=details)]
 
     def adopt(self, now: float, past: Past) -> list[Effect]:
         """A daemon is back and the instance never stopped. A healthy one is routable again before anything else."""
@@ -137,7 +151,7 @@ class Lifecycle:
         self._verdict = None
         return [
             Observe("STARTING", details=self._details),
-            Say("CELL", f"{self._who}: creating container"),
+            Say("CELL", f"{self._cell} creating container for {self._instance}"),
             Launch(),
         ]
 
@@ -149,7 +163,7 @@ class Lifecycle:
         self.phase = "starting"
         self._probes = Probes(self._config, self._checks, now)
         return [
-            Say("CELL", f"{self._who}: successfully created container"),
+            Say("CELL", f"{self._cell} successfully created container for {self._instance}"),
             Say("CELL", "Starting health monitoring of container"),
             *self._probe(now),
         ]
@@ -159,9 +173,9 @@ class Lifecycle:
             return []
         if self._stop_wanted:
             return self._finish()
-        said = Say("CELL", f"{self._who}: failed to create container: {reason}", "ERR")
+        said = Say("CELL", f"{self._cell} failed to create container for {self._instance}: {reason}", "ERR")
         effects = [said, *self._crash(now, f"Failed to start the instance: {reason}", None)]
-        return [*effects, *self._destroyed(now)]
+        return [*effects, *self._next(now)]
 
     def _probe(self, now: float) -> list[Effect]:
         due = [Probe(kind) for kind in self._probes.due(now)]
@@ -230,7 +244,7 @@ class Lifecycle:
         drain_s = self._config.drain_s if self.phase == "running" and self._ready else 0.0
         self.phase = "stopping"
         self._term_at, self._kill_at, self._give_up_at = now + drain_s, inf, inf
-        return [Observe("STOPPING"), Say("CELL", f"{self._who}: stopping instance"), *self._press(now)]
+        return [Observe("STOPPING"), Say("CELL", f"{self._cell} stopping {self._instance}"), *self._press(now)]
 
     def _press(self, now: float) -> list[Effect]:
         """TERM when the routers had their time, KILL when the app had its."""
@@ -266,16 +280,20 @@ class Lifecycle:
         # An instance that starts again at once is not shown as crashed: clients would take it for its end.
         state: Literal["STARTING", "CRASHED"] = "CRASHED" if delay_s else "STARTING"
         return [
-            Remember(self.crash_count, healthy=False),
+            Remember(self.crash_count, healthy=False, details=description),
             Observe(state, details=description),
             ReportCrash(description, exit_code, self.crash_count),
         ]
 
     def _destroy(self) -> list[Effect]:
         self.phase = "destroying"
-        return [Say("CELL", f"{self._who}: destroying container"), Destroy()]
+        return [Say("CELL", f"{self._cell} destroying container for {self._instance}"), Destroy()]
 
     def _destroyed(self, now: float) -> list[Effect]:
+        said = Say("CELL", f"{self._cell} successfully destroyed container for {self._instance}")
+        return [said, *self._next(now)]
+
+    def _next(self, now: float) -> list[Effect]:
         if self._stop_wanted:
             return self._finish()
         self.phase = "waiting"

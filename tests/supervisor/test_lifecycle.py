@@ -44,7 +44,7 @@ class World:
 
     def __init__(self, checks: Checks = PORT, config: SupervisorConfig = CONFIG, crash_count: int = 0) -> None:
         self.now = 1000.0
-        self.core = Lifecycle(config, checks, "APP/PROC/WEB", "Cell c", crash_count=crash_count)
+        self.core = Lifecycle(config, checks, "APP/PROC/WEB", "c", "i", crash_count=crash_count)
         self.seen: list[tuple[float, Effect]] = []
         self.said: list[str] = []
 
@@ -219,6 +219,15 @@ def test_after_two_hundred_crashes_it_stays_down_and_can_still_be_stopped() -> N
     world.tell(Destroyed())
     assert world.core.deadline == inf
     assert world.tell(StopRequested()) == [Finish()]
+
+
+def test_a_new_daemon_goes_on_with_the_back_off_of_the_last() -> None:
+    world = World(PROCESS, crash_count=5)
+    assert world.do(world.core.begin(world.now, 20.0, "fell")) == [Observe("CRASHED", details="fell")]
+    assert world.sleep() == [Observe("STARTING", details="fell"), Launch()]
+    assert world.now == 1040.0
+    overdue = World(PROCESS, crash_count=5)
+    assert Launch() in overdue.do(overdue.core.begin(overdue.now, 61.0, "fell"))
 
 
 def test_a_long_good_run_forgives_earlier_crashes() -> None:
