@@ -1,0 +1,166 @@
+"""Manifests: applied by developers, in one write; compared and written out for those who may read secrets."""
+
+from typing import Any
+
+import msgspec
+
+from paasd.actions.context import Context, actor_of
+from paasd.actions.environment import check_names, merge, open_environment, seal_environment
+from paasd.actions.permissions import Permission
+from paasd.actions.visibility import need_app, need_space
+from paasd.auth import Caller
+from paasd.errors import Unavailable
+from paasd.model import App, Destination, Job, Route, Space
+from paasd.model.domains import usable_domains
+from paasd.model.manifests import ApplyManifest, AppManifest, AppToApply, Manifest, ManifestError, apply_manifest
+from paasd.model.manifests.applying import FailManifest, StaleManifest, fail_manifest, read_state
+from paasd.model.manifests.generating import describe, diff, dump, generate
+from paasd.model.manifests.parsing import parse_manifest
+from paasd.model.manifests.planning import State
+from paasd.model.metadata import Labelling, read_metadata
+from paasd.state import In, ReadTx
+
+RETRIES = 5
+ADJECTIVES = (
+    "bold",
+    "brave",
+    "bright",
+    "calm",
+    "clever",
+    "eager",
+    "fond",
+    "gentle",
+    "happy",
+    "keen",
+    "lively",
+    "quick",
+)
+NOUNS = (
+    "badger",
+    "curlew",
+    "falcon",
+    "gannet",
+    "heron",
+    "kestrel",
+    "lynx",
+    "otter",
+    "plover",
+    "puffin",
+    "stoat",
+    "wren",
+)
+LETTERS = "abcdefghijkmnpqrstuvwxyz"
+
+
+def parse(context: Context, text: str | bytes) -> Manifest:
+    """Raises ManifestError."""
+    return parse_manifest(text, context.config.apps.manifest_limit_bytes)
+
+
+async def apply(context: Context, caller: Caller, space_guid: str, text: str | bytes) -> Job:
+    """The job is at its end when this returns: COMPLETE, or FAILED when it did not fit what is there.
+
+    Raises ManifestError when the manifest itself is wrong, NotFound, Forbidden.
+    """
+    with context.database.read() as tx:
+        need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
+    manifest = parse(context, text)
+    try:
+        return await apply_parsed(context, caller, space_guid, manifest)
+    except ManifestError as error:
+        failed = FailManifest(space_guid=space_guid, errors=error.details, warnings=manifest.warnings)
+        return await context.database.write(fail_manifest, failed)
+
+
+async def apply_parsed(context: Context, caller: Caller, space_guid: str, manifest: Manifest) -> Job:
+    """Apply all of it or nothing. Raises ManifestError, NotFound, Forbidden."""
+    for _ in range(RETRIES):
+        with context.database.read() as tx:
+            space = need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
+            known = _known(tx, space, manifest)
+        prepared = [_prepare(context, one, known.get(one.name.lower())) for one in manifest.applications]
+        arguments = ApplyManifest(
+            space_guid=space_guid,
+            applications=prepared,
+            warnings=manifest.warnings,
+            sizes=context.sizes,
+            reserved=context.reserved_hosts,
+            actor=actor_of(caller),
+        )
+        try:
+            job = await context.database.write(apply_manifest, arguments)
+        except StaleManifest:
+            continue
+        for one in prepared:
+            if one.manifest.name.lower() not in known:
+                context.logs.say(one.guid, "API", f"Created app with guid {one.guid}")
+        return job
+    raise Unavailable("the apps were being changed by others; nothing was changed, try again")
+
+
+def _known(tx: ReadTx, space: Space, manifest: Manifest) -> dict[str, App]:
+    names = [one.name for one in manifest.applications]
+    return {app.name.lower(): app for app in tx.all(App, In("name", names), space_guid=space.guid)}
+
+
+def _prepare(context: Context, manifest: AppManifest, app: App | None) -> AppToApply:
+    """Everything that an operation may not do itself: guids, words and sealing."""
+    guid = context.new_guid() if app is None else app.guid
+    previous = "" if app is None else app.environment
+    environment: str | None = None
+    if manifest.environment:
+        check_names(list(manifest.environment))
+        present = {} if app is None else open_environment(context, app)
+        merged = merge(present, manifest.environment)
+        if merged != present:
+            environment = seal_environment(context, guid, merged)
+    words = [context.choose(list(ADJECTIVES)), context.choose(list(NOUNS))]
+    tail = "".join(context.choose(list(LETTERS)) for _ in range(2))
+    return AppToApply(
+        # The values stay here: arguments of operations carry no secrets, only the names are for the audit event.
+        manifest=msgspec.structs.replace(manifest, environment=dict.fromkeys(manifest.environment)),
+        guid=guid,
+        previous=previous,
+        environment=environment,
+        random_host="-".join([*words, tail]),
+    )
+
+
+def generate_text(context: Context, caller: Caller, app_guid: str) -> str:
+    """`GET /v3/apps/:guid/manifest`: YAML. Raises NotFound, Forbidden."""
+    with context.database.read() as tx:
+        app = need_app(tx, caller, app_guid, Permission.READ_SECRETS)
+        state, labelling = _present(tx, tx.need(Space, app.space_guid), AppManifest(name=app.name))
+    return dump([generate(state, open_environment(context, app), labelling)])
+
+
+def difference(context: Context, caller: Caller, space_guid: str, text: str | bytes) -> list[dict[str, Any]]:
+    """`POST /v3/spaces/:guid/manifest_diff`: what applying would change. Raises ManifestError, NotFound, Forbidden."""
+    manifest = parse(context, text)
+    rows: list[dict[str, Any]] = []
+    with context.database.read() as tx:
+        space = need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
+        for index, one in enumerate(manifest.applications):
+            state, labelling = _present(tx, space, one)
+            present = None
+            if state.app is not None:
+                present = generate(state, open_environment(context, state.app), labelling)
+            rows += diff(index, describe(one), present)
+    return rows
+
+
+def _present(tx: ReadTx, space: Space, manifest: AppManifest) -> tuple[State, Labelling]:
+    state = read_state(tx, space, manifest)
+    if state.app is None:
+        return state, Labelling()
+    mapped = tx.all(Destination, app_guid=state.app.guid, order=("created_at",))
+    with_routes = State(
+        app=state.app,
+        processes=state.processes,
+        sidecars=state.sidecars,
+        domains=usable_domains(tx, space.organization_guid),
+        default_domain=state.default_domain,
+        routes=tx.all(Route, In("guid", [one.route_guid for one in mapped])),
+        destinations=mapped,
+    )
+    return with_routes, read_metadata(tx, [state.app.guid])[state.app.guid]

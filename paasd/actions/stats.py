@@ -1,0 +1,147 @@
+"""What instances do: wanted rows and observed facts put together, index by index."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from paasd.actions.context import Context
+from paasd.actions.environment import open_environment
+from paasd.actions.permissions import Permission
+from paasd.actions.visibility import need_app, need_of_app
+from paasd.auth import Caller
+from paasd.model import App, Destination, Domain, Instance, Organization, PlacementFailure, Process, Route, Space
+from paasd.model.routes import route_url
+from paasd.observed import InstanceFact, Usage
+from paasd.state import In, ReadTx
+
+MEBIBYTE = 1024**2
+CRASHED, DOWN, RUNNING, STARTING = "CRASHED", "DOWN", "RUNNING", "STARTING"
+
+
+class InstanceStats(msgspec.Struct, frozen=True, kw_only=True):
+    """One index of a process. `uptime_s` counts from the start of the state, `since` is its unix time."""
+
+    type: str
+    index: int
+    state: str
+    since: float
+    uptime_s: int
+    instance_guid: str | None = None
+    node_guid: str | None = None
+    address: str | None = None
+    port: int | None = None
+    routable: bool = False
+    details: str | None = None
+    usage: Usage | None = None
+    memory_quota_bytes: int
+    disk_quota_bytes: int
+    log_rate_limit_bytes: int
+
+
+def process_stats(context: Context, caller: Caller, process_guid: str) -> list[InstanceStats]:
+    """Every wanted index of a process. Raises NotFound."""
+    with context.database.read() as tx:
+        process = need_of_app(tx, caller, Process, process_guid)
+        return stats_of(context, tx, [process])[process.guid]
+
+
+def stats_of(context: Context, tx: ReadTx, processes: Sequence[Process]) -> dict[str, list[InstanceStats]]:
+    """The same for many processes that the caller has been found to see, by process guid."""
+    guids = [process.guid for process in processes]
+    placed: dict[str, dict[int, Instance]] = {guid: {} for guid in guids}
+    for instance in tx.all(Instance, In("process_guid", guids)):
+        placed[instance.process_guid][instance.index] = instance
+    reasons = {one.process_guid: one.reason for one in tx.all(PlacementFailure, In("process_guid", guids))}
+    apps = {app.guid: app for app in tx.all(App, In("guid", {process.app_guid for process in processes}))}
+    now = context.clock()
+    found: dict[str, list[InstanceStats]] = {}
+    for process in processes:
+        app = apps.get(process.app_guid)
+        started = app is not None and app.state == "STARTED"
+        found[process.guid] = [
+            _stats(
+                process,
+                index,
+                placed[process.guid].get(index) if started else None,
+                context,
+                reasons.get(process.guid) if started else None,
+                now,
+            )
+            for index in range(process.instances)
+        ]
+    return found
+
+
+def _stats(
+    process: Process, index: int, instance: Instance | None, context: Context, reason: str | None, now: float
+) -> InstanceStats:
+    if instance is None:
+        return InstanceStats(
+            type=process.type,
+            index=index,
+            state=DOWN,
+            since=now,
+            uptime_s=0,
+            details=reason,
+            memory_quota_bytes=process.memory_mb * MEBIBYTE,
+            disk_quota_bytes=process.disk_mb * MEBIBYTE,
+            log_rate_limit_bytes=process.log_rate_limit_bytes,
+        )
+    fact: InstanceFact | None = context.observed.get(instance.guid)
+    since = now if fact is None else fact.since
+    return InstanceStats(
+        type=process.type,
+        index=index,
+        state=STARTING if fact is None else fact.state,
+        since=since,
+        uptime_s=max(0, int(now - since)),
+        instance_guid=instance.guid,
+        node_guid=instance.node_guid,
+        address=None if fact is None else fact.address,
+        port=None if fact is None else fact.port,
+        routable=fact is not None and fact.routable,
+        details=None if fact is None else fact.details,
+        usage=None if fact is None else fact.usage,
+        memory_quota_bytes=instance.memory_mb * MEBIBYTE,
+        disk_quota_bytes=instance.disk_mb * MEBIBYTE,
+        log_rate_limit_bytes=instance.log_rate_limit_bytes,
+    )
+
+
+def app_urls(tx: ReadTx, app_guid: str) -> list[str]:
+    """`host.domain/path` of every route of the app, sorted."""
+    guids = {one.route_guid for one in tx.all(Destination, app_guid=app_guid)}
+    routes = tx.all(Route, In("guid", guids))
+    domains = {domain.guid: domain for domain in tx.all(Domain, In("guid", {route.domain_guid for route in routes}))}
+    return sorted(route_url(domains[route.domain_guid], route.host, route.path) for route in routes)
+
+
+def environment_view(context: Context, caller: Caller, app_guid: str, api_url: str = "") -> dict[str, Any]:
+    """`GET /v3/apps/:guid/env`. Raises NotFound, Forbidden."""
+    with context.database.read() as tx:
+        app = need_app(tx, caller, app_guid, Permission.READ_SECRETS)
+        space = tx.need(Space, app.space_guid)
+        organization = tx.need(Organization, space.organization_guid)
+        urls = app_urls(tx, app.guid)
+    application = {
+        "cf_api": api_url,
+        "limits": {"fds": 16384},
+        "application_id": app.guid,
+        "application_name": app.name,
+        "application_uris": urls,
+        "name": app.name,
+        "uris": urls,
+        "space_id": space.guid,
+        "space_name": space.name,
+        "organization_id": organization.guid,
+        "organization_name": organization.name,
+        "users": None,
+    }
+    return {
+        "environment_variables": open_environment(context, app),
+        "staging_env_json": {},
+        "running_env_json": {},
+        "system_env_json": {"VCAP_SERVICES": {}},
+        "application_env_json": {"VCAP_APPLICATION": application},
+    }
