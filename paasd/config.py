@@ -400,6 +400,73 @@ class SupervisorConfig(Section, frozen=True, kw_only=True):
 class StagingConfig(Section, frozen=True, kw_only=True):
     """[staging]: how source becomes a droplet."""
 
+    parallel: Annotated[
+        int, Meta(ge=1, le=64, description="Builds at once on this node; each may use its whole memory and a core.")
+    ] = 2
+    timeout_s: Annotated[
+        float, Meta(ge=10, description="Longest time for one build, in seconds, from its unpacking to its last layer.")
+    ] = 900
+    cpu_weight: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Processor share of a build beside instances (100 each GB of their memory)."),
+    ] = 100
+    pids: Annotated[int, Meta(ge=64, le=32_768, description="Processes and threads of one build; npm needs hundreds.")] = 1024
+    inodes: Annotated[
+        int, Meta(ge=10_000, description="Files of one build, installed dependencies included; each costs 256 bytes.")
+    ] = 600_000
+    open_files: Annotated[int, Meta(ge=256, description="Open files of each process of a build.")] = 8192
+    log_limit_bytes_per_s: Annotated[
+        int,
+        Meta(ge=1024, description="Staging output kept, in bytes per second; what is above is dropped and counted."),
+    ] = 512 * 1024
+    entries_limit: Annotated[
+        int, Meta(ge=100, description="Files in one package; more are refused by the name of the first one too many.")
+    ] = 200_000
+    unpacked_limit_bytes: Annotated[
+        int, Meta(ge=1024 * 1024, description="Size of one package when unpacked, in bytes; the disk quota holds too.")
+    ] = 4 * 1024**3
+    image_limit_bytes: Annotated[
+        int, Meta(ge=1024 * 1024, description="Largest layer that a build may hand over, in bytes, compressed.")
+    ] = 4 * 1024**3
+    result_limit_bytes: Annotated[
+        int, Meta(ge=4096, le=16 * 1024 * 1024, description="Largest plan or result that a build may hand over, in bytes.")
+    ] = 1024 * 1024
+    cache_limit_bytes: Annotated[
+        int,
+        Meta(ge=0, description="Largest package cache kept for one app on this node, in bytes; 0 keeps none."),
+    ] = 1024**3
+    inherit_host_settings: Annotated[
+        bool,
+        Meta(description="Take package indexes, registry, proxy and certificates from this host's pip, npm and environment."),
+    ] = True
+    pip_index_url: Annotated[str, Meta(description="Python package index; empty takes the host's, then the public one.")] = ""
+    pip_extra_index_urls: Annotated[
+        tuple[str, ...], Meta(description="Further Python package indexes. Builds see these addresses, passwords included.")
+    ] = ()
+    npm_registry: Annotated[str, Meta(description="npm registry; empty takes the host's, then the public one.")] = ""
+    certificates: Annotated[
+        str, Meta(description="PEM file of the authorities that builds trust; empty takes the host's usual file.")
+    ] = ""
+    allowed: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Further hosts that builds may reach, such as \"github.com\" or \"mirror.example:8443\" (443 without "
+            "a port). Nothing else than these and the indexes can be reached while building."
+        ),
+    ] = ()
+    toolchains: Annotated[
+        tuple[dict[str, Any], ...],
+        Meta(description="Further toolchains, or replacements, with the keys of the shipped catalogue."),
+    ] = ()
+    buildpacks: Annotated[
+        dict[str, str],
+        Meta(description="Further buildpacks by name: a directory or zip file on this node."),
+    ] = {}
+    buildpack_order: Annotated[
+        tuple[str, ...],
+        Meta(description="Buildpacks asked one after the other for an app that names none; empty takes the built-in ones."),
+    ] = ()
+
 
 class RouterConfig(Section, frozen=True, kw_only=True):
     """[router]: the Envoy data path."""

@@ -63,6 +63,7 @@ def detect(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
         ],
         "toolchains": [[tool.name, tool.version] for plan in plans for tool in plan.toolchains if tool.kind != "stack"],
         "layers": [asdict(layer) for plan in plans for layer in plan.layers],
+        "moving": any(plan.moving for plan in plans),
     }
 
 
@@ -91,7 +92,16 @@ def build(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
         "lifecycle_metadata": {"detected_buildpack": built.detected, "buildpacks": built.buildpacks},
         "layers": [asdict(layer) for layer in built.layers],
         "toolchains": launch,
+        "suggestion": _suggestion(layout),
     }
+
+
+def _suggestion(layout: Layout) -> str:
+    """A command that a buildpack guessed for the error text."""
+    try:
+        return str(json.loads((layout.staging / "suggestion.json").read_text())["command"])
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def _chosen(entry: dict[str, Any], project: Project) -> Chosen:

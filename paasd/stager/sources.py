@@ -47,11 +47,19 @@ def read_sources(config: StagingConfig, environ: Mapping[str, str] = os.environ)
     index = config.pip_index_url or without_password(pip.get("index-url", "")) or PYPI
     extra = config.pip_extra_index_urls or tuple(map(without_password, pip.get("extra-index-url", "").split()))
     registry = config.npm_registry or without_password(npm.get("registry", "")) or NPM
-    proxies = {name: environ[key] for name in _PROXIES for key in (name, name.upper()) if inherited and environ.get(key)}
+    proxies = {
+        name: environ[key] for name in _PROXIES for key in (name, name.upper()) if inherited and environ.get(key)
+    }
     bundle = config.certificates or next(
         (
             path
-            for path in (environ.get("PIP_CERT"), environ.get("SSL_CERT_FILE"), pip.get("cert"), npm.get("cafile"), *_BUNDLES)
+            for path in (
+                environ.get("PIP_CERT"),
+                environ.get("SSL_CERT_FILE"),
+                pip.get("cert"),
+                npm.get("cafile"),
+                *_BUNDLES,
+            )
             if inherited and path and Path(path).is_file()
         ),
         "",
@@ -74,7 +82,14 @@ def read_sources(config: StagingConfig, environ: Mapping[str, str] = os.environ)
 
 def certificate_environment(path: str) -> dict[str, str]:
     """The variables by which the usual tools find a bundle at `path`."""
-    names = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS")
+    names = (
+        "SSL_CERT_FILE",
+        "PIP_CERT",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "GIT_SSL_CAINFO",
+        "NODE_EXTRA_CA_CERTS",
+    )
     return {**dict.fromkeys(names, path), "npm_config_cafile": path, "YARN_HTTPS_CA_FILE_PATH": path}
 
 
@@ -121,7 +136,11 @@ def _hosts_of(url: str) -> list[tuple[str, int]]:
 def _pip_settings() -> dict[str, str]:
     """`pip config list`: later kinds win as they do in pip (site, user, then environment)."""
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pip", "config", "list"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     ranked: dict[str, tuple[int, str]] = {}
     for line in done.stdout.splitlines():

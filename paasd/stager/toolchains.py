@@ -89,7 +89,9 @@ class Toolchains:
         try:
             await trio.to_thread.run_sync(layouts.lay_out, tool, files, tree)
         except (OSError, ValueError, KeyError) as error:
-            raise ToolchainMissing(f"toolchain {tool.identity}: the download has an unexpected form: {error}") from error
+            raise ToolchainMissing(
+                f"toolchain {tool.identity}: the download has an unexpected form: {error}"
+            ) from error
         await _run(layouts.squash_command(work / "root", work / "image"), work, f"squash {tool.identity}")
         fd = os.open(work / "image", os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -121,7 +123,9 @@ class Toolchains:
             raise ToolchainMissing(f"toolchain {tool.identity} needs Node.js, which the catalogue lacks")
         image = await self.ensure(node, say)
         tree = work / "node"
-        await _run(["unsquashfs", "-q", "-n", "-d", str(tree), str(self._blobs.path(image.sha256))], work, "open Node.js")
+        await _run(
+            ["unsquashfs", "-q", "-n", "-d", str(tree), str(self._blobs.path(image.sha256))], work, "open Node.js"
+        )
         root = tree / ROOT.strip("/") / node.identity
         npm = [str(root / "bin" / "node"), str(root / "lib/node_modules/npm/bin/npm-cli.js")]
         spec = f"{tool.package}@{tool.version}"
@@ -181,7 +185,12 @@ async def _run(command: list[str], cwd: Path, what: str) -> None:
             raise ToolchainMissing(f"cannot {what}: {command[0]}: {error.strerror}") from error
         if done.returncode:
             lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-            said = next((line for line in reversed(lines) if "ERROR" in line or line.startswith("E:")), lines[-1] if lines else "")
-            raise ToolchainMissing(f"cannot {what}: {said.strip()[:300] or f'{command[0]} exited with {done.returncode}'}")
+            said = next(
+                (line for line in reversed(lines) if "ERROR" in line or line.startswith("E:")),
+                lines[-1] if lines else "",
+            )
+            raise ToolchainMissing(
+                f"cannot {what}: {said.strip()[:300] or f'{command[0]} exited with {done.returncode}'}"
+            )
     if scope.cancelled_caught:
         raise ToolchainMissing(f"cannot {what}: no answer within {_FETCH_TIMEOUT_S:g} s")

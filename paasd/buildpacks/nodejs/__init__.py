@@ -27,7 +27,7 @@ class NodeJs:
         layers = manifest.layers(project, package, manager, node.version)
         facts = {"node": project.root_of(node), "manager": manager.kind, "major": manager.major}
         facts["manager_root"] = project.root_of(manager.toolchain) if manager.toolchain is not None else ""
-        return Plan(chain, chain, layers, node.version, facts)
+        return Plan(chain, chain, layers, node.version, manager.lock is None, facts)
 
     def supply(self, step: Step) -> None:
         step.title(f"Node.js {step.plan.version}, {step.plan.facts['manager']}")

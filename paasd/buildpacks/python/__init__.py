@@ -28,13 +28,9 @@ class Python:
         key = sources.layer_key(project, source, interpreter.version, uv.version)
         layers = (Layer(key, (f"{project.layout.deps}/{project.index}/python",)),) if source is not None else ()
         chain = (interpreter.toolchain,) if interpreter.toolchain is not None else ()
-        return Plan(
-            (uv, *chain),
-            chain,
-            layers,
-            interpreter.version,
-            {"python": interpreter.program, "uv": f"{project.root_of(uv)}/bin/uv"},
-        )
+        facts = {"python": interpreter.program, "uv": f"{project.root_of(uv)}/bin/uv"}
+        moving = source is not None and not source.locked
+        return Plan((uv, *chain), chain, layers, interpreter.version, moving, facts)
 
     def supply(self, step: Step) -> None:
         step.title(f"Python {step.plan.version}")

@@ -1,0 +1,165 @@
+"""What a container hands over after each step: read under limits into fixed shapes, failures put into words."""
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from paasd.buildpacks import failure as codes
+from paasd.errors import PaasdError
+from paasd.model import DropletBuildpack, DropletSidecar
+from paasd.sandbox import Exit
+
+Text = Annotated[str, Meta(max_length=4096)]
+Command = Annotated[str, Meta(max_length=65_536)]
+_TITLES = {
+    codes.DETECT_FAILED: (
+        "NoAppDetectedError",
+        "An app was not successfully detected by any available buildpack",
+    ),
+    codes.COMPILE_FAILED: ("BuildpackCompileFailed", "App staging failed in the buildpack compile phase"),
+    codes.RELEASE_FAILED: ("BuildpackReleaseFailed", "App staging failed in the buildpack release phase"),
+}
+_MEMORY = re.compile(r"^(\d+)\s*([KMGT]?)B?$", re.IGNORECASE)
+
+
+class StagingError(PaasdError):
+    """The build fails; `detail` is its error text, beginning with Cloud Foundry's name for it."""
+
+
+class ChosenBuildpack(msgspec.Struct, frozen=True):
+    name: Text
+    index: Text
+    detected: Text
+    external: bool
+
+
+class PlannedLayer(msgspec.Struct, frozen=True):
+    key: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    paths: Annotated[list[Text], Meta(max_length=1000)]
+    launch: bool
+    tree: Text
+
+
+class PlanFile(msgspec.Struct, frozen=True):
+    """plan.json, from the detect step."""
+
+    fingerprint: Text
+    timings: dict[str, float]
+    buildpacks: Annotated[list[ChosenBuildpack], Meta(max_length=100)]
+    toolchains: Annotated[list[tuple[Text, Text]], Meta(max_length=100)]
+    layers: Annotated[list[PlannedLayer], Meta(max_length=100)]
+    moving: bool
+
+
+class ToldBuildpack(msgspec.Struct, frozen=True):
+    key: Text
+    name: Text
+    version: Text
+    detect_output: Text
+
+
+class Metadata(msgspec.Struct, frozen=True):
+    detected_buildpack: Text
+    buildpacks: Annotated[list[ToldBuildpack], Meta(max_length=100)]
+
+
+class Sidecar(msgspec.Struct, frozen=True):
+    name: Text
+    command: Command
+    process_types: Annotated[list[Text], Meta(max_length=100)]
+    memory: Any = None
+
+
+class ResultFile(msgspec.Struct, frozen=True):
+    """result.json, from the build step."""
+
+    process_types: dict[Text, Command]
+    sidecars: Annotated[list[Sidecar], Meta(max_length=100)]
+    lifecycle_metadata: Metadata
+    layers: Annotated[list[PlannedLayer], Meta(max_length=100)]
+    toolchains: Annotated[list[tuple[Text, Text]], Meta(max_length=100)]
+    suggestion: Command = ""
+
+
+class FailureFile(msgspec.Struct, frozen=True):
+    """failure.json, from any step."""
+
+    step: Text
+    reason: Text
+    advice: Text
+    code: int
+
+
+def buildpacks_of(result: ResultFile) -> list[DropletBuildpack]:
+    return [
+        DropletBuildpack(
+            name=told.key,
+            detect_output=told.detect_output or None,
+            buildpack_name=told.name,
+            version=told.version or None,
+        )
+        for told in result.lifecycle_metadata.buildpacks
+    ]
+
+
+def sidecars_of(result: ResultFile) -> list[DropletSidecar]:
+    return [
+        DropletSidecar(
+            name=sidecar.name,
+            command=sidecar.command,
+            process_types=sidecar.process_types,
+            memory_mb=_megabytes(sidecar.memory),
+        )
+        for sidecar in result.sidecars
+    ]
+
+
+def _megabytes(value: Any) -> int | None:
+    match = _MEMORY.match(str(value)) if value is not None else None
+    if match is None:
+        return None
+    factor = {"": 1, "M": 1, "G": 1024, "T": 1024**2}.get(match[2].upper())
+    return int(match[1]) * factor if factor else max(1, int(match[1]) // 1024)
+
+
+def failure_text(
+    phase: str,
+    exit_: Exit,
+    told: FailureFile | None,
+    *,
+    out_of_memory: bool,
+    disk_full: bool,
+    memory_mb: int,
+    disk_mb: int,
+) -> str:
+    """The build's error: which step, why, what to do. What the kernel saw goes before what the tenant's programs said."""
+    code = exit_.code if exit_.code in _TITLES else None
+    if out_of_memory or exit_.reason == "out of memory":
+        name, general = _TITLES.get(code or 0, ("StagingError", "Staging error"))
+        return (
+            f"{name} - {general}: the {phase} step ran out of memory ({memory_mb} MB); give staging more memory, or let the "
+            "build use less"
+        )
+    if disk_full:
+        name, general = _TITLES.get(code or 0, ("StagingError", "Staging error"))
+        return (
+            f"{name} - {general}: the {phase} step used up its disk ({disk_mb} MB); raise disk_quota in the manifest, or "
+            "leave out files with .cfignore"
+        )
+    if told is not None and exit_.code is not None:
+        name, general = _TITLES.get(exit_.code, ("StagingError", "Staging error"))
+        sentence = f"{told.step}: {told.reason}" + (f"; {told.advice}" if told.advice else "")
+        return f"{name} - {general}: {_one_line(sentence)}"
+    how = {
+        "exited": f"exited with {exit_.code}",
+        "signal": f"was ended by signal {exit_.signal}",
+        "killed": "was killed",
+        "lost": "was lost with the process that watched it; push again",
+    }.get(exit_.reason, exit_.reason)
+    return f"StagingError - Staging error: the {phase} step {how}; its lines in the log say more"
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)[:2000]

@@ -1,0 +1,175 @@
+"""Makes the build rows of this node true: one task per build in STAGING, ended when its row says something else."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+import trio
+
+from paasd.blobs import Blobs
+from paasd.buildpacks.catalogue import CatalogueError, load_catalogue
+from paasd.config import Config
+from paasd.errors import ConfigError, PaasdError
+from paasd.logs import Logs
+from paasd.model import App, Build
+from paasd.model.builds import FailBuild, fail_build, finish_build
+from paasd.sandbox import Sandbox
+from paasd.stager.caches import Caches
+from paasd.stager.inputs import Opener, read_inputs
+from paasd.stager.outcome import StagingError
+from paasd.stager.sources import read_sources
+from paasd.stager.staging import Staging, Tools
+from paasd.stager.toolchains import Toolchains
+from paasd.state import Database
+
+_Key = tuple[str, int]  # build guid, epoch
+# Rows are looked at this often even when nobody said that they changed.
+_RECONCILE_S = 10.0
+
+
+class Stager:
+    """Made by `open_stager`."""
+
+    def __init__(self, tools: Tools, node_guid: str, sealer: Opener, api_url: str, nursery: trio.Nursery) -> None:
+        self._tools = tools
+        self._node_guid = node_guid
+        self._sealer = sealer
+        self._api_url = api_url
+        self._nursery = nursery
+        self._limiter = trio.CapacityLimiter(tools.config.parallel)
+        self._scopes: dict[_Key, trio.CancelScope] = {}
+        self._reported: set[_Key] = set()
+        self._log = structlog.get_logger()
+
+    @property
+    def building(self) -> list[str]:
+        """Guids of the builds that have a task, waiting ones included."""
+        return [guid for guid, _ in self._scopes]
+
+    async def run(self) -> None:
+        await self._sweep()
+        async with self._tools.database.watch("builds") as changes:
+            while True:
+                with trio.move_on_after(_RECONCILE_S):
+                    await changes.wait()
+                changes.take()
+                self._reconcile()
+
+    async def _sweep(self) -> None:
+        """A former daemon's builds begin anew under the same epoch; half a build helps nobody."""
+        for container in list(self._tools.sandbox.containers.values()):
+            if container.spec.kind == "build":
+                await container.destroy()
+                await self._tools.logs.forget_cursor(container.guid)
+        with self._tools.database.read() as tx:
+            apps = {app.guid for app in tx.all(App)}
+        await trio.to_thread.run_sync(self._tools.caches.forget_others, apps)
+
+    def _reconcile(self) -> None:
+        with self._tools.database.read() as tx:
+            wanted = {
+                (build.guid, build.epoch): build
+                for build in tx.all(Build, node_guid=self._node_guid, state="STAGING", order=("created_at",))
+            }
+        for key, scope in self._scopes.items():
+            if key not in wanted and key not in self._reported:
+                scope.cancel()
+        for key, build in wanted.items():
+            if key not in self._scopes and key not in self._reported:
+                scope = self._scopes[key] = trio.CancelScope()
+                self._nursery.start_soon(self._task, key, build, scope)
+
+    async def _task(self, key: _Key, build: Build, scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                async with self._limiter:
+                    await self._stage(key, build)
+        finally:
+            self._scopes.pop(key, None)
+            self._reported.discard(key)
+
+    async def _stage(self, key: _Key, build: Build) -> None:
+        limit_s = self._tools.config.timeout_s
+        staging: Staging | None = None
+        error: str | None = None
+        try:
+            with trio.move_on_after(limit_s) as timer:
+                with self._tools.database.read() as tx:
+                    inputs = read_inputs(tx, build, sealer=self._sealer, api_url=self._api_url)
+                staging = Staging(self._tools, inputs)
+                async with staging.run() as finish:
+                    # From here on the row changes by our own hand, and what follows is tidying.
+                    self._reported.add(key)
+                    await self._tools.logs.flush()
+                    await self._tools.database.write(finish_build, finish)
+            if timer.cancelled_caught and key not in self._reported:
+                error = f"StagingTimeExpired - Staging time expired: the build did not end within {limit_s:g} s"
+        except StagingError as failed:
+            error = failed.detail
+        except PaasdError as failed:
+            error = f"StagingError - Staging error: {failed.detail}"
+        if error is not None and key not in self._reported:
+            await self._fail(key, build, error, staging)
+
+    async def _fail(self, key: _Key, build: Build, error: str, staging: Staging | None) -> None:
+        self._tools.logs.say(build.app_guid, "STG", f" !     {error}", instance_id="0")
+        self._log.info("build failed", build=build.guid, app=build.app_guid, error=error)
+        self._reported.add(key)
+        await self._tools.logs.flush()
+        arguments = FailBuild(
+            build_guid=build.guid,
+            node_guid=self._node_guid,
+            epoch=build.epoch,
+            error=error,
+            timings=staging.timings if staging is not None else [],
+        )
+        await self._tools.database.write(fail_build, arguments)
+
+
+@asynccontextmanager
+async def open_stager(
+    config: Config,
+    node_guid: str,
+    database: Database,
+    sandbox: Sandbox,
+    blobs: Blobs,
+    logs: Logs,
+    sealer: Opener,
+    directory: Path,
+    *,
+    api_url: str = "",
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Stager]:
+    """Stage the builds that are given to this node until the block ends; those that run then begin anew later.
+
+    `directory` is the node's data directory. Raises ConfigError for a catalogue entry that cannot be read.
+    """
+    try:
+        catalogue = load_catalogue(config.staging.toolchains)
+    except CatalogueError as error:
+        raise ConfigError(f"[[staging.toolchains]]: {error}") from error
+    folder = directory / "staging"
+    for path in (folder, folder / "builds"):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tools = Tools(
+        config=config.staging,
+        database=database,
+        sandbox=sandbox,
+        blobs=blobs,
+        logs=logs,
+        toolchains=Toolchains(directory / "toolchains", blobs, catalogue),
+        caches=Caches(folder / "caches"),
+        sources=await trio.to_thread.run_sync(read_sources, config.staging),
+        directory=folder,
+        clock=clock,
+    )
+    async with trio.open_nursery() as nursery:
+        url = api_url or f"https://api.{config.domains.system}"
+        stager = Stager(tools, node_guid, sealer, url, nursery)
+        nursery.start_soon(stager.run)
+        try:
+            yield stager
+        finally:
+            nursery.cancel_scope.cancel()
