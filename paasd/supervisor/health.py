@@ -79,11 +79,12 @@ async def _status(address: str, port: int, path: str) -> int:
         while True:
             event = http.next_event()
             if event is h11.NEED_DATA:
-                http.receive_data(await stream.receive_some(_HEAD_LIMIT_BYTES))
+                data = await stream.receive_some(_HEAD_LIMIT_BYTES)
+                if not data:
+                    raise trio.BrokenResourceError
+                http.receive_data(data)
             elif isinstance(event, h11.Response):
                 return event.status_code
-            elif isinstance(event, h11.ConnectionClosed):
-                raise trio.BrokenResourceError
     finally:
         await trio.aclose_forcefully(stream)
 

@@ -183,12 +183,12 @@ async def get(address: str, path: str = "/") -> bytes:
 
 
 @asynccontextmanager
-async def open_world(directory: Path) -> AsyncIterator[World]:
+async def open_world(directory: Path, *, keep: bool = False) -> AsyncIterator[World]:
     config = Config()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         sandbox = await enter(
-            open_sandbox(config.sandbox, directory, network=config.network, disk=config.disk, keep=False)
+            open_sandbox(config.sandbox, directory, network=config.network, disk=config.disk, keep=keep)
         )
         database = await enter(open_database(directory, sync=False))
         sealer = await open_sealer(database, load_root_key(directory / "root-key"))
