@@ -9,11 +9,10 @@ from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app
 from paasd.auth import Caller
 from paasd.errors import Unavailable, Unprocessable
-from paasd.model import App, Destination, Domain, Organization, Process, Route, Space
+from paasd.model import App, Process
 from paasd.model import apps as model
 from paasd.model.apps import environment_context
-from paasd.model.routes import route_url
-from paasd.state import Eq, InSelect
+from paasd.model.vcap import vcap_application
 
 RETRIES = 5
 FILE_LIMIT = 16384
@@ -86,30 +85,16 @@ def full_environment(context: Context, caller: Caller, app_guid: str) -> dict[st
     """The whole of `GET /v3/apps/:guid/env`: own variables and what the platform adds. Raises NotFound, Forbidden."""
     with context.database.read() as tx:
         app = need_app(tx, caller, app_guid, Permission.READ_SECRETS)
-        space = tx.need(Space, app.space_guid)
-        organization = tx.need(Organization, space.organization_guid)
-        mapped = InSelect("guid", Destination, "route_guid", Eq("app_guid", app.guid))
-        domains = {domain.guid: domain for domain in tx.all(Domain)}
-        uris = [route_url(domains[route.domain_guid], route.host, route.path) for route in tx.all(Route, mapped)]
         web = tx.find(Process, app_guid=app.guid, type="web")
-    application = {
-        "application_id": app.guid,
-        "application_name": app.name,
-        "application_uris": uris,
-        "cf_api": f"https://api.{context.config.domains.system}",
-        "limits": {
-            "mem": None if web is None else web.memory_mb,
-            "disk": None if web is None else web.disk_mb,
-            "fds": FILE_LIMIT,
-        },
-        "name": app.name,
-        "organization_id": organization.guid,
-        "organization_name": organization.name,
-        "space_id": space.guid,
-        "space_name": space.name,
-        "uris": uris,
-        "users": None,
-    }
+        sizes = context.sizes
+        application = vcap_application(
+            tx,
+            app,
+            api_url=f"https://api.{context.config.domains.system}",
+            memory_mb=sizes.memory_mb if web is None else web.memory_mb,
+            disk_mb=sizes.disk_mb if web is None else web.disk_mb,
+            fds=FILE_LIMIT,
+        )
     return {
         "staging_env_json": {},
         "running_env_json": {},

@@ -1,15 +1,19 @@
-"""Jobs: whoever knows the guid may watch."""
+"""Jobs: what a client polls. To know a job's guid is the permission to read it, as in Cloud Foundry."""
 
 from paasd.actions.context import Context
-from paasd.auth import Caller
-from paasd.errors import NotFound
 from paasd.model import Job
+from paasd.model.jobs import OpenJob, start_finished_job
 
 
-def show(context: Context, caller: Caller, job_guid: str) -> Job:
+def get_job(context: Context, guid: str) -> Job:
     """Raises NotFound."""
     with context.database.read() as tx:
-        job = tx.get(Job, job_guid)
-    if job is None:
-        raise NotFound("Job")
-    return job
+        return tx.need(Job, guid)
+
+
+async def finished(
+    context: Context, operation: str, *, resource_type: str | None = None, resource_guid: str | None = None
+) -> Job:
+    """A job for work that is done already, where clients expect one."""
+    opened = OpenJob(operation=operation, resource_type=resource_type, resource_guid=resource_guid)
+    return await context.database.write(start_finished_job, opened)

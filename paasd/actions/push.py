@@ -11,7 +11,7 @@ import trio.lowlevel
 from paasd.actions import apps, builds, manifests, packages
 from paasd.actions.context import Context
 from paasd.actions.permissions import Permission
-from paasd.actions.stats import CRASHED, RUNNING, app_urls, stats_of
+from paasd.actions.stats import CRASHED, RUNNING, stats_of
 from paasd.actions.visibility import need_space, visible
 from paasd.auth import Caller
 from paasd.errors import NotFound, PaasdError, Unavailable, Unprocessable
@@ -19,6 +19,7 @@ from paasd.logs import Line
 from paasd.model import App, Build, Organization, Process, Space
 from paasd.model.jobs import job_error
 from paasd.model.manifests import AppManifest, Manifest
+from paasd.model.vcap import application_uris
 
 EVENTS_BUFFER = 200
 DEFAULT_START_TIMEOUT_S = 60.0
@@ -166,7 +167,7 @@ class _Steps:
             await self._wait_until_healthy(app)
             await self._done("healthy", f"{app.name} is running")
         with context.database.read() as tx:
-            urls = app_urls(tx, app.guid)
+            urls = application_uris(tx, app)
         total_s = context.clock() - self._began
         data = {"app_guid": app.guid, "droplet_guid": build.droplet_guid, "urls": urls, "duration_s": round(total_s, 3)}
         await self._tell("result", f"{app.name} is pushed: {', '.join(urls) or 'it has no route'}", data=data)
@@ -205,7 +206,7 @@ class _Steps:
                 await changes.wait()
 
     async def _wait_until_healthy(self, app: App) -> None:
-        """Until every process that wants instances has one running. Raises Unprocessable when they crash or are late."""
+        """Until each process that wants instances has one running. Raises Unprocessable, Unavailable when late."""
         context = self.context
         deadline = context.clock() + self._start_timeout_s(app)
         async with context.observed.watch() as watch:

@@ -1,17 +1,13 @@
 """What instances do: wanted rows and observed facts put together, index by index."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from paasd.actions.context import Context
-from paasd.actions.environment import open_environment
-from paasd.actions.permissions import Permission
-from paasd.actions.visibility import need_app, need_of_app
+from paasd.actions.visibility import need_of_app
 from paasd.auth import Caller
-from paasd.model import App, Destination, Domain, Instance, Organization, PlacementFailure, Process, Route, Space
-from paasd.model.routes import route_url
+from paasd.model import App, Instance, PlacementFailure, Process
 from paasd.observed import InstanceFact, Usage
 from paasd.state import In, ReadTx
 
@@ -50,10 +46,12 @@ def stats_of(context: Context, tx: ReadTx, processes: Sequence[Process]) -> dict
     """The same for many processes that the caller has been found to see, by process guid."""
     guids = [process.guid for process in processes]
     placed: dict[str, dict[int, Instance]] = {guid: {} for guid in guids}
-    for instance in tx.all(Instance, In("process_guid", guids)):
-        placed[instance.process_guid][instance.index] = instance
     reasons = {one.process_guid: one.reason for one in tx.all(PlacementFailure, In("process_guid", guids))}
     apps = {app.guid: app for app in tx.all(App, In("guid", {process.app_guid for process in processes}))}
+    for instance in tx.all(Instance, In("process_guid", guids)):
+        # Those of an older version are on their way out and prove nothing about the app as it is now.
+        if instance.app_guid in apps and instance.app_version == apps[instance.app_guid].version:
+            placed[instance.process_guid][instance.index] = instance
     now = context.clock()
     found: dict[str, list[InstanceStats]] = {}
     for process in processes:
@@ -107,41 +105,3 @@ def _stats(
         disk_quota_bytes=instance.disk_mb * MEBIBYTE,
         log_rate_limit_bytes=instance.log_rate_limit_bytes,
     )
-
-
-def app_urls(tx: ReadTx, app_guid: str) -> list[str]:
-    """`host.domain/path` of every route of the app, sorted."""
-    guids = {one.route_guid for one in tx.all(Destination, app_guid=app_guid)}
-    routes = tx.all(Route, In("guid", guids))
-    domains = {domain.guid: domain for domain in tx.all(Domain, In("guid", {route.domain_guid for route in routes}))}
-    return sorted(route_url(domains[route.domain_guid], route.host, route.path) for route in routes)
-
-
-def environment_view(context: Context, caller: Caller, app_guid: str, api_url: str = "") -> dict[str, Any]:
-    """`GET /v3/apps/:guid/env`. Raises NotFound, Forbidden."""
-    with context.database.read() as tx:
-        app = need_app(tx, caller, app_guid, Permission.READ_SECRETS)
-        space = tx.need(Space, app.space_guid)
-        organization = tx.need(Organization, space.organization_guid)
-        urls = app_urls(tx, app.guid)
-    application = {
-        "cf_api": api_url,
-        "limits": {"fds": 16384},
-        "application_id": app.guid,
-        "application_name": app.name,
-        "application_uris": urls,
-        "name": app.name,
-        "uris": urls,
-        "space_id": space.guid,
-        "space_name": space.name,
-        "organization_id": organization.guid,
-        "organization_name": organization.name,
-        "users": None,
-    }
-    return {
-        "environment_variables": open_environment(context, app),
-        "staging_env_json": {},
-        "running_env_json": {},
-        "system_env_json": {"VCAP_SERVICES": {}},
-        "application_env_json": {"VCAP_APPLICATION": application},
-    }
