@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 import trio
 
 from paasd.sandbox import channel, upper
@@ -46,6 +47,7 @@ class Container:
         self._busy = trio.Lock()
         self._pidfds: dict[str, int] = {}
         self._ended = trio.Event()
+        self._watching = trio.CancelScope()
         self._exit: Exit | None = None
         self.owner: Callable[[str], Awaitable[None]] | None = None
 
@@ -111,7 +113,9 @@ class Container:
             pidfd = open_process(pid, facts.get(f"{name}_started", -1)) if pid > 0 else None
             if pidfd is not None:
                 self._pidfds[name] = pidfd
-        self._parts.nursery.start_soon(self._watch, self.run_directory)
+        # Shielded: also a node that is being cancelled must see its containers end, for it waits for that.
+        self._watching = trio.CancelScope(shield=True)
+        self._parts.nursery.start_soon(self._watch, self.run_directory, self._watching)
 
     async def wait(self) -> Exit:
         """How the run ended, as soon as it has. May be called any number of times. NotRunning before the first run."""
@@ -208,6 +212,7 @@ class Container:
 
     def release(self) -> None:
         """Let go of the processes without touching them."""
+        self._watching.cancel()
         self._close()
         self._ended.set()
 
@@ -269,19 +274,23 @@ class Container:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(pid1, signal.SIGKILL)
 
-    async def _watch(self, run_directory: Path) -> None:
-        """Until the shim is gone; then its last word is the exit."""
-        shim = self._pidfds.get("shim")
-        if shim is not None:
-            await trio.lowlevel.wait_readable(shim)
-        found = await trio.to_thread.run_sync(read_exit, run_directory)
-        if found is None:
-            # Pid 1 dies with its shim, by the kernel's hand; this is for one that was not yet so bound.
-            await trio.to_thread.run_sync(partial(self._parts.kill_remains, self.guid))
-            found = Exit(code=None, signal=None, reason="lost", at=time.time())
-        self._exit = found
-        self._close()
-        self._ended.set()
+    async def _watch(self, run_directory: Path, scope: trio.CancelScope) -> None:
+        """Until the shim is gone; then its last word is the exit. `release` cancels."""
+        with scope:
+            shim = self._pidfds.get("shim")
+            if shim is not None:
+                await trio.lowlevel.wait_readable(shim)
+            found = await trio.to_thread.run_sync(read_exit, run_directory)
+            if found is None:
+                # Pid 1 dies with its shim, by the kernel's hand; this is for one that was not yet so bound.
+                try:
+                    await trio.to_thread.run_sync(partial(self._parts.kill_remains, self.guid))
+                except TimeoutError as error:
+                    structlog.get_logger().error("a lost container lives on", container=self.guid, reason=str(error))
+                found = Exit(code=None, signal=None, reason="lost", at=time.time())
+            self._exit = found
+            self._close()
+            self._ended.set()
 
     def _close(self) -> None:
         for fd in self._pidfds.values():

@@ -106,7 +106,6 @@ async def open_sandbox(
                     await sandbox.destroy_all()
                 for container in sandbox.containers.values():
                     container.release()
-                nursery.cancel_scope.cancel()
                 if not keep:
                     await images.sweep()
                     await zygote.stop()
@@ -217,7 +216,12 @@ class Sandbox:
         await trio.to_thread.run_sync(upper.prepare, disk, base, hostname, attachment.address, spec.hosts, spec.binds)
         await mount_layers(parts.images, spec.layers)
         container = Container(parts, record, attachment, disk)
-        container.save(msgspec.structs.replace(record, layers=spec.layers, complete=True))
+        try:
+            container.save(msgspec.structs.replace(record, layers=spec.layers, complete=True))
+        except OSError:
+            for layer in spec.layers:
+                await parts.images.release(layer)
+            raise
         return container
 
     def _record_first(self, record: Record) -> None:

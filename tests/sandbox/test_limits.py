@@ -1,0 +1,98 @@
+"""Bounds hold: each attempt fails inside its own container, and a neighbour notices nothing."""
+
+import time
+
+import pytest
+import trio
+
+from paasd.sandbox import Limits, Sandbox
+
+from .place import MIB, SMALL, output, python, run, shell, spec
+
+pytestmark = pytest.mark.root
+
+
+async def test_a_fork_bomb_meets_its_limit_and_the_neighbour_does_not(sandbox: Sandbox) -> None:
+    bomb = await sandbox.create(spec("bomb", limits=Limits(pids=20, disk_bytes=16 * MIB, inodes=500)))
+    neighbour = await sandbox.create(spec("neighbour"))
+    text = (
+        "import os,time\nn=0\ntry:\n while True:\n  if os.fork()==0: time.sleep(100)\n  n+=1\n"
+        "except BlockingIOError: print('EAGAIN', n)\n"
+    )
+    ended, said = await run(bomb, python(text))
+    assert ended.code == 0
+    word, count = said.split()
+    assert word == "EAGAIN"
+    assert int(count) == 18, "pid 1 and the first process count too"
+    ended, said = await run(neighbour, shell("for i in 1 2 3 4 5; do /bin/echo $i; done | wc -l"))
+    assert (ended.code, said.strip()) == (0, "5")
+
+
+async def test_memory_ends_at_its_limit_and_just_below_it_works(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("one"))
+    ended, _text = await run(container, python(f"b = bytearray({90 * MIB}); print(len(b))"))
+    assert ended.code == 0
+    ended, _text = await run(container, python(f"b = bytearray({200 * MIB})"))
+    assert ended.reason == "out of memory"
+
+
+async def test_shared_memory_is_small(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("one"))
+    ended, text = await run(
+        container, shell("head -c 1000000 /dev/zero > /dev/shm/a && echo fits; head -c 200000000 /dev/zero > /dev/shm/b")
+    )
+    assert "fits" in text
+    assert "No space left" in text
+    assert ended.code == 1
+
+
+async def test_the_disk_is_full_at_its_quota_in_bytes_and_in_files(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("one"))
+    ended, text = await run(container, shell("head -c 20000000 /dev/zero > /tmp/a && head -c 30000000 /dev/zero > /tmp/b"))
+    assert ended.code == 1
+    assert "No space left" in text
+    text = "import os\nos.remove('/tmp/b')\ntry:\n for n in range(2000): open(f'/tmp/{n}','w').close()\nexcept OSError as e: print(e.errno, n > 500)"
+    ended, said = await run(container, python(text))
+    assert said.endswith("28 True\n")
+
+
+async def test_processor_time_is_held_at_the_quota(sandbox: Sandbox) -> None:
+    limits = Limits(cpu_cores=0.2, disk_bytes=16 * MIB, inodes=500)
+    container = await sandbox.create(spec("one", limits=limits))
+    await container.start(shell("echo up; while :; do :; done"))
+    with trio.fail_after(10):
+        while "up" not in output(container.spool):
+            await trio.sleep(0.01)
+    before, began = container.usage().cpu_ns, time.monotonic()
+    await trio.sleep(1.0)
+    cores = (container.usage().cpu_ns - before) / 1e9 / (time.monotonic() - began)
+    assert 0.02 < cores < 0.3
+
+
+async def test_descriptors_are_limited_and_limits_cannot_be_raised(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("one"))
+    text = (
+        "import os,resource as r\nfs=[]\n"
+        "try:\n while True: fs.append(os.open('/dev/null',0))\nexcept OSError as e: print(e.errno, len(fs))\n"
+        "[os.close(f) for f in fs]\n"
+        "for what in (r.RLIMIT_NOFILE, r.RLIMIT_CORE, r.RLIMIT_MEMLOCK):\n"
+        " try: r.setrlimit(what,(r.getrlimit(what)[1]+1,)*2); print('raised')\n"
+        " except (ValueError, PermissionError): print('refused')\n"
+    )
+    _ended, said = await run(container, python(text))
+    assert said.split() == ["24", str(SMALL.open_files - 3), "refused", "refused", "refused"]
+
+
+async def test_usage_counts_what_is_used(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("one"))
+    before = container.usage()
+    text = f"b=bytearray({50 * MIB})\nfor i in range(0,len(b),4096): b[i]=1\nopen('/tmp/f','wb').write(b[:10<<20])\nimport time\nprint('up',flush=True); time.sleep(100)"
+    await container.start(python(text))
+    with trio.fail_after(10):
+        while "up" not in output(container.spool):
+            await trio.sleep(0.01)
+    used = container.usage()
+    assert before.pids == 0 < used.pids == 2
+    assert 50 * MIB < used.memory_bytes < 90 * MIB
+    assert used.disk_bytes - before.disk_bytes >= 10 * MIB
+    assert used.cpu_ns > before.cpu_ns
