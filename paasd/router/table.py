@@ -96,8 +96,9 @@ class Table:
     def update(self, hosts: Hosts, domains: tuple[str, ...], system: frozenset[str]) -> Changes:
         """Replace the entries of some hosts (empty: the host is gone)."""
         changes: Changes = {CLUSTER_URL: {}, ENDPOINTS_URL: {}}
-        reroute = (domains, system) != (self._domains, self._system) or not self._owners
-        wildcards_moved = False
+        reroute = domains != self._domains or not self._owners
+        wildcards_moved = system != self._system
+        self._domains, self._system = domains, system
         for host, entries in hosts.items():
             before = self.hosts.pop(host, ())
             if entries:
@@ -114,7 +115,6 @@ class Table:
         else:
             for host in hosts:
                 reroute |= self._note_explicit(host)
-        self._domains, self._system = domains, system
         if reroute:
             encoded: bytes = self._route_configuration().SerializeToString(deterministic=True)
             changes[ROUTES_URL] = {ROUTES_NAME: encoded}
@@ -127,7 +127,7 @@ class Table:
         return was != now
 
     def _needs_own(self, host: str) -> bool:
-        if not is_plain(host, self.hosts[host]):
+        if host in self._system or not is_plain(host, self.hosts[host]):
             return True
         return bool(self._wildcards) and bool(covering_wildcards(host, self.hosts))
 
@@ -176,7 +176,7 @@ class Table:
         return None
 
     def _route_configuration(self) -> Any:
-        written = self._explicit | (self._system & self.hosts.keys())
+        written = self._explicit
         virtual_hosts = [self._virtual_host(host) for host in sorted(written)]
         for domain in sorted({name.lower() for name in self._domains}):
             names = [name for name in (domain, f"*.{domain}") if name not in written]

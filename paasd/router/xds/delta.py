@@ -173,7 +173,8 @@ class DeltaStream:
         if not self._store.opened:
             return []
         responses = []
-        for type_url in TYPES:
+        # Clusters once more at the end: those to remove may go as soon as the routes turn out to be current.
+        for type_url in (*TYPES, CLUSTER_URL):
             subscription = self._subscriptions.get(type_url)
             if subscription is None or subscription.in_flight is not None:
                 continue
