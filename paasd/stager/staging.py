@@ -156,7 +156,7 @@ class Staging:
 
     async def _toolchains(self, wanted: list[tuple[str, str]]) -> dict[tuple[str, str], Image]:
         images: dict[tuple[str, str], Image] = {}
-        for name, version in dict.fromkeys(map(tuple, wanted)):
+        for name, version in dict.fromkeys(wanted):
             tool = self._tools.toolchains.catalogue.get(name, version)
             if tool is None:
                 raise StagingError(f"StagingError - Staging error: there is no toolchain {name[:60]} {version[:60]}")
@@ -183,7 +183,7 @@ class Staging:
     ) -> FinishBuild:
         """Copy the images into blobs, through fds that cannot lead anywhere else."""
         layers, register = [], []
-        for name in dict.fromkeys(map(tuple, result.toolchains)):
+        for name in dict.fromkeys(result.toolchains):
             image = images.get(name)
             if image is None:
                 raise StagingError("StagingError - Staging error: the result names a toolchain that the plan did not")
@@ -314,6 +314,8 @@ class Staging:
         self._handed.mkdir(parents=True)
         # Its parent is root's alone; inside the container the tenant reads it.
         self._handed.chmod(0o755)
+        # The tenant reads the package through a bind mount; on the host its directory stays root's alone.
+        self._tools.blobs.path(self._inputs.package_sha256).chmod(0o644)
         if self._tools.sources.certificates is not None:
             shutil.copyfile(self._tools.sources.certificates, self._handed / "certificates.pem")
 
@@ -412,15 +414,21 @@ class Staging:
             limit_bytes_per_s=self._config.log_limit_bytes_per_s,
         )
         container.spool.mkdir(mode=0o700, exist_ok=True)
+        failed: PaasdError | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(tail.run)
             try:
                 yield
+            except PaasdError as error:
+                # Raised again outside the nursery, which would wrap it into a group.
+                failed = error
             finally:
                 with trio.CancelScope(shield=True):
                     await container.kill()
                 tail.finish()
         await self._tools.logs.forget_cursor(container.guid)
+        if failed is not None:
+            raise failed
 
     @asynccontextmanager
     async def _step(self, name: str) -> AsyncIterator[None]:
