@@ -1,0 +1,94 @@
+"""A small name server of our own on loopback, as an upstream: zone data as text, and ways to misbehave."""
+
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+import trio
+
+ZONE = {
+    ("www.example.org.", "A"): ["198.51.100.7", "198.51.100.8"],
+    ("www.example.org.", "AAAA"): ["2606:2800::1"],
+    ("mail.example.org.", "MX"): ["10 www.example.org."],
+    ("rebind.example.org.", "A"): ["10.1.2.3", "198.51.100.9"],
+    ("metadata.example.org.", "A"): ["169.254.169.254"],
+    ("mapped.example.org.", "AAAA"): ["::ffff:10.0.0.1", "fd00::1"],
+    ("db.corp.example.", "A"): ["10.9.9.9"],
+    ("host.internal.", "A"): ["10.9.9.10"],
+    ("7.100.51.198.in-addr.arpa.", "PTR"): ["www.example.org."],
+    ("1.0.0.10.in-addr.arpa.", "PTR"): ["secret.corp."],
+    ("large.example.org.", "TXT"): [f'"{number:03d}{"x" * 200}"' for number in range(20)],
+}
+
+
+class Upstream:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.silent = False
+        self.port = 0
+
+    @property
+    def server(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def answer(self, packet: bytes, limit: int) -> bytes:
+        query = dns.message.from_wire(packet)
+        name, kind = query.question[0].to_text().split()[0], query.question[0].to_text().split()[2]
+        self.asked.append((name, kind))
+        response = dns.message.make_response(query)
+        found = ZONE.get((name.lower(), kind))
+        if found is not None:
+            response.answer.append(dns.rrset.from_text_list(name, 300, "IN", kind, found))
+        elif not any(known == name.lower() for known, _ in ZONE):
+            response.set_rcode(dns.rcode.NXDOMAIN)
+        try:
+            return response.to_wire(max_size=limit)
+        except dns.exception.TooBig:
+            response.flags |= dns.flags.TC
+            response.answer = []
+            return response.to_wire()
+
+
+async def bind_both() -> tuple[trio.socket.SocketType, list[trio.SocketListener]]:
+    """One port number that is free for both protocols."""
+    while True:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        sock = trio.socket.socket(type=trio.socket.SOCK_DGRAM)
+        try:
+            await sock.bind(("127.0.0.1", listeners[0].socket.getsockname()[1]))
+        except OSError:
+            sock.close()
+            await listeners[0].aclose()
+            continue
+        return sock, listeners
+
+
+@asynccontextmanager
+async def open_upstream() -> AsyncIterator[Upstream]:
+    upstream = Upstream()
+    sock, listeners = await bind_both()
+    upstream.port = sock.getsockname()[1]
+
+    async def datagrams() -> None:
+        while True:
+            packet, peer = await sock.recvfrom(4096)
+            if not upstream.silent:
+                await sock.sendto(upstream.answer(packet, 1232), peer)
+
+    async def connection(stream: trio.SocketStream) -> None:
+        head = await stream.receive_some(2)
+        (size,) = struct.unpack("!H", head)
+        wire = upstream.answer(await stream.receive_some(size), 65535)
+        await stream.send_all(struct.pack("!H", len(wire)) + wire)
+        await stream.aclose()
+
+    with sock:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(datagrams)
+            nursery.start_soon(trio.serve_listeners, connection, listeners)
+            yield upstream
+            nursery.cancel_scope.cancel()
