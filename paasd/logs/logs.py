@@ -10,10 +10,11 @@ import msgspec
 import trio
 
 from paasd.config import LogsConfig
+from paasd.errors import Unavailable
 from paasd.logs.followers import Follower
 from paasd.logs.inotify import Inotify
 from paasd.logs.line import Line, Stream, clip
-from paasd.logs.rate import TokenBucket
+from paasd.logs.rate import Pace, TokenBucket
 from paasd.state.lines import LineStore, StoredLine
 
 _BATCH_LINES = 4_000
@@ -43,6 +44,7 @@ class Logs:
         self.config = config
         self.clock = clock
         self.inotify = Inotify()
+        self.pace = Pace(config.spool_lines_per_s)
         self.lines_dropped = 0
         self.write_error: str | None = None  # why lines cannot be stored at present
         self._store = store
@@ -121,9 +123,13 @@ class Logs:
         """The `limit` oldest, or newest if descending, stored lines with start <= time < end; negative times are fine.
 
         `source_types` keeps those types and what is below them: "APP" stands for APP/PROC/WEB as well.
+        Raises Unavailable when the store is damaged.
         """
         start_ns, end_ns = (max(-(2**63), min(bound, 2**63 - 1)) for bound in (start_ns, end_ns))
-        found = self._store.read(source_id, start_ns, end_ns, limit, descending=descending, kinds=source_types)
+        try:
+            found = self._store.read(source_id, start_ns, end_ns, limit, descending=descending, kinds=source_types)
+        except apsw.Error as error:
+            raise Unavailable(f"the log lines of this node cannot be read: {error}") from error
         return [
             Line(
                 source_id=line.source,

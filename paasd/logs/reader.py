@@ -10,16 +10,31 @@ from pathlib import Path
 import msgspec
 
 from paasd.logs.line import Partial, Stream
-from paasd.logs.segments import ERR, HEADER, LOST, RECORD_LIMIT_BYTES, Damaged, Entry, numbers, parse, segment
+from paasd.logs.segments import (
+    ERR,
+    HEADER,
+    LOST,
+    LOST_BYTES,
+    RECORD_LIMIT_BYTES,
+    Damaged,
+    Entry,
+    numbers,
+    parse,
+    segment,
+)
 
 _SECOND_NS = 1_000_000_000
+# One record may hold 32,768 lines. A step ends after so many, or 20 ms of other work would be held up.
+_STEP_LINES = 1000
+_SLICE_BYTES = 4096
 
 
 class Cursor(msgspec.Struct, array_like=True):
     """How far a spool has been taken, with the unfinished lines, which no segment may hold any more."""
 
     segment: int = -1  # -1: nothing was read yet
-    offset: int = 0
+    offset: int = 0  # of the record to read next
+    within: int = 0  # how much of its payload has been read already
     last_ns: int = 0
     out: Partial = msgspec.field(default_factory=Partial)
     err: Partial = msgspec.field(default_factory=Partial)
@@ -68,7 +83,7 @@ class SpoolReader:
         if data:
             found.append(self._gap(len(data)))
         self.cursor.segment = next(number for number in present if number > self.cursor.segment)
-        self.cursor.offset = 0
+        self.cursor.offset = self.cursor.within = 0
         return found
 
     def flush(self) -> list[Read]:
@@ -85,13 +100,21 @@ class SpoolReader:
             if number < self.cursor.segment:
                 segment(self._directory, number).unlink(missing_ok=True)
 
+    def unread_bytes(self) -> int:
+        """Roughly how much of the spool has not been read: records count with their headers."""
+        total = 0
+        for number in numbers(self._directory):
+            if number >= self.cursor.segment:
+                total += segment(self._directory, number).stat().st_size
+        return max(0, total - self.cursor.offset - self.cursor.within)
+
     def _enter(self, present: list[int]) -> None:
         """Stand in a segment that exists: the first time, or when the spool was begun anew under our feet."""
         if self.cursor.segment in present:
             return
         later = [number for number in present if number > self.cursor.segment]
         self.cursor.segment = later[0] if later else present[0]
-        self.cursor.offset = 0
+        self.cursor.offset = self.cursor.within = 0
 
     def _data(self, limit_bytes: int) -> bytes:
         try:
@@ -106,18 +129,35 @@ class SpoolReader:
     def _take(self, data: bytes, found: list[Read]) -> int:
         """Turn records into lines and move the cursor; the number of bytes it moved."""
         try:
-            entries, used = parse(data)
+            entries, _used = parse(data)
         except Damaged:
             # Nothing tells where the next good record begins: the rest of this segment is given up, and counted.
             size = self._size()
             lost = size - self.cursor.offset
             found.append(self._gap(lost))
-            self.cursor.offset = size
+            self.cursor.offset, self.cursor.within = size, 0
             return lost
+        moved = 0
         for entry in entries:
-            self._lines(entry, found)
-        self.cursor.offset += used
-        return used
+            moved += self._entry(entry, found)
+            if len(found) >= _STEP_LINES:
+                break
+        return moved
+
+    def _entry(self, entry: Entry, found: list[Read]) -> int:
+        """Turn one record into lines, slice by slice; the number of bytes that the cursor moved by."""
+        size = HEADER.size + (LOST_BYTES if entry.stream == LOST else len(entry.payload))
+        before = self.cursor.within
+        if entry.stream == LOST:
+            found.append(Read("ERR", self._stamp(entry.at_ns), b"", entry.lost_bytes))
+        else:
+            while self.cursor.within < len(entry.payload):
+                if len(found) >= _STEP_LINES:
+                    return self.cursor.within - before
+                self._slice(entry, found)
+        self.cursor.offset += size
+        self.cursor.within = 0
+        return size - before
 
     def _gap(self, lost_bytes: int) -> Read:
         return Read("ERR", self._stamp(self.cursor.last_ns), b"", lost_bytes)
@@ -125,15 +165,15 @@ class SpoolReader:
     def _size(self) -> int:
         return segment(self._directory, self.cursor.segment).stat().st_size
 
-    def _lines(self, entry: Entry, found: list[Read]) -> None:
-        if entry.stream == LOST:
-            found.append(Read("ERR", self._stamp(entry.at_ns), b"", entry.lost_bytes))
-            return
-        self.payload_bytes += len(entry.payload)
+    def _slice(self, entry: Entry, found: list[Read]) -> None:
+        begin = self.cursor.within
+        chunk = entry.payload[begin : begin + _SLICE_BYTES]
         stream: Stream = "ERR" if entry.stream == ERR else "OUT"
         partial = self.cursor.err if entry.stream == ERR else self.cursor.out
-        for payload in partial.feed(entry.payload, self._line_limit_bytes):
+        for payload in partial.feed(chunk, self._line_limit_bytes):
             found.append(Read(stream, self._stamp(entry.at_ns), payload))
+        self.cursor.within += len(chunk)
+        self.payload_bytes += len(chunk)
 
     def _stamp(self, at_ns: int) -> int:
         """A time of its own for each line: clients page by time, and would skip the second of two equal ones.

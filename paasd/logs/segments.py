@@ -12,6 +12,7 @@ import msgspec
 HEADER = struct.Struct("<QBxxxI")
 OUT, ERR, LOST = 1, 2, 3
 _LOST_PAYLOAD = struct.Struct("<Q")
+LOST_BYTES = _LOST_PAYLOAD.size
 # Nothing writes chunks as large as a segment; a longer one is damage, and believing it would skip good records.
 RECORD_LIMIT_BYTES = 2 * 1024 * 1024
 
@@ -43,7 +44,7 @@ def parse(data: bytes) -> tuple[list[Entry], int]:
     offset, end = 0, len(data)
     while end - offset >= HEADER.size:
         at_ns, stream, length = HEADER.unpack_from(data, offset)
-        if stream not in (OUT, ERR, LOST) or length > RECORD_LIMIT_BYTES or (stream == LOST and length != 8):
+        if stream not in (OUT, ERR, LOST) or length > RECORD_LIMIT_BYTES or (stream == LOST and length != LOST_BYTES):
             if entries:
                 break
             raise Damaged(offset)

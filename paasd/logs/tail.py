@@ -39,6 +39,7 @@ class SpoolTail:
             self._bucket = TokenBucket(limit_bytes_per_s, limit_bytes_per_s, logs.clock())
         self._refusing_since: float | None = None
         self._finished = trio.Event()
+        self._scope = trio.CancelScope()
 
     @property
     def payload_bytes(self) -> int:
@@ -49,13 +50,24 @@ class SpoolTail:
         """Nothing writes there any more: `run` returns when it has stored what there is."""
         self._finished.set()
 
+    def abandon(self) -> None:
+        """The spool must go though it was not read to its end: `run` returns, and the stream says what is missing."""
+        self._scope.cancel()
+        unread = self._reader.unread_bytes()
+        if unread:
+            text = b"%d bytes of output were not taken before the container was removed" % unread
+            line = self._make_line("ERR", int(self._logs.clock() * 1e9), text)
+            self._logs.append(msgspec.structs.replace(line, tags={**line.tags, "lost_bytes": str(unread)}))
+
     async def run(self) -> None:
-        with self._logs.inotify.watching(self._directory) as handle:
+        """Until `finish` was called and everything is stored, or `abandon` was."""
+        with self._scope, self._logs.inotify.watching(self._directory) as handle:
             while True:
                 changed = self._logs.inotify.armed(handle)
                 finished = self._finished.is_set()  # looked at before reading: what came before it will be found
                 found = self._reader.read()
                 if found is not None:
+                    await self._logs.pace.take(len(found))
                     await self._store(self._lines(found))
                     self._reader.discard_read_segments()
                 elif finished:

@@ -136,9 +136,9 @@ class LineStore:
         return key
 
     def _forget_unsaved(self) -> None:
-        saved = {key for (key,) in self._reader.execute("SELECT id FROM sources")}
+        saved = {key for (key,) in self._writer.execute("SELECT id FROM sources")}
         self._sources = {name: key for name, key in self._sources.items() if key in saved}
-        saved = {key for (key,) in self._reader.execute("SELECT id FROM origins")}
+        saved = {key for (key,) in self._writer.execute("SELECT id FROM origins")}
         self._origins = {origin: key for origin, key in self._origins.items() if key in saved}
 
     def cursor(self, name: str) -> bytes | None:

@@ -69,11 +69,11 @@ class InstanceShell:
         self._nursery: trio.Nursery
         self._tail: SpoolTail | None = None
         self._tailed = trio.Event()
-        self._stop_wanted = trio.Event()
+        self.stop_wanted = trio.Event()
 
     def stop(self) -> None:
         """Its row is gone: out of the routes, TERM, KILL, and nothing left. Returns at once."""
-        self._stop_wanted.set()
+        self.stop_wanted.set()
 
     async def run(self) -> None:
         """Returns when the instance is gone. Cancelled, it leaves the container running."""
@@ -151,7 +151,7 @@ class InstanceShell:
         guid = around.new_guid()
         try:
             async with around.starts:
-                if self._stop_wanted.is_set():
+                if self.stop_wanted.is_set():
                     raise PaasdError("the instance is not wanted any more")
                 plan = around.plan(self.identity.instance_guid)
                 self.identity = plan.identity
@@ -229,8 +229,10 @@ class InstanceShell:
             await self._retry(container.kill)
             if tail is not None:
                 tail.finish()
-                with trio.move_on_after(_OUTPUT_GRACE_S):
+                with trio.move_on_after(_OUTPUT_GRACE_S) as patience:
                     await self._tailed.wait()
+                if patience.cancelled_caught:
+                    tail.abandon()
             await self._retry(partial(self._around.sandbox.destroy, guid))
             await self._around.logs.forget_cursor(guid)
         await self._send.send(Destroyed())
@@ -255,7 +257,7 @@ class InstanceShell:
             return  # its exit is on the way
 
     async def _await_stop(self) -> None:
-        await self._stop_wanted.wait()
+        await self.stop_wanted.wait()
         await self._send.send(StopRequested())
 
     async def _sample_usage(self, container: Container, tail: SpoolTail) -> None:

@@ -136,7 +136,8 @@ class Supervisor:
             found = identity_of(container.spec.labels)
             if found is not None and found.instance_guid == identity.instance_guid:
                 await self._remove(container)
-        await trio.sleep(around.config.backoff_s)
+        with trio.move_on_after(around.config.backoff_s):
+            await shell.stop_wanted.wait()
         around.observed.drop(identity.instance_guid)
 
     async def _remove(self, container: Container) -> None:

@@ -176,7 +176,7 @@ async def test_a_full_disk_holds_lines_back_says_so_and_recovers(tmp_path: Path)
                     pass
             logs.append(line(b"x" * 60_000, 1))
             with trio.fail_after(10):
-                while logs.write_error is None:  # noqa: ASYNC110
+                while logs.write_error is None:
                     await trio.sleep(0.01)
             assert "full" in logs.write_error
             ballast.unlink()

@@ -86,6 +86,28 @@ def test_segments_are_removed_only_when_read_and_the_last_one_stays(shim: Shim) 
     assert numbers(shim.directory) == [3]
 
 
+def test_a_record_of_many_lines_is_taken_in_steps_and_a_kill_between_them_costs_nothing(shim: Shim) -> None:
+    wanted = [b"%d" % number for number in range(10_000)]
+    shim.write(b"\n".join(wanted) + b"\n")
+    shim.write(b"\n" * 20_000)
+    got: list[bytes] = []
+    reader = open_reader(shim.directory)
+    while (step := reader.read()) is not None:
+        assert len(step) < 1000 + 4096
+        got += [read.payload for read in step]
+        saved = msgspec.msgpack.encode(reader.cursor)
+        reader = open_reader(shim.directory, msgspec.msgpack.decode(saved, type=Cursor))
+    assert got == wanted + [b""] * 20_000
+
+
+def test_what_has_not_been_read_is_known(shim: Shim) -> None:
+    shim.write(b"x" * 100 + b"\n")
+    reader = open_reader(shim.directory)
+    assert reader.unread_bytes() == 117
+    drain(reader)
+    assert reader.unread_bytes() == 0
+
+
 STEPS = st.lists(
     st.one_of(
         st.builds(lambda data, err: ("write", data, 1 + err), st.binary(min_size=1, max_size=90), st.booleans()),

@@ -78,12 +78,26 @@ async def test_a_spool_goes_on_where_it_was_left_even_within_a_line(shim: Shim, 
     async with open_logs(CONFIG, tmp_path / "logs", time.time) as logs, trio.open_nursery() as nursery:
         nursery.start_soon(SpoolTail(logs, shim.directory, "key", make_line).run)
         with trio.fail_after(5):
-            while not logs.read("app"):  # noqa: ASYNC110
+            while not logs.read("app"):
                 await trio.sleep(0.005)
         nursery.cancel_scope.cancel()
     shim.write(b"ond\n")
     async with open_logs(CONFIG, tmp_path / "logs", time.time) as logs:
         assert [line.payload for line in await run_to_the_end(logs, shim)] == [b"first", b"second"]
+
+
+async def test_a_spool_that_is_abandoned_says_how_much_was_not_taken(shim: Shim, tmp_path: Path) -> None:
+    async with open_logs(CONFIG, tmp_path / "logs", time.time) as logs, trio.open_nursery() as nursery:
+        shim.write(b"taken\n")
+        tail = SpoolTail(logs, shim.directory, "key", make_line)
+        nursery.start_soon(tail.run)
+        with trio.fail_after(5):
+            while not logs.read("app"):
+                await trio.sleep(0.005)
+        shim.write(b"x" * 84)
+        tail.abandon()
+        await logs.flush()
+        assert [line.tags for line in logs.read("app")] == [{}, {"lost_bytes": "100"}]
 
 
 _DAEMON = """
