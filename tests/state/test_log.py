@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from paasd.config import StateConfig
-from paasd.state import Faults, LocalLog, Log, LogTrimmed, MemoryLog, StateDamaged
+from paasd.state import Faults, LocalLog, Log, LogTrimmed, LogUnavailable, MemoryLog, StateDamaged
 from paasd.state.log.entries import (
     NO_HASH,
     Entry,
@@ -161,6 +161,21 @@ async def test_each_fault_alone_leaves_one_effect(tmp_path: Path, fault: str, au
         log.deliver_late()
         assert await one.write(grow, Grow("a")) == 5
         assert not log.planned
+
+
+async def test_no_quorum_after_a_lost_answer_does_not_mean_that_nothing_happened(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    log = MemoryLog(3)
+    async with open_things(tmp_path / "one", log=log.client()) as one:
+        await one.write(add_thing, AddThing("a"))
+        log.plan("late_request", "unavailable", "lose_answer", "unavailable")
+        assert await one.write(grow, Grow("a")) == 0
+        assert not log.planned
+        log.plan("unavailable")
+        with pytest.raises(LogUnavailable, match="nothing was changed"):
+            await one.write(grow, Grow("a"))
+        assert await one.write(grow, Grow("a")) == 1
 
 
 def altered(data: bytes, **changes: object) -> bytes:
