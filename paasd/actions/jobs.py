@@ -1,8 +1,8 @@
 """Jobs: what a client polls. To know a job's guid is the permission to read it, as in Cloud Foundry."""
 
 from paasd.actions.context import Context
-from paasd.model import Job
-from paasd.model.jobs import OpenJob, start_finished_job
+from paasd.model import Job, JobError
+from paasd.model.jobs import FinishJob, OpenJob, finish_job, start_finished_job, start_job
 
 
 def get_job(context: Context, guid: str) -> Job:
@@ -17,3 +17,27 @@ async def finished(
     """A job for work that is done already, where clients expect one."""
     opened = OpenJob(operation=operation, resource_type=resource_type, resource_guid=resource_guid)
     return await context.database.write(start_finished_job, opened)
+
+
+async def started(
+    context: Context,
+    operation: str,
+    *,
+    deadline_s: float,
+    resource_type: str | None = None,
+    resource_guid: str | None = None,
+) -> Job:
+    """A job for work that begins now; `finish` closes it, else it fails at its deadline."""
+    opened = OpenJob(
+        operation=operation,
+        resource_type=resource_type,
+        resource_guid=resource_guid,
+        owner_node_guid=context.node_guid,
+        deadline_s=deadline_s,
+    )
+    return await context.database.write(start_job, opened)
+
+
+async def finish(context: Context, job: Job, errors: list[JobError]) -> bool:
+    """Close a job: COMPLETE without errors, else FAILED. False when it was closed before."""
+    return await context.database.write(finish_job, FinishJob(job_guid=job.guid, epoch=job.epoch, errors=errors))

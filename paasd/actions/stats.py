@@ -91,7 +91,7 @@ def _stats(
     return InstanceStats(
         type=process.type,
         index=index,
-        state=STARTING if fact is None else fact.state,
+        state=STARTING if fact is None else DOWN if fact.state == "STOPPING" else fact.state,
         since=since,
         uptime_s=max(0, int(now - since)),
         instance_guid=instance.guid,

@@ -14,7 +14,10 @@ from paasd.state import ReadTx, Tx, operation
 HEALTH_CHECK_TYPES: Final = ("http", "port", "process")
 COMMAND_LIMIT = 4096
 INSTANCES_LIMIT = 1_000
+HEALTH_SECONDS_LIMIT = 86_400
 UNLIMITED: Final = -1
+MEMORY_LIMIT_MB: Final = 2**31 - 1
+LOG_RATE_LIMIT_BYTES: Final = 2**51
 
 
 class Sizes(Arguments):
@@ -106,12 +109,16 @@ def check_scale(
         raise Unprocessable(f"Instances must be between 0 and {INSTANCES_LIMIT}")
     if memory_mb is not None and memory_mb < 1:
         raise Unprocessable("Memory in mb must be greater than 0")
+    if memory_mb is not None and memory_mb > MEMORY_LIMIT_MB:
+        raise Unprocessable(f"Memory in mb must be less than or equal to {MEMORY_LIMIT_MB}")
     if disk_mb is not None and disk_mb < 1:
         raise Unprocessable("Disk in mb must be greater than 0")
     if disk_mb is not None and disk_mb > sizes.disk_limit_mb:
         raise Unprocessable(
             f"Disk in mb too much disk requested (requested {disk_mb} MB - must be less than {sizes.disk_limit_mb} MB)"
         )
+    if log_rate_limit_bytes is not None and log_rate_limit_bytes > LOG_RATE_LIMIT_BYTES:
+        raise Unprocessable(f"Log rate limit in bytes per second must be less than or equal to {LOG_RATE_LIMIT_BYTES}")
     if log_rate_limit_bytes is not None and log_rate_limit_bytes < UNLIMITED:
         raise Unprocessable("Log rate limit in bytes per second must be greater than or equal to -1")
 
@@ -173,8 +180,10 @@ def check_health_check(check: HealthCheck) -> None:
         ("invocation timeout", check.invocation_timeout_s),
         ("interval", check.interval_s),
     ):
-        if value is not None and value < 1:
-            raise Unprocessable(f"Health check {name} must be greater than or equal to 1")
+        if value is not None and not 1 <= value <= HEALTH_SECONDS_LIMIT:
+            raise Unprocessable(
+                f"Health check {name} must be greater than or equal to 1 and at most {HEALTH_SECONDS_LIMIT}"
+            )
 
 
 class RestartInstance(Arguments):

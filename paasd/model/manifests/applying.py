@@ -14,13 +14,14 @@ from paasd.model.manifests.document import AppManifest, ManifestError
 from paasd.model.manifests.planning import Changes, RouteName, State, WantedRoute, parse_route, plan_app
 from paasd.model.metadata import merge_metadata
 from paasd.model.processes import Sizes, add_process, check_command, check_health_check, check_scale
-from paasd.model.records import App, Destination, Job, Process, Route, Sidecar, Space
+from paasd.model.records import App, Destination, Domain, Job, Process, Route, Sidecar, Space
 from paasd.model.routes import (
     CreateRoute,
     NewDestination,
     UpdateRoute,
     create_route,
     map_route,
+    route_url,
     unmap_route,
     update_route,
 )
@@ -228,8 +229,9 @@ def _map(tx: Tx, args: ApplyManifest, space: Space, app: App, wanted: WantedRout
     elif wanted.options and msgspec.json.encode(route.options) != msgspec.json.encode(wanted.options):
         route = update_route(tx, UpdateRoute(route_guid=route.guid, options=wanted.options, actor=args.actor))
     if route.space_guid != space.guid:
+        url = route_url(tx.need(Domain, route.domain_guid), route.host, route.path)
         raise Unprocessable(
-            f"routes: '{name.host}' is taken on this domain by another space; choose another host. "
+            f"routes: Route already exists: '{url}' belongs to another space; choose another host. "
             "Routes cannot be mapped to destinations in different spaces."
         )
     map_route(tx, route, NewDestination(app_guid=app.guid, protocol=wanted.protocol), args.actor)

@@ -5,7 +5,9 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from paasd.model.manifests.sizes import MEBIBYTE, UNITS_TEXT, parse_bytes
+from paasd.model.manifests.sizes import LIMIT_BYTES, MEBIBYTE, UNITS_TEXT, format_bytes, parse_bytes
+
+NUMBER_LIMIT = 2**31 - 1
 
 
 class Fields:
@@ -48,6 +50,9 @@ class Fields:
         if value < least:
             self.problem(key, f"must be greater than or equal to {least}")
             return UNSET
+        if value > NUMBER_LIMIT:
+            self.problem(key, f"must be less than or equal to {NUMBER_LIMIT}")
+            return UNSET
         return int(value)
 
     def flag(self, key: str) -> bool:
@@ -70,8 +75,8 @@ class Fields:
         if size_bytes is None:
             self.problem(key, f"must use a supported unit: {UNITS_TEXT}")
             return UNSET
-        if size_bytes < MEBIBYTE:
-            self.problem(key, "must be greater than or equal to 1M")
+        if not MEBIBYTE <= size_bytes <= LIMIT_BYTES:
+            self.problem(key, f"must be greater than or equal to 1M and at most {format_bytes(LIMIT_BYTES)}")
             return UNSET
         return size_bytes // MEBIBYTE
 
@@ -85,6 +90,9 @@ class Fields:
         size_bytes = parse_bytes(value) if isinstance(value, str) else None
         if size_bytes is None:
             self.problem(key, f"must use a supported unit: {UNITS_TEXT}, or be -1 for no limit")
+            return UNSET
+        if size_bytes > LIMIT_BYTES:
+            self.problem(key, f"must be at most {format_bytes(LIMIT_BYTES)}, or -1 for no limit")
             return UNSET
         return size_bytes
 

@@ -2,10 +2,11 @@
 
 import re
 
-SIZE = re.compile(r"^\s*(\d{1,12}(?:\.\d{1,6})?)\s*(B|K|KB|M|MB|G|GB|T|TB)\s*$", re.IGNORECASE)
+SIZE = re.compile(r"^\s*(\d{1,18}(?:\.\d{1,6})?)\s*(B|K|KB|M|MB|G|GB|T|TB)\s*$", re.IGNORECASE)
 UNITS = {"B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 UNITS_TEXT = "B, K, KB, M, MB, G, GB, T, or TB"
 MEBIBYTE = 1024**2
+LIMIT_BYTES = 2**51
 
 
 def parse_bytes(text: str) -> int | None:
