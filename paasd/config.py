@@ -195,6 +195,14 @@ class LogsConfig(Section, frozen=True, kw_only=True):
     trim_interval_s: Annotated[
         float, Meta(gt=0, description="How often the size and age limits are applied, in seconds.")
     ] = 15.0
+    spool_lines_per_s: Annotated[
+        int,
+        Meta(
+            ge=1000,
+            description="Lines of all instances together that are read from spools per second, in turns. What comes"
+            " faster fills the spool of its instance, and then is dropped and counted there; bounds the daemon's CPU.",
+        ),
+    ] = 40_000
     spool_poll_s: Annotated[
         float,
         Meta(gt=0, le=10, description="Longest wait before a spool is looked at again when no change was announced."),
@@ -361,6 +369,12 @@ class SupervisorConfig(Section, frozen=True, kw_only=True):
     stop_grace_s: Annotated[
         float, Meta(ge=0, le=600, description="Between TERM and KILL, in seconds; Cloud Foundry's apps expect 10.")
     ] = 10.0
+    output_grace_s: Annotated[
+        float,
+        Meta(
+            ge=0, le=60, description="Time to take the last output of an ended instance; the rest is lost and counted."
+        ),
+    ] = 3.0
     immediate_restarts: Annotated[
         int, Meta(ge=0, description="Crashes after which an instance is started again at once.")
     ] = 3
@@ -410,7 +424,9 @@ class StagingConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=10_000, description="Processor share of a build beside instances (100 each GB of their memory)."),
     ] = 100
-    pids: Annotated[int, Meta(ge=64, le=32_768, description="Processes and threads of one build; npm needs hundreds.")] = 1024
+    pids: Annotated[
+        int, Meta(ge=64, le=32_768, description="Processes and threads of one build; npm needs hundreds.")
+    ] = 1024
     inodes: Annotated[
         int, Meta(ge=10_000, description="Files of one build, installed dependencies included; each costs 256 bytes.")
     ] = 600_000
@@ -429,7 +445,8 @@ class StagingConfig(Section, frozen=True, kw_only=True):
         int, Meta(ge=1024 * 1024, description="Largest layer that a build may hand over, in bytes, compressed.")
     ] = 4 * 1024**3
     result_limit_bytes: Annotated[
-        int, Meta(ge=4096, le=16 * 1024 * 1024, description="Largest plan or result that a build may hand over, in bytes.")
+        int,
+        Meta(ge=4096, le=16 * 1024 * 1024, description="Largest plan or result that a build may hand over, in bytes."),
     ] = 1024 * 1024
     cache_limit_bytes: Annotated[
         int,
@@ -437,11 +454,16 @@ class StagingConfig(Section, frozen=True, kw_only=True):
     ] = 1024**3
     inherit_host_settings: Annotated[
         bool,
-        Meta(description="Take package indexes, registry, proxy and certificates from this host's pip, npm and environment."),
+        Meta(
+            description="Take package indexes, registry, proxy and certificates from this host's pip, npm and environment."
+        ),
     ] = True
-    pip_index_url: Annotated[str, Meta(description="Python package index; empty takes the host's, then the public one.")] = ""
+    pip_index_url: Annotated[
+        str, Meta(description="Python package index; empty takes the host's, then the public one.")
+    ] = ""
     pip_extra_index_urls: Annotated[
-        tuple[str, ...], Meta(description="Further Python package indexes. Builds see these addresses, passwords included.")
+        tuple[str, ...],
+        Meta(description="Further Python package indexes. Builds see these addresses, passwords included."),
     ] = ()
     npm_registry: Annotated[str, Meta(description="npm registry; empty takes the host's, then the public one.")] = ""
     certificates: Annotated[
@@ -450,7 +472,7 @@ class StagingConfig(Section, frozen=True, kw_only=True):
     allowed: Annotated[
         tuple[str, ...],
         Meta(
-            description="Further hosts that builds may reach, such as \"github.com\" or \"mirror.example:8443\" (443 without "
+            description='Further hosts that builds may reach, such as "github.com" or "mirror.example:8443" (443 without '
             "a port). Nothing else than these and the indexes can be reached while building."
         ),
     ] = ()
@@ -464,7 +486,9 @@ class StagingConfig(Section, frozen=True, kw_only=True):
     ] = {}
     buildpack_order: Annotated[
         tuple[str, ...],
-        Meta(description="Buildpacks asked one after the other for an app that names none; empty takes the built-in ones."),
+        Meta(
+            description="Buildpacks asked one after the other for an app that names none; empty takes the built-in ones."
+        ),
     ] = ()
 
 

@@ -44,8 +44,6 @@ from paasd.supervisor.probing import Checks
 from paasd.supervisor.surroundings import Surroundings
 from paasd.supervisor.texts import Ending, app_source_type, crash_line
 
-_OUTPUT_GRACE_S = 10.0
-
 
 class InstanceShell:
     """One instance of this node, from its row's appearance until nothing of it is left."""
@@ -229,7 +227,7 @@ class InstanceShell:
             await self._retry(container.kill)
             if tail is not None:
                 tail.finish()
-                with trio.move_on_after(_OUTPUT_GRACE_S) as patience:
+                with trio.move_on_after(self._around.config.output_grace_s) as patience:
                     await self._tailed.wait()
                 if patience.cancelled_caught:
                     tail.abandon()

@@ -195,3 +195,21 @@ async def test_a_failing_sidecar_ends_the_instance_and_term_reaches_all(world: W
         await world.run_app("other", SERVER, sidecars={"brittle": "sleep 1; exit 7"})
         assert "Exited with status 7" in await world.line("other", "Exited with", "API")
         assert "Sidecar brittle exited with status 7" in await world.line("other", "Sidecar brittle")
+
+
+async def test_an_app_that_prints_without_end_is_counted_and_holds_up_nobody(world: World) -> None:
+    async with world.supervised():
+        (noisy,) = await world.run_app("noisy", "exec yes", health=HealthCheck(type="process"))
+        await world.running(noisy)
+        await eventually(lambda: world.lines("noisy")[:1] or None)
+        (canary,) = await world.run_app("canary", SERVER)
+        fact = await world.running(canary)
+        assert fact.address is not None
+        await get(fact.address, "/canary")
+        await world.line("canary", "/canary", timeout_s=5)
+        await world.remove(noisy)
+        await world.gone(noisy)
+        await world.logs.flush()
+        newest = world.logs.read("noisy", limit=1000, descending=True)
+        assert any("lost_bytes" in line.tags for line in newest)
+        assert world.observed.get(canary) is not None
