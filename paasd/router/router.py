@@ -125,8 +125,11 @@ def runtime_directory(data_directory: Path, uid: int) -> Path:
     if base.stat().st_uid != os.geteuid():
         raise PaasdError(f"{base} belongs to another user; remove it, or set XDG_RUNTIME_DIR to a directory of yours")
     directory = base / name
-    directory.mkdir(mode=0o700, exist_ok=True)
-    os.chown(directory, uid, -1)
+    # Envoy owns just the folder of its administration socket: what root writes must not lie where Envoy could swap it.
+    directory.mkdir(mode=0o711, exist_ok=True)
+    own = directory / "envoy"
+    own.mkdir(mode=0o700, exist_ok=True)
+    os.chown(own, uid, -1)
     return directory
 
 

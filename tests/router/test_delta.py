@@ -11,9 +11,7 @@ class Envoy:
     def __init__(self, store: ResourceStore, chunk: int = 100) -> None:
         self.store = store
         self.chunk = chunk
-        self.has: dict[str, dict[str, bytes]] = {
-            url: {} for url in (CLUSTER_URL, ENDPOINTS_URL, SECRET_URL, ROUTES_URL)
-        }
+        self.has: dict[str, dict[str, bytes]] = {url: {} for url in TYPES}
         self.versions: dict[str, dict[str, str]] = {url: {} for url in self.has}
         self.order: list[tuple[str, str]] = []
         self.connect()

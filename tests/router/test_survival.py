@@ -223,6 +223,7 @@ async def test_envoy_runs_without_privileges_on_low_ports_and_in_the_holder_cgro
         assert fields["NoNewPrivs"] == "1"
         assert os.getsid(router.engine.pid or 0) == router.engine.pid
         assert router.engine.admin.stat().st_mode & 0o777 == 0o600
+        assert router.engine.control.parent.stat().st_uid == 0  # nothing that root writes lies where Envoy may write
         assert router.engine.control.stat().st_mode & 0o777 == 0o600
 
 

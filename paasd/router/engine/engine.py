@@ -54,7 +54,7 @@ class Engine:
     @property
     def admin(self) -> Path:
         """Envoy's own administration socket; root and Envoy's user only."""
-        return self._directory / "admin.sock"
+        return self._directory / "envoy" / "admin.sock"
 
     @property
     def control(self) -> Path:
@@ -106,7 +106,9 @@ class Engine:
         await self._start()
 
     def _digest(self) -> str:
-        return hashlib.sha256(str(self._binary).encode() + self._configuration()).hexdigest()
+        # With the time of the binary, so that an upgraded package replaces the Envoy that ran the old one.
+        binary = f"{self._binary} {self._binary.stat().st_mtime_ns} "
+        return hashlib.sha256(binary.encode() + self._configuration()).hexdigest()
 
     def _read_record(self) -> Record | None:
         try:

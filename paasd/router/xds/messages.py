@@ -144,6 +144,7 @@ RouteConfiguration
   1 string name
   2 repeated VirtualHost virtual_hosts
   4 repeated HeaderValueOption response_headers_to_add
+  6 repeated HeaderValueOption request_headers_to_add
   7 BoolValue validate_clusters
   8 repeated string request_headers_to_remove
   14 bool ignore_port_in_host_matching
