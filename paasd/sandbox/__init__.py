@@ -1,7 +1,7 @@
 """The sandbox: containers in which tenants' programs run, made of kernel parts and held by processes of their own.
 
-`open_sandbox` gives a `Sandbox`: `create`, `start`, `wait`, `exec`, `kill`, `destroy`. Containers outlive the daemon; the
-next one takes over those that are whole and sweeps the rest. `launcher/` holds what runs outside the daemon, `network/`
+`open_sandbox` gives a `Sandbox`: `create`, `start`, `wait`, `exec`, `kill`, `destroy`. Containers outlive the daemon;
+the next one takes over those that are whole and sweeps the rest. `launcher/` holds what runs outside the daemon, `network/`
 and `disk/` the two large parts, `inventory` lists everything on the host that carries a node's mark.
 """
 

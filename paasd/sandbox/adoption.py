@@ -33,7 +33,7 @@ async def adopt(parts: Parts) -> dict[str, Container]:
 
 
 def _recorded(parts: Parts) -> list[str]:
-    return sorted(os.listdir(parts.containers))
+    return sorted(path.name for path in parts.containers.iterdir())
 
 
 def _load(parts: Parts, guid: str, attachments: dict[int, Attachment]) -> Container | None:

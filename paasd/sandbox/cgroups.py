@@ -1,7 +1,7 @@
 """Control groups: one driver over v1 and v2, chosen for each controller by what this host has mounted where.
 
-A container is a leaf `paasd-<prefix>/<guid>` in the v2 tree and in each v1 hierarchy that has a controller we need. Only
-pid 1 of the container and what it forks are inside; the shim never is, so that a leaf can be emptied and removed.
+A container is a leaf `paasd-<prefix>/<guid>` in the v2 tree and in each v1 hierarchy that has a controller we need.
+Only pid 1 of the container and what it forks are inside; the shim never is, so that a leaf can be emptied and removed.
 Calls block for well under a millisecond, except `remove`, which the kernel may keep waiting: use a thread.
 Sources: cgroup-v2.rst and cgroup-v1/*.rst of the kernel.
 """
@@ -38,9 +38,13 @@ class Tally(msgspec.Struct, frozen=True):
     pids: int
 
 
+def read_mountinfo() -> str:
+    return Path("/proc/self/mountinfo").read_text()
+
+
 def detect(mountinfo: str, parent: str = "") -> tuple[Hierarchy, ...]:
-    """The hierarchies in use, read from the text of /proc/self/mountinfo. `parent` is a path below each root; "" takes the
-    holder unit's where it runs, else the root itself.
+    """The hierarchies in use, read from the text of /proc/self/mountinfo. `parent` is a path below each root; "" takes
+    the holder unit's where it runs, else the root itself.
 
     Raises SandboxError when a controller that limits tenants is nowhere.
     """
@@ -143,15 +147,13 @@ class CgroupDriver:
 
     def kill_all(self, guid: str) -> bool:
         """SIGKILL to everything inside at once. False where the kernel cannot (before 5.14): kill pid 1 then."""
-        for one in self._hierarchies:
-            if one.v2 and self._write(self._leaf(one, guid) / "cgroup.kill", "1"):
-                return True
-        return False
+        leaves = [self._leaf(one, guid) / "cgroup.kill" for one in self._hierarchies if one.v2]
+        return any(self._write(leaf, "1") for leaf in leaves)
 
     def freeze(self, guid: str, frozen: bool) -> bool:
         """Stop or continue everything inside without its noticing. False when the host has no v2 tree."""
         leaves = [self._leaf(one, guid) / "cgroup.freeze" for one in self._hierarchies if one.v2]
-        return any([self._write(leaf, "1" if frozen else "0") for leaf in leaves])
+        return any(self._write(leaf, "1" if frozen else "0") for leaf in leaves)
 
     def remove(self, guid: str) -> bool:
         """Remove the leaves; True when none is left. False while a process is still inside: kill, wait, try again."""

@@ -1,4 +1,4 @@
-"""One container: start its program, see how it ends, reach into it, measure it. Made by `Sandbox`, which also destroys it."""
+"""One container: start its program, see how it ends, reach into it, measure it. `Sandbox` makes and destroys it."""
 
 import contextlib
 import math

@@ -32,8 +32,8 @@ def name_reason(
 ) -> Exit:
     """The exit from the app's wait status (None: it was killed together with its pid 1).
 
-    `oom_kills` counts those of this run. `killed_at_oom` is the total when somebody asked for the kill, if somebody did:
-    a kill for memory before that was survived, and is not the reason.
+    `oom_kills` counts those of this run. `killed_at_oom` is the total when somebody asked for the kill, if somebody
+    did: a kill for memory before that was survived, and is not the reason.
     """
     code = None if status is None else os.waitstatus_to_exitcode(status)
     by_kill = code is None or code == -signal.SIGKILL

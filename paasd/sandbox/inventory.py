@@ -1,11 +1,10 @@
-"""Everything on the host that carries a node's mark, for tests and for a person who doubts that a sweep was complete."""
+"""Everything on the host that carries a node's mark, for tests and for whoever doubts that a sweep was complete."""
 
-import os
 from pathlib import Path
 
 import msgspec
 
-from paasd.sandbox.cgroups import CgroupDriver, detect
+from paasd.sandbox.cgroups import CgroupDriver, detect, read_mountinfo
 from paasd.sandbox.disk import loops_below
 from paasd.sandbox.mounts import mounted_below
 from paasd.sandbox.network.nft import Nft
@@ -43,7 +42,7 @@ class Inventory(msgspec.Struct, frozen=True):
 def take_inventory(data_dir: Path, prefix: str, slots: Path, cgroup_parent: str = "") -> Inventory:
     """What exists of the node with this data directory and prefix. Blocks for some milliseconds: use a thread."""
     data_dir = data_dir.resolve()
-    cgroups = CgroupDriver(detect(Path("/proc/self/mountinfo").read_text(), cgroup_parent), prefix)
+    cgroups = CgroupDriver(detect(read_mountinfo(), cgroup_parent), prefix)
     containers, disks = data_dir / "sandbox/containers", data_dir / "disks"
     return Inventory(
         cgroups=frozenset(map(str, cgroups.directories())),
@@ -53,16 +52,16 @@ def take_inventory(data_dir: Path, prefix: str, slots: Path, cgroup_parent: str 
         processes=frozenset(_processes(cgroups, prefix)),
         slots=frozenset(f"{slot} {guid}" for guid, slot in Slots(slots, data_dir).mine().items()),
         files=frozenset(str(path) for root in (containers, disks) if root.exists() for path in root.iterdir()),
-        descriptors=len(os.listdir("/proc/self/fd")),
+        descriptors=len(list(Path("/proc/self/fd").iterdir())),
     )
 
 
 def _network(data_dir: Path, prefix: str) -> list[str]:
     start = interface_name(prefix, 0)[:-1]
-    found = [f"interface {name}" for name in os.listdir("/sys/class/net") if name.startswith(start)]
+    found = [f"interface {path.name}" for path in Path("/sys/class/net").glob(f"{start}*")]
     namespaces = data_dir / "run/netns"
     if namespaces.exists():
-        found += [f"namespace {name}" for name in os.listdir(namespaces)]
+        found += [f"namespace {path.name}" for path in namespaces.iterdir()]
     with Nft() as nft:
         table = table_name(prefix)
         if table in nft.tables():
@@ -81,7 +80,7 @@ def _processes(cgroups: CgroupDriver, prefix: str) -> list[str]:
 
 def processes_of(prefix: str, cgroup_parent: str = "") -> dict[str, list[int]]:
     """Pids of this node's launcher processes: "zygote", "shim", and "pid1" of each container."""
-    cgroups = CgroupDriver(detect(Path("/proc/self/mountinfo").read_text(), cgroup_parent), prefix)
+    cgroups = CgroupDriver(detect(read_mountinfo(), cgroup_parent), prefix)
     lines = command_lines()
     inside = {pid for guid in cgroups.guids() for pid in cgroups.pids(guid)}
     return {

@@ -1,4 +1,4 @@
-"""What is asked of the sandbox and what it answers. All frozen; sizes in bytes, times in seconds unless the name says."""
+"""What is asked of the sandbox and what it answers. All frozen; sizes in bytes, times in seconds."""
 
 from pathlib import Path
 from typing import Literal

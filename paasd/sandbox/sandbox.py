@@ -14,7 +14,7 @@ import trio
 
 from paasd.config import DiskConfig, NetworkConfig, SandboxConfig
 from paasd.sandbox import adoption, seccomp, upper
-from paasd.sandbox.cgroups import CgroupDriver, detect
+from paasd.sandbox.cgroups import CgroupDriver, detect, read_mountinfo
 from paasd.sandbox.container import Container
 from paasd.sandbox.disk import Images, Stacks, open_disks, open_images, open_stacks
 from paasd.sandbox.network import Network, open_network
@@ -44,8 +44,8 @@ async def open_sandbox(
     config: SandboxConfig,
     data_dir: Path,
     *,
-    network: NetworkConfig = NetworkConfig(),
-    disk: DiskConfig = DiskConfig(),
+    network: NetworkConfig | None = None,
+    disk: DiskConfig | None = None,
     keep: bool = True,
     slots: Path = SLOTS,
     clock: Callable[[], float] = _boot_clock,
@@ -55,13 +55,11 @@ async def open_sandbox(
     Leaving keeps containers and their processes, unless `keep` is false (tests, embedded nodes): then all of it is
     taken down. `clock` never goes back while the host runs. Raises SandboxError when another daemon has the directory.
     """
-    data_dir = data_dir.resolve()
-    directory, run_dir = data_dir / "sandbox", data_dir / "run"
-    for path in (directory, directory / "containers", run_dir):
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    network, disk = network or NetworkConfig(), disk or DiskConfig()
+    directory, run_dir = _directories(data_dir)
+    data_dir = directory.parent
     prefix = node_prefix(data_dir)
-    hierarchies = detect(Path("/proc/self/mountinfo").read_text(), config.cgroup_parent)
-    cgroups = CgroupDriver(hierarchies, prefix)
+    cgroups = CgroupDriver(detect(read_mountinfo(), config.cgroup_parent), prefix)
     async with AsyncExitStack() as stack:
         stack.callback(os.close, _lock(directory))
         await trio.to_thread.run_sync(cgroups.open)
@@ -83,7 +81,7 @@ async def open_sandbox(
         parts = Parts(
             config=config,
             prefix=prefix,
-            boot=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            boot=_boot_id(),
             containers=directory / "containers",
             disk_mounts=run_dir / "disks",
             filter_path=filter_path,
@@ -110,6 +108,19 @@ async def open_sandbox(
                     await images.sweep()
                     await zygote.stop()
                     await trio.to_thread.run_sync(cgroups.close)
+
+
+def _directories(data_dir: Path) -> tuple[Path, Path]:
+    """Where records and where sockets and mounts are, made if missing."""
+    data_dir = data_dir.resolve()
+    directory, run_dir = data_dir / "sandbox", data_dir / "run"
+    for path in (directory, directory / "containers", run_dir):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory, run_dir
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def _lock(directory: Path) -> int:

@@ -40,7 +40,7 @@ setxattr shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 socke
 symlinkat sync sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime
 timer_settime timerfd_create timerfd_gettime timerfd_settime times tkill truncate umask uname unlink unlinkat utime
 utimensat utimes vfork vmsplice wait4 waitid waitpid write writev
-""".split()
+""".split()  # noqa: SIM905 (a paragraph of names, not a column)
 )
 
 _FAMILIES: Final = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)

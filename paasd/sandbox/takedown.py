@@ -61,7 +61,7 @@ def _mark_incomplete(parts: Parts, guid: str) -> None:
 async def _remove_cgroups(parts: Parts, guid: str) -> None:
     """The kernel lets go of a cgroup a moment after its last process; there is nothing to wait on but time."""
     with trio.move_on_after(parts.config.kill_timeout_s):
-        while not await trio.to_thread.run_sync(parts.cgroups.remove, guid):
+        while not await trio.to_thread.run_sync(parts.cgroups.remove, guid):  # noqa: ASYNC110
             await trio.sleep(_RETRY_S)
         return
     raise SandboxError(f"the cgroup of container {guid} cannot be removed: something is still inside")

@@ -1,4 +1,4 @@
-"""The writable part of a container's root, as it is before anything has run in it, and the safe way to read from it later.
+"""The writable part of a container's root: as it is before anything has run, and the safe way to read from it later.
 
 `prepare` runs once, on a disk that no tenant has touched. Afterwards paths inside are the tenant's to bend: the host
 opens them only through `open_regular`, which follows nothing.

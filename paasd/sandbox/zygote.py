@@ -25,7 +25,7 @@ _HELLO_S = 5.0
 
 
 class Zygote:
-    """Forks shims for one node. The process outlives the daemon; `ensure` also replaces one that speaks another protocol."""
+    """Forks shims for one node. The process outlives the daemon; one that speaks another protocol is replaced."""
 
     def __init__(self, directory: Path, prefix: str, holder_cgroups: Sequence[str]) -> None:
         """`directory` (0700) holds the socket; the path may be of any length."""
@@ -88,7 +88,7 @@ class Zygote:
         """Start it by a fresh exec with an empty environment; it says a word on its output when it listens."""
         package = str(Path(__file__).parent)
         command = [sys.executable, "-I", "-S", "-c", _BOOT, package, str(self._directory / _SOCKET), self._prefix]
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [*command, *self._holder_cgroups],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

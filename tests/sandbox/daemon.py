@@ -1,7 +1,7 @@
 """A daemon to be killed: opens a sandbox in a process of its own and does as the command line says.
 
-    python -m tests.sandbox.daemon DATA SLOTS hold GUID...          start containers that count, say so, wait
-    python -m tests.sandbox.daemon DATA SLOTS die STEP              kill itself (-9) in the middle of creating one
+python -m tests.sandbox.daemon DATA SLOTS hold GUID...          start containers that count, say so, wait
+python -m tests.sandbox.daemon DATA SLOTS die STEP              kill itself (-9) in the middle of creating one
 """
 
 import os

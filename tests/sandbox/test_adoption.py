@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,8 @@ def command(place: Place, *arguments: str) -> list[str]:
 async def held(place: Place, *guids: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """A daemon in another process that has started these containers; calling what is given kills it."""
     async with trio.open_nursery() as nursery:
-        process: trio.Process = await nursery.start(
-            lambda task_status: trio.run_process(
-                command(place, "hold", *guids), stdout=subprocess.PIPE, check=False, cwd=ROOT, task_status=task_status
-            )
-        )
+        start = partial(trio.run_process, stdout=subprocess.PIPE, check=False, cwd=ROOT)
+        process: trio.Process = await nursery.start(start, command(place, "hold", *guids))
 
         async def kill() -> None:
             process.kill()

@@ -18,17 +18,22 @@ async def test_exec_gives_output_through_passed_descriptors_and_the_exit_code(sa
     await container.start(shell("sleep 1000"))
     reader, writer = os.pipe()
     null = os.open("/dev/null", os.O_RDONLY)
-    handle = await container.exec(["sh", "-c", "id -u; pwd; echo $WORD; exit 7"], {"WORD": "w"}, "/tmp", (null, writer, writer))
+    handle = await container.exec(
+        ["sh", "-c", "id -u; pwd; echo $WORD; exit 7"], {"WORD": "w"}, "/tmp", (null, writer, writer)
+    )
     os.close(writer)
     os.close(null)
     assert await handle.wait() == 7
-    with open(reader) as file:  # noqa: ASYNC230
+    with os.fdopen(reader) as file:
         assert file.read().split() == ["2000", "/tmp", "w"]
 
 
 async def test_exec_is_in_the_same_namespaces_cgroup_and_filter_as_the_app(sandbox: Sandbox) -> None:
     container = await sandbox.create(spec("one"))
-    look = "for n in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$n; done; grep -E 'Cap|Seccomp:|NoNew' /proc/self/status; ulimit -n"
+    look = (
+        "for n in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$n; done;"
+        "grep -E 'Cap|Seccomp:|NoNew' /proc/self/status; ulimit -n"
+    )
     await container.start(shell(f"{look}; echo done; sleep 1000"))
     with trio.fail_after(10):
         while "done" not in (app := output(container.spool)):

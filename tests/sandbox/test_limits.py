@@ -39,7 +39,8 @@ async def test_memory_ends_at_its_limit_and_just_below_it_works(sandbox: Sandbox
 async def test_shared_memory_is_small(sandbox: Sandbox) -> None:
     container = await sandbox.create(spec("one"))
     ended, text = await run(
-        container, shell("head -c 1000000 /dev/zero > /dev/shm/a && echo fits; head -c 200000000 /dev/zero > /dev/shm/b")
+        container,
+        shell("head -c 1000000 /dev/zero > /dev/shm/a && echo fits; head -c 200000000 /dev/zero > /dev/shm/b"),
     )
     assert "fits" in text
     assert "No space left" in text
@@ -48,10 +49,15 @@ async def test_shared_memory_is_small(sandbox: Sandbox) -> None:
 
 async def test_the_disk_is_full_at_its_quota_in_bytes_and_in_files(sandbox: Sandbox) -> None:
     container = await sandbox.create(spec("one"))
-    ended, text = await run(container, shell("head -c 20000000 /dev/zero > /tmp/a && head -c 30000000 /dev/zero > /tmp/b"))
+    ended, text = await run(
+        container, shell("head -c 20000000 /dev/zero > /tmp/a && head -c 30000000 /dev/zero > /tmp/b")
+    )
     assert ended.code == 1
     assert "No space left" in text
-    text = "import os\nos.remove('/tmp/b')\ntry:\n for n in range(2000): open(f'/tmp/{n}','w').close()\nexcept OSError as e: print(e.errno, n > 500)"
+    text = (
+        "import os\nos.remove('/tmp/b')\ntry:\n for n in range(2000): open(f'/tmp/{n}','w').close()\n"
+        "except OSError as e: print(e.errno, n > 500)"
+    )
     ended, said = await run(container, python(text))
     assert said.endswith("28 True\n")
 
@@ -86,7 +92,10 @@ async def test_descriptors_are_limited_and_limits_cannot_be_raised(sandbox: Sand
 async def test_usage_counts_what_is_used(sandbox: Sandbox) -> None:
     container = await sandbox.create(spec("one"))
     before = container.usage()
-    text = f"b=bytearray({50 * MIB})\nfor i in range(0,len(b),4096): b[i]=1\nopen('/tmp/f','wb').write(b[:10<<20])\nimport time\nprint('up',flush=True); time.sleep(100)"
+    text = (
+        f"import time\nb=bytearray({50 * MIB})\nfor i in range(0,len(b),4096): b[i]=1\n"
+        "open('/tmp/f','wb').write(b[:10<<20])\nprint('up',flush=True); time.sleep(100)"
+    )
     await container.start(python(text))
     with trio.fail_after(10):
         while "up" not in output(container.spool):

@@ -103,7 +103,8 @@ class Images:
 
     def _verify(self, path: Path, expected: str) -> None:
         status = path.stat()
-        seen = f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        seen = f"{boot} {status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
         mark = self._run_dir / f"{expected}.verified"
         if mark.exists() and mark.read_text() == seen:
             return

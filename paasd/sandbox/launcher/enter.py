@@ -1,7 +1,7 @@
 """Exec: one more process inside a running container, under the same bounds as its app.
 
-A helper forked by the shim joins the pid namespace; its child joins the cgroups and the other namespaces and becomes the
-tenant. The helper stays outside, holds the connection of the caller and lasts as long as the child: when the caller
+A helper forked by the shim joins the pid namespace; its child joins the cgroups and the other namespaces and becomes
+the tenant. The helper stays outside, holds the connection of the caller and lasts as long as the child: when the caller
 goes away, the child is killed.
 """
 
@@ -28,7 +28,7 @@ _KINDS = {
 def run_helper(
     request: dict[str, Any], pid1: int, connection: socket.socket, descriptors: tuple[int, int, int]
 ) -> None:
-    """Serve one exec on `connection`: {"started": true} or {"error": text}, then {"exit": wait status}. Never returns."""
+    """Serve one exec: send {"started": true} or {"error": text}, then {"exit": wait status}. Never returns."""
     try:
         child = _fork_inside(request, pid1, descriptors)
     except OSError as error:

@@ -1,7 +1,8 @@
 """Pid 1 of a container: makes its namespaces and root, forks the app, reaps, and reports how the app ended.
 
-It is the only process of ours inside the tenant's cgroup (the shim moves it there) and pid namespace. The mount, network, IPC and UTS namespaces
-are made before it joins the user namespace, so they belong to the host's: nothing inside has a capability over them.
+It is the only process of ours inside the tenant's cgroup (the shim moves it there) and pid namespace. The mount,
+network, IPC and UTS namespaces are made before it joins the user namespace, so they belong to the host's: nothing
+inside has a capability over them.
 Signals for the app do not pass through here: the shim holds a pidfd of the app.
 """
 

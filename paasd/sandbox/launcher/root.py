@@ -1,7 +1,7 @@
 """The root file system that a container sees, put together by its pid 1 in a mount namespace of its own.
 
-Everything outside is opened first, as detached mounts; then pid 1 pivots into the overlay and places them there, so that
-a symbolic link which a tenant left in its own files can lead to nothing but its own files. Sources are shown in
+Everything outside is opened first, as detached mounts; then pid 1 pivots into the overlay and places them there, so
+that a symbolic link which a tenant left in its own files can lead to nothing but its own files. Sources are shown in
 /proc/self/mountinfo of the tenant, hence short names that tell nothing.
 """
 
@@ -21,7 +21,7 @@ _DEVICE_LINKS = {
     "ptmx": "pts/ptmx",
 }
 # What tells about the host or reaches into it. Names that this kernel does not have are passed over.
-_MASKED = (
+_MASKED = (  # noqa: SIM905
     "acpi asound config.gz kallsyms kcore key-users keys kmsg kpagecount kpageflags kpagecgroup latency_stats "
     "modules sched_debug scsi slabinfo sysrq-trigger timer_list timer_stats vmallocinfo"
 ).split()
@@ -52,7 +52,7 @@ def build_root(request: dict[str, Any], userns_fd: int) -> int:
 
 
 def _open_mount(path: str, userns_fd: int | None, read_only: bool, device: bool = False) -> int:
-    """A detached copy of the mount at `path`, owned as the container's user namespace maps it where that is possible."""
+    """A detached copy of the mount at `path`, with uids as the user namespace maps them where that is possible."""
     fd = sys_.copy_tree(path)
     attributes = sys_.MOUNT_ATTR_NOSUID | (sys_.MOUNT_ATTR_RDONLY if read_only else 0)
     if device:

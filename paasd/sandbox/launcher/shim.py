@@ -51,7 +51,7 @@ class _Shim:
     def __init__(self, request: dict[str, Any], run_fd: int) -> None:
         self._request = request
         self._run_fd = run_fd
-        with open(request["filter_path"], "rb") as program:  # noqa: PTH123
+        with open(request["filter_path"], "rb") as program:
             request["filter"] = program.read()
         self.facts: dict[str, Any] = {
             "protocol": wire.PROTOCOL,
@@ -169,7 +169,7 @@ class _Shim:
 
     def _oom_kills(self) -> int:
         try:
-            with open(self._request["oom_file"]) as lines:  # noqa: PTH123
+            with open(self._request["oom_file"]) as lines:
                 return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
         except OSError:
             return 0
@@ -211,5 +211,5 @@ class _Shim:
 
 def _pid_of(pidfd: int) -> int:
     """The number of a process as this pid namespace counts; -1 when it has ended."""
-    with open(f"/proc/self/fdinfo/{pidfd}") as lines:  # noqa: PTH123
+    with open(f"/proc/self/fdinfo/{pidfd}") as lines:
         return next((int(line.split()[1]) for line in lines if line.startswith("Pid:")), -1)

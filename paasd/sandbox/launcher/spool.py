@@ -1,8 +1,8 @@
 """The spool: a container's output in segment files, which stay on disk when the daemon is gone.
 
-A directory of `%016d.seg`. A record is a header (time in ns, stream, payload length) and the payload. The reader deletes
-segments it has consumed, which makes room. Without room new output is dropped, counted, and told as a record of its own
-once there is room again: the tenant is never held up, and no loss is silent.
+A directory of `%016d.seg`. A record is a header (time in ns, stream, payload length) and the payload. The reader
+deletes segments it has consumed, which makes room. Without room new output is dropped, counted, and told as a record
+of its own once there is room again: the tenant is never held up, and no loss is silent.
 """
 
 import os

@@ -123,7 +123,7 @@ def set_title(title: str) -> None:
     """
     prctl_name = ctypes.create_string_buffer(title.encode()[:15])
     _libc.prctl(PR_SET_NAME, prctl_name, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
-    with open("/proc/self/stat", "rb") as stat:  # noqa: PTH123 (pathlib costs a megabyte in every shim)
+    with open("/proc/self/stat", "rb") as stat:
         fields = stat.read().rpartition(b")")[2].split()
     start, end = int(fields[45]), int(fields[46])
     size = end - start

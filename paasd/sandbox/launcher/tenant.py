@@ -17,7 +17,7 @@ _OOM_SCORE = "500"
 
 def prefer_for_oom() -> None:
     """When the whole host runs out of memory, tenants go first. Call while /proc is the host's."""
-    with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123 (pathlib costs memory in every shim)
+    with open("/proc/self/oom_score_adj", "w") as score:
         score.write(_OOM_SCORE)
 
 

@@ -24,7 +24,7 @@ def main(socket_path: str, prefix: str, holder_cgroups: list[str]) -> None:
     os.umask(0o077)
     os.setsid()
     for name in holder_cgroups:
-        with contextlib.suppress(OSError), open(name, "w") as procs:  # noqa: PTH123
+        with contextlib.suppress(OSError), open(name, "w") as procs:
             procs.write("0")
     sys_.set_title(f"paasd-zygote {prefix}")
     listener = _listen(socket_path)

@@ -78,6 +78,8 @@ class Network:
         mtu: int,
     ) -> None:
         self.pool = pool
+        self.resolver_port = 0
+        """Where look-ups go; after a restart the port of the former daemon's resolver, which the next should take."""
         self._config = config
         self._prefix = prefix
         self._clock = clock
@@ -147,6 +149,7 @@ class Network:
     async def set_resolver(self, port: int) -> None:
         """Send look-ups to 169.254.1.1:53 to this port of the host's 169.254.1.1 (UDP and TCP)."""
         await self._in_thread(lambda: self._nft.run(rules.resolver(self._prefix, port)))
+        self.resolver_port = port
 
     async def learn(self, client: str, name: str, addresses: Iterable[str], lifetime_s: float) -> None:
         """The resolver answered `name` to `client`: open these addresses where a rule of its egress names the host."""
@@ -163,6 +166,7 @@ class Network:
     def read_back(self) -> None:
         """Find what an earlier daemon attached. Blocks; called once by `open_network`."""
         self._namespaces.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.resolver_port = self._nft.redirect_port(rules.table_name(self._prefix), "resolve")
         prefix = rules.interface_name(self._prefix, 0)[:-1]
         for interface, address in links.addresses_by_interface(prefix).items():
             path = self._namespaces / interface.removeprefix(prefix)

@@ -81,6 +81,14 @@ class Nft:
                 keys.append(tuple(str(part) for part in element[0]["concat"]))
         return keys
 
+    def redirect_port(self, table: str, chain: str) -> int:
+        """The port to which a chain's first redirect leads; 0 without one."""
+        for found in self.run(f"list chain inet {table} {chain}"):
+            for expression in found.get("rule", {}).get("expr", []):
+                if "redirect" in expression:
+                    return int(expression["redirect"]["port"])
+        return 0
+
     def set_comments(self, table: str) -> dict[str, str | None]:
         """Sets of a table with the comment of each."""
         found = [o["set"] for o in self.run(f"list table inet {table}") if "set" in o]

@@ -14,6 +14,7 @@ INTERFACES = "pd"
 LINK_ADDRESS = "169.254.1.1"
 RESOLVER_PORT = 53
 HOST_TABLE = "paasd_host"
+_RESOLVER_CHAINS = ("resolve", "resolver")
 _REFUSE = "reject with icmpx admin-prohibited"
 
 
@@ -52,6 +53,11 @@ def node_table(prefix: str, pool: IPv4Network, config: NetworkConfig) -> str:
             _REFUSE,
         ],
         "resolver": [],
+        "output": [
+            "type filter hook output priority filter; policy accept;",
+            # A look-up while the daemon restarts gets silence, upon which it is repeated, instead of an error.
+            f"oifname {ours} icmp type destination-unreachable icmp code port-unreachable drop",
+        ],
         "forward": [
             "type filter hook forward priority filter; policy accept;",
             f"iifname {ours} jump leaving",
@@ -81,9 +87,8 @@ def node_table(prefix: str, pool: IPv4Network, config: NetworkConfig) -> str:
     for name, lines in chains.items():
         hook = f" {{ {lines.pop(0)} }}" if lines and lines[0].startswith("type ") else ""
         head.append(f"add chain inet {table} {name}{hook}")
-    for name in chains:
-        # The resolver's port is put back by resolver(); until then look-ups are refused, not misdirected.
-        head.append(f"flush chain inet {table} {name}")
+    # The way to the resolver stays while the daemon restarts, so that a look-up asked again finds the new one.
+    head += [f"flush chain inet {table} {name}" for name in chains if name not in _RESOLVER_CHAINS]
     body = [f"add rule inet {table} {name} {line}" for name, lines in chains.items() for line in lines]
     return "\n".join(head + body) + "\n"
 
