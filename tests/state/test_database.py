@@ -347,6 +347,14 @@ async def test_a_damaged_file_is_an_error_that_names_the_fix(tmp_path: Path, dam
             pass
 
 
+async def test_damage_that_shows_while_running_is_named_too(tmp_path: Path) -> None:
+    async with open_things(tmp_path) as database:
+        with pytest.raises(StateDamaged, match="snapshots"), database.read():
+            raise apsw.CorruptError("planted")
+        with database.read() as tx:
+            assert tx.count(Thing) == 0
+
+
 async def test_a_database_of_another_log_is_refused(tmp_path: Path) -> None:
     async with open_things(tmp_path, log=MemoryLog(1, identity="one").client()):
         pass

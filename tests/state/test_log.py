@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from paasd.config import StateConfig
+from paasd.errors import OutcomeUnknown
 from paasd.state import Faults, LocalLog, Log, LogTrimmed, LogUnavailable, MemoryLog, StateDamaged
 from paasd.state.log.entries import (
     NO_HASH,
@@ -234,3 +235,23 @@ async def test_a_node_behind_a_trimmed_log_is_told_to_take_a_snapshot(tmp_path: 
     with pytest.raises(LogTrimmed, match="snapshot"):
         async with open_things(tmp_path / "two", log=log.client()):
             pass
+
+
+async def deaf(after: int) -> None:
+    await trio.sleep_forever()
+
+
+async def test_a_node_that_lagged_past_a_trimmed_log_stops_instead_of_writing(tmp_path: Path) -> None:
+    log = MemoryLog(1)
+    lagging = log.client()
+    lagging.wait_newer = deaf  # type: ignore[method-assign]
+    with pytest.RaisesGroup(LogTrimmed, OutcomeUnknown):
+        async with (
+            open_things(tmp_path / "one", log=log.client()) as one,
+            open_things(tmp_path / "two", log=lagging, seed=1) as two,
+        ):
+            for number in range(5):
+                await one.write(add_thing, AddThing(f"n{number}"))
+            await log.client().trim(4)
+            await two.write(add_thing, AddThing("too late"))
+    assert log.newest == 6

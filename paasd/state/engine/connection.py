@@ -25,19 +25,26 @@ def open_writer(path: Path, *, external: bool, sync: bool) -> apsw.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with explained(path):
         connection = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
-        connection.set_busy_timeout(5_000)
-        synchronous = "OFF" if not sync else "NORMAL" if external else "FULL"
-        for pragma in (
-            "journal_mode=WAL",
-            f"synchronous={synchronous}",
-            "foreign_keys=ON",
-            "temp_store=MEMORY",
-            "journal_size_limit=67108864",
-            "trusted_schema=OFF",
-        ):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        _check(connection, path)
+        try:
+            _configure(connection, "OFF" if not sync else "NORMAL" if external else "FULL")
+            _check(connection, path)
+        except BaseException:
+            connection.close()
+            raise
         return connection
+
+
+def _configure(connection: apsw.Connection, synchronous: str) -> None:
+    connection.set_busy_timeout(5_000)
+    for pragma in (
+        "journal_mode=WAL",
+        f"synchronous={synchronous}",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "journal_size_limit=67108864",
+        "trusted_schema=OFF",
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
 def open_reader(path: Path) -> apsw.Connection:

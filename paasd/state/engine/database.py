@@ -15,7 +15,7 @@ import trio
 from paasd.config import StateConfig
 from paasd.errors import OutcomeUnknown, Unavailable
 from paasd.state.engine.changes import touched_rows
-from paasd.state.engine.connection import open_reader, open_writer
+from paasd.state.engine.connection import damaged, open_reader, open_writer
 from paasd.state.engine.replica import Call, Limits, Replica
 from paasd.state.engine.requests import forget_requests_until
 from paasd.state.engine.runner import ThreadRunner
@@ -88,7 +88,7 @@ class Database:
 
     def read(self) -> "Reading":
         """`with database.read() as tx`: one snapshot, microseconds, inline; do not await inside."""
-        return Reading(self._take_reader, self._readers.append)
+        return Reading(self.path, self._take_reader, self._readers.append)
 
     @asynccontextmanager
     async def watch(self, *tables: str, after: int | None = None) -> AsyncIterator[Changes]:
@@ -158,9 +158,12 @@ class Database:
 class Reading:
     """The block of one read."""
 
-    __slots__ = ("_connection", "_give_back", "_take", "_tx")
+    __slots__ = ("_connection", "_give_back", "_path", "_take", "_tx")
 
-    def __init__(self, take: Callable[[], apsw.Connection], give_back: Callable[[apsw.Connection], None]) -> None:
+    def __init__(
+        self, path: Path, take: Callable[[], apsw.Connection], give_back: Callable[[apsw.Connection], None]
+    ) -> None:
+        self._path = path
         self._take = take
         self._give_back = give_back
 
@@ -170,10 +173,12 @@ class Reading:
         self._tx = ReadTx(self._connection)
         return self._tx
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._tx.close()
         self._connection.execute("ROLLBACK")
         self._give_back(self._connection)
+        if isinstance(error, apsw.CorruptError):
+            raise damaged(self._path, str(error)) from error
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ sent again, the same bytes to the same index, until the log says which it was: n
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
@@ -241,9 +241,9 @@ class Writer:
             return True
         with trio.CancelScope(shield=True):
             await self._run(self._replica.rollback)
-        if refused.entries:
+        if refused.entries and decode_entry(refused.entries[0]).index == prepared.index:
             await self._apply(refused.entries)
-        else:
+        else:  # the log was trimmed past us, or told us nothing
             await self.catch_up()
         return False
 
@@ -275,12 +275,9 @@ class Writer:
             raise
         self._publish(applied)
 
-    async def _apply(self, entries: Any) -> None:
-        for applied in await self._run(self._replica.apply, [e for e in entries if self._is_new(e)]):
+    async def _apply(self, entries: Sequence[bytes]) -> None:
+        for applied in await self._run(self._replica.apply, entries):
             self._publish(applied)
-
-    def _is_new(self, data: bytes) -> bool:
-        return decode_entry(data).index > self._replica.index
 
     def _publish(self, applied: Applied) -> None:
         self._feed.publish(applied.index, applied.touched)
