@@ -177,14 +177,15 @@ async def open_resolver(
     learn: Learn,
     clock: Callable[[], float],
     address: str = LINK_ADDRESS,
+    port: int = 0,
 ) -> AsyncIterator[Resolver]:
-    """Listen on a free port of `address` (UDP and TCP alike) until left. Raises ConfigError for bad upstreams.
+    """Listen on `address` (UDP and TCP) until left; on `port` if it is free. Raises ConfigError for bad upstreams.
 
     `lookup` answers names below apps.internal; `is_instance` tells whether an address is one of this node's instances;
     `learn` is told every address that an instance was answered, before it can use it.
     """
     resolver = Resolver(config, lookup=lookup, is_instance=is_instance, learn=learn, clock=clock)
-    datagrams, listener = await _bind(address)
+    datagrams, listener = await _bind(address, port)
     resolver.port = datagrams.getsockname()[1]
     with datagrams:
         async with listener, trio.open_nursery() as nursery:
@@ -194,7 +195,7 @@ async def open_resolver(
             nursery.cancel_scope.cancel()
 
 
-async def _bind(address: str) -> tuple[trio.socket.SocketType, trio.SocketListener]:
+async def _bind(address: str, wanted: int) -> tuple[trio.socket.SocketType, trio.SocketListener]:
     """One port number for both protocols: the kernel picks it for TCP, and UDP may find it taken."""
     for attempt in range(16):
         stream = trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -203,7 +204,9 @@ async def _bind(address: str) -> tuple[trio.socket.SocketType, trio.SocketListen
             # The address comes to be with the first instance, so it may not exist yet.
             for sock in (stream, datagrams):
                 sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-            await stream.bind((address, 0))
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Instances ask again while a daemon restarts, and the kernel sends what belongs together to the old port.
+            await stream.bind((address, wanted if attempt == 0 else 0))
             stream.listen(128)
             await datagrams.bind((address, stream.getsockname()[1]))
         except OSError:

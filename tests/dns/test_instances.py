@@ -38,6 +38,7 @@ def resolver_for(network: Network, upstream: str):
         is_instance=lambda address: network.by_address(address) is not None,
         learn=network.learn,
         clock=time.monotonic,
+        port=network.resolver_port,
     )
 
 
@@ -70,6 +71,36 @@ async def test_instances_of_two_nodes_each_ask_their_own_resolver(run_dir: Path)
                 await network.sweep(())
     for path in ((run_dir / "two/addresses.json"), (run_dir / "two/netns"), (run_dir / "two")):
         path.unlink() if path.is_file() else path.rmdir()
+
+
+async def test_a_look_up_during_a_restart_is_answered_by_the_next_daemon(run_dir: Path):
+    """The stub resolvers of C libraries ask again on the same socket after silence, and give up on an error."""
+    prefix = "t" + secrets.token_hex(2)
+    query = dns.message.make_query("shop.apps.internal", "A").to_wire()
+    async with open_upstream() as upstream:
+        async with open_network(NetworkConfig(), prefix=prefix, run_dir=run_dir, clock=time.monotonic) as network:
+            app = await network.attach(1, ())
+            async with resolver_for(network, upstream.server) as resolver:
+                await network.set_resolver(resolver.port)
+
+        def stub() -> socket.socket:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.settimeout(0.5)
+            sock.connect(("169.254.1.1", 53))
+            sock.send(query)
+            return sock
+
+        with await trio.to_thread.run_sync(partial(links.in_namespace, stub, app.netns_path)) as sock:
+            with pytest.raises(TimeoutError):
+                await trio.to_thread.run_sync(sock.recv, 4096)
+            async with open_network(NetworkConfig(), prefix=prefix, run_dir=run_dir, clock=time.monotonic) as network:
+                assert network.resolver_port == resolver.port
+                async with resolver_for(network, upstream.server) as successor:
+                    assert successor.port == resolver.port
+                    sock.send(query)
+                    answer = dns.message.from_wire(await trio.to_thread.run_sync(sock.recv, 4096))
+                await network.sweep(())
+    assert [rdata.to_text() for rrset in answer.answer for rdata in rrset] == ["10.254.255.1"]
 
 
 async def test_asking_for_a_name_opens_it_before_the_answer_is_there(run_dir: Path):
