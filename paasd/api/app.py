@@ -27,6 +27,7 @@ from paasd.api.errors import (
 )
 from paasd.api.platform import Platform
 from paasd.api.query import parse_any, parse_query
+from paasd.api.stream import StreamBody
 from paasd.api.table import Auth, Route, RouteTable, Size
 from paasd.auth import Caller, root_caller
 from paasd.auth.service import OAuthError
@@ -78,7 +79,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                 try:
                     call = await _admit(platform, route, path, request_id)
                     who = "" if call.anonymous else call.caller.username
-                    response = _response(await route.handler(call))
+                    response = _response(await route.handler(call), platform)
                 except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
                     response = _failure(error, request_id, log)
             response.headers["X-Vcap-Request-Id"] = request_id
@@ -152,9 +153,11 @@ def client_address(request: Any) -> str:
     return forwarded.rpartition(",")[2].strip() or (request.remote_addr or "unix")
 
 
-def _response(reply: Reply) -> Response:
+def _response(reply: Reply, platform: Platform) -> Response:
     if reply.stream is not None:
-        response = Response(reply.stream, status=reply.status, content_type=reply.content_type)
+        platform.streams.check()
+        body = StreamBody(reply.stream, platform.streams)
+        response = Response(body, status=reply.status, content_type=reply.content_type)
         response.timeout = None
     else:
         content = reply.content()

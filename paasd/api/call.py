@@ -1,15 +1,19 @@
 """What a handler is given and what it gives back."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
+import quart
+import trio
 import yaml
 from quart.wrappers import Request
+from quart_trio import QuartTrio
 
 from paasd.api.body import Body
 from paasd.api.query import Query
+from paasd.api.stream import Source
 from paasd.auth import Caller
 from paasd.errors import BadRequest, NotAuthenticated, Unprocessable
 
@@ -31,7 +35,7 @@ class Reply(msgspec.Struct, kw_only=True):
     status: int = 200
     body: Any = None
     raw: bytes | None = None
-    stream: AsyncIterator[bytes] | None = None
+    stream: Source | None = None
     headers: dict[str, str] = {}
     content_type: str = JSON
 
@@ -102,6 +106,10 @@ class Call:
     def body(self) -> Body:
         """The body as a stream of pieces."""
         return cast(Body, self.request.body)
+
+    def background(self) -> trio.Nursery:
+        """Where work goes on beside requests; it ends with the server."""
+        return cast(QuartTrio, quart.current_app).nursery
 
     def header(self, name: str) -> str:
         """A request header, "" when absent."""

@@ -7,6 +7,7 @@ import msgspec
 
 from paasd.actions import Context
 from paasd.api.call import Urls
+from paasd.api.stream import Streams
 from paasd.auth.service import Auth
 from paasd.config import Config
 
@@ -25,24 +26,23 @@ class SshDoor(msgspec.Struct, frozen=True):
 class Platform:
     """Shared by all handlers of one node."""
 
-    def __init__(self, context: Context, auth: Auth, config: Config, version: str, ssh: SshDoor | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        auth: Auth,
+        config: Config,
+        version: str,
+        *,
+        https_port: int = 443,
+        ssh: SshDoor | None = None,
+    ) -> None:
         self.context = context
         self.auth = auth
         self.config = config
         self.version = version
         self.ssh = ssh
-        self._streams = 0
-
-    def enter_stream(self) -> bool:
-        """Count a long-lived answer in; False when there are as many as allowed. Each True is given back once."""
-        if self._streams >= self.config.api.follow_limit:
-            return False
-        self._streams += 1
-        return True
-
-    def leave_stream(self) -> None:
-        """Give back what `enter_stream` counted."""
-        self._streams -= 1
+        self.streams = Streams(config.api.follow_limit)
+        self.https_port = https_port
 
     def doors(self, urls: Urls) -> dict[str, str]:
         """Addresses of login, uaa, log_cache for a client that came in by `urls.base`.
@@ -71,6 +71,13 @@ class Platform:
             "api": door("api"),
             "logging": door("doppler", "wss://" if scheme == "https://" else "ws://"),
         }
+
+    def app_url(self, name: str) -> str:
+        """Where people reach a route, by HTTPS."""
+        if self.https_port == 443:
+            return f"https://{name}"
+        host, slash, path = name.partition("/")
+        return f"https://{host}:{self.https_port}{slash}{path}"
 
     def root_links(self, urls: Urls) -> dict[str, Any]:
         """The `links` of `GET /`."""

@@ -9,7 +9,7 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
+from quart_trio import QuartTrio
 
 from paasd.config import ApiConfig
 from paasd.errors import ConfigError, PaasdError
@@ -44,10 +45,13 @@ class Doors:
 
 
 @asynccontextmanager
-async def open_server(app: ASGIFramework, config: ApiConfig, unix_path: Path | None) -> AsyncIterator[Doors]:
+async def open_server(
+    app: QuartTrio, config: ApiConfig, unix_path: Path | None, *, on_drain: Callable[[], None] = lambda: None
+) -> AsyncIterator[Doors]:
     """Serve `app` until the block ends, then drain: no new connections, `grace_s` for running requests, then the cut.
 
-    Raises PortTaken when the TCP port is in use.
+    `on_drain` is called first: it ends the answers that have no end of their own. Work that handlers leave running
+    (`app.nursery`) gets the same grace. Raises PortTaken when the TCP port is in use.
     """
     tcp = _tcp_listener(config)
     listeners = [trio.SocketListener(tcp)]
@@ -59,7 +63,11 @@ async def open_server(app: ASGIFramework, config: ApiConfig, unix_path: Path | N
             raise
     server = _Server(app, config)
     doors = Doors(config.host, tcp.getsockname()[1], unix_path)
-    async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
+    async with (
+        trio.open_nursery() as connections,
+        trio.open_nursery() as app.nursery,
+        trio.open_nursery() as accepting,
+    ):
 
         async def accept() -> None:
             await trio.serve_listeners(server.serve, listeners, handler_nursery=connections)
@@ -73,8 +81,10 @@ async def open_server(app: ASGIFramework, config: ApiConfig, unix_path: Path | N
                 listener.socket.close()
             if unix_path is not None:
                 unix_path.unlink(missing_ok=True)  # noqa: ASYNC240
+            on_drain()
             with trio.CancelScope(shield=True):
                 await server.drain(connections)
+                app.nursery.cancel_scope.cancel()
 
 
 class _Server:

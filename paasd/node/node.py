@@ -125,8 +125,9 @@ async def open_node(
             )
         )
         await enter(open_stager(config, guid, database, sandbox, blobs, logs, sealer, directory))
-        platform = Platform(context, auth, config, paasd.__version__)
-        doors = await enter(open_server(make_app(platform, make_route_table()), config.api, run / API_SOCKET))
+        platform = Platform(context, auth, config, paasd.__version__, https_port=router.https_port)
+        app = make_app(platform, make_route_table())
+        doors = await enter(open_server(app, config.api, run / API_SOCKET, on_drain=platform.streams.end))
         # Only now: the first table opens the router, and an instance that is missing from it is out of service.
         await supervisor.adopted()
         system = {f"{door}.{config.domains.system}": (doors.host, doors.port) for door in SYSTEM_DOORS}

@@ -30,6 +30,11 @@ PASSWORD = "correct horse battery staple"
 CHEAP_HASHES = AuthConfig(hash_memory_kib=64, hash_time_cost=1, login_wait_s=0.0)
 
 
+async def content_type_on_everything(request: httpx.Request) -> None:
+    """The CLI says that it sends JSON on GET and on empty POST too."""
+    request.headers.setdefault("Content-Type", "application/json")
+
+
 class Clock:
     """Real time that a test can move on."""
 
@@ -51,10 +56,11 @@ class Served:
 
     def client(self, token: str | None = None, **more: Any) -> httpx.AsyncClient:
         """An HTTP client of the TCP door, with the CLI's odd headers on every call."""
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        headers = {"Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = f"bearer {token}"
-        return httpx.AsyncClient(base_url=self.doors.url, headers=headers, timeout=20, **more)
+        hooks = {"request": [content_type_on_everything]}
+        return httpx.AsyncClient(base_url=self.doors.url, headers=headers, timeout=20, event_hooks=hooks, **more)
 
     def root_client(self) -> httpx.AsyncClient:
         """A client of the Unix socket."""

@@ -1,6 +1,6 @@
 """`cf login`, `create-space`, `set-space-role` and `create-user`, call by call as the CLI makes them.
 
-The CLI sends Content-Type on every GET, empty POST bodies, a lower-case `bearer`, and takes "already exists" for success.
+The CLI sends Content-Type on every GET, empty POST bodies, a lower-case `bearer`; "already exists" is success to it.
 """
 
 import base64

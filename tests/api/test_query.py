@@ -1,9 +1,10 @@
 """Query strings: lists, empty values, encoded commas, pages, refusals."""
 
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from urllib.parse import quote
 
 from paasd.api.query import QuerySpec, page_link, parse_query, split_values, total_pages
 from paasd.api.selector import parse_selector

@@ -1,6 +1,7 @@
 """Apps by name: the same JSON as /v3, and log lines as text or NDJSON."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import msgspec
 
 from paasd.actions import apps, environment, processes
 from paasd.actions import routes as route_actions
+from paasd.actions.stats import stats_of
 from paasd.api.call import Call, Reply
 from paasd.api.listing import View, list_reply, one_reply
 from paasd.api.paasd_v1.names import find_app, find_space
@@ -18,7 +20,7 @@ from paasd.api.table import Auth, Route, delete, get, post
 from paasd.api.v3.apps import APPS
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.processes import Scale
-from paasd.errors import BadQuery, Unavailable
+from paasd.errors import BadQuery
 from paasd.logs import Line, envelope
 from paasd.model import App, Destination, Process
 from paasd.model import Route as RouteRecord
@@ -88,11 +90,9 @@ async def get_stats(call: Call) -> Reply:
     """Every instance of every process."""
     with call.context.database.read() as tx:
         app = find_app(call, tx)
-        view = View(tx, call.urls, call.caller, call)
-        found: list[dict[str, Any]] = []
-        for process in tx.all(Process, app_guid=app.guid, order=("type",)):
-            found += present_stats(view, app, process)
-    return Reply(body={"resources": found})
+        rows = tx.all(Process, app_guid=app.guid, order=("type",))
+        stats = stats_of(call.context, tx, rows)
+    return Reply(body={"resources": [one for row in rows for one in present_stats(stats[row.guid])]})
 
 
 async def scale_app(call: Call) -> Reply:
@@ -128,29 +128,27 @@ async def get_logs(call: Call) -> Reply:
         lines = call.context.logs.read(app.guid, limit=int(count), descending=True) if int(count) else []
         raw = b"".join(encode_line(line, as_json) for line in reversed(lines))
         return Reply(raw=raw, content_type=content_type)
-    if not call.platform.enter_stream():
-        limit = call.context.config.api.follow_limit
-        raise Unavailable(f"There are {limit} streams open already (api.follow_limit); try again later")
     return Reply(stream=_follow(call, app, int(count), as_json), content_type=content_type)
 
 
-async def _follow(call: Call, app: App, count: int, as_json: bool) -> AsyncIterator[bytes]:
-    """Follow first and read then, so that no line falls in between; those read already are not sent twice."""
+@asynccontextmanager
+async def _follow(call: Call, app: App, count: int, as_json: bool) -> AsyncIterator[AsyncIterable[bytes]]:
     logs = call.context.logs
-    try:
-        async with logs.follow(app.guid) as follower:
-            recent = logs.read(app.guid, limit=count, descending=True) if count else []
-            recent.reverse()
-            for line in recent:
-                yield encode_line(line, as_json)
-            seen = {(line.timestamp_ns, line.instance_id, line.payload) for line in recent}
-            newest = recent[-1].timestamp_ns if recent else -1
-            async for line in follower:
-                if line.timestamp_ns <= newest and (line.timestamp_ns, line.instance_id, line.payload) in seen:
-                    continue
-                yield encode_line(line, as_json)
-    finally:
-        call.platform.leave_stream()
+    async with logs.follow(app.guid) as follower, aclosing(_lines(call, app, count, follower)) as lines:
+        yield (encode_line(line, as_json) async for line in lines)
+
+
+async def _lines(call: Call, app: App, count: int, follower: AsyncIterable[Line]) -> AsyncGenerator[Line, None]:
+    """What is stored, then what comes. The follower is open already, so no line falls in between; none comes twice."""
+    recent = call.context.logs.read(app.guid, limit=count, descending=True) if count else []
+    recent.reverse()
+    for line in recent:
+        yield line
+    seen = {(line.timestamp_ns, line.instance_id, line.payload) for line in recent}
+    newest = recent[-1].timestamp_ns if recent else -1
+    async for line in follower:
+        if line.timestamp_ns > newest or (line.timestamp_ns, line.instance_id, line.payload) not in seen:
+            yield line
 
 
 def encode_line(line: Line, as_json: bool) -> bytes:

@@ -12,6 +12,7 @@ from paasd.api.v3 import (
     domains,
     events,
     jobs,
+    manifests,
     organizations,
     packages,
     processes,
@@ -34,6 +35,7 @@ ROUTES: tuple[Route, ...] = (
     *packages.ROUTES,
     *builds.ROUTES,
     *jobs.ROUTES,
+    *manifests.ROUTES,
     *builtins.ROUTES,
     *events.ROUTES,
 )

@@ -1,8 +1,9 @@
 """`/v3/packages`, their upload, and resource matching."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from io import BufferedReader
 from typing import Any
 
 import trio
@@ -136,12 +137,18 @@ def blob_reply(call: Call, sha256: str, content_type: str) -> Reply:
     path = call.context.blobs.path(sha256)
     size = path.stat().st_size
 
-    async def pieces() -> AsyncIterator[bytes]:
+    @asynccontextmanager
+    async def pieces() -> AsyncIterator[AsyncIterable[bytes]]:
         async with await trio.open_file(path, "rb") as file:
-            while piece := await file.read(DOWNLOAD_CHUNK_BYTES):
-                yield piece
+            yield read_pieces(file)
 
     return Reply(stream=pieces(), content_type=content_type, headers={"Content-Length": str(size)})
+
+
+async def read_pieces(file: trio._file_io.AsyncIOWrapper[BufferedReader]) -> AsyncIterator[bytes]:
+    """A file, piece by piece."""
+    while piece := await file.read(DOWNLOAD_CHUNK_BYTES):
+        yield piece
 
 
 async def resource_matches(call: Call) -> Reply:

@@ -6,6 +6,7 @@ import msgspec
 
 from paasd.actions import processes
 from paasd.actions.permissions import Permission, allowed_in_space
+from paasd.actions.stats import stats_of
 from paasd.actions.visibility import need_visible
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, metadata_of
@@ -26,9 +27,9 @@ def _present(view: View, rows: Any) -> list[dict[str, Any]]:
         return shown
     if embed != "process_instances":
         raise BadQuery("The query parameter is invalid: Invalid embed value. Valid values are: 'process_instances'")
-    apps = {app.guid: app for app in view.tx.all(App, In("guid", {row.app_guid for row in rows}))}
-    for one, row in zip(shown, rows, strict=True):
-        one["process_instances"] = present_process_instances(view, apps[row.app_guid], row)
+    stats = stats_of(view.call.context, view.tx, rows)
+    for one in shown:
+        one["process_instances"] = present_process_instances(stats[one["guid"]])
     return shown
 
 
@@ -161,16 +162,14 @@ async def stats(call: Call) -> Reply:
     """The state and use of every instance."""
     with call.context.database.read() as tx:
         row = _need(call, tx)
-        view = View(tx, call.urls, call.caller, call)
-        return Reply(body={"resources": present_stats(view, tx.need(App, row.app_guid), row)})
+        return Reply(body={"resources": present_stats(stats_of(call.context, tx, [row])[row.guid])})
 
 
 async def process_instances(call: Call) -> Reply:
     """The state of every instance."""
     with call.context.database.read() as tx:
         row = _need(call, tx)
-        view = View(tx, call.urls, call.caller, call)
-        found = present_process_instances(view, tx.need(App, row.app_guid), row)
+        found = present_process_instances(stats_of(call.context, tx, [row])[row.guid])
     links = {
         "self": call.urls.link("processes", row.guid, "process_instances"),
         "process": call.urls.link("processes", row.guid),

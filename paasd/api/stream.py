@@ -1,0 +1,63 @@
+"""Answers without a known end: log lines, the progress of a push."""
+
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from types import TracebackType
+
+import trio
+from quart.wrappers.response import ResponseBody
+
+from paasd.errors import Unavailable
+
+Source = AbstractAsyncContextManager[AsyncIterable[bytes]]
+
+
+class Streams:
+    """The open streams of one node: at most `limit`, all of them ended when the server drains."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._scopes: set[trio.CancelScope] = set()
+        self._ended = False
+
+    def check(self) -> None:
+        """Raise Unavailable when there are as many as allowed."""
+        if len(self._scopes) >= self._limit:
+            raise Unavailable(f"There are {self._limit} streams open already (api.follow_limit); try again later")
+
+    def end(self) -> None:
+        """End all of them: their clients get the regular end of an answer."""
+        self._ended = True
+        for scope in list(self._scopes):
+            scope.cancel()
+
+    @asynccontextmanager
+    async def counted(self) -> AsyncIterator[None]:
+        """The block in which a stream is open; it is left early when all streams are ended."""
+        with trio.CancelScope() as scope:
+            self._scopes.add(scope)
+            if self._ended:
+                scope.cancel()
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
+
+
+class StreamBody(ResponseBody):
+    """A response body whose source is opened and closed in the task that sends it."""
+
+    def __init__(self, source: Source, streams: Streams) -> None:
+        self._source = source
+        self._streams = streams
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> AsyncIterable[bytes]:
+        await self._stack.__aenter__()
+        await self._stack.enter_async_context(self._streams.counted())
+        return await self._stack.enter_async_context(self._source)
+
+    async def __aexit__(  # type: ignore[override]
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)

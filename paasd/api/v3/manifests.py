@@ -1,0 +1,33 @@
+"""Manifests: applied to a space, compared with it, and written out for an app."""
+
+from paasd.actions import manifests
+from paasd.api.call import Call, Reply
+from paasd.api.table import Route, get, post
+from paasd.api.v3.jobs import job_reply
+
+YAML = "application/x-yaml"
+
+
+async def apply_manifest(call: Call) -> Reply:
+    """202 with a job. Flags of `cf push` arrive here too: the CLI writes them into the manifest."""
+    text = await call.body.read()
+    return job_reply(call, await manifests.apply(call.context, call.caller, call.path["guid"], text))
+
+
+async def manifest_diff(call: Call) -> Reply:
+    """201: what applying it would change. Nothing is changed."""
+    text = await call.body.read()
+    return Reply(status=201, body={"diff": manifests.difference(call.context, call.caller, call.path["guid"], text)})
+
+
+async def app_manifest(call: Call) -> Reply:
+    """The app as YAML, so that a push with it would change nothing."""
+    text = manifests.generate_text(call.context, call.caller, call.path["guid"])
+    return Reply(raw=text.encode(), content_type=YAML)
+
+
+ROUTES: tuple[Route, ...] = (
+    post("/v3/spaces/<guid>/actions/apply_manifest", apply_manifest, permission="space_developer"),
+    post("/v3/spaces/<guid>/manifest_diff", manifest_diff, permission="space_developer"),
+    get("/v3/apps/<guid>/manifest", app_manifest, permission="space_developer"),
+)
