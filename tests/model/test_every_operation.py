@@ -1,0 +1,493 @@
+"""Every operation stands a log that refuses, loses and delays: it takes effect exactly once or not at all."""
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import paasd.model
+from paasd.model import (
+    HealthCheck,
+    Job,
+    Role,
+    apps,
+    builds,
+    deletion,
+    domains,
+    droplets,
+    instances,
+    jobs,
+    metadata,
+    nodes,
+    organizations,
+    packages,
+    processes,
+    roles,
+    routes,
+    settings,
+    sidecars,
+    spaces,
+    users,
+)
+from paasd.model.arguments import SYSTEM, Metadata
+from paasd.model.manifests import ApplyManifest, AppToApply, apply_manifest, parse_manifest
+from paasd.model.manifests.applying import FailManifest, fail_manifest
+from paasd.state import Database, Operation, registered_operations
+from paasd.state.checking import check_operation_is_repeatable
+from tests.model.seeding import NODE, SIZES, Seed
+
+Prepare = Callable[[Seed], Awaitable[Any]]
+CASES: dict[str, tuple[Operation[Any, Any], Prepare]] = {}
+LABELS = Metadata(labels={"a": "b", "gone": None}, annotations={"c": "d"})
+
+
+def case(operation: Operation[Any, Any]) -> Callable[[Prepare], Prepare]:
+    def register(prepare: Prepare) -> Prepare:
+        CASES[operation.name] = (operation, prepare)
+        return prepare
+
+    return register
+
+
+@case(settings.bootstrap)
+async def _(seed: Seed) -> Any:
+    return settings.Bootstrap(apps_domain="apps.localhost")
+
+
+@case(settings.put_setting)
+async def _(seed: Seed) -> Any:
+    return settings.PutSetting(name="a", value="b")
+
+
+@case(organizations.create_organization)
+async def _(seed: Seed) -> Any:
+    return organizations.CreateOrganization(name="one", metadata=LABELS, actor=SYSTEM)
+
+
+@case(organizations.update_organization)
+async def _(seed: Seed) -> Any:
+    organization, _, _ = await seed.place()
+    return organizations.UpdateOrganization(organization_guid=organization.guid, name="two", actor=SYSTEM)
+
+
+@case(organizations.begin_delete_organization)
+async def _(seed: Seed) -> Any:
+    organization, _, _ = await seed.place()
+    return organizations.DeleteOrganization(organization_guid=organization.guid, actor=SYSTEM)
+
+
+@case(spaces.create_space)
+async def _(seed: Seed) -> Any:
+    organization, _, _ = await seed.place()
+    return spaces.CreateSpace(name="two", organization_guid=organization.guid, actor=SYSTEM)
+
+
+@case(spaces.update_space)
+async def _(seed: Seed) -> Any:
+    _, space, _ = await seed.place()
+    return spaces.UpdateSpace(space_guid=space.guid, name="two", allow_ssh=False, actor=SYSTEM)
+
+
+@case(spaces.begin_delete_space)
+async def _(seed: Seed) -> Any:
+    _, space, _ = await seed.place()
+    return spaces.DeleteSpace(space_guid=space.guid, actor=SYSTEM)
+
+
+@case(users.create_user)
+async def _(seed: Seed) -> Any:
+    return users.CreateUser(username="ann", actor=SYSTEM)
+
+
+@case(users.update_user)
+async def _(seed: Seed) -> Any:
+    return users.UpdateUser(user_guid=(await seed.user()).guid, email="a@example.org", actor=SYSTEM)
+
+
+@case(users.set_password)
+async def _(seed: Seed) -> Any:
+    return users.SetPassword(user_guid=(await seed.user()).guid, password_hash="hash", actor=SYSTEM)
+
+
+@case(users.delete_user)
+@case(users.forget_roles)
+async def _(seed: Seed) -> Any:
+    role = await _role(seed)
+    return users.DeleteUser(user_guid=role.user_guid, actor=SYSTEM)
+
+
+async def _role(seed: Seed) -> Role:
+    organization, _, _ = await seed.place()
+    user = await seed.user()
+    wanted = roles.CreateRole(
+        type="organization_user", user_guid=user.guid, organization_guid=organization.guid, actor=SYSTEM
+    )
+    return await seed.database.write(roles.create_role, wanted)
+
+
+@case(roles.create_role)
+async def _(seed: Seed) -> Any:
+    organization, _, _ = await seed.place()
+    user = await seed.user()
+    return roles.CreateRole(
+        type="organization_manager", user_guid=user.guid, organization_guid=organization.guid, actor=SYSTEM
+    )
+
+
+@case(roles.delete_role)
+async def _(seed: Seed) -> Any:
+    return roles.DeleteRole(role_guid=(await _role(seed)).guid, actor=SYSTEM)
+
+
+@case(domains.create_domain)
+async def _(seed: Seed) -> Any:
+    organization, _, _ = await seed.place()
+    return domains.CreateDomain(name="x.example.org", organization_guid=organization.guid, actor=SYSTEM)
+
+
+@case(domains.update_domain)
+async def _(seed: Seed) -> Any:
+    _, _, domain = await seed.place()
+    return domains.UpdateDomain(domain_guid=domain.guid, metadata=LABELS)
+
+
+@case(domains.begin_delete_domain)
+async def _(seed: Seed) -> Any:
+    _, _, domain = await seed.place()
+    return domains.DeleteDomain(domain_guid=domain.guid, actor=SYSTEM)
+
+
+@case(routes.create_route)
+async def _(seed: Seed) -> Any:
+    _, space, domain = await seed.place()
+    return routes.CreateRoute(domain_guid=domain.guid, space_guid=space.guid, host="x", actor=SYSTEM)
+
+
+@case(routes.update_route)
+async def _(seed: Seed) -> Any:
+    route = await seed.route()
+    return routes.UpdateRoute(route_guid=route.guid, options={"loadbalancing": "round-robin"}, actor=SYSTEM)
+
+
+@case(routes.delete_route)
+async def _(seed: Seed) -> Any:
+    return routes.DeleteRoute(route_guid=(await seed.route()).guid, actor=SYSTEM)
+
+
+@case(routes.add_destinations)
+@case(routes.replace_destinations)
+async def _(seed: Seed) -> Any:
+    app, route = await seed.app(), await seed.route()
+    wanted = routes.NewDestination(app_guid=app.guid)
+    return routes.ChangeDestinations(route_guid=route.guid, destinations=[wanted, wanted], actor=SYSTEM)
+
+
+@case(routes.remove_destination)
+async def _(seed: Seed) -> Any:
+    app, route = await seed.app(), await seed.route()
+    wanted = routes.ChangeDestinations(
+        route_guid=route.guid, destinations=[routes.NewDestination(app_guid=app.guid)], actor=SYSTEM
+    )
+    [made] = await seed.database.write(routes.add_destinations, wanted)
+    return routes.RemoveDestination(route_guid=route.guid, destination_guid=made.guid, actor=SYSTEM)
+
+
+@case(apps.create_app)
+async def _(seed: Seed) -> Any:
+    _, space, _ = await seed.place()
+    return apps.CreateApp(
+        guid=seed.guid(), name="dora", space_guid=space.guid, metadata=LABELS, sizes=SIZES, actor=SYSTEM
+    )
+
+
+@case(apps.update_app)
+async def _(seed: Seed) -> Any:
+    app = await seed.app()
+    return apps.UpdateApp(app_guid=app.guid, name="other", buildpacks=["x"], stack=None, actor=SYSTEM)
+
+
+@case(apps.set_environment)
+async def _(seed: Seed) -> Any:
+    app = await seed.app()
+    return apps.SetEnvironment(app_guid=app.guid, previous="", environment="sealed", names=["A"], actor=SYSTEM)
+
+
+@case(apps.set_feature)
+async def _(seed: Seed) -> Any:
+    return apps.SetFeature(app_guid=(await seed.app()).guid, feature="ssh", enabled=False, actor=SYSTEM)
+
+
+@case(apps.set_current_droplet)
+async def _(seed: Seed) -> Any:
+    droplet = await seed.droplet({"web": "a", "worker": "b"})
+    return apps.SetDroplet(app_guid=droplet.app_guid, droplet_guid=droplet.guid, sizes=SIZES, actor=SYSTEM)
+
+
+@case(apps.start_app)
+async def _(seed: Seed) -> Any:
+    app = await seed.started()
+    await seed.database.write(apps.stop_app, apps.ChangeApp(app_guid=app.guid, actor=SYSTEM))
+    return apps.ChangeApp(app_guid=app.guid, actor=SYSTEM)
+
+
+@case(apps.stop_app)
+@case(apps.restart_app)
+@case(apps.begin_delete_app)
+async def _(seed: Seed) -> Any:
+    return apps.ChangeApp(app_guid=(await seed.started()).guid, actor=SYSTEM)
+
+
+@case(processes.scale_process)
+async def _(seed: Seed) -> Any:
+    process = await seed.process()
+    return processes.ScaleProcess(process_guid=process.guid, instances=3, memory_mb=64, sizes=SIZES, actor=SYSTEM)
+
+
+@case(processes.update_process)
+async def _(seed: Seed) -> Any:
+    process = await seed.process()
+    check = HealthCheck(type="http", endpoint="/up", timeout_s=9)
+    return processes.UpdateProcess(process_guid=process.guid, command=None, health_check=check, actor=SYSTEM)
+
+
+@case(processes.restart_instance)
+async def _(seed: Seed) -> Any:
+    instance = await seed.instance()
+    return processes.RestartInstance(process_guid=instance.process_guid, index=0, actor=SYSTEM)
+
+
+@case(sidecars.create_sidecar)
+async def _(seed: Seed) -> Any:
+    app = await seed.app()
+    return sidecars.CreateSidecar(app_guid=app.guid, name="s", command="c", process_types=["web"], memory_mb=10)
+
+
+async def _sidecar(seed: Seed) -> str:
+    app = await seed.app()
+    made = sidecars.CreateSidecar(app_guid=app.guid, name="s", command="c", process_types=["web"])
+    return (await seed.database.write(sidecars.create_sidecar, made)).guid
+
+
+@case(sidecars.update_sidecar)
+async def _(seed: Seed) -> Any:
+    return sidecars.UpdateSidecar(sidecar_guid=await _sidecar(seed), command="d", memory_mb=None)
+
+
+@case(sidecars.delete_sidecar)
+async def _(seed: Seed) -> Any:
+    return sidecars.DeleteSidecar(sidecar_guid=await _sidecar(seed))
+
+
+@case(packages.create_package)
+async def _(seed: Seed) -> Any:
+    return packages.CreatePackage(app_guid=(await seed.app()).guid, metadata=LABELS, actor=SYSTEM)
+
+
+@case(packages.begin_upload)
+async def _(seed: Seed) -> Any:
+    return packages.BeginUpload(package_guid=(await seed.package(ready=False)).guid, actor=SYSTEM)
+
+
+@case(packages.finish_upload)
+async def _(seed: Seed) -> Any:
+    package = await seed.package(ready=False)
+    await seed.database.write(packages.begin_upload, packages.BeginUpload(package_guid=package.guid, actor=SYSTEM))
+    return packages.FinishUpload(package_guid=package.guid, blob_sha256="c" * 64, size_bytes=3)
+
+
+@case(packages.fail_overdue_uploads)
+async def _(seed: Seed) -> Any:
+    package = await seed.package(ready=False)
+    await seed.database.write(packages.begin_upload, packages.BeginUpload(package_guid=package.guid, actor=SYSTEM))
+    return packages.FailOverdueUploads(before="2999-01-01T00:00:00Z")
+
+
+@case(packages.copy_package)
+async def _(seed: Seed) -> Any:
+    package = await seed.package()
+    return packages.CopyPackage(source_guid=package.guid, app_guid=package.app_guid, actor=SYSTEM)
+
+
+@case(packages.update_package)
+async def _(seed: Seed) -> Any:
+    return packages.UpdatePackage(package_guid=(await seed.package()).guid, metadata=LABELS)
+
+
+@case(packages.delete_package)
+async def _(seed: Seed) -> Any:
+    return packages.DeletePackage(package_guid=(await seed.package()).guid, actor=SYSTEM)
+
+
+@case(builds.create_build)
+async def _(seed: Seed) -> Any:
+    package = await seed.package()
+    return builds.CreateBuild(package_guid=package.guid, default_stack="host", metadata=LABELS, actor=SYSTEM)
+
+
+@case(builds.update_build)
+async def _(seed: Seed) -> Any:
+    return builds.UpdateBuild(build_guid=(await seed.build()).guid, metadata=LABELS)
+
+
+@case(builds.assign_build)
+async def _(seed: Seed) -> Any:
+    return builds.AssignBuild(build_guid=(await seed.build(assigned=False)).guid, node_guid=NODE, epoch=0)
+
+
+@case(builds.finish_build)
+async def _(seed: Seed) -> Any:
+    build = await seed.build()
+    layer = builds.NewLayer(key="k", role="dependencies", sha256="d" * 64, size_bytes=2)
+    return builds.FinishBuild(
+        build_guid=build.guid,
+        node_guid=NODE,
+        epoch=build.epoch,
+        layers=[],
+        process_types={"web": "run"},
+        register=[layer, layer],
+    )
+
+
+@case(builds.fail_build)
+async def _(seed: Seed) -> Any:
+    build = await seed.build()
+    return builds.FailBuild(build_guid=build.guid, node_guid=NODE, epoch=build.epoch, error="StagingError - no")
+
+
+@case(builds.fail_overdue_builds)
+async def _(seed: Seed) -> Any:
+    package = await seed.package()
+    made = builds.CreateBuild(package_guid=package.guid, default_stack="host", timeout_s=-60, actor=SYSTEM)
+    await seed.database.write(builds.create_build, made)
+    return builds.FailOverdueBuilds()
+
+
+@case(droplets.update_droplet)
+async def _(seed: Seed) -> Any:
+    return droplets.UpdateDroplet(droplet_guid=(await seed.droplet()).guid, metadata=LABELS)
+
+
+@case(droplets.copy_droplet)
+async def _(seed: Seed) -> Any:
+    droplet = await seed.droplet()
+    return droplets.CopyDroplet(source_guid=droplet.guid, app_guid=droplet.app_guid, actor=SYSTEM)
+
+
+@case(droplets.delete_droplet)
+async def _(seed: Seed) -> Any:
+    return droplets.DeleteDroplet(droplet_guid=(await seed.droplet()).guid, actor=SYSTEM)
+
+
+@case(nodes.register_node)
+async def _(seed: Seed) -> Any:
+    return nodes.RegisterNode(guid="n", name="n", zone="z", memory_mb=1, disk_mb=1, cpus=1)
+
+
+@case(nodes.set_node_state)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    return nodes.SetNodeState(guid=NODE, incarnation=1, state="DEAD")
+
+
+@case(instances.place_instances)
+async def _(seed: Seed) -> Any:
+    return await seed.placement()
+
+
+@case(instances.remove_instances)
+async def _(seed: Seed) -> Any:
+    return instances.RemoveInstances(guids=[(await seed.instance()).guid, "unknown"])
+
+
+@case(instances.record_failures)
+async def _(seed: Seed) -> Any:
+    process = await seed.process()
+    return instances.RecordFailures(reasons={process.guid: "insufficient resources: memory", "gone": None})
+
+
+@case(instances.record_crash)
+async def _(seed: Seed) -> Any:
+    instance = await seed.instance()
+    return instances.RecordCrash(
+        instance_guid=instance.guid, epoch=instance.epoch, node_guid=NODE, exit_description="exited with status 1"
+    )
+
+
+@case(jobs.start_job)
+@case(jobs.start_finished_job)
+async def _(seed: Seed) -> Any:
+    return jobs.OpenJob(operation="test.run")
+
+
+@case(jobs.finish_job)
+async def _(seed: Seed) -> Any:
+    job: Job = await seed.database.write(jobs.start_job, jobs.OpenJob(operation="test.run"))
+    return jobs.FinishJob(job_guid=job.guid)
+
+
+@case(jobs.fail_overdue_jobs)
+async def _(seed: Seed) -> Any:
+    await seed.database.write(jobs.start_job, jobs.OpenJob(operation="test.run", deadline_s=-60))
+    return jobs.FailOverdueJobs()
+
+
+@case(metadata.merge_resource_metadata)
+async def _(seed: Seed) -> Any:
+    return metadata.MergeMetadata(resource_type="user", resource_guid="u", metadata=LABELS)
+
+
+@case(deletion.delete_chunk)
+async def _(seed: Seed) -> Any:
+    app = await seed.started()
+    await seed.database.write(apps.begin_delete_app, apps.ChangeApp(app_guid=app.guid, actor=SYSTEM))
+    return deletion.DeleteChunk(kind="app", guid=app.guid)
+
+
+@case(apply_manifest)
+async def _(seed: Seed) -> Any:
+    _, space, _ = await seed.place()
+    text = """
+applications:
+- name: dora
+  instances: 2
+  routes: [{route: dora.apps.localhost}, {route: dora.apps.localhost/x}]
+  processes: [{type: worker, memory: 64M}]
+  sidecars: [{name: s, command: c, process_types: [web]}]
+  metadata: {labels: {a: b}}
+"""
+    [manifest] = parse_manifest(text).applications
+    one = AppToApply(manifest=manifest, guid=seed.guid(), environment="sealed")
+    return ApplyManifest(space_guid=space.guid, applications=[one], sizes=SIZES, actor=SYSTEM)
+
+
+@case(fail_manifest)
+async def _(seed: Seed) -> Any:
+    _, space, _ = await seed.place()
+    return FailManifest(space_guid=space.guid, errors=["no"])
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+async def test_it_takes_effect_once(name: str, tmp_path: Path) -> None:
+    operation, prepare = CASES[name]
+
+    async def seeded(database: Database) -> msgspec.Struct:
+        arguments = await prepare(Seed(database))
+        assert isinstance(arguments, msgspec.Struct)
+        return arguments
+
+    await check_operation_is_repeatable(operation, seeded, tmp_path, seed=len(name))
+
+
+def test_no_operation_of_the_resources_is_left_out() -> None:
+    for module in pkgutil.walk_packages(paasd.model.__path__, "paasd.model."):
+        importlib.import_module(module.name)
+    mine = {
+        name
+        for (name, _), operation in registered_operations().items()
+        if operation.function.__module__.startswith("paasd.model.") and not name.startswith("signing_key.")
+    }
+    assert mine == set(CASES)
