@@ -28,7 +28,13 @@ SERVER = "exec python3 -u -m http.server 8080"
 PORT_CHECK = HealthCheck()
 PROCESS_CHECK = HealthCheck(type="process")
 QUICK = SupervisorConfig(
-    drain_s=0.1, stop_grace_s=1.0, backoff_s=0.5, usage_interval_s=0.5, start_timeout_s=20.0, liveness_interval_s=1.0
+    drain_s=0.1,
+    stop_grace_s=1.0,
+    backoff_s=0.5,
+    usage_interval_s=0.5,
+    start_timeout_s=20.0,
+    liveness_interval_s=1.0,
+    pids=128,
 )
 
 
@@ -161,14 +167,14 @@ class World:
         found = self.logs.read(app_guid, limit=10_000, source_types=(source_type,))
         return [line.payload.decode(errors="replace") for line in found]
 
-    async def line(self, app_guid: str, text: str, source_type: str = "APP", timeout_s: float = 20) -> str:
+    async def line(self, app_guid: str, text: str, source_type: str = "APP", timeout_s: float = 40) -> str:
         """The first line that contains `text`, as soon as it is there."""
         return await eventually(
             lambda: next((line for line in self.lines(app_guid, source_type) if text in line), None), timeout_s
         )
 
 
-async def eventually(look: Callable[[], T | None], timeout_s: float = 20) -> T:
+async def eventually(look: Callable[[], T | None], timeout_s: float = 40) -> T:
     with trio.fail_after(timeout_s):
         while (found := look()) is None:
             await trio.sleep(0.02)

@@ -1,0 +1,179 @@
+"""What an instance is started with, from rows in a real database."""
+
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from paasd.blobs import open_blobs
+from paasd.config import SupervisorConfig
+from paasd.errors import NotFound, PaasdError
+from paasd.model import App, Destination, Domain, Droplet, DropletLayer, HealthCheck, Instance, Process, Route, Sidecar
+from paasd.model.vcap import application_uris
+from paasd.state import Database, Tx, open_database, operation
+from paasd.supervisor.launch import Identity, Plan, identity_of, plan_launch, web_concurrency
+from paasd.supervisor.sidecars import with_sidecars
+
+from .world import NODE, Seed, seed_app
+
+INSTANCE = Instance(
+    guid="i",
+    app_guid="app",
+    process_guid="p",
+    process_type="worker",
+    index=3,
+    app_version=1,
+    droplet_guid="d",
+    node_guid=NODE,
+    memory_mb=512,
+    disk_mb=64,
+    log_rate_limit_bytes=1000,
+)
+
+
+class MapRoutes(msgspec.Struct):
+    app_guid: str
+    routes: dict[str, tuple[str, str]]
+
+
+@operation("test.map_routes", version=1)
+def map_routes(tx: Tx, args: MapRoutes) -> None:
+    tx.insert(Domain(guid="domain", name="apps.example"))
+    for guid, (host, path) in args.routes.items():
+        tx.insert(Route(guid=guid, domain_guid="domain", space_guid="space", host=host, path=path))
+        tx.insert(Destination(route_guid=guid, app_guid=args.app_guid))
+
+
+class Plain:
+    """Seals nothing."""
+
+    def open(self, sealed: str, context: str) -> bytes:
+        assert context == "app environment app"
+        return sealed.encode()
+
+
+async def store_layers(directory: Path) -> dict[str, str]:
+    async with open_blobs(directory) as blobs:
+        found = {}
+        for role in ("toolchain", "dependencies", "app"):
+            async with blobs.writer(100) as writer:
+                await writer.write(role.encode())
+                found[role] = (await writer.commit()).sha256
+        return found
+
+
+@asynccontextmanager
+async def seeded(directory: Path, command: str | None, roles: list[str]) -> AsyncIterator[tuple[Database, Path]]:
+    layers = await store_layers(directory / "blobs")
+    app = App(guid="app", name="shop", space_guid="space", environment='{"A": "1"}', state="STARTED")
+    process = Process(guid="p", app_guid="app", type="worker", command=command, instances=1)
+    droplet = Droplet(
+        guid="d",
+        app_guid="app",
+        layers=[DropletLayer(role=role, sha256=layers[role], size_bytes=1) for role in roles],
+        process_types={"web": "serve"} if roles else {},
+    )
+    sidecars = [
+        Sidecar(app_guid="app", name="beside", command="help", process_types=["worker"]),
+        Sidecar(app_guid="app", name="elsewhere", command="no", process_types=["web"]),
+    ]
+    async with open_database(directory, sync=False) as database:
+        await database.write(seed_app, Seed(app, process, droplet, [INSTANCE], sidecars))
+        yield database, directory / "blobs"
+
+
+async def plan(database: Database, blobs_directory: Path, guid: str = "i") -> Plan:
+    async with open_blobs(blobs_directory) as blobs:
+        with database.read() as tx:
+            return plan_launch(
+                tx,
+                guid,
+                config=SupervisorConfig(),
+                blobs=blobs,
+                sealer=Plain(),
+                default_stack="host",
+                api_url="https://api.x",
+            )
+
+
+async def test_layers_are_mounted_toolchain_first_and_app_last_whatever_the_row_says(tmp_path: Path) -> None:
+    async with seeded(tmp_path, "run", ["app", "toolchain", "dependencies"]) as (database, blobs):
+        made = await plan(database, blobs)
+    assert [path.read_text() for path in made.layers] == ["toolchain", "dependencies", "app"]
+    assert made.stack == "host"
+    assert made.limits.memory_bytes == 512 * 1024 * 1024
+    assert made.limits.cpu_weight == 50
+    assert made.sidecars == (("beside", "help"),)
+    spec = made.container("c", started_at=5.0)
+    identity = identity_of(spec.labels)
+    assert identity is not None
+    assert (identity.instance_guid, identity.epoch, identity.index, identity.started_at) == ("i", 1, 3, 5.0)
+    assert identity.log_limit_bytes == 1000
+    process = made.process("10.254.0.9", cpus=2, spool_limit_bytes=1)
+    assert process.env["CF_INSTANCE_ADDR"] == "10.254.0.9:8080"
+    assert process.env["A"] == "1"
+
+
+async def test_the_command_is_the_processs_else_the_droplets_and_lacking_both_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    async with seeded(tmp_path / "one", None, ["app"]) as (database, blobs):
+        assert (await plan(database, blobs)).command == "serve"
+        with pytest.raises(NotFound):
+            await plan(database, blobs, "absent")
+    (tmp_path / "two").mkdir()
+    async with seeded(tmp_path / "two", None, []) as (database, blobs):
+        with pytest.raises(PaasdError, match=r"no start command.*Procfile"):
+            await plan(database, blobs)
+
+
+async def test_vcap_application_names_the_routes_of_the_app(tmp_path: Path) -> None:
+    async with seeded(tmp_path, "run", []) as (database, _):
+        await database.write(map_routes, MapRoutes("app", {"r1": ("shop", ""), "r2": ("shop", "/pay")}))
+        with database.read() as tx:
+            app = tx.need(App, "app")
+            assert sorted(application_uris(tx, app)) == ["shop.apps.example", "shop.apps.example/pay"]
+            assert application_uris(tx, msgspec.structs.replace(app, guid="other")) == []
+
+
+def test_a_label_that_cannot_be_read_is_nobodys() -> None:
+    assert identity_of({}) is None
+    assert identity_of({"paasd.instance": "{"}) is None
+    identity = Identity(
+        instance_guid="i",
+        epoch=1,
+        app_guid="a",
+        process_guid="p",
+        process_type="web",
+        index=0,
+        app_version="v",
+        health=HealthCheck(),
+        readiness=HealthCheck(type="process"),
+        log_limit_bytes=-1,
+    )
+    assert identity_of(identity.label()) == identity
+
+
+def test_workers_fit_into_the_memory_and_the_machine() -> None:
+    assert [web_concurrency(memory_mb, 2) for memory_mb in (64, 256, 512, 1024, 8192)] == [1, 1, 2, 4, 4]
+
+
+def run_beside(app: str, *sidecars: str) -> tuple[int, str, str]:
+    argv = with_sidecars(
+        ["/bin/bash", "-c", app], [(f"s{index}", ["/bin/bash", "-c", run]) for index, run in enumerate(sidecars)]
+    )
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_first_program_to_end_decides_the_status_of_the_instance() -> None:
+    assert run_beside("exit 5", "sleep 2", "sleep 2")[0] == 5
+    status, _, errors = run_beside("sleep 2", "sleep 2", "exit 9")
+    assert (status, errors) == (9, "Sidecar s1 exited with status 9\n")
+    assert run_beside("sleep 2", "exit 0")[0] == 1
+
+
+def test_arguments_with_spaces_and_newlines_arrive_whole() -> None:
+    assert run_beside("printf '%s|' 'a b' \"c\nd\"; wait", "sleep 1; exit 0")[1] == "a b|c\nd|"
