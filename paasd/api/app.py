@@ -32,6 +32,7 @@ from paasd.api.table import Auth, Route, RouteTable, Size
 from paasd.auth import Caller, root_caller
 from paasd.auth.service import OAuthError
 from paasd.errors import BadRequest, InvalidToken, NotAuthenticated
+from paasd.model.manifests import ManifestError
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 View = Callable[..., Awaitable[Response]]
@@ -180,7 +181,8 @@ def _failure(error: Exception, request_id: str, log: Any) -> Response:
         detail = f"An unknown error occurred. The log has it under request id {request_id}."
         return _error_response(UNKNOWN_ERROR.status, envelope(UNKNOWN_ERROR, detail), request_id)
     code = code_of(known)
-    response = _error_response(code.status, envelope(code, known.detail), request_id)
+    details = known.details if isinstance(known, ManifestError) else [known.detail]
+    response = _error_response(code.status, envelope(code, *details), request_id)
     if code.status == 401:
         response.headers["WWW-Authenticate"] = "bearer"
     if code.status == 503:

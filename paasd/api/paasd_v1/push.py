@@ -111,7 +111,7 @@ class Runner:
         async with listener:
             try:
                 await self._push(listener, task_status)
-            except Exception as error:  # noqa: BLE001 (a task beside requests must not end the server)
+            except Exception as error:
                 if not self._running:
                     raise
                 if not isinstance(error, PaasdError):
