@@ -1,0 +1,104 @@
+"""Plans from rows, without a database."""
+
+from msgspec.structs import replace
+
+from paasd.model import App, Build, Instance, Node, PlacementFailure, Process
+from paasd.scheduler.desired import Snapshot, make_plan
+
+NODE = Node(guid="n1", name="n1", zone="a", memory_mb=1000, disk_mb=9000, cpus=2)
+OTHER = replace(NODE, guid="n2", name="n2")
+APP = App(guid="a", name="a", space_guid="s", state="STARTED", droplet_guid="d", version=3)
+WEB = Process(guid="p", app_guid="a", type="web", instances=2, memory_mb=100, disk_mb=100)
+
+
+def instance(index: int, **changes: object) -> Instance:
+    base = Instance(
+        guid=f"i{index}",
+        app_guid="a",
+        process_guid="p",
+        process_type="web",
+        index=index,
+        app_version=3,
+        droplet_guid="d",
+        node_guid="n1",
+        memory_mb=100,
+        disk_mb=100,
+    )
+    return replace(base, **changes)
+
+
+def snapshot(**changes: object) -> Snapshot:
+    base = Snapshot(apps=[APP], processes=[WEB], instances=[], nodes=[NODE, OTHER], builds=[], failures=[])
+    return replace(base, **changes)
+
+
+def test_missing_instances_are_placed() -> None:
+    plan = make_plan(snapshot(instances=[instance(0)]))
+    assert [(one.demand.index, one.demand.app_version, one.node_guid) for one in plan.place] == [(1, 3, "n2")]
+    assert plan.remove == []
+
+
+def test_what_is_as_it_should_be_is_left_alone() -> None:
+    plan = make_plan(snapshot(instances=[instance(0), instance(1, node_guid="n2")]))
+    assert (plan.remove, plan.place, plan.reasons, plan.assign) == ([], [], {}, [])
+
+
+def test_instances_of_an_older_version_make_room_for_new_ones() -> None:
+    old = [instance(0, app_version=2), instance(1, app_version=2)]
+    tight = replace(NODE, memory_mb=200)
+    plan = make_plan(snapshot(instances=old, nodes=[tight]))
+    assert plan.remove == ["i0", "i1"]
+    assert [one.demand.index for one in plan.place] == [0, 1]
+
+
+def test_scaling_down_takes_the_highest_indices() -> None:
+    plan = make_plan(snapshot(processes=[replace(WEB, instances=1)], instances=[instance(0), instance(1)]))
+    assert (plan.remove, plan.place) == (["i1"], [])
+
+
+def test_a_stopped_deleted_or_dropletless_app_keeps_no_instances() -> None:
+    for app in (replace(APP, state="STOPPED"), replace(APP, deleting=True), replace(APP, droplet_guid=None)):
+        plan = make_plan(snapshot(apps=[app], instances=[instance(0)]))
+        assert (plan.remove, plan.place) == (["i0"], [])
+
+
+def test_instances_of_a_dead_node_are_replaced_under_a_higher_epoch() -> None:
+    dead = replace(NODE, state="DEAD")
+    plan = make_plan(snapshot(instances=[instance(0, epoch=4), instance(1, node_guid="n2")], nodes=[dead, OTHER]))
+    assert plan.remove == ["i0"]
+    assert [(one.demand.index, one.demand.epoch, one.node_guid) for one in plan.place] == [(0, 5, "n2")]
+
+
+def test_a_draining_node_keeps_what_it_has_and_gets_nothing() -> None:
+    draining = replace(NODE, state="DRAINING")
+    plan = make_plan(snapshot(instances=[instance(0)], nodes=[draining, OTHER]))
+    assert plan.remove == []
+    assert [one.node_guid for one in plan.place] == ["n2"]
+
+
+def test_every_process_gets_its_first_instance_before_any_gets_a_second() -> None:
+    second = replace(WEB, guid="q", type="worker")
+    plan = make_plan(snapshot(processes=[WEB, second], nodes=[replace(NODE, memory_mb=200)]))
+    assert sorted((one.demand.process_guid, one.demand.index) for one in plan.place) == [("p", 0), ("q", 0)]
+    assert plan.reasons == {"p": "insufficient resources: memory", "q": "insufficient resources: memory"}
+
+
+def test_a_reason_is_written_once_and_taken_back() -> None:
+    known = PlacementFailure(process_guid="p", app_guid="a", reason="insufficient resources: memory")
+    full = [replace(NODE, memory_mb=50)]
+    assert make_plan(snapshot(nodes=full, failures=[known])).reasons == {}
+    assert make_plan(snapshot(failures=[known])).reasons == {"p": None}
+
+
+def test_builds_go_to_the_node_with_the_fewest() -> None:
+    def build(guid: str, **more: object) -> Build:
+        return replace(
+            Build(guid=guid, app_guid="a", package_guid="k", stack="host", deadline_at="2999-01-01T00:00:00Z"), **more
+        )
+
+    builds = [build("b1", node_guid="n1", epoch=1), build("b2"), build("b3")]
+    plan = make_plan(snapshot(apps=[], builds=builds))
+    assert [(one.build_guid, one.node_guid, one.epoch) for one in plan.assign] == [("b2", "n2", 0), ("b3", "n1", 0)]
+    lost = make_plan(snapshot(apps=[], builds=builds[:1], nodes=[replace(NODE, state="DEAD"), OTHER]))
+    assert [(one.build_guid, one.node_guid, one.epoch) for one in lost.assign] == [("b1", "n2", 1)]
+    assert make_plan(snapshot(apps=[], builds=builds, nodes=[])).assign == []
