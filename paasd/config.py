@@ -439,7 +439,7 @@ class StagingConfig(Section, frozen=True, kw_only=True):
         int, Meta(ge=100, description="Files in one package; more are refused by the name of the first one too many.")
     ] = 200_000
     unpacked_limit_bytes: Annotated[
-        int, Meta(ge=1024 * 1024, description="Size of one package when unpacked, in bytes; the disk quota holds too.")
+        int, Meta(ge=1024 * 1024, description="Size of one package when unpacked, in bytes.")
     ] = 4 * 1024**3
     image_limit_bytes: Annotated[
         int, Meta(ge=1024 * 1024, description="Largest layer that a build may hand over, in bytes, compressed.")
@@ -454,16 +454,14 @@ class StagingConfig(Section, frozen=True, kw_only=True):
     ] = 1024**3
     inherit_host_settings: Annotated[
         bool,
-        Meta(
-            description="Take package indexes, registry, proxy and certificates from this host's pip, npm and environment."
-        ),
+        Meta(description="Take indexes, registry, proxy and certificates from this host's pip, npm and environment."),
     ] = True
     pip_index_url: Annotated[
         str, Meta(description="Python package index; empty takes the host's, then the public one.")
     ] = ""
     pip_extra_index_urls: Annotated[
         tuple[str, ...],
-        Meta(description="Further Python package indexes. Builds see these addresses, passwords included."),
+        Meta(description="Further Python package indexes. Builds see them, passwords included."),
     ] = ()
     npm_registry: Annotated[str, Meta(description="npm registry; empty takes the host's, then the public one.")] = ""
     certificates: Annotated[
@@ -472,8 +470,8 @@ class StagingConfig(Section, frozen=True, kw_only=True):
     allowed: Annotated[
         tuple[str, ...],
         Meta(
-            description='Further hosts that builds may reach, such as "github.com" or "mirror.example:8443" (443 without '
-            "a port). Nothing else than these and the indexes can be reached while building."
+            description="Further hosts that builds may reach, such as github.com or mirror.example:8443 (443 without a "
+            "port). Nothing else than these and the indexes can be reached while building."
         ),
     ] = ()
     toolchains: Annotated[
@@ -486,9 +484,7 @@ class StagingConfig(Section, frozen=True, kw_only=True):
     ] = {}
     buildpack_order: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Buildpacks asked one after the other for an app that names none; empty takes the built-in ones."
-        ),
+        Meta(description="Buildpacks asked in turn for an app that names none; empty takes the built-in ones."),
     ] = ()
 
 

@@ -1,7 +1,7 @@
 """Source code in, a runnable droplet out: the Cloud Foundry lifecycle and the built-in buildpacks.
 
-`python3 -I -m buildpacks detect|build REQUEST` runs inside the staging sandbox under the stack's own Python, so this folder imports
-the standard library and itself only, by relative names. `lifecycle.py` is the order of things; `python/`, `nodejs/`,
+It runs inside the staging sandbox under the stack's own Python, so this folder imports the standard library and itself
+only, by relative names. `lifecycle.py` is the order of things; `python/`, `nodejs/`,
 `staticfile/` and `binary.py` stand behind the same interface as third-party buildpacks (`interface.py`, `external.py`);
 `launch.py` is what turns a droplet into a running process; `catalogue.toml` lists the toolchains.
 """

@@ -1,6 +1,7 @@
 """Entry inside the sandbox: `python3 -I -c ... detect|build|pack REQUEST`. The last stands in pack.py."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ def _project(request: dict[str, Any], layout: Layout, fingerprint: str) -> Proje
         arch=request["arch"],
         today=request["today"],
         fingerprint=fingerprint,
+        granted=frozenset(request.get("granted", ())),
     )
 
 
@@ -71,9 +73,8 @@ def build(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
     """Run the chosen buildpacks. Gives result.json."""
     plan = json.loads((layout.staging / "plan.json").read_text())
     project = _project(request, layout, plan["fingerprint"])
-    granted = frozenset(request.get("granted", ()))
     chosen = [_chosen(entry, project) for entry in plan["buildpacks"]]
-    builder = Builder(project, chosen, granted)
+    builder = Builder(project, chosen)
     built = builder.build()
     staging_info(layout, built.detected, built.table.types)
     launch = [
@@ -93,6 +94,7 @@ def build(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
         "layers": [asdict(layer) for layer in built.layers],
         "toolchains": launch,
         "suggestion": _suggestion(layout),
+        "cached": any(files for _, _, files in os.walk(layout.cache)),
     }
 
 

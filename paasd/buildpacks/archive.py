@@ -1,4 +1,4 @@
-"""Unpack an upload as the tenant, inside the sandbox: zip, tar, tar.gz. Anything odd is refused by the name of its entry.
+"""Unpack an upload as the tenant, inside the sandbox: zip, tar, tar.gz. What is odd is refused by name.
 
 The limits are a second line: the container's disk, inode and time quotas hold whatever happens here.
 """
@@ -225,7 +225,7 @@ class _Unpacker:
         self._written_bytes += entry.size_bytes
         if self._written_bytes > self._limits.total_bytes:
             raise ArchiveRefused(
-                f"the package unpacks to more than {self._limits.total_bytes // 1024**2} MB, at entry {legible(entry.name)}",
+                f"the package unpacks to more than {self._limits.total_bytes // 1024**2} MB, at {legible(entry.name)}",
                 "leave out what the app does not need with .cfignore",
             )
         left_bytes = entry.size_bytes

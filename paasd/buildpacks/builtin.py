@@ -1,4 +1,4 @@
-"""The built-in buildpacks, in the order in which they are asked, and the names by which Cloud Foundry users know them."""
+"""The built-in buildpacks, in the order in which they are asked, and by which names they are known."""
 
 from .binary import Binary
 from .interface import Buildpack
@@ -12,7 +12,7 @@ _BY_NAME = {pack.name: pack for pack in ORDER}
 
 
 def resolve(name: str) -> Buildpack | None:
-    """`python`, `python_buildpack` or `python-buildpack`, and the address of Cloud Foundry's own repository of that name."""
+    """`python`, `python_buildpack` or `python-buildpack`, and the address of the original of that name."""
     plain = name.partition("#")[0].rstrip("/").removesuffix(".git").lower()
     for prefix in (
         "https://github.com/cloudfoundry/",

@@ -1,4 +1,4 @@
-"""Toolchains as data: name, version, where it comes from, digest, how it is laid out. Read on the node and inside the sandbox."""
+"""Toolchains as data: name, version, where it comes from, digest, how it is laid out. Pure."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ class CatalogueError(ValueError):
 
 @dataclass(frozen=True)
 class Toolchain:
-    """One installable tool. `sha256` maps an architecture to the digest of the download; without one the first is recorded."""
+    """One installable tool. `sha256`: architecture to digest of the download; without one the first is recorded."""
 
     name: str
     version: str
@@ -75,7 +75,7 @@ def toolchain_from(entry: Mapping[str, Any]) -> Toolchain:
 
 
 def load_catalogue(extra: Sequence[Mapping[str, Any]] = (), path: Path | None = None) -> Catalogue:
-    """The shipped catalogue with the operator's entries; an entry of the same name and version replaces the shipped one."""
+    """The shipped catalogue with the operator's entries; one of the same name and version replaces the shipped one."""
     shipped = tomllib.loads((path or Path(__file__).with_name("catalogue.toml")).read_text())
     found: dict[tuple[str, str], Toolchain] = {}
     for entry in [*shipped.get("toolchain", []), *extra]:

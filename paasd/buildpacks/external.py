@@ -53,7 +53,7 @@ class External:
 
 
 def fetch(name: str, source: str, layout: Layout, env: Mapping[str, str]) -> External:
-    """Bring a buildpack into its own directory. `source` is a path in the sandbox or an address. Raises StagingFailure."""
+    """Bring a buildpack into its own directory. `source`: a path or an address. Raises StagingFailure."""
     root = layout.buildpacks / xxh64(name.encode())
     shutil.rmtree(root, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)

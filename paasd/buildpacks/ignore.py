@@ -1,4 +1,4 @@
-"""`.cfignore`: gitignore syntax, last matching line wins; what Cloud Foundry's client never uploads is always left out."""
+"""`.cfignore`: gitignore syntax, last matching line wins; what `cf push` never uploads is always left out."""
 
 import os
 import re
@@ -25,7 +25,7 @@ class Ignore:
         return cls([*ALWAYS, *lines])
 
     def matches(self, path: str, *, is_directory: bool) -> bool:
-        """Whether this very path is left out; a parent that is left out takes its children along (the walk sees to it)."""
+        """Whether this very path is left out; a parent that is left out takes its children along."""
         verdict = False
         for pattern, negated, directories_only in self._rules:
             if (is_directory or not directories_only) and pattern.fullmatch(path):
@@ -77,7 +77,7 @@ def _translate(glob: str) -> str:
 
 
 def apply_cfignore(root: Path) -> int:
-    """Delete below `root` what the app's .cfignore and the fixed list leave out; gives the number of entries deleted."""
+    """Delete below `root` what the app's .cfignore and the fixed list leave out; how many that were."""
     ignore = Ignore.of_directory(root)
     deleted = 0
     for directory, folders, files in os.walk(root):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,6 +62,8 @@ class Project:
     today: str = ""
     fingerprint: str = ""
     index: str = "0"
+    # Keys of the layers that are mounted already, found by what was planned before.
+    granted: frozenset[str] = frozenset()
 
     @property
     def app(self) -> Path:
@@ -124,12 +126,15 @@ class Step:
     project: Project
     plan: Plan
     env: dict[str, str]
-    granted: frozenset[str] = frozenset()
     built: list[Layer] = field(default_factory=list)
 
     @property
     def app(self) -> Path:
         return self.project.app
+
+    @property
+    def granted(self) -> frozenset[str]:
+        return self.project.granted
 
     @property
     def deps_dir(self) -> Path:
@@ -157,9 +162,6 @@ class Step:
         """Run a program, its output going to the log line by line; gives the exit code and the last lines."""
         merged = {**self.env, **(env or {})}
         return run_logged(argv, env=merged, cwd=cwd or self.app, quiet=quiet)
-
-    def at(self, **changes: Any) -> "Step":
-        return replace(self, **changes)
 
 
 class Buildpack(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 PATH = "/usr/local/bin:/usr/bin:/bin"
 NO_COMMAND = "no start command specified or detected in droplet"
 
-# Cloud Foundry's launcher: everything in profile.d, then .profile.d, then .profile, in lexical order, unquoted on purpose.
+# As Cloud Foundry's launcher: profile.d, then .profile.d, then .profile, in lexical order, unquoted on purpose.
 _SCRIPT = r"""
 cd "$HOME" || exit 1
 echo "Invoking pre-start scripts."
@@ -21,7 +21,7 @@ exec bash -c "$1"
 
 
 def start_command(process_command: str | None, process_types: Mapping[str, str], process_type: str) -> str | None:
-    """The process's own command, else the droplet's for its type, else the droplet's for web; None when there is none."""
+    """The process's own command, else the droplet's for its type, else the one for web; None without any."""
     return process_command or process_types.get(process_type) or process_types.get("web") or None
 
 
@@ -100,7 +100,7 @@ def staging_environment(
     memory_mb: int,
     stack: str,
 ) -> dict[str, str]:
-    """Environment of buildpacks, later groups winning: defaults, app, stack, platform. There is no PORT while staging."""
+    """Environment of buildpacks, later groups winning: defaults, app, stack, platform. There is no PORT."""
     env = {
         "LANG": "en_US.UTF-8",
         "PATH": PATH,

@@ -1,7 +1,6 @@
 """Cloud Foundry's builder: choose buildpacks, run supply and finalize (or compile and release), say what came out."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -42,7 +41,7 @@ def choose(
         shown = pack.detect(project.app, project.env) if isinstance(pack, External) else pack.detect(project)
         if shown is not None:
             return [Chosen(name, "0", pack, shown or name)]
-    holds = sorted(os.listdir(project.app))[:8]
+    holds = sorted(path.name for path in project.app.iterdir())[:8]
     raise StagingFailure(
         "detect",
         f"no buildpack knows this app (it holds {', '.join(holds) or 'nothing'})",
@@ -86,11 +85,10 @@ class Built:
 class Builder:
     """One build. The order of calls is Cloud Foundry's, so that buildpacks of others find what they expect."""
 
-    def __init__(self, project: Project, chosen: list[Chosen], granted: frozenset[str]) -> None:
+    def __init__(self, project: Project, chosen: list[Chosen]) -> None:
         self._project = project
         self._layout = project.layout
         self._chosen = chosen
-        self._granted = granted
         self._layers: list[Layer] = []
         self._plans: dict[str, Plan] = {}
 
@@ -139,7 +137,7 @@ class Builder:
         if not isinstance(entry.pack, External):
             # Planned again: an earlier buildpack may have changed the app.
             plan = self._plans.setdefault(entry.index, entry.pack.plan(project))
-        return Step(project, plan, env, self._granted, self._layers)
+        return Step(project, plan, env, self._layers)
 
     def _supply(self, entry: Chosen) -> None:
         if not isinstance(entry.pack, External):
@@ -188,9 +186,7 @@ class Builder:
             steps.append(("finalize", (*common, self._layout.deps, last.index, self._layout.profile_d)))
         else:
             if after_others:
-                print(
-                    "       Warning: the last buildpack is not compatible with multi-buildpack apps and cannot use theirs"
-                )
+                print("       Warning: the last buildpack knows no other buildpacks and cannot use what they supplied")
             shutil.rmtree(self._layout.deps / last.index, ignore_errors=True)
             steps = [("compile", (*common, self._environment_directory()))]
         for program, arguments in steps:

@@ -1,4 +1,4 @@
-"""Cloud Foundry's deps convention: what one buildpack puts into deps/N/{bin,lib,include,env,profile.d} the next ones see."""
+"""Cloud Foundry's deps convention: what one buildpack puts into deps/N/ the next ones see."""
 
 import shutil
 from collections.abc import Mapping

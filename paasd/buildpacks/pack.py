@@ -1,7 +1,6 @@
 """Last phase, with no process of the app alive: what was built becomes read-only images whose root is `/`."""
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,19 +10,8 @@ from .failure import StagingFailure
 from .interface import Layout
 
 # Level 3 packs a node_modules of 165 MB in half a second; higher levels cost seconds for a few per cent.
-_OPTIONS = [
-    "-noappend",
-    "-no-progress",
-    "-quiet",
-    "-no-xattrs",
-    "-no-exports",
-    "-comp",
-    "zstd",
-    "-Xcompression-level",
-    "3",
-    "-b",
-    "128K",
-]
+_OPTIONS = "-noappend -no-progress -quiet -no-xattrs -no-exports -reproducible -mkfs-time 0"
+_COMPRESSION = "-comp zstd -Xcompression-level 3 -b 128K"
 
 
 def pack(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
@@ -54,7 +42,7 @@ def pack(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
 
 def _squash(sources: list[Path], image: Path, *, rooted: bool, excluded: list[str] | None = None) -> int:
     """One image; `rooted` keeps the sources' whole paths. Gives its size in bytes."""
-    command = ["mksquashfs", *map(str, sources), str(image), *_OPTIONS]
+    command = ["mksquashfs", *map(str, sources), str(image), *_OPTIONS.split(), *_COMPRESSION.split()]
     command += ["-no-strip"] if rooted else []
     command += ["-e", *excluded] if excluded else []
     done = subprocess.run(
@@ -70,4 +58,4 @@ def _squash(sources: list[Path], image: Path, *, rooted: bool, excluded: list[st
         reason = lines[-1] if lines else f"mksquashfs exited with {done.returncode}"
         advice = "raise disk_quota in the manifest" if "space" in reason.lower() else ""
         raise StagingFailure("pack", f"cannot pack {image.stem}: {reason}", advice)
-    return os.stat(image).st_size
+    return image.stat().st_size

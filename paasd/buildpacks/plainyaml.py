@@ -1,7 +1,7 @@
 """The part of YAML that Procfile, Staticfile, launch.yml, config.yml and release output use.
 
 The stack's Python has no YAML library. Block maps and lists, flow maps and lists on one line, quoted and plain scalars,
-literal and folded blocks, comments and several documents' first one are read; anchors, tags and complex keys are refused.
+literal and folded blocks, comments and the first of several documents are read; anchors and tags are refused.
 """
 
 import re
@@ -38,8 +38,8 @@ def load(text: str) -> Any:
         return None
     value = reader.block(reader.indent)
     reader.skip()
-    if not reader.done:
-        raise YamlError(f"line {reader.number}: unexpected {reader.text[:60]!r}")
+    if rest := reader.rest():
+        raise YamlError(f"line {reader.number}: unexpected {rest[:60]!r}")
     return value
 
 
@@ -64,6 +64,10 @@ class _Reader:
     @property
     def number(self) -> int:
         return self._lines[min(self._at, len(self._lines) - 1)][2]
+
+    def rest(self) -> str:
+        """The next line; empty when all was read."""
+        return "" if self.done else self.text
 
     def skip(self) -> None:
         while not self.done and (not self.text or self.text.startswith("#")):

@@ -1,4 +1,4 @@
-"""Process types and sidecars: launch.yml of every buildpack, bin/release of the last, then the Procfile, later ones winning."""
+"""Process types and sidecars: launch.yml, bin/release of the last buildpack, then the Procfile; later ones win."""
 
 import re
 from collections.abc import Sequence

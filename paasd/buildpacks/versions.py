@@ -1,4 +1,4 @@
-"""Which version a file asks for: npm ranges, Cloud Foundry's `3.11.x`, Python specifiers. Only numbers count; no pre-releases."""
+"""Which version a file asks for: npm ranges, Cloud Foundry's `3.11.x`, Python specifiers. No pre-releases."""
 
 import re
 from collections.abc import Iterable
@@ -106,7 +106,7 @@ def _npm_term(term: str) -> list[tuple[str, Version]]:
 
 
 def python_range(text: str) -> _Test:
-    """`3.11`, `3.11.x`, `3.11.4`, `python-3.11.4`, and PEP 440 specifiers joined by commas; poetry's `^` and `~` too."""
+    """`3.11`, `3.11.x`, `3.11.4`, `python-3.11.4`, PEP 440 specifiers joined by commas; poetry's `^` and `~` too."""
     group: list[tuple[str, Version]] = []
     for term in text.split(","):
         match = re.fullmatch(r"\s*(===?|~=|!=|>=|<=|>|<|\^|~)?\s*(?:python-|cpython-|cpython@)?(\S*?)\s*", term)

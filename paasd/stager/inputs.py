@@ -111,9 +111,9 @@ def same_package(tx: ReadTx, inputs: Inputs, settings: str, today: str) -> Dropl
     recent = tx.all(Droplet, app_guid=inputs.app_guid, state="STAGED", order=("-created_at",), limit=_LOOK_BACK)
     for droplet in recent:
         package = tx.get(Package, droplet.package_guid) if droplet.package_guid else None
-        if package is not None and package.blob_sha256 == inputs.package_sha256:
-            if is_current(droplet.reuse_key, settings, today):
-                return droplet
+        same = package is not None and package.blob_sha256 == inputs.package_sha256
+        if same and is_current(droplet.reuse_key, settings, today):
+            return droplet
     return None
 
 

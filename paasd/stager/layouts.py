@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from paasd.buildpacks.catalogue import ROOT, Toolchain
+from paasd.buildpacks.catalogue import Toolchain
 
 
 def lay_out(tool: Toolchain, files: Sequence[Path], tree: Path) -> None:
@@ -91,10 +91,9 @@ def _debs(tool: Toolchain, files: Sequence[Path], tree: Path) -> None:
     shutil.rmtree(unpacked)
     (tree / "bin").mkdir()
     wrapper = tree / "bin" / "nginx"
-    root = f"{ROOT}/{tool.identity}"
     wrapper.write_text(
         '#!/bin/sh\nroot="$(dirname "$(dirname "$(readlink -f "$0")")")"\n'
-        f'export LD_LIBRARY_PATH="${{root:-{root}}}/lib${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"\nexec "$root/sbin/nginx" "$@"\n'
+        'export LD_LIBRARY_PATH="$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\nexec "$root/sbin/nginx" "$@"\n'
     )
     wrapper.chmod(0o755)
 

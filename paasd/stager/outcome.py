@@ -81,6 +81,7 @@ class ResultFile(msgspec.Struct, frozen=True):
     layers: Annotated[list[PlannedLayer], Meta(max_length=100)]
     toolchains: Annotated[list[tuple[Text, Text]], Meta(max_length=100)]
     suggestion: Command = ""
+    cached: bool = False
 
 
 class FailureFile(msgspec.Struct, frozen=True):
@@ -134,19 +135,19 @@ def failure_text(
     memory_mb: int,
     disk_mb: int,
 ) -> str:
-    """The build's error: which step, why, what to do. What the kernel saw goes before what the tenant's programs said."""
+    """The build's error: which step, why, what to do. What the kernel saw goes before what programs said."""
     code = exit_.code if exit_.code in _TITLES else None
     if out_of_memory or exit_.reason == "out of memory":
         name, general = _TITLES.get(code or 0, ("StagingError", "Staging error"))
         return (
-            f"{name} - {general}: the {phase} step ran out of memory ({memory_mb} MB); give staging more memory, or let the "
-            "build use less"
+            f"{name} - {general}: the {phase} step ran out of memory ({memory_mb} MB); "
+            "give staging more memory, or let the build use less"
         )
     if disk_full:
         name, general = _TITLES.get(code or 0, ("StagingError", "Staging error"))
         return (
-            f"{name} - {general}: the {phase} step used up its disk ({disk_mb} MB); raise disk_quota in the manifest, or "
-            "leave out files with .cfignore"
+            f"{name} - {general}: the {phase} step used up its disk ({disk_mb} MB); "
+            "raise disk_quota in the manifest, or leave out files with .cfignore"
         )
     if told is not None and exit_.code is not None:
         name, general = _TITLES.get(exit_.code, ("StagingError", "Staging error"))

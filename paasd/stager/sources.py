@@ -1,4 +1,4 @@
-"""What builds may reach: package indexes and hosts of [staging], seeded from this host's own settings and certificates."""
+"""What builds may reach: package indexes and hosts of [staging], seeded from this host's own settings."""
 
 import configparser
 import os

@@ -17,10 +17,11 @@ from paasd.model import App, Build
 from paasd.model.builds import FailBuild, fail_build, finish_build
 from paasd.sandbox import Sandbox
 from paasd.stager.caches import Caches
+from paasd.stager.chamber import Tools
 from paasd.stager.inputs import Opener, read_inputs
 from paasd.stager.outcome import StagingError
 from paasd.stager.sources import read_sources
-from paasd.stager.staging import Staging, Tools
+from paasd.stager.staging import Staging
 from paasd.stager.toolchains import Toolchains
 from paasd.state import Database
 

@@ -1,4 +1,4 @@
-"""Toolchains as layers of this node: fetched once by the registries' ordinary clients, checked, squashed, kept as blobs."""
+"""Toolchains as layers of this node: fetched by the registries' ordinary clients, checked, squashed, kept."""
 
 import hashlib
 import json

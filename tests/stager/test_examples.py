@@ -2,10 +2,10 @@
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+import trio
 
 from .world import EXAMPLES, World, get
 
@@ -52,11 +52,13 @@ async def test_asgi_app_upgrades_to_a_websocket(world: World) -> None:
                 "Sec-WebSocket-Version": "13",
                 "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
             }
-            import trio
-
             stream = await trio.open_tcp_stream(container.address, 8080)
             async with stream:
-                lines = ["GET /chat HTTP/1.1", "Host: app.example", *(f"{name}: {value}" for name, value in upgrade.items())]
+                lines = [
+                    "GET /chat HTTP/1.1",
+                    "Host: app.example",
+                    *(f"{name}: {value}" for name, value in upgrade.items()),
+                ]
                 await stream.send_all(("\r\n".join(lines) + "\r\n\r\n").encode())
                 answer = await stream.receive_some(4096)
                 assert answer.startswith(b"HTTP/1.1 101")
@@ -99,7 +101,7 @@ async def test_static_site_is_served_by_nginx_with_the_options_of_its_staticfile
 async def test_binary_is_run_as_it_was_pushed(world: World, tmp_path: Path) -> None:
     source = tmp_path / "c-binary"
     shutil.copytree(EXAMPLES / "c-binary", source)
-    subprocess.run(["make", "-s"], cwd=source, check=True)
+    await trio.run_process(["make", "-s"], cwd=source)
     async with world.staging():
         await world.app("binary")
         droplet = await world.stage("binary", source, buildpacks=["binary_buildpack"])

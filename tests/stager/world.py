@@ -26,6 +26,7 @@ from paasd.state.sealing import Sealer, load_root_key, open_sealer
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 NODE = "node-1"
 MIB = 1024 * 1024
+DEFAULT = StagingConfig()
 _ORDER = {"toolchain": 0, "dependencies": 1, "app": 2}
 
 
@@ -72,7 +73,7 @@ class World:
         self._sealer = sealer
 
     @asynccontextmanager
-    async def staging(self, config: StagingConfig = StagingConfig()) -> AsyncIterator[Stager]:
+    async def staging(self, config: StagingConfig = DEFAULT) -> AsyncIterator[Stager]:
         async with (
             open_logs(LogsConfig(write_delay_s=0.001), self.directory / "logs", time.time) as self.logs,
             open_stager(
@@ -243,7 +244,9 @@ def archive(files: dict[str, str | bytes] | Path) -> bytes:
     return packed.getvalue()
 
 
-async def get(address: str, path: str = "/", headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+async def get(
+    address: str, path: str = "/", headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
     """Status, headers (lower case) and body of one request."""
     lines = [f"GET {path} HTTP/1.1", "Host: app.example", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]

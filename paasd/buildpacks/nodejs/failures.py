@@ -9,7 +9,8 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         "check its name; a private one needs its registry in .npmrc and allowed under [staging]",
     ),
     (
-        r"No matching version found for ([^\s]+?)\.?(?:\s|$)|ERR_PNPM_NO_MATCHING_VERSION[^\n]*?for (\S+)|Couldn't find any versions for \"(\S+)\"",
+        r"No matching version found for ([^\s]+?)\.?(?:\s|$)|ERR_PNPM_NO_MATCHING_VERSION[^\n]*?for (\S+)|"
+        r"Couldn't find any versions for \"(\S+)\"",
         "there is no such version: {0}",
         "ask for a version that exists",
     ),
@@ -30,7 +31,8 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         "set engines.node",
     ),
     (
-        r"(?:npm error|npm ERR!) path \S*/node_modules/(\S+)(?=[\s\S]*command failed)|(?:npm error|npm ERR!) command failed[\s\S]*?path \S*/node_modules/(\S+)",
+        r"(?:npm error|npm ERR!) path \S*/node_modules/(\S+)(?=[\s\S]*command failed)|"
+        r"(?:npm error|npm ERR!) command failed[\s\S]*?path \S*/node_modules/(\S+)",
         "the install script of '{0}' failed: {last}",
         "the lines above are its output; scripts that download need their host under [staging]",
     ),

@@ -45,7 +45,7 @@ def programs(step: Step) -> None:
     links = {name: f"{root}/bin/{name}" for name in ("node", "npm", "npx")}
     if manager_root := step.plan.facts["manager_root"]:
         folder = Path(manager_root) / "bin"
-        links.update({name: str(folder / name) for name in (os.listdir(folder) if folder.is_dir() else ())})
+        links.update({path.name: str(path) for path in (folder.iterdir() if folder.is_dir() else ())})
     link_programs(step.deps_dir / "bin", links)
 
 

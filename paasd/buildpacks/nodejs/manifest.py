@@ -160,7 +160,7 @@ def wants_development(project: Project, package: Package) -> bool:
 
 def layers(project: Project, package: Package, manager: Manager, node: str) -> tuple[Layer, ...]:
     """(production,) or (production, development): the keys under which node_modules may be found again."""
-    if not project.has("package.json") or (project.app / "node_modules").is_dir():
+    if not project.has("package.json"):
         return ()
     files = [name for name in ("package.json", *_CONFIGURATION, manager.lock or "") if name and project.has(name)]
     # Scripts and their names do not change what is installed, unless npm runs them while installing.
@@ -191,6 +191,9 @@ def layers(project: Project, package: Package, manager: Manager, node: str) -> t
         "nodejs", _FORMAT, project.stack, project.arch, node, manager.kind, version, *contents, *settings, *moving
     )
     modules = (str(project.app / "node_modules"),)
+    mounted = {digest(key, "production"), digest(key, "development")} & project.granted
+    if (project.app / "node_modules").is_dir() and not mounted:
+        return ()  # pushed with the app, so it is the app's
     production = Layer(digest(key, "production"), modules)
     if not wants_development(project, package):
         return (production,)
@@ -201,9 +204,9 @@ def layers(project: Project, package: Package, manager: Manager, node: str) -> t
 def _installing(project: Project, name: str) -> str:
     """package.json without what can change on any day and installs nothing: scripts, version, description."""
     found = json.loads(project.read(name))
-    kept = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies", "overrides", "resolutions", "workspaces",
-            "bundledDependencies", "bundleDependencies", "pnpm", "packageManager", "engines", "dependenciesMeta")  # fmt: skip
-    return json.dumps({part: found[part] for part in kept if part in found}, sort_keys=True)
+    kept = "dependencies devDependencies optionalDependencies peerDependencies bundledDependencies bundleDependencies"
+    kept += " dependenciesMeta overrides resolutions workspaces pnpm packageManager engines"
+    return json.dumps({part: found[part] for part in kept.split() if part in found}, sort_keys=True)
 
 
 def _has_local_files(project: Project) -> bool:

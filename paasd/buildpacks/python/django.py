@@ -5,7 +5,7 @@ from ..interface import Step
 
 
 def collect_static(step: Step) -> None:
-    """Run `manage.py collectstatic` unless DISABLE_COLLECTSTATIC is set. Raises StagingFailure with the app's own error."""
+    """Run `manage.py collectstatic` unless DISABLE_COLLECTSTATIC is set. Raises StagingFailure."""
     if not (step.app / "manage.py").is_file() or not _has_django(step):
         return
     if step.env.get("DISABLE_COLLECTSTATIC", "0") not in ("", "0"):

@@ -43,7 +43,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
 
 def explain(tail: list[str]) -> tuple[str, str]:
     """(reason, advice) for the tail of a failed uv run."""
-    lines = [re.sub(r"^[\s│╰├─▶×⎯]+", "", line).strip() for line in tail]
+    lines = [re.sub("^[\\s\u2500-\u257f\u25b6\u00d7\u23af]+", "", line).strip() for line in tail]
     lines = [line for line in lines if line]
     text = " ".join(lines)
     for pattern, reason, advice in _RULES:

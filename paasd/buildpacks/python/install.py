@@ -1,6 +1,5 @@
 """Fill the dependency layer deps/N/python with uv, unless a layer of the same key is already mounted there."""
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -115,11 +114,11 @@ def own_package(step: Step, source: Source | None) -> None:
 
 
 def programs(step: Step) -> None:
-    """deps/N/bin: what the environment offers. Python itself goes through a script, or it would not find its environment."""
+    """deps/N/bin: what the environment offers; python through a script, or it would not find its environment."""
     folder = step.deps_dir / "bin"
     inside = step.deps_dir / "python" / "bin"
     links: dict[str, str] = {}
-    for entry in sorted(os.listdir(inside)):
+    for entry in sorted(path.name for path in inside.iterdir()):
         if (
             re.fullmatch(r"python[0-9.]*", entry) is None
             and not entry.lower().startswith("activate")
@@ -128,7 +127,7 @@ def programs(step: Step) -> None:
             links[entry] = str(inside / entry)
     project = step.deps_dir / "project" / "bin"
     if project.is_dir():
-        links.update({entry: str(project / entry) for entry in os.listdir(project)})
+        links.update({path.name: str(path) for path in project.iterdir()})
     link_programs(folder, links)
     for name in ("python", "python3", f"python{'.'.join(step.plan.version.split('.')[:2])}"):
         _wrapper(folder / name, inside / "python")
