@@ -23,7 +23,6 @@ from paasd.sandbox import (
     Limits,
     ProcessSpec,
     Sandbox,
-    mksquashfs_arguments,
     node_prefix,
     open_sandbox,
     take_inventory,

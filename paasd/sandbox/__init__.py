@@ -1,8 +1,8 @@
 """The sandbox: containers in which tenants' programs run, made of kernel parts and held by processes of their own.
 
 `open_sandbox` gives a `Sandbox`: `create`, `start`, `wait`, `exec`, `kill`, `destroy`. Containers outlive the daemon;
-the next one takes over those that are whole and sweeps the rest. `launcher/` holds what runs outside the daemon, `network/`
-and `disk/` the two large parts, `inventory` lists everything on the host that carries a node's mark.
+the next one takes over those that are whole and sweeps the rest. `launcher/` holds what runs outside the daemon,
+`network/` and `disk/` the two large parts, `inventory` lists everything on the host that carries a node's mark.
 """
 
 from paasd.sandbox.container import Container, Exec

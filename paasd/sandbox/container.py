@@ -211,10 +211,9 @@ class Container:
         self._parts.write_record(self.guid, encode_record(record))
 
     def release(self) -> None:
-        """Let go of the processes without touching them."""
+        """Let go of the processes without touching them. A `wait` that has no answer yet never gets one."""
         self._watching.cancel()
         self._close()
-        self._ended.set()
 
     def _prepare_run(self, previous: Path) -> None:
         shutil.rmtree(previous, ignore_errors=True)

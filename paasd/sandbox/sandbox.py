@@ -5,9 +5,11 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import trio
@@ -27,6 +29,8 @@ from paasd.sandbox.zygote import Zygote
 SLOTS = Path("/run/paasd/slots.json")
 _GUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _PREFIX_LENGTH = 6
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 def node_prefix(data_dir: Path) -> str:
@@ -134,6 +138,25 @@ def _lock(directory: Path) -> int:
     return fd
 
 
+async def _together(first: Callable[[], Awaitable[A]], second: Callable[[], Awaitable[B]]) -> tuple[A, B]:
+    """Both results. When one fails, its error, after the other has ended: the caller takes down what that made."""
+    results: dict[int, Any] = {}
+    errors: list[Exception] = []
+
+    async def one(number: int, work: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            results[number] = await work()
+        except Exception as error:  # noqa: BLE001 (raised again below, alone instead of in a group)
+            errors.append(error)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one, 0, first)
+        nursery.start_soon(one, 1, second)
+    if errors:
+        raise errors[0]
+    return results[0], results[1]
+
+
 class Sandbox:
     """Made by `open_sandbox`. `containers` holds every container there is, by guid."""
 
@@ -220,9 +243,11 @@ class Sandbox:
         await trio.to_thread.run_sync(self._record_first, record)
         await parts.stacks.prepare(spec.stack)
         await trio.to_thread.run_sync(parts.cgroups.create, spec.guid, spec.limits)
-        attachment = await parts.network.attach(slot, spec.egress)
-        base = uid_base(slot)
-        disk = await parts.disks.create(spec.guid, spec.limits.disk_bytes, spec.limits.inodes, base)
+        base, limits = uid_base(slot), spec.limits
+        attachment, disk = await _together(
+            partial(parts.network.attach, slot, spec.egress),
+            partial(parts.disks.create, spec.guid, limits.disk_bytes, limits.inodes, base),
+        )
         hostname = parts.hostname_of(spec.guid)
         await trio.to_thread.run_sync(upper.prepare, disk, base, hostname, attachment.address, spec.hosts, spec.binds)
         await mount_layers(parts.images, spec.layers)

@@ -161,7 +161,7 @@ thread = threading.Thread(target=print, args=(1,))
 thread.start(), thread.join()
 print(subprocess.run(["/bin/echo", "2"], capture_output=True).stdout)
 """
-_GIT = "git init -q r && cd r && git -c user.name=a -c user.email=b commit -q --allow-empty -m m && git rev-list --count HEAD"
+_GIT = "git init -q r; cd r; git -c user.name=a -c user.email=b commit -q --allow-empty -m m; git rev-list --count HEAD"
 _RESOLVE = "import socket; print(socket.getaddrinfo('localhost', 1)[0][4][0])"
 
 

@@ -33,7 +33,8 @@ Detached = list[tuple[int, str]]
 
 def build_root(request: dict[str, Any], userns_fd: int) -> int:
     """Make the root and pivot into it. Returns an fd of a writable /proc that only this process can reach."""
-    sys_.mount("", "/", None, sys_.MS_REC | sys_.MS_PRIVATE)
+    # Slave, not private: a disk that the host unmounts in this moment must not stay busy here.
+    sys_.mount("", "/", None, sys_.MS_REC | sys_.MS_SLAVE)
     outside = [(_open_mount(bind["source"], userns_fd, bind["read_only"]), bind["target"]) for bind in request["binds"]]
     devices = [(_open_mount(f"/dev/{name}", None, read_only=False, device=True), f"/dev/{name}") for name in _DEVICES]
     _mount_overlay(request, userns_fd)

@@ -85,7 +85,11 @@ class _Shim:
         os.close(own_pid_namespace)
         theirs.close()
         self._enter_cgroups()
-        word, received, _flags, _address = socket.recv_fds(self._status, 2048, 1)
+        try:
+            word, received, _flags, _address = socket.recv_fds(self._status, 2048, 1)
+        except ConnectionResetError:
+            # Pid 1 ended before it read our word; the kernel tells that first, and then what pid 1 has said.
+            word, received, _flags, _address = socket.recv_fds(self._status, 2048, 1)
         if not word.startswith(b"app"):
             raise OSError(word.decode(errors="replace").removeprefix("error ") or "pid 1 was killed while starting")
         self.facts["pid1"] = self._pid1

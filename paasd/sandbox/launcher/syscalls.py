@@ -7,7 +7,7 @@ CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x0200000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
-MS_REC, MS_PRIVATE = 0x4000, 0x40000
+MS_REC, MS_PRIVATE, MS_SLAVE = 0x4000, 0x40000, 0x80000
 MNT_DETACH = 2
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_IDMAP = 0x1, 0x2, 0x4, 0x100000
 
@@ -77,8 +77,11 @@ def copy_tree(path: str) -> int:
 
 
 def set_attributes(fd: int, attributes: int, userns_fd: int = 0) -> None:
-    """Set MOUNT_ATTR_* on a detached copy; with MOUNT_ATTR_IDMAP, EINVAL says that this file system cannot do it."""
-    attr = _MountAttr(attributes, 0, 0, userns_fd)
+    """Set MOUNT_ATTR_* on a detached copy and cut it off from what is mounted on the original later.
+
+    With MOUNT_ATTR_IDMAP, EINVAL says that this file system cannot do it.
+    """
+    attr = _MountAttr(attributes, 0, MS_PRIVATE, userns_fd)
     size = ctypes.c_size_t(ctypes.sizeof(attr))
     call = _libc.syscall(_SYS_MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, ctypes.byref(attr), size)
     _check(call, "mount_setattr")
