@@ -106,7 +106,7 @@ async def test_a_forged_source_address_gets_nowhere(network: Network, outside: O
     def receiver() -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind(("0.0.0.0", 0))
-        sock.settimeout(1.0)
+        sock.settimeout(5.0)
         return sock
 
     def send(source: str) -> None:
@@ -139,7 +139,7 @@ async def test_strangers_cannot_route_to_an_instance(network: Network, outside: 
     with sock:
         port = sock.getsockname()[1]
         assert connects(app.address, port)
-        assert not await out_there(outside, partial(connects, app.address, port))
+        assert not await out_there(outside, partial(connects, app.address, port, 1.5))
 
 
 async def test_the_host_does_not_route_for_strangers_because_of_us(network: Network, outside: Outside, run_dir, config):
@@ -151,7 +151,7 @@ async def test_the_host_does_not_route_for_strangers_because_of_us(network: Netw
         with sock:
             port = sock.getsockname()[1]
             assert connects(second.public, port)
-            assert not await out_there(outside, partial(connects, second.public, port))
+            assert not await out_there(outside, partial(connects, second.public, port, 1.5))
             app = await network.attach(1, EVERYTHING)
             assert await reaches(app, outside.public, port) is False
             network._nft.run("flush chain inet paasd_host forward")

@@ -79,8 +79,8 @@ async def out_there(machine: Outside, work: Callable[[], T]) -> T:
     return await trio.to_thread.run_sync(partial(links.in_namespace, work, machine.path))
 
 
-def connects(address: str, port: int, timeout_s: float = 1.0) -> bool:
-    """Whether a TCP connection comes to be. A refusal and silence are both no."""
+def connects(address: str, port: int, timeout_s: float = 5.0) -> bool:
+    """Whether a TCP connection comes to be. A refusal and silence are both no; waits long, for machines under load."""
     try:
         socket.create_connection((address, port), timeout_s).close()
     except OSError:
