@@ -37,6 +37,7 @@ from paasd.state.engine import (
     restore_snapshot,
     take_snapshot,
 )
+from paasd.state.guard import StateInUse
 from paasd.state.log import Faults, LocalLog, Log, LogTrimmed, LogUnavailable, MemoryLog, Runner
 from paasd.state.operations import Operation, operation, registered_operations
 from paasd.state.records import Record, table_of
@@ -78,6 +79,7 @@ __all__ = [
     "SchemaError",
     "StartsWith",
     "StateDamaged",
+    "StateInUse",
     "ThreadRunner",
     "Tx",
     "list_snapshots",

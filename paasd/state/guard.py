@@ -5,6 +5,7 @@ POSIX drops the locks of a process on a file whenever it closes any descriptor o
 middle of our transactions.
 """
 
+import fcntl
 import os
 import sys
 from collections.abc import Iterator
@@ -13,26 +14,52 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-_protected: dict[str, int] = {}  # an audit hook is of the process and cannot be removed, so this cannot be an argument
+from paasd.errors import Unavailable
+
+_protected: set[str] = set()  # an audit hook is of the process and cannot be removed, so this cannot be an argument
 _names: set[str] = set()
 _installed: list[bool] = []
 
 
+class StateInUse(Unavailable):
+    """Another paasd, or another node in this process, has the database open."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is in use by another paasd; stop that one, or give this node another data directory")
+
+
 @contextmanager
-def forbid_other_access(path: Path) -> Iterator[None]:
-    """Inside the block sqlite3.connect() and open() of that file raise RuntimeError, by whatever path."""
+def exclusive_access(path: Path) -> Iterator[None]:
+    """Inside the block nobody else opens that file: other processes of paasd are refused by a lock beside it, and in
+    this process sqlite3.connect() and open() of it raise RuntimeError, by whatever path. Raises StateInUse.
+    """
     if not _installed:
         sys.addaudithook(_hook)
         _installed.append(True)
     name = os.path.realpath(path)
-    _protected[name] = _protected.get(name, 0) + 1
+    if name in _protected:
+        raise StateInUse(path)
     _names.add(path.name)
+    _protected.add(name)
     try:
+        with _lock(path):
+            yield
+    finally:
+        _protected.discard(name)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """A POSIX lock and not flock: children that outlive this process must not inherit it."""
+    fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StateInUse(path) from error
         yield
     finally:
-        _protected[name] -= 1
-        if not _protected[name]:
-            del _protected[name]
+        os.close(fd)
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:

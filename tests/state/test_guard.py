@@ -1,4 +1,6 @@
+import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -6,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import sqlite_utils
+import trio
 
 import paasd
+from paasd.state import StateInUse
 from tests.state.things import AddThing, add_thing, open_things
 
 
@@ -63,6 +67,63 @@ async def test_another_process_cannot_write_while_a_write_is_under_way(tmp_path:
             sqlite3.connect(database.path)
         assert attempt() == "busy"
         connection.execute("ROLLBACK")
+
+
+OPEN = """
+import sys, trio
+from pathlib import Path
+from tests.state.things import open_things
+
+async def main():
+    async with open_things(Path(sys.argv[1])) as database:
+        print("open", flush=True)
+        sys.stdin.read()
+
+trio.run(main)
+"""
+
+
+async def test_one_database_is_opened_by_one_node_at_a_time(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPEN, str(tmp_path / "data")]
+    root = Path(__file__).parents[2]
+    async with open_things(tmp_path / "data") as database:
+        with pytest.raises(StateInUse, match="another data directory"):
+            async with open_things(tmp_path / "data"):
+                pass
+        await database.write(add_thing, AddThing("a"))
+        refused = await trio.run_process(command, check=False, capture_stdout=True, capture_stderr=True, cwd=root)
+        assert b"is in use by another paasd" in refused.stderr
+        assert refused.stdout == b""
+    opened = await trio.run_process(command, capture_stdout=True, cwd=root)
+    assert opened.stdout == b"open\n"
+
+
+async def test_a_child_that_outlives_the_daemon_does_not_keep_the_database(tmp_path: Path) -> None:
+    """Instances and their shims do: a restarted daemon has to get in."""
+    script = OPEN.replace(
+        "sys.stdin.read()",
+        "import os, signal\n        child = os.fork()\n"
+        "        if child == 0:\n            signal.pause()\n"
+        "        print(child, flush=True)\n        os.kill(os.getpid(), signal.SIGKILL)",
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "data")]
+    with (tmp_path / "output").open("wb") as output:
+        await trio.run_process(command, check=False, stdout=output, cwd=Path(__file__).parents[2])
+    child = int((tmp_path / "output").read_text().split()[1])
+    try:
+        os.kill(child, 0)
+        async with open_things(tmp_path / "data") as database:
+            await database.write(add_thing, AddThing("a"))
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+async def test_only_the_owner_can_read_the_database(tmp_path: Path) -> None:
+    async with open_things(tmp_path / "data") as database:
+        await database.write(add_thing, AddThing("a"))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in database.path.parent.iterdir()}
+        assert modes.keys() >= {"state.db", "state.db-wal", "state.db-shm"}
+        assert set(modes.values()) == {0o600}
 
 
 SQL = re.compile(

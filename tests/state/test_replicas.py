@@ -167,7 +167,7 @@ async def replay(seed: int, history: list[tuple[int, tuple[object, ...]]]) -> No
             assert contents(late.path) == held, "a node that replays the whole log holds the same"
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 10**6), history=st.lists(st.tuples(st.integers(0, 1), STEPS), max_size=25))
 def test_replicas_of_random_histories_hold_what_a_single_database_holds(
     seed: int, history: list[tuple[int, tuple[object, ...]]]

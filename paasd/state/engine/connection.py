@@ -22,10 +22,10 @@ class DiskFull(Unavailable):
 
 def open_writer(path: Path, *, external: bool, sync: bool) -> apsw.Connection:
     """The one connection that writes. With an external log a lost tail is replayed, so it need not sync each commit."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with explained(path):
         connection = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
         try:
+            path.chmod(0o600)  # SQLite gives -wal and -shm the same mode
             _configure(connection, "OFF" if not sync else "NORMAL" if external else "FULL")
             _check(connection, path)
         except BaseException:

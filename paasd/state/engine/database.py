@@ -23,7 +23,7 @@ from paasd.state.engine.schema import SchemaError, checked_migrations, load_migr
 from paasd.state.engine.snapshots import keep_snapshots
 from paasd.state.engine.watch import Changes, Feed
 from paasd.state.engine.writer import Writer, WriterLimits
-from paasd.state.guard import forbid_other_access
+from paasd.state.guard import exclusive_access
 from paasd.state.log import LocalLog, Log, LogTrimmed, LogUnavailable, Runner
 from paasd.state.log.entries import Migration, decode_entry
 from paasd.state.operations import Operation
@@ -247,7 +247,8 @@ def _single_error() -> Iterator[None]:
 
 @asynccontextmanager
 async def _writing(path: Path, *, external: bool, sync: bool) -> AsyncIterator[apsw.Connection]:
-    with forbid_other_access(path):
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with exclusive_access(path):
         connection = open_writer(path, external=external, sync=sync)
         try:
             yield connection

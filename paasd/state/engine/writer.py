@@ -148,8 +148,8 @@ class Writer:
     async def _catch_up_or_wait(self) -> None:
         try:
             await self.catch_up()
-        except LogUnavailable:
-            await trio.sleep(self._backoff(1))
+        except Unavailable:  # the log has no quorum, or the disk is full
+            await trio.sleep(self._backoff(10))
             self._behind = True
             self._wake.set()
 
