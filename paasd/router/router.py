@@ -16,7 +16,7 @@ from paasd.router.accesslog import read_entry
 from paasd.router.certificates import Certificates
 from paasd.router.engine import Engine
 from paasd.router.records import AccessEntry, RouteEntry, RouteTable
-from paasd.router.table import Table, by_host
+from paasd.router.table import Table, by_host, servable
 from paasd.router.xds import DiscoveryService, ResourceStore, listen, serve_discovery
 from paasd.router.xds.messages import SECRET_URL, Secret
 
@@ -71,7 +71,9 @@ class Router:
     def publish_hosts(self, hosts: Mapping[str, Sequence[RouteEntry]]) -> None:
         """Replace the routes of a few hosts, leaving all others; no entries means that the host is gone."""
         own = self._system_names()
-        changed = {host.lower(): tuple(entries) for host, entries in hosts.items() if host.lower() not in own}
+        changed = {
+            host.lower(): tuple(filter(servable, entries)) for host, entries in hosts.items() if host.lower() not in own
+        }
         self._announce(lambda: self._table.update(changed, self._domains, own))
 
     def _system_names(self) -> frozenset[str]:
@@ -209,6 +211,10 @@ async def open_router(
             nursery.start_soon(serve_discovery, service, listener)
             nursery.start_soon(_report, service, router, on_access)
             failure = await _start_failure(service, engine, config.start_timeout_s)
+            if failure is not None and engine.adopted:
+                # The one that was found alive was dying, or of no use: a fresh one decides.
+                await engine.replace()
+                failure = await _start_failure(service, engine, config.start_timeout_s)
             if failure is None:
                 nursery.start_soon(engine.supervise)
                 nursery.start_soon(_housekeeping, router, _HOUSEKEEPING_PERIOD_S)

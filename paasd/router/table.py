@@ -6,6 +6,7 @@ wildcards, hosts under a wildcard and the platform's own hosts are written out a
 makes Envoy rebuild its route table.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,6 +25,8 @@ HOST_HEADER = "x-paasd-route"
 # Set on responses by Envoy to the instance that answered, and taken off again by the listener's filter.
 INSTANCE_HEADER = "x-paasd-instance"
 _GONE_LIMIT = 10_000
+_PATH = re.compile(r"(/[^?#\s]*[^?#/\s])?")
+_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 Changes = dict[str, dict[str, bytes | None]]
 Hosts = Mapping[str, tuple[RouteEntry, ...]]
@@ -46,6 +49,11 @@ def normal_path(path: str) -> str:
     return path.rstrip("/")
 
 
+def servable(entry: RouteEntry) -> bool:
+    """Whether Envoy accepts the entry. It refuses its whole route table for one that it does not."""
+    return _PATH.fullmatch(normal_path(entry.path)) is not None and _HOST.fullmatch(entry.host.lower()) is not None
+
+
 def covering_wildcards(host: str, hosts: Hosts) -> list[str]:
     """The wildcard hosts in the table that `host` falls under, nearest first."""
     labels = host.split(".")
@@ -61,7 +69,7 @@ def is_plain(host: str, entries: tuple[RouteEntry, ...]) -> bool:
 def by_host(routes: Iterable[RouteEntry], system: Mapping[str, tuple[str, int]]) -> dict[str, tuple[RouteEntry, ...]]:
     """Entries by lower-case host; the platform's own hosts displace routes of the same name."""
     hosts: dict[str, tuple[RouteEntry, ...]] = {}
-    for entry in routes:
+    for entry in filter(servable, routes):
         host = entry.host.lower()
         hosts[host] = (*hosts[host], entry) if host in hosts else (entry,)
     for name, (address, port) in system.items():

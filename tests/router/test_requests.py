@@ -293,3 +293,13 @@ async def test_every_request_is_reported_with_its_route_instance_and_fate(
     nowhere = await journal.of("/nowhere")
     assert (nowhere.route_guid, nowhere.app_guid, nowhere.error) == ("", None, "unknown_route")
     assert json.dumps(nowhere.flags)
+
+
+async def test_a_route_that_envoy_would_refuse_costs_only_itself(router: Router, app: App) -> None:
+    bad = [entry(HOST, app, path=path) for path in ("/a?b", "/a#b", "relative", "/a b")]
+    hosts = [entry(host, app) for host in ("a*.apps.localhost", "*", "a b.apps.localhost", "")]
+    await serve(router, *bad, *hosts, entry(HOST, app, path="/good"), entry("*.example.test", app))
+    assert router.refused == 0
+    assert (await fetch(router.http_port, HOST, "/good")).status == 200
+    assert (await fetch(router.http_port, "any.example.test")).status == 200
+    assert (await fetch(router.http_port, HOST, "/a")).status == 404

@@ -108,6 +108,37 @@ async def test_an_envoy_with_another_configuration_is_replaced(
     assert pid is not None and not alive(pid)
 
 
+async def test_an_envoy_that_died_unseen_is_replaced_on_the_same_port(
+    tmp_path: Path, certificates: Certificates, app: App
+) -> None:
+    async with open_router(CONFIG, tmp_path, certificates) as first:
+        await serve(first, entry(HOST, app))
+        pid, port = first.engine.pid, first.http_port
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    async with open_router(CONFIG, tmp_path, certificates, outlive=False) as second:
+        assert (second.engine.adopted, second.http_port) == (False, port)
+        await serve(second, entry(HOST, app))
+        assert (await fetch(port, HOST)).status == 200
+
+
+async def test_a_stranger_with_the_recorded_pid_is_left_alone(tmp_path: Path, certificates: Certificates) -> None:
+    async with open_router(CONFIG, tmp_path, certificates) as first:
+        record, pid = first.engine.control.parent / "envoy.json", first.engine.pid or 0
+    stranger = await trio.lowlevel.open_process(["sleep", "60"])
+    true = msgspec.json.decode(record.read_bytes())
+    record.write_bytes(msgspec.json.encode({**true, "pid": stranger.pid}))
+    os.kill(pid, signal.SIGKILL)
+    with trio.fail_after(5):
+        while alive(pid):
+            await trio.sleep(0.01)
+    async with open_router(CONFIG, tmp_path, certificates, outlive=False) as second:
+        assert not second.engine.adopted
+    assert stranger.poll() is None
+    stranger.kill()
+    await stranger.wait()
+
+
 async def test_two_routers_live_in_one_process_and_one_does_not_feel_the_other_die(
     tmp_path: Path, certificates: Certificates
 ) -> None:

@@ -98,9 +98,21 @@ class Engine:
                     self._process, self.adopted = process, True
                     self._log.info("router.adopted", pid=process.pid)
                     return
-                self._log.info("router.replacing", pid=process.pid, reason="its configuration changed")
-                await process.stop(_STOP_GRACE_S)
-                process.close()
+                self._process = process
+                await self.replace()
+                return
+        await self._claim_and_start()
+
+    async def replace(self) -> None:
+        """End the Envoy that was found, and start one on the same ports."""
+        if self._process is not None:
+            self._log.info("router.replacing", pid=self._process.pid)
+            await self._process.stop(_STOP_GRACE_S)
+            self._process.close()
+        self._process, self.adopted = None, False
+        await self._claim_and_start()
+
+    async def _claim_and_start(self) -> None:
         self.http_port = claim_port(self._config.host, self.http_port, "http_port")
         self.https_port = claim_port(self._config.host, self.https_port, "https_port")
         await self._start()
@@ -164,14 +176,14 @@ class Engine:
         return EngineFailed(f"Envoy ended with code {code}; its last words: {self.last_words()}")
 
     async def supervise(self) -> None:
-        """Start Envoy again each time it ends. Returns only when cancelled."""
+        """Start Envoy again each time it ends. Returns when it was stopped."""
         pause_s = self._config.restart_pause_min_s
         while True:
             began = trio.current_time()
             if self._process is not None:
                 failure = await self.died()
                 if self.stopping:
-                    await trio.sleep_forever()
+                    return
                 self._log.error("router.engine_died", reason=failure.detail)
                 self._process.close()
                 self._process = None
@@ -180,6 +192,8 @@ class Engine:
                 else:
                     await trio.sleep(pause_s)
                     pause_s = min(pause_s * 2, self._config.restart_pause_max_s)
+            if self.stopping:
+                return
             self.restarts += 1
             try:
                 await self._start()

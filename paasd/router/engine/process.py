@@ -27,14 +27,17 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def start_time(pid: int) -> int | None:
-    """When `pid` started, in clock ticks since boot; None if there is no such live process."""
+    """When `pid` started, in clock ticks since boot; None if there is no such process.
+
+    One whose first thread has ended counts: the others may still hold its sockets. Its pidfd tells when all are gone.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The name in parentheses may hold anything; the fields after its last parenthesis are plain.
     fields = text[text.rindex(")") + 2 :].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    return int(fields[19])
 
 
 def boot_id() -> str:
