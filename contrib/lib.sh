@@ -37,11 +37,11 @@ install_packages() {
   if [ -n "$made" ]; then rm -f "$policy"; fi
 }
 
-# The virtual environment is made anew when pyproject.toml or the wanted extras changed since the last time.
+# Installs again when pyproject.toml changed; what has the test extras has the rest too.
 install_python() {
   local extras=${1:-} wanted
-  wanted=$(cat "$here/pyproject.toml" <(printf '%s' "$extras") | sha256sum | cut -d' ' -f1)
-  [ -f "$venv/.installed-$wanted" ] && return 0
+  wanted=$(sha256sum < "$here/pyproject.toml" | cut -c1-16)
+  if [ -f "$venv/.installed-$wanted-$extras" ] || [ -f "$venv/.installed-$wanted-test" ]; then return 0; fi
   local python
   for python in python3.13 python3.12 python3.11 python3; do
     command -v "$python" >/dev/null && "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
@@ -49,6 +49,5 @@ install_python() {
   say "installing Python packages into $venv"
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || die "no Python >= 3.11 with venv; install python3-venv"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$here${extras:+[$extras]}" || die "pip could not install the Python packages"
-  rm -f "$venv"/.installed-*
-  touch "$venv/.installed-$wanted"
+  touch "$venv/.installed-$wanted-$extras"
 }

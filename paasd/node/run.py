@@ -28,7 +28,7 @@ def run_node(config: Config) -> None:
     configure_logging()
     began = time.monotonic()
     try:
-        trio.run(partial(_serve, config, began), instruments=[SlowSteps(SLOW_STEP_S, _report_slow)])
+        trio.run(partial(_serve, config, began), instruments=[SlowSteps(_report_slow, threshold_s=SLOW_STEP_S)])
     except* PaasdError as group:
         raise _first(group) from group
 

@@ -48,7 +48,9 @@ class Daemon:
         began = trio.current_time()
         with (self.data / "serve.log").open("ab") as log:
             command = [sys.executable, "-m", "paasd", "serve", "--config", str(self.config)]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         with trio.fail_after(START_LIMIT_S):
             while not await self.answers():
                 assert self.process.poll() is None, f"the daemon ended: {self.log[-2000:]}"
