@@ -76,6 +76,4 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _is_protected(database: Path) -> bool:
-    if os.path.realpath(database) in _protected:
-        return True
     return database.exists() and any(database.samefile(name) for name in _protected)
