@@ -52,19 +52,24 @@ async def test_an_instance_that_died_meanwhile_is_counted_as_crashed_and_restart
 
 async def test_containers_without_a_row_or_of_another_epoch_are_destroyed(world: World) -> None:
     async with world.supervised():
-        guids = await world.run_app("app", SERVER, instances=2)
+        guids = await world.run_app("app", SERVER, instances=3)
         for guid in guids:
             await world.running(guid)
     labels = [container.spec.labels[LABEL] for container in world.sandbox.containers.values()]
-    assert len(labels) == 2
+    assert len(labels) == 3
+    before = set(world.sandbox.containers)
     await world.remove("app-0")
+    await world.bump("app-2")
     async with world.supervised() as supervisor:
         await supervisor.adopted()
+        replaced = await world.running("app-2")
+        assert replaced.epoch == 2
         with trio.fail_after(10):
-            while len(world.sandbox.containers) != 1:
+            while len(world.sandbox.containers) != 2:
                 await trio.sleep(0.02)
         assert world.observed.get("app-0") is None
         assert (await world.running("app-1")).routable
+        assert len(before & set(world.sandbox.containers)) == 1
 
 
 async def test_a_crash_loop_is_not_forgiven_by_a_new_daemon(world: World) -> None:

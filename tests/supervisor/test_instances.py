@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 import trio
 
@@ -213,3 +214,28 @@ async def test_an_app_that_prints_without_end_is_counted_and_holds_up_nobody(wor
         newest = world.logs.read("noisy", limit=1000, descending=True)
         assert any("lost_bytes" in line.tags for line in newest)
         assert world.observed.get(canary) is not None
+
+
+async def test_a_later_epoch_replaces_the_instance_one_after_the_other(world: World) -> None:
+    async with world.supervised():
+        (guid,) = await world.run_app("app", SERVER)
+        before = await world.running(guid)
+        (old,) = world.sandbox.containers
+        await world.bump(guid)
+        after = await world.until(guid, lambda fact: fact is not None and fact.epoch == 2 and fact.routable)
+        assert list(world.sandbox.containers) != [old]
+        assert len(world.sandbox.containers) == 1
+        assert (before.epoch, after.epoch) == (1, 2)
+
+
+async def test_a_failure_of_the_platform_in_one_instance_is_shown_and_touches_no_other(world: World) -> None:
+    patient = msgspec.structs.replace(QUICK, backoff_s=60.0)
+    async with world.supervised(patient):
+        (broken,) = await world.run_app("broken", SERVER, environment=[1, 2])  # no code expects this
+        fact = await world.until(broken, lambda now: now is not None and now.state == "CRASHED")
+        assert fact.details == "The platform failed to run this instance; it is started again shortly"
+        (canary,) = await world.run_app("canary", SERVER)
+        await world.running(canary)
+        await world.remove(broken)
+        await world.gone(broken)
+        assert len(world.sandbox.containers) == 1

@@ -61,6 +61,17 @@ def seed_app(tx: Tx, args: Seed) -> None:
         tx.insert(row)
 
 
+class Bump(msgspec.Struct):
+    guid: str
+
+
+@operation("test.bump_epoch", version=1)
+def bump_epoch(tx: Tx, args: Bump) -> None:
+    """As when an instance is placed anew under the same guid."""
+    row = tx.need(Instance, args.guid)
+    tx.update(row, epoch=row.epoch + 1)
+
+
 class World:
     """`supervised` may be entered again and again, as daemons come and go; containers end with the world."""
 
@@ -104,7 +115,7 @@ class World:
         health: HealthCheck = PORT_CHECK,
         readiness: HealthCheck = PROCESS_CHECK,
         memory_mb: int = 128,
-        environment: dict[str, str] | None = None,
+        environment: object = None,
         sidecars: dict[str, str] | None = None,
         epoch: int = 1,
     ) -> list[str]:
@@ -146,6 +157,9 @@ class World:
 
     async def remove(self, *guids: str) -> None:
         await self.database.write(remove_instances, RemoveInstances(guids=list(guids)))
+
+    async def bump(self, guid: str) -> None:
+        await self.database.write(bump_epoch, Bump(guid))
 
     async def until(
         self, guid: str, wanted: Callable[[InstanceFact | None], bool], timeout_s: float = 20
