@@ -91,9 +91,12 @@ class Policy:
     def admit(self, query: dns.message.Message, answer: dns.message.Message) -> dns.message.Message:
         """An upstream's answer without private addresses: a public name must not lead a tenant into our networks."""
         name = query.question[0].name
+        # Other classes than Internet mean nothing here, and their records have other fields.
+        answer.answer = [rrset for rrset in answer.answer if rrset.rdclass == dns.rdataclass.IN]
+        answer.authority = [rrset for rrset in answer.authority if rrset.rdclass == dns.rdataclass.IN]
         if any(name.is_subdomain(zone) for zone in self._private_zones):
             return answer
-        for section in (answer.answer, answer.additional):
+        for section in (answer.answer, answer.authority):
             section[:] = [kept for rrset in section if (kept := _public_part(rrset)) is not None]
         return answer
 

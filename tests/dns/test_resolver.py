@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import AsyncIterator, Iterable
+from random import Random
 
 import dns.asyncquery
 import dns.exception
@@ -207,6 +208,58 @@ async def test_rubbish_changes_nothing(resolver: Resolver):
     assert answer.rcode() == dns.rcode.NOTIMP
     assert (await ask(resolver, "www.example.org", "ANY")).rcode() == dns.rcode.REFUSED
     assert texts(await ask(resolver, "www.example.org"))
+
+
+async def test_no_packet_from_an_instance_is_more_than_a_bad_question(world: World, upstream: Upstream):
+    """Well-formed messages with bytes changed, as a tenant may send them; the seed is fixed."""
+    random = Random(7)
+    seeds = [
+        dns.message.make_query(name, kind, use_edns=0, payload=4096).to_wire()
+        for name in ("shop.apps.internal", "localhost", "a.b.local", "1.0.0.10.in-addr.arpa")
+        for kind in ("A", "AAAA", "TXT", "OPT", "TSIG", "AXFR")
+    ]
+    async with world.open(
+        DnsConfig(upstreams=(upstream.server,), timeout_s=0.05, queries_per_s=10**9, queries_burst=10**9)
+    ) as resolver:
+        answered = 0
+        for _ in range(4000):
+            packet = bytearray(random.choice(seeds))
+            for _ in range(random.randint(0, 3)):
+                packet[random.randrange(len(packet))] = random.choice(
+                    (0, 1, 0x0C, 0x3F, 0x40, 0xC0, 0xFF, random.randrange(256))
+                )
+            response = await resolver.answer(
+                bytes(packet[: random.choice((len(packet), len(packet), random.randrange(len(packet))))]), "127.0.0.1"
+            )
+            if response is not None:
+                response.to_wire(max_size=65535)
+                answered += 1
+        assert answered > 500
+
+
+async def test_no_answer_of_an_upstream_does_harm(world: World, upstream: Upstream):
+    random = Random(11)
+    upstream.mangle = lambda wire: mangled(wire, random)
+    async with world.open(DnsConfig(upstreams=(upstream.server,), timeout_s=0.02)) as resolver:
+        codes = {}
+        for _ in range(150):
+            for name, kind in (("www.example.org", "A"), ("large.example.org", "TXT")):
+                query = dns.message.make_query(name, kind).to_wire()
+                response = await resolver.answer(query, "127.0.0.1")
+                assert response is not None
+                response.to_wire(max_size=65535)
+                codes[response.rcode()] = codes.get(response.rcode(), 0) + 1
+                world.now += 1
+        assert codes[dns.rcode.SERVFAIL] > 10
+        upstream.mangle = None
+        assert texts(await ask(resolver, "www.example.org"))
+
+
+def mangled(wire: bytes, random: Random) -> bytes:
+    changed = bytearray(wire)
+    for _ in range(random.randint(1, 4)):
+        changed[random.randrange(2, len(changed))] = random.choice((0, 0x0C, 0xC0, 0xFF, random.randrange(256)))
+    return bytes(changed)
 
 
 async def test_connections_are_bounded(world: World, upstream: Upstream):

@@ -1,7 +1,7 @@
 """A small name server of our own on loopback, as an upstream: zone data as text, and ways to misbehave."""
 
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import dns.flags
@@ -29,6 +29,7 @@ class Upstream:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
         self.silent = False
+        self.mangle: Callable[[bytes], bytes] | None = None
         self.port = 0
 
     @property
@@ -77,7 +78,8 @@ async def open_upstream() -> AsyncIterator[Upstream]:
         while True:
             packet, peer = await sock.recvfrom(4096)
             if not upstream.silent:
-                await sock.sendto(upstream.answer(packet, 1232), peer)
+                wire = upstream.answer(packet, 1232)
+                await sock.sendto(upstream.mangle(wire) if upstream.mangle else wire, peer)
 
     async def connection(stream: trio.SocketStream) -> None:
         head = await stream.receive_some(2)

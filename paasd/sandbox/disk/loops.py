@@ -15,6 +15,7 @@ from pathlib import Path
 from paasd.errors import PaasdError, Unavailable
 from paasd.sandbox.mounts import MS_NOATIME, MS_NODEV, MS_NOSUID, MS_RDONLY, mount
 
+_CONTROL = "/dev/loop-control"
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
 _READ_ONLY, _AUTOCLEAR, _DIRECT_IO = 1, 4, 16
@@ -46,7 +47,7 @@ def _attached(backing: Path, *, read_only: bool) -> Iterator[str]:
 
 def _configure(file: int, flags: int, name: str) -> tuple[int, str]:
     config = _LOOP_CONFIG.pack(file, 0, 0, 0, 0, 0, 0, 0, 0, 0, flags, os.fsencode(name)[-63:], b"", b"", *([0] * 10))
-    control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+    control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
     try:
         for _ in range(_ATTEMPTS):
             # The kernel makes a further device when all are taken; another process may still be quicker than we are.
@@ -83,12 +84,13 @@ def mount_image(backing: Path, target: Path, fstype: str, *, read_only: bool, op
         with _attached(backing, read_only=read_only) as device:
             mount(device, target, fstype, flags, options)
     except OSError as error:
-        hint = (
-            f"; does this kernel have {fstype} and loop (modprobe {fstype} loop)?"
-            if error.errno == errno.ENODEV
-            else ""
-        )
-        raise MountError(f"cannot mount {backing.name} as {fstype}: {error.strerror}{hint}") from error
+        raise MountError(f"cannot mount {backing.name} as {fstype}: {error.strerror}{_hint(error, fstype)}") from error
+
+
+def _hint(error: OSError, fstype: str) -> str:
+    if error.filename == _CONTROL:
+        return "; this kernel has no loop devices: modprobe loop"
+    return f"; does this kernel know {fstype}? modprobe {fstype}" if error.errno == errno.ENODEV else ""
 
 
 def loops_below(directory: Path) -> dict[str, str]:

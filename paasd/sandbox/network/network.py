@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import structlog
 import trio
 
 from paasd.config import NetworkConfig
@@ -18,7 +19,7 @@ from paasd.sandbox.network import egress as egress_rules
 from paasd.sandbox.network import host, links, rules, shaping
 from paasd.sandbox.network.addresses import AddressPool
 from paasd.sandbox.network.egress import EgressRule
-from paasd.sandbox.network.nft import Nft
+from paasd.sandbox.network.nft import Nft, NftError
 
 _PREFIX = re.compile(r"[a-z0-9]{1,6}")
 T = TypeVar("T")
@@ -161,7 +162,11 @@ class Network:
             if egress_rules.name_matches(pattern, name):
                 known = rules.host_set(attachment.slot, position)
                 commands = rules.learn(self._prefix, known, listed, max(int(lifetime_s), 300))
-                await self._in_thread(partial(self._nft.run, commands))
+                try:
+                    await self._in_thread(partial(self._nft.run, commands))
+                except NftError as error:
+                    # The slot was detached meanwhile, or its set is full: the name stays closed, nothing else suffers.
+                    structlog.get_logger().warning("egress name not opened", name=name, client=client, error=str(error))
 
     def read_back(self) -> None:
         """Find what an earlier daemon attached. Blocks; called once by `open_network`."""

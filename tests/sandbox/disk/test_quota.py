@@ -119,7 +119,7 @@ async def test_sixty_disks_come_and_go_twice_without_a_trace(disks: Disks, place
     for _ in range(2):
         for number in range(60):
             start = time.perf_counter()
-            await disks.create(f"disk-{number}", 1024 * MIB, 10_000, UID)
+            await disks.create(f"disk-{number}", 16 * MIB, 10_000, UID)
             up.append(time.perf_counter() - start)
         assert len(loops_below(place)) == 60
         for number in range(60):
