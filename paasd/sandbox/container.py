@@ -33,6 +33,7 @@ from paasd.sandbox.records import (
 from paasd.sandbox.slots import UIDS_PER_SLOT, uid_base
 from paasd.sandbox.takedown import mount_layers
 
+_RETRY_S = 0.01
 _FALLBACK_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -48,6 +49,9 @@ class Container:
         self._pidfds: dict[str, int] = {}
         self._ended = trio.Event()
         self._watching = trio.CancelScope()
+        self._doomed = False
+        self.removal = trio.Lock()
+        """Held while the container is destroyed, which happens once however many ask for it."""
         self._exit: Exit | None = None
         self.owner: Callable[[str], Awaitable[None]] | None = None
 
@@ -85,6 +89,8 @@ class Container:
         Raises SandboxError when it cannot be executed (the text names the step), or when one is running already.
         """
         async with self._busy:
+            if self._doomed:
+                raise SandboxError(f"container {self.guid} is being destroyed")
             if self.running:
                 raise SandboxError(f"container {self.guid} is running already")
             self._close()
@@ -209,6 +215,19 @@ class Container:
         """Replace the record, in memory and on disk. Blocks for a rename."""
         self.record = record
         self._parts.write_record(self.guid, encode_record(record))
+
+    async def doom(self) -> None:
+        """Kill what runs, also what is just starting, let nothing start again, and give the layers back."""
+        self._doomed = True
+        while self._busy.locked():
+            await trio.to_thread.run_sync(partial(self._parts.kill_remains, self.guid))
+            await trio.sleep(_RETRY_S)
+        await self.kill()
+        self.release()
+        layers = self.record.layers
+        self.record = msgspec.structs.replace(self.record, layers=())
+        for layer in layers:
+            await self._parts.images.release(layer)
 
     def release(self) -> None:
         """Let go of the processes without touching them. A `wait` that has no answer yet never gets one."""

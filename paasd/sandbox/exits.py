@@ -10,6 +10,7 @@ import msgspec
 from paasd.sandbox.records import Exit
 
 _SHELL_SIGNAL_BASE = 128
+_SIGKILL = int(signal.SIGKILL)
 
 
 def read_exit(run_directory: Path) -> Exit | None:
@@ -42,11 +43,11 @@ def name_reason(
     if killed_at_oom is not None:
         oom_kills = max(0, oom_total - killed_at_oom)
     if oom_kills and (by_kill or by_kill_in_shell):
-        return Exit(code=None, signal=signal.SIGKILL, reason="out of memory", at=at)
+        return Exit(code=None, signal=_SIGKILL, reason="out of memory", at=at)
     if by_kill and killed_at_oom is not None:
-        return Exit(code=None, signal=signal.SIGKILL, reason="killed", at=at)
+        return Exit(code=None, signal=_SIGKILL, reason="killed", at=at)
     if code is None:
-        return Exit(code=None, signal=signal.SIGKILL, reason="signal", at=at)
+        return Exit(code=None, signal=_SIGKILL, reason="signal", at=at)
     if code < 0:
         return Exit(code=None, signal=-code, reason="signal", at=at)
     return Exit(code=code, signal=None, reason="exited", at=at)

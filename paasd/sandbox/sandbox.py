@@ -225,10 +225,12 @@ class Sandbox:
         if container is None:
             return
         with trio.CancelScope(shield=True):
-            await container.kill()
-            container.release()
-            await take_down(self._parts, guid, container.record)
-            self.containers.pop(guid, None)
+            async with container.removal:
+                if self.containers.get(guid) is not container:
+                    return
+                await container.doom()
+                await take_down(self._parts, guid, watched=True)
+                del self.containers[guid]
 
     async def destroy_all(self) -> None:
         """Destroy every container, several at a time."""

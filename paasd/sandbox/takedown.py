@@ -10,7 +10,7 @@ import trio
 
 from paasd.sandbox.disk import Images
 from paasd.sandbox.parts import Parts
-from paasd.sandbox.records import Record, SandboxError, decode_record, encode_record
+from paasd.sandbox.records import SandboxError, decode_record, encode_record
 
 _RETRY_S = 0.01
 
@@ -29,14 +29,14 @@ async def mount_layers(images: Images, layers: Iterable[Path]) -> None:
         raise
 
 
-async def take_down(parts: Parts, guid: str, record: Record | None = None) -> None:
+async def take_down(parts: Parts, guid: str, *, watched: bool = False) -> None:
     """Remove processes, network, disk, cgroups, files and the slot, in the order in which they depend on each other.
 
-    `record` is given for a container whose layers are counted by this daemon. The slot goes last: its uids must not
-    get a new owner while anything of the old one is left. Raises SandboxError when something does not go away.
+    `watched`: the caller has seen its processes end. Layers are for the caller to give back. The slot goes last: its
+    uids must not get a new owner while anything of the old one is left. Raises SandboxError when something does not go.
     """
     await trio.to_thread.run_sync(partial(_mark_incomplete, parts, guid))
-    if record is None or parts.cgroups.pids(guid):
+    if not watched or parts.cgroups.pids(guid):
         # Looking through all processes of the host is for what nobody has watched.
         try:
             await trio.to_thread.run_sync(parts.kill_remains, guid)
@@ -46,8 +46,6 @@ async def take_down(parts: Parts, guid: str, record: Record | None = None) -> No
     if slot is not None:
         await parts.network.detach(slot)
     await parts.disks.destroy(guid)
-    for layer in record.layers if record is not None else ():
-        await parts.images.release(layer)
     await _remove_cgroups(parts, guid)
     await trio.to_thread.run_sync(partial(shutil.rmtree, parts.directory_of(guid), ignore_errors=True))
     await trio.to_thread.run_sync(parts.slots.give_back, guid)

@@ -1,9 +1,10 @@
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from paasd.sandbox import Sandbox
+from paasd.sandbox import Sandbox, mksquashfs_arguments
 
 from .place import Place
 
@@ -20,3 +21,13 @@ def place(tmp_path: Path) -> Iterator[Place]:
 async def sandbox(place: Place) -> AsyncIterator[Sandbox]:
     async with place.open() as opened:
         yield opened
+
+
+@pytest.fixture
+def layer(tmp_path: Path) -> Path:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "layer").write_text("from the layer\n")
+    image = tmp_path / "layer.sqfs"
+    subprocess.run(mksquashfs_arguments(str(tree), str(image), keep_times=True), check=True, stdout=subprocess.DEVNULL)
+    return image

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trio
 
-from paasd.sandbox import Container, SandboxError, mksquashfs_arguments
+from paasd.sandbox import Container, SandboxError
 from paasd.sandbox.inventory import processes_of
 
 from .daemon import STEPS
@@ -198,13 +198,3 @@ def failing_after(original: Callable[..., Any]) -> Callable[..., Any]:
         return after()
 
     return failing
-
-
-@pytest.fixture
-def layer(tmp_path: Path) -> Path:
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    (tree / "layer").write_text("from the layer\n")
-    image = tmp_path / "layer.sqfs"
-    subprocess.run(mksquashfs_arguments(str(tree), str(image), keep_times=True), check=True, stdout=subprocess.DEVNULL)
-    return image

@@ -1,9 +1,12 @@
 """Two nodes on one host never touch each other's objects."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 import trio
+
+from paasd.sandbox import Container, SandboxError
 
 from .place import Place, run, shell, spec
 
@@ -94,3 +97,33 @@ async def test_a_node_that_is_cancelled_takes_down_what_it_owns(place: Place) ->
             await trio.sleep_forever()
     assert scope.cancelled_caught
     assert place.leftovers() == {}
+
+
+async def test_destroying_twice_at_once_gives_a_shared_layer_back_once(place: Place, layer: Path) -> None:
+    async with place.open() as sandbox:
+        goes, stays = [await sandbox.create(spec(guid, layers=(layer,))) for guid in ("goes", "stays")]
+        await goes.start(shell("sleep 1000"))
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(goes.destroy)
+        assert list(sandbox.images.counted().values()) == [1]
+        ended, text = await run(stays, shell("cat /layer"))
+        assert (ended.code, text) == (0, "from the layer\n")
+
+
+async def test_destroying_while_it_starts_leaves_nothing(place: Place) -> None:
+    async with place.open() as sandbox:
+        await (await sandbox.create(spec("warm"))).destroy()
+        before = place.inventory()
+        for wait_s in (0.0, 0.003, 0.01, 0.03):
+            container = await sandbox.create(spec("one"))
+
+            async def start(container: Container = container) -> None:
+                with contextlib.suppress(SandboxError):
+                    await container.start(shell("sleep 1000"))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(start)
+                await trio.sleep(wait_s)
+                await container.destroy()
+            assert place.inventory().difference(before) == {}
