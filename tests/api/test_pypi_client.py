@@ -1,0 +1,73 @@
+"""An independent client that knows nothing of paasd: `cloudfoundry-client` from PyPI."""
+
+from typing import Any
+
+import pytest
+import trio
+from cloudfoundry_client.client import CloudFoundryClient
+from cloudfoundry_client.errors import InvalidStatusCode
+
+from tests.api.serving import PASSWORD, Served
+
+GROUPS = (
+    "apps audit_events buildpacks domains droplets feature_flags isolation_segments organizations organization_quotas"
+    " packages processes roles routes security_groups service_brokers service_credential_bindings service_instances"
+    " service_offerings service_plans spaces stacks tasks users"
+)
+
+
+def sign_in(url: str, username: str = "admin") -> Any:
+    client = CloudFoundryClient(url, proxy={"http": "", "https": ""})
+    client.init_with_user_credentials(username, PASSWORD)
+    return client
+
+
+def work_through(url: str) -> None:
+    """Everything here blocks, so it runs in a thread."""
+    v3 = sign_in(url).v3
+    for group in GROUPS.split():
+        list(getattr(v3, group).list())
+    organization = v3.organizations.create("acme", suspended=False)
+    space = v3.spaces.create("prod", organization["guid"])
+    assert v3.spaces.get_first(names="prod", organization_guids=organization["guid"])["guid"] == space["guid"]
+    assert space.organization()["name"] == "acme"
+    included = list(v3.spaces.list(include="organization"))
+    assert {one.organization()["name"] for one in included} == {"main", "acme"}
+    with pytest.raises(InvalidStatusCode) as caught:
+        v3.spaces.create("prod", organization["guid"])
+    assert caught.value.status_code == 422
+    assert len(list(v3.organizations.list(per_page=1))) == 2
+    job = v3.organizations.remove(organization["guid"])
+    assert job is None or job
+
+
+async def test_the_pypi_client_lists_makes_and_removes(served: Served) -> None:
+    await trio.to_thread.run_sync(work_through, served.doors.url)
+
+
+def refused(url: str) -> None:
+    client = sign_in(url, "plain")
+    with pytest.raises(InvalidStatusCode) as caught:
+        client.v3.organizations.create("mine", suspended=False)
+    assert caught.value.status_code == 403
+    assert list(client.v3.organizations.list()) == []
+
+
+async def test_the_pypi_client_sees_its_limits(served: Served) -> None:
+    await served.make_user("plain")
+    await trio.to_thread.run_sync(refused, served.doors.url)
+
+
+def refreshes(url: str, move_on: Any) -> None:
+    client = sign_in(url)
+    assert list(client.v3.organizations.list())
+    move_on()
+    # The client refreshes only when it meets code 1000 with CF-InvalidAuthToken.
+    assert list(client.v3.organizations.list())
+
+
+async def test_the_pypi_client_refreshes_its_token(served: Served) -> None:
+    def move_on() -> None:
+        served.clock.ahead_s = 700
+
+    await trio.to_thread.run_sync(refreshes, served.doors.url, move_on)
