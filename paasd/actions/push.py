@@ -15,7 +15,7 @@ from paasd.actions.stats import CRASHED, RUNNING, stats_of
 from paasd.actions.visibility import need_space, visible
 from paasd.auth import Caller
 from paasd.errors import NotFound, PaasdError, Unavailable, Unprocessable
-from paasd.logs import Line
+from paasd.logs import Follower
 from paasd.model import App, Build, Organization, Process, Space
 from paasd.model.jobs import job_error
 from paasd.model.manifests import AppManifest, Manifest
@@ -187,7 +187,7 @@ class _Steps:
             raise Unprocessable(build.error or "StagingError - staging failed")
         return build
 
-    async def _pass_on(self, lines: AsyncIterable[Line]) -> None:
+    async def _pass_on(self, lines: Follower) -> None:
         async for line in lines:
             if line.source_type.startswith("STG"):
                 await self._tell("log", line.payload.decode(errors="replace"), step="build")

@@ -67,7 +67,7 @@ def _demands(
     kept: Iterable[Instance],
     epochs: dict[tuple[str, int], int],
 ) -> Iterable[Demand]:
-    """The missing instances, lowest indices of every process first, so that each app gets something when it is tight."""
+    """The missing instances, lowest indices of every process first, so that every app gets something."""
     present: dict[str, set[int]] = defaultdict(set)
     for instance in kept:
         present[instance.process_guid].add(instance.index)

@@ -33,13 +33,13 @@ class World:
         self.organization = organization
         self.space = space
         self.scheduler = Scheduler(context.config, context.database, context.clock)
-        self._users = 0
+        self.users = 0
 
     async def user(self, *types: str, space: Space | None = None) -> Caller:
         """A new user with these roles in the space or its organization."""
-        self._users += 1
+        self.users += 1
         space = space or self.space
-        name = f"user-{self._users}"
+        name = f"user-{self.users}"
         user = await users.create_account(self.context, self.admin, username=name)
         wanted = list(types)
         if any(one.startswith("space_") for one in types) and "organization_user" not in types:
