@@ -1,10 +1,11 @@
 """One node: all the parts, nested in the order in which they need each other, so that shutdown is the way back."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -18,6 +19,7 @@ from paasd.api.server import Doors, open_server
 from paasd.auth.service import open_auth
 from paasd.blobs import open_blobs
 from paasd.config import Config
+from paasd.dns import open_resolver
 from paasd.logs import Line, Logs, open_logs
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, register
 from paasd.observed import Observed
@@ -78,6 +80,7 @@ async def open_node(
         sandbox = await enter(
             open_sandbox(config.sandbox, directory, network=config.network, disk=config.disk, keep=outlive)
         )
+        await _resolve_names(enter, config, sandbox)
         database = await enter(open_database(directory, config.state, node=guid, clock=clock))
         sealer = await open_sealer(database, load_root_key(directory / "root-key"))
         blobs = await enter(open_blobs(directory / "blobs", config.blobs, clock=clock))
@@ -144,6 +147,23 @@ async def open_node(
             doors=doors,
             admin_password=password,
         )
+
+
+async def _resolve_names(enter: Callable[[Any], Awaitable[Any]], config: Config, sandbox: Sandbox) -> None:
+    """Name service for instances, on the port of the daemon before, since look-ups during a restart still go there."""
+    network = sandbox.network
+    resolver = await enter(
+        open_resolver(
+            config.dns,
+            # Instances cannot reach each other, so no name below apps.internal leads anywhere.
+            lookup=lambda _client, _name: None,
+            is_instance=lambda address: network.by_address(address) is not None,
+            learn=network.learn,
+            clock=time.monotonic,
+            port=network.resolver_port,
+        )
+    )
+    await network.set_resolver(resolver.port)
 
 
 def _suffix(https_port: int) -> str:
