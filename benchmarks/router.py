@@ -90,15 +90,21 @@ def memory_mb(pid: int) -> float:
     return int(re.search(r"Pss: +(\d+)", text)[1]) / 1024  # type: ignore[index]
 
 
+def make_directories(path: Path) -> None:
+    path.mkdir(parents=True)
+
+
 def shown(times: list[float]) -> str:
     ordered = sorted(times)
-    return f"p50 {statistics.median(ordered) * 1000:5.1f} ms  p90 {ordered[int(len(ordered) * 0.9)] * 1000:5.1f}  max {ordered[-1] * 1000:5.1f}"
+    p50, p90, largest = (
+        1000 * one for one in (statistics.median(ordered), ordered[len(ordered) * 9 // 10], ordered[-1])
+    )
+    return f"p50 {p50:5.1f} ms  p90 {p90:5.1f}  max {largest:5.1f}"
 
 
 async def route_changes(count: int, upstream_port: int, certificates: Certificates, directory: Path) -> None:
     """From the write of a row, or the report of an instance, to the first request served by it."""
-    directory.mkdir()
-    (directory / "state").mkdir()
+    make_directories(directory / "state")
     observed = Observed()
     observed.put(fact("a", upstream_port))
     async with (
@@ -217,16 +223,22 @@ FORWARD = """server {{
 }}"""
 
 
+def write_site(directory: Path, configuration: str) -> None:
+    (directory / "www").mkdir(parents=True)
+    (directory / "www" / "index.html").write_text("x" * 1024)
+    (directory / "nginx.conf").write_text(configuration)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @asynccontextmanager
 async def nginx(directory: Path, upstream: int, servers: str, port: int) -> AsyncIterator[list[int]]:
-    directory.mkdir()
-    (directory / "www").mkdir()
-    (directory / "www" / "index.html").write_text("x" * 1024)
-    (directory / "nginx.conf").write_text(NGINX.format(dir=directory, upstream=upstream, servers=servers))
+    write_site(directory, NGINX.format(dir=directory, upstream=upstream, servers=servers))
     async with running(["nginx", "-c", str(directory / "nginx.conf"), "-p", str(directory)]) as process:
         await until_listening(port)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        yield [int(child) for child in children]
+        yield children(process.pid)
 
 
 def bare_envoy(upstream: int, http: int, https: int, tls: Path) -> dict[str, Any]:
@@ -320,7 +332,7 @@ async def compare(kind: str, proxies: list[Proxy], seconds: int, rounds: int) ->
         paired = [cost / other for cost, other in zip(proxy.costs_us, proxies[1].costs_us, strict=True)]
         print(
             f"  {proxy.name:10}  {max(proxy.rates):7.0f} req/s   {min(proxy.costs_us):5.1f} us CPU/request"
-            f"   {min(proxy.costs_us) / base_us:.2f} of bare Envoy by minimum, {statistics.median(paired):.2f} by median of rounds"
+            f"   of bare Envoy: {min(proxy.costs_us) / base_us:.2f} by minimum, {statistics.median(paired):.2f} by median"
         )
 
 

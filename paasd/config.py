@@ -573,7 +573,7 @@ class RouterConfig(Section, frozen=True, kw_only=True):
     ] = 0.2
     access_log_buffer_bytes: Annotated[
         int, Meta(ge=0, description="Access log entries are sent when so many bytes of them wait in an Envoy thread.")
-    ] = 16 * 1024
+    ] = 64 * 1024
     access_log_backlog: Annotated[
         int,
         Meta(
