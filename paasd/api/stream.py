@@ -1,7 +1,7 @@
 """Answers without a known end: log lines, the progress of a push."""
 
-from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from types import TracebackType
 
 import trio
@@ -55,7 +55,11 @@ class StreamBody(ResponseBody):
     async def __aenter__(self) -> AsyncIterable[bytes]:
         await self._stack.__aenter__()
         await self._stack.enter_async_context(self._streams.counted())
-        return await self._stack.enter_async_context(self._source)
+        pieces = await self._stack.enter_async_context(self._source)
+        if isinstance(pieces, AsyncGenerator):
+            # Left half way by a client, it must end here and not whenever it is collected.
+            await self._stack.enter_async_context(aclosing(pieces))
+        return pieces
 
     async def __aexit__(  # type: ignore[override]
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

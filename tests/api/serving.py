@@ -1,7 +1,7 @@
 """A real API server on loopback, with real state, blobs and logs below a temporary folder."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,14 @@ class Clock:
 class Served:
     """A running API and what it stands on."""
 
-    def __init__(self, context: Context, auth: Auth, doors: Doors, clock: Clock) -> None:
+    def __init__(
+        self, context: Context, auth: Auth, doors: Doors, clock: Clock, end_streams: Callable[[], None]
+    ) -> None:
         self.context = context
         self.auth = auth
         self.doors = doors
         self.clock = clock
+        self.end_streams = end_streams
 
     def client(self, token: str | None = None, **more: Any) -> httpx.AsyncClient:
         """An HTTP client of the TCP door, with the CLI's odd headers on every call."""
@@ -116,10 +119,13 @@ async def serve(directory: Path, config: Config | None = None) -> AsyncIterator[
         await database.write(bootstrap, Bootstrap(apps_domain=config.domains.apps))
         issuer = f"https://login.{config.domains.system}"
         async with open_auth(config.auth, database, sealer, issuer=issuer, clock=clock) as auth:
-            app = make_app(Platform(context, auth, config, "0.0"), make_route_table())
-            async with open_server(app, config.api, directory / "api.sock") as doors:
-                served = Served(context, auth, doors, clock)
-                await served.make_user("admin", ADMIN_SCOPES)
+            platform = Platform(context, auth, config, "0.0")
+            app = make_app(platform, make_route_table())
+            socket = directory / "api.sock"
+            async with open_server(app, config.api, socket, on_drain=platform.streams.end) as doors:
+                served = Served(context, auth, doors, clock, platform.streams.end)
+                if auth.find_user("admin") is None:
+                    await served.make_user("admin", ADMIN_SCOPES)
                 yield served
 
 

@@ -204,3 +204,10 @@ async def test_a_client_that_stops_reading_does_not_hold_up_the_end(tmp_path: Pa
     # The grace of the test configuration is 1 s; the client has still not read.
     assert time.monotonic() - began < 4
     await stream.aclose()
+
+
+async def test_strangers_cannot_send_large_forms(served: Served) -> None:
+    async with httpx.AsyncClient(base_url=served.doors.url) as http:
+        form = {"grant_type": "password", "username": "admin", "password": "x" * 100_000}
+        answer = await http.post("/oauth/token", data=form, auth=("cf", ""))
+    assert answer.status_code == 413

@@ -12,6 +12,7 @@ from paasd.auth.service import OAuthError
 from paasd.auth.tokens import Client
 from paasd.errors import BadRequest, Unprocessable
 
+FORM_LIMIT_BYTES = 64 * 1024
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
@@ -74,6 +75,8 @@ async def _client(call: Call, form: dict[str, str]) -> Client:
 
 async def read_form(call: Call) -> dict[str, str]:
     """The form in the body. Raises OAuthError 400."""
+    # Strangers reach this, so it takes no more than a form with a long token needs.
+    call.body.limit_bytes = FORM_LIMIT_BYTES
     raw = await call.body.read()
     try:
         pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=100)

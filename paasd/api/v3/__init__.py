@@ -18,6 +18,7 @@ from paasd.api.v3 import (
     processes,
     root,
     routes,
+    sidecars,
     spaces,
     users,
 )
@@ -32,6 +33,7 @@ ROUTES: tuple[Route, ...] = (
     *apps.ROUTES,
     *app_parts.ROUTES,
     *processes.ROUTES,
+    *sidecars.ROUTES,
     *packages.ROUTES,
     *builds.ROUTES,
     *jobs.ROUTES,

@@ -11,10 +11,11 @@ from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import Guid, MetadataForm, ToOne, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
 from paasd.api.present.staging import present_builds, present_droplets
+from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.apps import Lifecycle
 from paasd.api.v3.jobs import job_reply
-from paasd.errors import BadQuery
+from paasd.errors import BadQuery, Unprocessable
 from paasd.model import App, Build, Droplet, Package, Space
 from paasd.state import Condition, Eq, In, InSelect, ReadTx
 
@@ -73,10 +74,9 @@ class DropletRelationships(Form):
 
 
 class NewDroplet(Form):
-    """Body of `POST /v3/droplets`, for one that is uploaded ready."""
+    """Body of `POST /v3/droplets`."""
 
     relationships: DropletRelationships
-    process_types: dict[str, str] | None = None
 
 
 async def list_builds(call: Call) -> Reply:
@@ -115,6 +115,25 @@ async def create_build(call: Call) -> Reply:
     )
     with call.context.database.read() as tx:
         return one_reply(call, BUILDS, row, tx, 201)
+
+
+async def update_build(call: Call) -> Reply:
+    """Labels."""
+    form = await call.json(BuildChanges)
+    row = await builds.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
+    with call.context.database.read() as tx:
+        return one_reply(call, BUILDS, row, tx)
+
+
+async def copy_droplet(call: Call) -> Reply:
+    """201: the layers of `source_guid` for another app."""
+    form = await call.json(NewDroplet)
+    source = call.query.plain.get("source_guid")
+    if source is None:
+        raise Unprocessable("Droplets are made by builds or copied with the query parameter 'source_guid'")
+    row = await builds.copy_droplet(call.context, call.caller, source, app_guid=form.relationships.app.data.guid)
+    with call.context.database.read() as tx:
+        return Reply(status=201, body=_one_droplet(call, tx, row).body)
 
 
 async def list_droplets(call: Call) -> Reply:
@@ -172,8 +191,10 @@ ROUTES: tuple[Route, ...] = (
     get("/v3/builds", list_builds, BUILDS.query),
     post("/v3/builds", create_build, permission=WRITE),
     get("/v3/builds/<guid>", get_build),
+    patch("/v3/builds/<guid>", update_build, permission="space_developer or space_supporter"),
     get("/v3/apps/<guid>/builds", app_builds, BUILDS.query),
     get("/v3/droplets", list_droplets, DROPLETS.query),
+    post("/v3/droplets", copy_droplet, QuerySpec(plain=("source_guid",)), permission=WRITE),
     get("/v3/droplets/<guid>", get_droplet),
     patch("/v3/droplets/<guid>", update_droplet, permission=WRITE),
     delete("/v3/droplets/<guid>", delete_droplet, permission=WRITE),

@@ -153,6 +153,7 @@ async def read_pieces(file: trio._file_io.AsyncIOWrapper[BufferedReader]) -> Asy
 
 async def resource_matches(call: Call) -> Reply:
     """None is ever known: clients then send everything, which the dependency layers make cheap."""
+    call.body.limit_bytes = RESOURCES_LIMIT_BYTES
     raw = await call.body.read()
     try:
         value = json.loads(raw or b"{}")
@@ -179,5 +180,5 @@ ROUTES: tuple[Route, ...] = (
     post(f"{ONE}/upload", upload_package, size=Size.UPLOAD, permission=WRITE),
     get(f"{ONE}/download", download_package, permission=WRITE),
     get("/v3/apps/<guid>/packages", app_packages, PACKAGES.query),
-    post("/v3/resource_matches", resource_matches, size=Size.UPLOAD, permission="signed in"),
+    post("/v3/resource_matches", resource_matches, permission="signed in"),
 )

@@ -17,7 +17,7 @@ from paasd.api.table import Route, delete, get, patch, post
 from paasd.errors import BadQuery, NotFound
 from paasd.model import App, HealthCheck, Process, Sidecar, Space
 from paasd.model.processes import find_process
-from paasd.state import Condition, Contains, Eq, In, InSelect, ReadTx
+from paasd.state import Condition, Eq, In, InSelect, ReadTx
 
 
 def _present(view: View, rows: Any) -> list[dict[str, Any]]:
@@ -188,20 +188,6 @@ async def delete_instance(call: Call) -> Reply:
     return no_content()
 
 
-async def process_sidecars(call: Call) -> Reply:
-    """Sidecars that run beside a process."""
-    with call.context.database.read() as tx:
-        row = _need(call, tx)
-    return list_reply(call, SIDECARS, Eq("app_guid", row.app_guid), Contains("process_types", row.type))
-
-
-async def app_sidecars(call: Call) -> Reply:
-    """Sidecars of an app."""
-    with call.context.database.read() as tx:
-        app = need_visible(tx, call.caller, App, call.path["guid"])
-    return list_reply(call, SIDECARS, Eq("app_guid", app.guid))
-
-
 def _need(call: Call, tx: ReadTx) -> Process:
     if "type" not in call.path:
         return need_visible(tx, call.caller, Process, call.path["guid"])
@@ -223,8 +209,6 @@ OPERATE = "space_developer or space_supporter"
 ROUTES: tuple[Route, ...] = (
     get("/v3/processes", list_processes, PROCESSES.query),
     get("/v3/apps/<guid>/processes", app_processes, PROCESSES.query),
-    get("/v3/apps/<guid>/sidecars", app_sidecars, SIDECARS.query),
-    get("/v3/processes/<guid>/sidecars", process_sidecars, SIDECARS.query),
     *(
         route
         for one in (BY_GUID, BY_TYPE)

@@ -20,7 +20,6 @@ USERS = Listing(
     present=present_users,
     filters={
         "usernames": column("username"),
-        "partial_usernames": column("username"),
         "origins": column("origin"),
     },
 )
