@@ -122,7 +122,8 @@ async def route_changes(count: int, upstream_port: int, certificates: Certificat
             started_s = time.perf_counter() - began
             await measure_changes(router, database, observed, count, upstream_port)
             print(
-                f"  whole table from rows to acknowledged {started_s:.2f} s; Envoy {idle_mb:.0f} -> {memory_mb(pid):.0f} MB"
+                f"  whole table from rows to acknowledged {started_s:.2f} s; "
+                f"Envoy {idle_mb:.0f} -> {memory_mb(pid):.0f} MB"
             )
 
 
@@ -318,7 +319,8 @@ async def data_path(seconds: int, rounds: int, upstream: int, certificates: Cert
             await compare(kind, proxies, seconds, rounds)
         used = resource.getrusage(resource.RUSAGE_SELF)
         print(
-            f"access log: {entries} entries read, {router.dropped_entries} dropped; daemon {used.ru_maxrss / 1024:.0f} MB"
+            f"access log: {entries} entries read, {router.dropped_entries} dropped; "
+            f"daemon {used.ru_maxrss / 1024:.0f} MB"
         )
 
 
@@ -332,6 +334,7 @@ async def compare(kind: str, proxies: list[Proxy], seconds: int, rounds: int) ->
         paired = [cost / other for cost, other in zip(proxy.costs_us, proxies[1].costs_us, strict=True)]
         print(
             f"  {proxy.name:10}  {max(proxy.rates):7.0f} req/s   {min(proxy.costs_us):5.1f} us CPU/request"
+            f""
             f"   of bare Envoy: {min(proxy.costs_us) / base_us:.2f} by minimum, {statistics.median(paired):.2f} by median"
         )
 
