@@ -334,8 +334,8 @@ async def compare(kind: str, proxies: list[Proxy], seconds: int, rounds: int) ->
         paired = [cost / other for cost, other in zip(proxy.costs_us, proxies[1].costs_us, strict=True)]
         print(
             f"  {proxy.name:10}  {max(proxy.rates):7.0f} req/s   {min(proxy.costs_us):5.1f} us CPU/request"
-            f""
-            f"   of bare Envoy: {min(proxy.costs_us) / base_us:.2f} by minimum, {statistics.median(paired):.2f} by median"
+            f"   of bare Envoy: {min(proxy.costs_us) / base_us:.2f} by minimum,"
+            f" {statistics.median(paired):.2f} by median"
         )
 
 
