@@ -1,6 +1,7 @@
 """Packages: bits streamed into a blob, never held in memory, never unpacked outside a sandbox."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -36,7 +37,7 @@ async def create(
 
 
 async def upload(context: Context, caller: Caller, package_guid: str, chunks: AsyncIterable[bytes]) -> Package:
-    """Stream zip, tar or tar.gz into a blob; READY when this returns.
+    """Stream zip, tar or tar.gz into a blob; READY when this returns. A generator is closed in any case.
 
     Raises NotFound, Forbidden, TooLarge, and Unprocessable for what is no archive (the package is FAILED then).
     """
@@ -59,7 +60,7 @@ async def upload(context: Context, caller: Caller, package_guid: str, chunks: As
 
 async def _store(context: Context, package_guid: str, chunks: AsyncIterable[bytes]) -> model.FinishUpload:
     head = b""
-    async with context.blobs.writer(context.config.api.upload_limit_bytes) as writer:
+    async with _closing(chunks), context.blobs.writer(context.config.api.upload_limit_bytes) as writer:
         async for chunk in chunks:
             if len(head) < HEAD_BYTES:
                 head += chunk[: HEAD_BYTES - len(head)]
@@ -67,6 +68,17 @@ async def _store(context: Context, package_guid: str, chunks: AsyncIterable[byte
         check_archive(head)
         blob = await writer.commit()
     return model.FinishUpload(package_guid=package_guid, blob_sha256=blob.sha256, size_bytes=blob.size_bytes)
+
+
+@asynccontextmanager
+async def _closing(chunks: AsyncIterable[bytes]) -> AsyncIterator[None]:
+    """Close a generator that is not read to its end, here and now rather than when it is collected."""
+    try:
+        yield
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            with trio.CancelScope(shield=True), trio.move_on_after(CLEAN_UP_S):
+                await chunks.aclose()
 
 
 def check_archive(head: bytes) -> None:
