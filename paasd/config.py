@@ -284,6 +284,13 @@ class DiskConfig(Section, frozen=True, kw_only=True):
         str,
         Meta(pattern="^(auto|squashfs|ext4)$", description="How layers are mounted; auto asks the kernel at start."),
     ] = "auto"
+    image_copy_keep_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds that an unused ext4 copy of a layer stays (kernels before 6.2); making it costs time.",
+        ),
+    ] = 7 * 86400.0
     stack_mirror: Annotated[
         str, Meta(description="Debian mirror from which stacks are built; empty takes the host's own apt sources.")
     ] = ""

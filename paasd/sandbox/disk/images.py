@@ -1,8 +1,10 @@
 """Layer images: content-addressed squashfs files, mounted once per node and shared by all containers that use them."""
 
 import hashlib
+import os
 import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -24,7 +26,9 @@ class ImageDamaged(PaasdError):
 
 
 @asynccontextmanager
-async def open_images(config: DiskConfig, *, directory: Path, run_dir: Path) -> AsyncIterator["Images"]:
+async def open_images(
+    config: DiskConfig, *, directory: Path, run_dir: Path, clock: Callable[[], float] = time.time
+) -> AsyncIterator["Images"]:
     """Images mounted below `run_dir`; `directory` (data) holds copies for kernels that cannot idmap squashfs.
 
     Leaving unmounts nothing: containers outlive the daemon. After re-adoption, `mount` what they use and `sweep`.
@@ -34,17 +38,21 @@ async def open_images(config: DiskConfig, *, directory: Path, run_dir: Path) -> 
     direct = config.image_format == "squashfs"
     if config.image_format == "auto":
         direct = await trio.to_thread.run_sync(squashfs_can_be_idmapped, run_dir)
-    yield Images(directory, run_dir, direct=direct)
+    yield Images(directory, run_dir, direct=direct, copy_keep_s=config.image_copy_keep_s, clock=clock)
 
 
 class Images:
     """Made by `open_images`."""
 
-    def __init__(self, directory: Path, run_dir: Path, *, direct: bool) -> None:
+    def __init__(
+        self, directory: Path, run_dir: Path, *, direct: bool, copy_keep_s: float, clock: Callable[[], float]
+    ) -> None:
         self.direct = direct
         """Whether squashfs is mounted as it is; otherwise an ext4 copy is made at first use."""
         self._directory = directory
         self._run_dir = run_dir
+        self._copy_keep_s = copy_keep_s
+        self._clock = clock
         self._users: dict[str, int] = {}
         self._locks: dict[str, trio.Lock] = {}
 
@@ -74,7 +82,7 @@ class Images:
                 await trio.to_thread.run_sync(partial(_unmount, self._run_dir / key))
 
     async def sweep(self) -> set[str]:
-        """Unmount every image that nobody counts and delete its copy. Returns the keys."""
+        """Unmount every image that nobody counts and delete copies unused for long. Returns the keys."""
         gone = set()
         for key in await trio.to_thread.run_sync(self._found):
             async with self._locks.setdefault(key, trio.Lock()):
@@ -99,6 +107,7 @@ class Images:
         copy = self._directory / f"{target.name}.ext4"
         if not copy.exists():
             convert.squashfs_to_ext4(path, copy, self._run_dir)
+        os.utime(copy, (now := self._clock(), now))
         mount_image(copy, target, "ext4", read_only=True, options="noload")
 
     def _verify(self, path: Path, expected: str) -> None:
@@ -121,11 +130,14 @@ class Images:
         mounted = {
             path.name for path in self._run_dir.iterdir() if path.is_dir() and not path.name.startswith("probe-")
         }
-        return mounted | {path.stem for path in self._directory.glob("*.ext4")}
+        oldest = self._clock() - self._copy_keep_s
+        return mounted | {path.stem for path in self._directory.glob("*.ext4") if path.stat().st_mtime <= oldest}
 
     def _forget(self, key: str) -> None:
         _unmount(self._run_dir / key)
-        (self._directory / f"{key}.ext4").unlink(missing_ok=True)
+        copy = self._directory / f"{key}.ext4"
+        if copy.exists() and copy.stat().st_mtime <= self._clock() - self._copy_keep_s:
+            copy.unlink()
 
 
 def _key(path: Path) -> str:

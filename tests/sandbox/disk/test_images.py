@@ -149,7 +149,8 @@ async def test_damaged_bytes_are_refused(images: Images, image: Path, place: Pat
 
 async def test_a_sweep_unmounts_what_a_former_daemon_used(place: Path, image: Path, tmp_path: Path):
     second = pack(tmp_path / "tree/home", place / "second")
-    for config in (DiskConfig(image_format="squashfs"), DiskConfig(image_format="ext4")):
+    for kind in ("squashfs", "ext4"):
+        config = DiskConfig(image_format=kind, image_copy_keep_s=0)
         async with open_images(config, directory=place / "copies", run_dir=place / "run") as former:
             kept, gone = await former.mount(image), await former.mount(second)
         async with open_images(config, directory=place / "copies", run_dir=place / "run") as images:
@@ -160,6 +161,21 @@ async def test_a_sweep_unmounts_what_a_former_daemon_used(place: Path, image: Pa
             await images.release(image)
             await images.sweep()
         assert list((place / "copies").iterdir()) == []
+
+
+async def test_a_copy_stays_for_the_next_start_and_goes_when_it_was_long_unused(place: Path, image: Path):
+    now = [0.0]
+    config = DiskConfig(image_format="ext4", image_copy_keep_s=100)
+    for later, kept in ((0, 1), (99, 1), (150, 1), (260, 0)):
+        now[0] = 1_000_000_000.0 + later
+        async with open_images(
+            config, directory=place / "copies", run_dir=place / "run", clock=lambda: now[0]
+        ) as images:
+            await images.sweep()
+            assert len(list((place / "copies").iterdir())) == (0 if later == 0 else kept), later
+            if later < 100:
+                await images.mount(image)
+                await images.release(image)
 
 
 async def test_equal_trees_give_equal_bytes_where_times_are_not_kept(tmp_path: Path):
