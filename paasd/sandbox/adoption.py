@@ -13,7 +13,7 @@ from paasd.sandbox.container import Container
 from paasd.sandbox.network import Attachment
 from paasd.sandbox.parts import Parts
 from paasd.sandbox.processes import command_lines, open_process
-from paasd.sandbox.records import decode_record
+from paasd.sandbox.records import SandboxError, decode_record
 from paasd.sandbox.takedown import mount_layers, take_down
 
 _POLL_S = 0.02
@@ -24,11 +24,17 @@ async def adopt(parts: Parts) -> dict[str, Container]:
     """The containers that are whole, by guid, each watched again. What is not whole is gone when this returns."""
     adopted: dict[str, Container] = {}
     attachments = parts.network.list()
-    for guid in await trio.to_thread.run_sync(_recorded, parts):
-        container = await trio.to_thread.run_sync(partial(_load, parts, guid, attachments))
-        if container is not None and await _take_over(parts, container):
-            adopted[guid] = container
-    await _sweep(parts, adopted)
+    try:
+        for guid in await trio.to_thread.run_sync(_recorded, parts):
+            container = await trio.to_thread.run_sync(partial(_load, parts, guid, attachments))
+            if container is not None and await _take_over(parts, container):
+                adopted[guid] = container
+        await _sweep(parts, adopted)
+    except BaseException:
+        # Watching is shielded from cancellation; without this a start that fails would never end.
+        for container in adopted.values():
+            container.release()
+        raise
     return adopted
 
 
@@ -101,7 +107,11 @@ async def _sweep(parts: Parts, adopted: dict[str, Container]) -> None:
 
     async def remove(guid: str) -> None:
         async with limiter:
-            await take_down(parts, guid)
+            try:
+                await take_down(parts, guid)
+            except SandboxError as error:
+                # Its slot stays taken and the next start tries again; the node can do without it.
+                structlog.get_logger().error("leftover not removed", container=guid, reason=error.detail)
 
     async with trio.open_nursery() as nursery:
         for guid in doomed:

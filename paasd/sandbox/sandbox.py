@@ -59,59 +59,56 @@ async def open_sandbox(
     Leaving keeps containers and their processes, unless `keep` is false (tests, embedded nodes): then all of it is
     taken down. `clock` never goes back while the host runs. Raises SandboxError when another daemon has the directory.
     """
-    network, disk = network or NetworkConfig(), disk or DiskConfig()
-    directory, run_dir = _directories(data_dir)
-    data_dir = directory.parent
-    prefix = node_prefix(data_dir)
-    cgroups = CgroupDriver(detect(read_mountinfo(), config.cgroup_parent), prefix)
     async with AsyncExitStack() as stack:
-        stack.callback(os.close, _lock(directory))
-        await trio.to_thread.run_sync(cgroups.open)
-        filter_path = directory / "seccomp.bpf"
-        await trio.to_thread.run_sync(seccomp.write_filter, filter_path)
-        zygote = Zygote(run_dir, prefix, cgroups.holder_files())
-        await zygote.ensure()
-        net = await stack.enter_async_context(open_network(network, prefix=prefix, run_dir=run_dir, clock=clock))
-        disks = await stack.enter_async_context(
-            open_disks(disk, directory=data_dir / "disks", run_dir=run_dir / "disks")
-        )
-        images = await stack.enter_async_context(
-            open_images(disk, directory=data_dir / "images", run_dir=run_dir / "images")
-        )
-        stacks = await stack.enter_async_context(
-            open_stacks(disk, directory=data_dir / "stacks", run_dir=run_dir / "stacks", images=images)
-        )
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        parts = Parts(
-            config=config,
-            prefix=prefix,
-            boot=_boot_id(),
-            containers=directory / "containers",
-            disk_mounts=run_dir / "disks",
-            filter_path=filter_path,
-            slots=Slots(slots, data_dir),
-            cgroups=cgroups,
-            zygote=zygote,
-            network=net,
-            disks=disks,
-            images=images,
-            stacks=stacks,
-            nursery=nursery,
-        )
-        containers = await adoption.adopt(parts)
-        sandbox = Sandbox(parts, containers)
+        configs = (config, network or NetworkConfig(), disk or DiskConfig())
+        parts = await _open_parts(stack, *configs, data_dir, slots, clock)
+        sandbox = Sandbox(parts, await adoption.adopt(parts))
         try:
             yield sandbox
         finally:
             with trio.CancelScope(shield=True):
-                if not keep:
-                    await sandbox.destroy_all()
-                for container in sandbox.containers.values():
-                    container.release()
-                if not keep:
-                    await images.sweep()
-                    await zygote.stop()
-                    await trio.to_thread.run_sync(cgroups.close)
+                await sandbox.close(keep=keep)
+
+
+async def _open_parts(
+    stack: AsyncExitStack,
+    config: SandboxConfig,
+    network: NetworkConfig,
+    disk: DiskConfig,
+    data_dir: Path,
+    slots: Path,
+    clock: Callable[[], float],
+) -> Parts:
+    """Every driver, closed by `stack` in the opposite order; the nursery of watchers is the last to be opened."""
+    directory, run_dir = _directories(data_dir)
+    data_dir = directory.parent
+    prefix = node_prefix(data_dir)
+    cgroups = CgroupDriver(detect(read_mountinfo(), config.cgroup_parent), prefix)
+    stack.callback(os.close, _lock(directory))
+    await trio.to_thread.run_sync(cgroups.open)
+    filter_path = directory / "seccomp.bpf"
+    await trio.to_thread.run_sync(seccomp.write_filter, filter_path)
+    zygote = Zygote(run_dir, prefix, cgroups.holder_files())
+    await zygote.ensure()
+    enter = stack.enter_async_context
+    images = await enter(open_images(disk, directory=data_dir / "images", run_dir=run_dir / "images"))
+    stacks = open_stacks(disk, directory=data_dir / "stacks", run_dir=run_dir / "stacks", images=images)
+    return Parts(
+        config=config,
+        prefix=prefix,
+        boot=_boot_id(),
+        containers=directory / "containers",
+        disk_mounts=run_dir / "disks",
+        filter_path=filter_path,
+        slots=Slots(slots, data_dir),
+        cgroups=cgroups,
+        zygote=zygote,
+        network=await enter(open_network(network, prefix=prefix, run_dir=run_dir, clock=clock)),
+        disks=await enter(open_disks(disk, directory=data_dir / "disks", run_dir=run_dir / "disks")),
+        images=images,
+        stacks=await enter(stacks),
+        nursery=await enter(trio.open_nursery()),
+    )
 
 
 def _directories(data_dir: Path) -> tuple[Path, Path]:
@@ -237,6 +234,19 @@ class Sandbox:
         async with trio.open_nursery() as nursery:
             for guid in list(self.containers):
                 nursery.start_soon(self.destroy, guid)
+
+    async def close(self, *, keep: bool) -> None:
+        """Let go of all containers, or take them down with all else that the node has on the host."""
+        try:
+            if not keep:
+                await self.destroy_all()
+        finally:
+            for container in self.containers.values():
+                container.release()
+        if not keep:
+            await self._parts.images.sweep()
+            await self._parts.zygote.stop()
+            await trio.to_thread.run_sync(self._parts.cgroups.close)
 
     async def _make(self, spec: ContainerSpec) -> Container:
         parts = self._parts

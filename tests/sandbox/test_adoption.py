@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trio
 
-from paasd.sandbox import Container, SandboxError
+from paasd.sandbox import Container, SandboxError, adoption
 from paasd.sandbox.inventory import processes_of
 
 from .daemon import STEPS
@@ -141,6 +141,26 @@ async def test_a_new_zygote_is_started_when_the_old_one_was_killed(place: Place)
         ended, text = await run(await sandbox.create(spec("two")), shell("echo alive"))
         assert (ended.code, text) == (0, "alive\n")
         assert first.running
+
+
+async def test_a_start_that_fails_ends_although_containers_were_taken_over(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with held(place, "one") as kill:
+        await kill()
+    (place.data / "sandbox/containers/stray").mkdir()
+
+    async def broken(*_args: object) -> None:
+        raise RuntimeError("made to fail")
+
+    with monkeypatch.context() as patched, trio.fail_after(20):
+        patched.setattr(adoption, "take_down", broken)
+        with pytest.RaisesGroup(RuntimeError, flatten_subgroups=True):
+            async with place.open():
+                pytest.fail("it opened")
+    async with place.open() as sandbox:
+        assert set(sandbox.containers) == {"one"}
+        assert sandbox.containers["one"].running
 
 
 @pytest.mark.parametrize("step", STEPS)
