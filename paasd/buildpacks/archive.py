@@ -3,13 +3,14 @@
 The limits are a second line: the container's disk, inode and time quotas hold whatever happens here.
 """
 
+import calendar
 import os
 import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -17,6 +18,8 @@ from typing import IO
 from .failure import ArchiveRefused, legible
 
 _CHUNK_BYTES = 256 * 1024
+# Opens an entry's content, once the entry is known to be wanted.
+_Reader = Callable[[], IO[bytes] | None]
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,8 @@ def _tar_entry(member: tarfile.TarInfo) -> _Entry:
     return _Entry(member.name, kind, member.mode, member.size, member.linkname, float(member.mtime))
 
 
-def _tar_reader(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | None:
-    return tar.extractfile(member) if member.isreg() else None
+def _tar_reader(tar: tarfile.TarFile, member: tarfile.TarInfo) -> _Reader:
+    return lambda: tar.extractfile(member)
 
 
 def _unpack_zip(archive: Path, destination: Path, limits: ArchiveLimits) -> int:
@@ -109,21 +112,19 @@ def _zip_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Entry:
         )
     day = info.date_time
     try:
-        mtime = float(tarfile_epoch(day))
+        mtime = float(_epoch(day))
     except (ValueError, OverflowError):
         mtime = 0.0
     return _Entry(name, kind, mode or (0o755 if kind == "directory" else 0o644), info.file_size, target, mtime)
 
 
-def tarfile_epoch(day: tuple[int, int, int, int, int, int]) -> int:
+def _epoch(day: tuple[int, int, int, int, int, int]) -> int:
     """A zip's local time read as UTC, so that the same archive gives the same times on every machine."""
-    import calendar
-
     return calendar.timegm((*day, 0, 0, 0))
 
 
-def _zip_reader(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes] | None:
-    return None if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16) else opened.open(info)
+def _zip_reader(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Reader:
+    return lambda: opened.open(info)
 
 
 class _Unpacker:
@@ -134,9 +135,9 @@ class _Unpacker:
         self._links: list[tuple[PurePosixPath, str]] = []
         self._written_bytes = 0
 
-    def run(self, entries: Iterator[tuple[_Entry, IO[bytes] | None]]) -> int:
+    def run(self, entries: Iterator[tuple[_Entry, _Reader]]) -> int:
         count = 0
-        for entry, content in entries:
+        for entry, reader in entries:
             count += 1
             if count > self._limits.entries:
                 raise ArchiveRefused(
@@ -144,7 +145,7 @@ class _Unpacker:
                     f"{legible(entry.name)}",
                     "leave out build output and dependencies with .cfignore",
                 )
-            self._place(entry, content)
+            self._place(entry, reader)
         # Links come last: while files are written, no path leads through one.
         for path, target in self._links:
             self._root.joinpath(path).symlink_to(target)
@@ -159,7 +160,7 @@ class _Unpacker:
             if end != root and not end.startswith(root + "/"):
                 raise ArchiveRefused(f"link {legible(str(path))} leads outside the app, to {legible(target)}")
 
-    def _place(self, entry: _Entry, content: IO[bytes] | None) -> None:
+    def _place(self, entry: _Entry, reader: _Reader) -> None:
         path = self._checked_path(entry)
         if path == PurePosixPath("."):
             return
@@ -179,7 +180,7 @@ class _Unpacker:
         self._parents(path, entry)
         if entry.kind == "link":
             self._links.append((path, self._checked_target(entry, path)))
-        elif content is not None:
+        elif (content := reader()) is not None:
             with content:
                 self._write(entry, self._root.joinpath(path), content)
 

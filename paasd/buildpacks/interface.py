@@ -1,10 +1,12 @@
 """What a buildpack sees and does; built-in modules and third-party programs stand behind the same five verbs."""
 
 import os
+import select
 import subprocess
 import sys
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +16,7 @@ from .failure import StagingFailure
 
 _TAIL_LINES = 400
 _LINE_BYTES = 16 * 1024
+_LINGER_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -196,12 +199,40 @@ def run_logged(
         )
     except OSError as error:
         return 127, [f"{argv[0]}: {error.strerror}"]
-    assert process.stdout is not None
-    with process.stdout as stream:
-        while raw := stream.readline(_LINE_BYTES):
-            line = raw.decode("utf-8", "replace").rstrip("\r\n")
-            tail.append(line)
-            if not quiet:
-                sys.stdout.write(f"{indent}{line}\n" if line else "\n")
-                sys.stdout.flush()
+    for raw in _lines(process):
+        line = raw.decode("utf-8", "replace").rstrip("\r\n")
+        tail.append(line)
+        if not quiet:
+            sys.stdout.write(f"{indent}{line}\n" if line else "\n")
+            sys.stdout.flush()
     return process.wait(), list(tail)
+
+
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """Output by lines, until the program has ended: what it left running may hold the pipe open for ever."""
+    assert process.stdout is not None
+    rest = b""
+    ended_at: float | None = None
+    with process.stdout as stream:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            while ended_at is None or time.monotonic() < ended_at + _LINGER_S:
+                watched = [stream.fileno(), *([pidfd] if ended_at is None else [])]
+                ready, _, _ = select.select(watched, [], [], _LINGER_S)
+                if pidfd in ready:
+                    ended_at = time.monotonic()
+                if stream.fileno() in ready:
+                    chunk = os.read(stream.fileno(), 65536)
+                    if not chunk:
+                        break
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    yield from lines
+                    if len(rest) > _LINE_BYTES:
+                        yield rest
+                        rest = b""
+                elif ended_at is not None:
+                    break
+        finally:
+            os.close(pidfd)
+    if rest:
+        yield rest

@@ -91,7 +91,7 @@ class _Reader:
     def _scalar_lines(self, indent: int) -> Any:
         parts = []
         while not self.done and self.indent >= indent and self.text:
-            parts.append(_uncommented(self.text))
+            parts.append(self._continuation())
             self._at += 1
         return scalar(" ".join(parts), self.number)
 
@@ -139,7 +139,7 @@ class _Reader:
             return self._literal(rest, indent)
         if rest:
             while not self.done and self.text and self.indent > indent and _is_open(rest):
-                rest += " " + _uncommented(self.text)
+                rest += " " + (_uncommented(self.text) if rest[0] in "[{\"'" else self._continuation())
                 self._at += 1
             if rest[0] in "&*!":
                 raise YamlError(f"line {number}: anchors and tags are not supported")
@@ -151,6 +151,13 @@ class _Reader:
         if self.indent > indent or (is_item and self.indent == indent):
             return self.block(self.indent)
         return None
+
+    def _continuation(self) -> str:
+        """A further line of a plain value; one that looks like `name: value` is rather wrongly indented."""
+        text = _uncommented(self.text)
+        if _PLAIN_KEY.match(text):
+            raise YamlError(f"line {self.number}: wrong indentation, or a missing colon above")
+        return text
 
     def _literal(self, header: str, indent: int) -> str:
         rows: list[str] = []

@@ -58,6 +58,8 @@ def _up(version: Version, place: int) -> Version:
 def _wild(text: str) -> Version:
     """Leading numbers of `1.2.x`, `1`, `*`."""
     numbers: list[int] = []
+    if re.fullmatch(r"[vV=\s]*[0-9xX*.]*(?:[-+].*)?\s*", text) is None:
+        raise BadRange(text)
     for part in re.split(r"[-+]", text.strip().lstrip("vV="), maxsplit=1)[0].split("."):
         if part in ("x", "X", "*", ""):
             break

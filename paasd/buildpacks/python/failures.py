@@ -19,14 +19,14 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         "pin a version of it that does, or ask for another Python in runtime.txt",
     ),
     (
+        r"Git operation failed|failed to clone|git\+\S+ has no wheel|Failed to [^`]*`?[^`\n]*@ git\+",
+        "a dependency from Git cannot be fetched: {line}",
+        "publish it as a package, or have the operator allow that host under [staging]",
+    ),
+    (
         r"Failed to (?:build|download and build)(?: |: )`?([^`\n]+)`?",
         "the package '{0}' has no wheel for this Python and building it failed: {last}",
         "use a version with a wheel; the lines above are its build's",
-    ),
-    (
-        r"Git operation failed|failed to (?:clone|fetch).*?`?(git\S+|https?://\S+)",
-        "a dependency from Git cannot be fetched: {line}",
-        "publish it as a package, or have the operator allow that host under [staging]",
     ),
     (
         r"Failed to (?:fetch|download)[^`]*`([^`]+)`",

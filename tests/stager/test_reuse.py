@@ -1,0 +1,105 @@
+"""What was staged before is found again, by the right apps and no others."""
+
+from pathlib import Path
+
+import pytest
+
+from .world import EXAMPLES, World, archive
+
+pytestmark = pytest.mark.root
+
+STATIC_BINARY = {"Procfile": "web: ./run\n", "run": "#!/bin/sh\nexec sleep 100\n"}
+SMALL_PYTHON = {
+    "Procfile": "web: gunicorn app:app\n",
+    "requirements.txt": "itsdangerous==2.2.0\n",
+    "app.py": "app = 1\n",
+}
+
+
+def steps(world: World, droplet: object) -> list[str]:
+    return [timing.step for timing in world.build_of(droplet).timings]  # type: ignore[arg-type]
+
+
+async def test_the_very_same_upload_needs_no_container(world: World) -> None:
+    async with world.staging():
+        await world.app("app")
+        bits = archive(STATIC_BINARY)
+        first = await world.stage("app", bits)
+        again = await world.stage("app", bits)
+        assert again.layers == first.layers
+        assert again.guid != first.guid
+        assert steps(world, first) == ["sandbox", "detect", "toolchains", "build", "pack", "store"]
+        assert steps(world, again) == []
+
+
+async def test_the_same_files_in_another_archive_are_not_built_again(world: World) -> None:
+    async with world.staging():
+        await world.app("app")
+        first = await world.stage("app", STATIC_BINARY)
+        again = await world.stage("app", {"run": STATIC_BINARY["run"], "Procfile": STATIC_BINARY["Procfile"]})
+        assert again.layers == first.layers
+        assert steps(world, again) == ["sandbox", "detect"]
+        changed = await world.stage("app", {**STATIC_BINARY, "run": "#!/bin/sh\nexec sleep 101\n"})
+        assert changed.layers != first.layers
+        assert "build" in steps(world, changed)
+
+
+async def test_an_unchanged_lock_file_installs_nothing(world: World) -> None:
+    async with world.staging():
+        await world.app("app")
+        first = await world.stage("app", SMALL_PYTHON)
+        before = len(world.lines("app"))
+        second = await world.stage("app", {**SMALL_PYTHON, "app.py": "app = 2\n"})
+        lines = world.lines("app")[before:]
+        assert any("unchanged" in line and "nothing to install" in line for line in lines)
+        assert not any("Installed" in line for line in lines)
+        assert second.layers[0] == first.layers[0]
+        assert second.layers[0].role == "dependencies"
+        assert second.layers[1] != first.layers[1]
+
+
+async def test_a_changed_requirement_installs_from_the_apps_own_cache(world: World) -> None:
+    async with world.staging():
+        await world.app("app")
+        first = await world.stage("app", SMALL_PYTHON)
+        caches = world.directory / "staging" / "caches" / "org" / "app"
+        with_cache = await world.stage(
+            "app", {**SMALL_PYTHON, "requirements.txt": "itsdangerous==2.2.0\nblinker==1.9.0\n"}
+        )
+        assert list(caches.glob("*.sqfs"))
+        assert with_cache.layers[0] != first.layers[0]
+
+
+async def test_layers_are_shared_inside_an_organization_and_not_beyond(world: World) -> None:
+    async with world.staging():
+        await world.app("app")
+        await world.app("sibling")
+        await world.app("stranger", organization="other")
+        await world.stage("app", SMALL_PYTHON)
+        await world.stage("sibling", SMALL_PYTHON)
+        await world.stage("stranger", SMALL_PYTHON)
+        assert any("nothing to install" in line for line in world.lines("sibling"))
+        assert not any("nothing to install" in line for line in world.lines("stranger"))
+
+
+async def test_the_environment_is_part_of_what_makes_a_droplet(world: World) -> None:
+    async with world.staging():
+        await world.app("app", environment={"MODE": "one"})
+        await world.app("app-two", environment={"MODE": "two"})
+        bits = archive(STATIC_BINARY)
+        one = await world.stage("app", bits)
+        two = await world.stage("app-two", bits)
+        assert one.reuse_key != two.reuse_key
+        assert one.reuse_key.split(":")[1] == two.reuse_key.split(":")[1]
+
+
+async def test_node_modules_are_installed_once_for_building_and_for_running(world: World, tmp_path: Path) -> None:
+    async with world.staging():
+        await world.app("express")
+        first = await world.stage("express", EXAMPLES / "express-app")
+        files = {path.name: path.read_text() for path in (EXAMPLES / "express-app").iterdir() if path.is_file()}
+        second = await world.stage("express", {**files, "client.js": files["client.js"] + "console.log(1);\n"})
+        assert any("Dependencies unchanged" in line for line in world.lines("express"))
+        assert [layer.role for layer in second.layers] == ["toolchain", "dependencies", "app"]
+        assert second.layers[:2] == first.layers[:2]
+        assert second.layers[2] != first.layers[2]
