@@ -6,6 +6,7 @@ What tenants write never passes through here; it belongs to `logs/`.
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -44,6 +45,11 @@ def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     return {key: item if key == "exc_info" else redact({key: item})[key] for key, item in event.items()}
 
 
+def traceback_of(error: BaseException) -> str:
+    """The traceback as plain text. Log this, not `exc_info`: some renderers show local variables, secrets too."""
+    return "".join(traceback.format_exception(error))
+
+
 def configure_logging(*, stream: TextIO | None = None, level: str = "INFO", human: bool | None = None) -> None:
     """Send structlog and the standard library's loggers to `stream` (stderr). Called once, by the command line.
 
@@ -61,7 +67,7 @@ def configure_logging(*, stream: TextIO | None = None, level: str = "INFO", huma
     # Exceptions become text before redaction, so that a secret in a traceback's message is taken out as well.
     ending: list[Processor] = [structlog.processors.format_exc_info, redact_event]
     renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=target.isatty())
+        structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if for_people
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from paasd.log import configure_logging, redact
+from paasd.log import configure_logging, redact, traceback_of
 
 
 @pytest.fixture
@@ -48,6 +48,18 @@ def test_people_get_lines_and_the_level_is_respected(stream: io.StringIO) -> Non
     assert "loud" in stream.getvalue()
     assert "disk=full" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
+
+
+def test_tracebacks_for_people_show_no_local_variables(stream: io.StringIO) -> None:
+    configure_logging(stream=stream, human=True)
+    hidden = "local" + "-secret"
+    try:
+        raise ValueError(len(hidden))
+    except ValueError as error:
+        structlog.get_logger().error("failed", exc_info=True)
+        structlog.get_logger().error("failed", traceback=traceback_of(error))
+    assert stream.getvalue().count("ValueError: 12") == 2
+    assert hidden not in stream.getvalue()
 
 
 def test_redaction_reaches_nested_values_and_leaves_the_rest_alone() -> None:

@@ -8,6 +8,6 @@ from paasd.logs.envelope import envelope, read_response
 from paasd.logs.followers import Follower
 from paasd.logs.line import Line, Stream
 from paasd.logs.logs import Logs, open_logs
-from paasd.logs.tail import SpoolTail
+from paasd.logs.tail import MakeLine, SpoolTail
 
-__all__ = ["Follower", "Line", "Logs", "SpoolTail", "Stream", "envelope", "open_logs", "read_response"]
+__all__ = ["Follower", "Line", "Logs", "MakeLine", "SpoolTail", "Stream", "envelope", "open_logs", "read_response"]

@@ -187,7 +187,7 @@ class Logs:
             batches, lines, cursors = self._take()
             while True:
                 try:
-                    await trio.to_thread.run_sync(self._store.append, *_stored(lines, cursors), limiter=self._limiter)
+                    await trio.to_thread.run_sync(self._store_all, lines, cursors, limiter=self._limiter)
                 except apsw.Error as error:  # full, read-only or failing disk: the queue fills and counts what it drops
                     self.write_error = str(error)
                     await trio.sleep(_WRITE_RETRY_S)
@@ -200,6 +200,10 @@ class Logs:
                 if batch.stored is not None:
                     batch.stored.set()
             self._notify(lines)
+
+    def _store_all(self, lines: list[Line], cursors: dict[str, bytes]) -> None:
+        """In a thread, the conversion too: it takes as long as the transaction."""
+        self._store.append([_stored(line) for line in lines], cursors)
 
     def _take(self) -> tuple[list[_Batch], list[Line], dict[str, bytes]]:
         batches: list[_Batch] = []
@@ -272,19 +276,16 @@ class Logs:
                 follower.end()
 
 
-def _stored(lines: list[Line], cursors: dict[str, bytes]) -> tuple[list[StoredLine], dict[str, bytes]]:
-    return [
-        StoredLine(
-            line.source_id,
-            line.instance_id,
-            line.source_type,
-            line.stream,
-            line.timestamp_ns,
-            line.payload,
-            line.tags,
-        )
-        for line in lines
-    ], cursors
+def _stored(line: Line) -> StoredLine:
+    return StoredLine(
+        line.source_id,
+        line.instance_id,
+        line.source_type,
+        line.stream,
+        line.timestamp_ns,
+        line.payload,
+        line.tags,
+    )
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from paasd.logs.segments import (
     Damaged,
     Entry,
     numbers,
+    output_bytes,
     parse,
     segment,
 )
@@ -26,7 +27,7 @@ from paasd.logs.segments import (
 _SECOND_NS = 1_000_000_000
 # One record may hold 32,768 lines. A step ends after so many, or 20 ms of other work would be held up.
 _STEP_LINES = 1000
-_SLICE_BYTES = 4096
+_SLICE_BYTES = 1024
 
 
 class Cursor(msgspec.Struct, array_like=True):
@@ -41,7 +42,7 @@ class Cursor(msgspec.Struct, array_like=True):
     refused: int = 0  # lines above the rate limit that the stream has not been told of yet
 
 
-class Read(msgspec.Struct, frozen=True, array_like=True):
+class Read(msgspec.Struct, frozen=True, gc=False):
     """A line as it comes out of the spool. `lost_bytes` above 0 marks a gap, and then there is no payload."""
 
     stream: Stream
@@ -101,12 +102,13 @@ class SpoolReader:
                 segment(self._directory, number).unlink(missing_ok=True)
 
     def unread_bytes(self) -> int:
-        """Roughly how much of the spool has not been read: records count with their headers."""
-        total = 0
+        """Output that has not been read, with what the shim had to drop of it. Reads all headers: use a thread."""
+        total = -self.cursor.within
         for number in numbers(self._directory):
             if number >= self.cursor.segment:
-                total += segment(self._directory, number).stat().st_size
-        return max(0, total - self.cursor.offset - self.cursor.within)
+                data = segment(self._directory, number).read_bytes()
+                total += output_bytes(data, self.cursor.offset if number == self.cursor.segment else 0)
+        return max(0, total)
 
     def _enter(self, present: list[int]) -> None:
         """Stand in a segment that exists: the first time, or when the spool was begun anew under our feet."""

@@ -60,6 +60,20 @@ def parse(data: bytes) -> tuple[list[Entry], int]:
     return entries, offset
 
 
+def output_bytes(data: bytes, offset: int) -> int:
+    """Bytes of output that the records from `offset` on hold or report as lost; damage counts as what is left."""
+    total, end = 0, len(data)
+    while end - offset >= HEADER.size:
+        _, stream, length = HEADER.unpack_from(data, offset)
+        offset += HEADER.size
+        if stream == LOST and length == LOST_BYTES and offset + length <= end:
+            total += _LOST_PAYLOAD.unpack_from(data, offset)[0]
+        else:
+            total += min(length, end - offset)
+        offset += length
+    return total
+
+
 def record(at_ns: int, stream: int, payload: bytes) -> bytes:
     """A record's bytes, as a shim writes them."""
     return HEADER.pack(at_ns, stream, len(payload)) + payload

@@ -50,10 +50,10 @@ class SpoolTail:
         """Nothing writes there any more: `run` returns when it has stored what there is."""
         self._finished.set()
 
-    def abandon(self) -> None:
+    async def abandon(self) -> None:
         """The spool must go though it was not read to its end: `run` returns, and the stream says what is missing."""
         self._scope.cancel()
-        unread = self._reader.unread_bytes()
+        unread = await trio.to_thread.run_sync(self._reader.unread_bytes)
         if unread:
             text = b"%d bytes of output were not taken before the container was removed" % unread
             line = self._make_line("ERR", int(self._logs.clock() * 1e9), text)

@@ -102,14 +102,18 @@ class LineStore:
 
     def _append(self, lines: Sequence[StoredLine], cursors: dict[str, bytes]) -> None:
         values: list[Any] = []
+        tags: dict[str, str] = {}
+        text: str | None = None
         for line in lines:
+            if line.tags is not tags:  # lines of one instance share theirs
+                tags, text = line.tags, json.dumps(line.tags, separators=(",", ":")) if line.tags else None
             source = self._source(line.source)
             values += (
                 source,
                 line.at_ns,
                 self._origin((source, line.instance, line.kind, line.stream)),
                 line.payload,
-                json.dumps(line.tags, separators=(",", ":")) if line.tags else None,
+                text,
             )
         step = _ROWS_PER_STATEMENT * 5
         for begin in range(0, len(values), step):

@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from paasd.errors import PaasdError
-from paasd.logs import Line, SpoolTail, Stream
+from paasd.logs import Line, MakeLine, SpoolTail, Stream
 from paasd.model.instances import RecordCrash
 from paasd.observed import InstanceFact, InstanceState, Usage
 from paasd.sandbox import Container, Exit, NotRunning
@@ -183,7 +183,7 @@ class InstanceShell:
             self._around.logs,
             container.spool,
             container.guid,
-            self._make_line,
+            _line_maker(self.identity),
             limit_bytes_per_s=self.identity.log_limit_bytes,
         )
         self._tailed = trio.Event()
@@ -230,7 +230,7 @@ class InstanceShell:
                 with trio.move_on_after(self._around.config.output_grace_s) as patience:
                     await self._tailed.wait()
                 if patience.cancelled_caught:
-                    tail.abandon()
+                    await tail.abandon()
             await self._retry(partial(self._around.sandbox.destroy, guid))
             await self._around.logs.forget_cursor(guid)
         await self._send.send(Destroyed())
@@ -348,17 +348,25 @@ class InstanceShell:
         index = str(self.identity.index)
         self._around.logs.say(self.identity.app_guid, source_type, text, stream=stream, instance_id=index)
 
-    def _make_line(self, stream: Stream, at_ns: int, payload: bytes) -> Line:
-        identity = self.identity
+
+def _line_maker(identity: Identity) -> MakeLine:
+    """Lines of an instance's output; everything that they have in common is made once."""
+    source_id, instance_id = identity.app_guid, str(identity.index)
+    source_type = app_source_type(identity.process_type)
+    tags = {"process_type": identity.process_type, "process_instance_id": identity.instance_guid}
+
+    def make_line(stream: Stream, at_ns: int, payload: bytes) -> Line:
         return Line(
-            source_id=identity.app_guid,
-            instance_id=str(identity.index),
-            source_type=app_source_type(identity.process_type),
+            source_id=source_id,
+            instance_id=instance_id,
+            source_type=source_type,
             stream=stream,
             timestamp_ns=at_ns,
             payload=payload,
-            tags={"process_type": identity.process_type, "process_instance_id": identity.instance_guid},
+            tags=tags,
         )
+
+    return make_line
 
 
 def _ending(ended: Exit) -> Ending:

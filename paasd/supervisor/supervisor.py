@@ -13,6 +13,7 @@ import trio
 from paasd.blobs import Blobs
 from paasd.config import SupervisorConfig
 from paasd.errors import PaasdError
+from paasd.log import traceback_of
 from paasd.logs import Logs
 from paasd.model import Instance
 from paasd.observed import InstanceFact, Observed
@@ -109,7 +110,7 @@ class Supervisor:
         try:
             await shell.run()
         except* Exception as group:  # noqa: BLE001 - the boundary between instances
-            structlog.get_logger().error("instance task failed", instance=guid, exc_info=group)
+            structlog.get_logger().error("instance task failed", instance=guid, traceback=traceback_of(group))
         if not shell.finished:
             await self._clean_up(shell)
         if self._shells.get(guid) is shell:

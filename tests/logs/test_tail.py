@@ -95,9 +95,10 @@ async def test_a_spool_that_is_abandoned_says_how_much_was_not_taken(shim: Shim,
             while not logs.read("app"):
                 await trio.sleep(0.005)
         shim.write(b"x" * 84)
-        tail.abandon()
+        shim.lose(1000)
+        await tail.abandon()
         await logs.flush()
-        assert [line.tags for line in logs.read("app")] == [{}, {"lost_bytes": "100"}]
+        assert [line.tags for line in logs.read("app")] == [{}, {"lost_bytes": "1084"}]
 
 
 _DAEMON = """
