@@ -196,15 +196,15 @@ class Runner:
         if event.step == "upload":
             duration_s += self._source.received_s
         timings = event.data.get("timings") or []
-        lines = [
-            {"type": "step", "name": one["step"], "state": "done", "duration_s": round(one["duration_s"], 3)}
-            for one in timings
+        steps = [(str(one["step"]), float(one["duration_s"])) for one in timings]
+        rest_s = max(0.0, duration_s - sum(taken_s for _, taken_s in steps))
+        # What a build does not account for is the wait for its node; a reused droplet has no step named build.
+        name = event.step if event.step not in dict(steps) else "wait"
+        steps.append((name, rest_s))
+        self._waterfall += [{"name": name, "duration_s": round(taken_s, 3)} for name, taken_s in steps]
+        lines: list[dict[str, Any]] = [
+            {"type": "step", "name": name, "state": "done", "duration_s": round(taken_s, 3)} for name, taken_s in steps
         ]
-        self._waterfall += [{"name": one["name"], "duration_s": one["duration_s"]} for one in lines]
-        rest_s = max(0.0, duration_s - sum(one["duration_s"] for one in timings))
-        name = "wait" if timings else event.step
-        self._waterfall.append({"name": name, "duration_s": round(rest_s, 3)})
-        lines.append({"type": "step", "name": event.step, "state": "done", "duration_s": round(duration_s, 3)})
         following = NEXT_STEP.get(event.step)
         if following is not None and (self._start or following == "build"):
             self._step = following

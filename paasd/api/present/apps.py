@@ -28,7 +28,6 @@ def present_apps(view: View, rows: Sequence[App]) -> list[dict[str, Any]]:
             "tasks": below("tasks"),
             "start": below("actions", "start", method="POST"),
             "stop": below("actions", "stop", method="POST"),
-            "clear_buildpack_cache": below("actions", "clear_buildpack_cache", method="POST"),
             "revisions": below("revisions"),
             "deployed_revisions": below("revisions", "deployed"),
             "features": below("features"),
