@@ -1,6 +1,5 @@
 """The daemon as a process of its own, for tests that kill it, and load that counts every answer."""
 
-import os
 import signal
 import ssl
 import subprocess
@@ -13,7 +12,6 @@ from pathlib import Path
 import httpx
 import trio
 
-from paasd.node import stop_node
 from tests.node.harness import free_port
 
 START_LIMIT_S = 60.0
@@ -94,15 +92,19 @@ async def running_daemon(data: Path) -> AsyncIterator[Daemon]:
 
 
 def _end_all(daemon: Daemon) -> None:
-    # In a process of its own: stop_node runs a loop, and this thread belongs to one.
-    pid = os.fork()
-    if pid == 0:
-        try:
-            for _ in stop_node(daemon.data, daemon.config, everything=True):
-                pass
-        finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
+    command = [
+        sys.executable,
+        "-m",
+        "paasd",
+        "--data",
+        str(daemon.data),
+        "stop",
+        "--all",
+        "--config",
+        str(daemon.config),
+    ]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 class Load:
