@@ -229,6 +229,7 @@ async def test_a_configured_mirror_is_the_only_one_asked(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_the_small_debian_stack_is_built_and_runs(place: Path):
     config = DiskConfig()
     async with (
