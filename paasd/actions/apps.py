@@ -4,6 +4,7 @@ import msgspec
 
 from paasd.actions.context import Context, actor_of
 from paasd.actions.environment import check_names, seal_environment
+from paasd.actions.lifecycle import check_buildpacks, check_lifecycle, check_stack
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_of_app, need_space
 from paasd.auth import Caller
@@ -33,6 +34,8 @@ async def create(
             text = "Invalid space. Ensure that the space exists and you have access to it."
             raise Unprocessable(text) from error
     check_lifecycle(lifecycle_type)
+    check_buildpacks(buildpacks or [], context.config.staging.buildpacks)
+    check_stack(stack)
     check_names(list(environment or {}))
     guid = context.new_guid()
     arguments = model.CreateApp(
@@ -52,12 +55,6 @@ async def create(
     return app
 
 
-def check_lifecycle(lifecycle_type: str) -> None:
-    """Raise Unprocessable for a lifecycle that this platform does not have."""
-    if lifecycle_type != "buildpack":
-        raise Unprocessable(f"Lifecycle type '{lifecycle_type}' is not supported; use 'buildpack'.")
-
-
 async def update(
     context: Context,
     caller: Caller,
@@ -71,6 +68,10 @@ async def update(
     """UNSET leaves a field as it is. Raises NotFound, Forbidden, Unprocessable."""
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+    if not isinstance(buildpacks, msgspec.UnsetType):
+        check_buildpacks(buildpacks, context.config.staging.buildpacks)
+    if not isinstance(stack, msgspec.UnsetType):
+        check_stack(stack)
     arguments = model.UpdateApp(
         app_guid=app_guid, name=name, buildpacks=buildpacks, stack=stack, metadata=metadata, actor=actor_of(caller)
     )

@@ -6,6 +6,7 @@ import msgspec
 
 from paasd.actions.context import Context, actor_of
 from paasd.actions.environment import check_names, merge, open_environment, seal_environment
+from paasd.actions.lifecycle import STACKS, buildpack_problem
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_space
 from paasd.auth import Caller
@@ -53,8 +54,19 @@ LETTERS = "abcdefghijkmnpqrstuvwxyz"
 
 
 def parse(context: Context, text: str | bytes) -> Manifest:
-    """Raises ManifestError."""
-    return parse_manifest(text, context.config.apps.manifest_limit_bytes)
+    """The manifest, with buildpacks and stacks that exist. Raises ManifestError."""
+    manifest = parse_manifest(text, context.config.apps.manifest_limit_bytes)
+    installed = context.config.staging.buildpacks
+    problems: list[str] = []
+    for one in manifest.applications:
+        names = one.buildpacks if isinstance(one.buildpacks, list) else []
+        found = [f"buildpacks: {problem}" for name in names if (problem := buildpack_problem(name, installed))]
+        if isinstance(one.stack, str) and one.stack not in STACKS:
+            found.append(f"stack must be one of {', '.join(STACKS)}, not '{one.stack}'")
+        problems += [f"For application '{one.name}': {problem}" for problem in found]
+    if problems:
+        raise ManifestError(problems)
+    return manifest
 
 
 async def apply(context: Context, caller: Caller, space_guid: str, text: str | bytes) -> Job:

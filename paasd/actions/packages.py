@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import trio
 
@@ -9,6 +10,7 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_of_app
 from paasd.auth import Caller
+from paasd.blobs import Blob
 from paasd.errors import NotFound, PaasdError, Unprocessable
 from paasd.model import Job, Package
 from paasd.model import packages as model
@@ -56,6 +58,26 @@ async def upload(context: Context, caller: Caller, package_guid: str, chunks: As
             await _fail(context, package_guid, "The upload was broken off; create a new package and upload again.")
         raise
     return await context.database.write(model.finish_upload, done)
+
+
+async def attach(context: Context, caller: Caller, package_guid: str, blob: Blob) -> Package:
+    """Give the package bits that are a blob already. Raises NotFound, Forbidden, Unprocessable like `upload`."""
+    with context.database.read() as tx:
+        need_of_app(tx, caller, Package, package_guid, Permission.WRITE_SPACE)
+    begin = model.BeginUpload(package_guid=package_guid, actor=actor_of(caller))
+    await context.database.write(model.begin_upload, begin)
+    try:
+        check_archive(await trio.to_thread.run_sync(_head, context.blobs.path(blob.sha256)))
+    except PaasdError as error:
+        await _fail(context, package_guid, error.detail)
+        raise
+    done = model.FinishUpload(package_guid=package_guid, blob_sha256=blob.sha256, size_bytes=blob.size_bytes)
+    return await context.database.write(model.finish_upload, done)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 async def _store(context: Context, package_guid: str, chunks: AsyncIterable[bytes]) -> model.FinishUpload:

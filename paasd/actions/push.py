@@ -14,6 +14,7 @@ from paasd.actions.permissions import Permission
 from paasd.actions.stats import CRASHED, RUNNING, stats_of
 from paasd.actions.visibility import need_space, visible
 from paasd.auth import Caller
+from paasd.blobs import Blob
 from paasd.errors import NotFound, PaasdError, Unavailable, Unprocessable
 from paasd.logs import Follower
 from paasd.model import App, Build, Organization, Process, Space
@@ -97,7 +98,7 @@ async def open_push(
     space: str,
     manifest: str | bytes | None,
     name: str | None,
-    chunks: AsyncIterable[bytes],
+    chunks: AsyncIterable[bytes] | Blob,
     start: bool = True,
 ) -> AsyncIterator[Push]:
     """Check what can be checked, then push inside the block; read `events` to their end to know how it went.
@@ -139,7 +140,7 @@ class _Steps:
         self._began = context.clock()
         self._step_began = self._began
 
-    async def run(self, chunks: AsyncIterable[bytes]) -> None:
+    async def run(self, chunks: AsyncIterable[bytes] | Blob) -> None:
         async with self._send:
             try:
                 await self._push(chunks)
@@ -148,7 +149,7 @@ class _Steps:
                 data = {"code": failure.code, "title": failure.title, "detail": failure.detail}
                 await self._tell("error", error.detail, data=data)
 
-    async def _push(self, chunks: AsyncIterable[bytes]) -> None:
+    async def _push(self, chunks: AsyncIterable[bytes] | Blob) -> None:
         context, caller = self.context, self.caller
         for warning in self.manifest.warnings:
             await self._tell("step", warning, step="warning")
@@ -156,7 +157,10 @@ class _Steps:
         app = find_app(context, caller, self.space, self.manifest.applications[0].name)
         await self._done("manifest", f"Applied the manifest of {app.name}", app_guid=app.guid)
         package = await packages.create(context, caller, app_guid=app.guid)
-        package = await packages.upload(context, caller, package.guid, chunks)
+        if isinstance(chunks, Blob):
+            package = await packages.attach(context, caller, package.guid, chunks)
+        else:
+            package = await packages.upload(context, caller, package.guid, chunks)
         await self._done("upload", f"Uploaded {package.size_bytes} bytes", package_guid=package.guid)
         build = await self._stage(app, package.guid)
         await self._done("build", f"Staged droplet {build.droplet_guid}", timings=msgspec.to_builtins(build.timings))
