@@ -30,7 +30,6 @@ from paasd.errors import BadQuery, PaasdError, Unprocessable
 from paasd.model import App, Job, JobError, Process
 from paasd.model.jobs import job_error
 
-READ_BYTES = 256 * 1024
 LISTENER_BUFFER = 500
 UNEXPECTED = JobError(
     code=10001, title="UnknownError", detail="The push was broken off; push again, and see the daemon's log for why."
@@ -162,7 +161,7 @@ class Runner:
             space=call.path["space"],
             manifest=self._source.manifest,
             name=self._name,
-            chunks=self._pieces(),
+            chunks=self._source.bits,
             start=self._start,
         ) as pushing:
             self._running = True
@@ -230,12 +229,6 @@ class Runner:
 
     def _error(self, error: JobError) -> dict[str, Any]:
         return {"type": "error", **msgspec.to_builtins(error), "step": self._step}
-
-    async def _pieces(self) -> AsyncGenerator[bytes, None]:
-        path = self._call.context.blobs.path(self._source.bits.sha256)
-        async with await trio.open_file(path, "rb") as file:
-            while piece := await file.read(READ_BYTES):
-                yield piece
 
 
 @asynccontextmanager
