@@ -6,26 +6,29 @@ They are started by a small script inside, not by exec: what is exec'd dies with
 from collections.abc import Sequence
 
 # $1 is the number of sidecars; for each follow its name, the length of its argv and the argv; the rest is the app's.
+# Each program reports its own end through a pipe: `wait -n` misses one that ends before it is called.
 _SCRIPT = r"""
-declare -A names
-pids=()
+exec {report}<> <(:)
+begin() {
+  local name=$1; shift
+  ( trap : TERM; "$@" {report}>&-; echo "$? $name" >&$report ) &
+}
 count=$1; shift
 for ((i = 0; i < count; i++)); do
   name=$1; length=$2; shift 2
-  "${@:1:length}" &
-  pids+=($!); names[$!]=$name
+  begin "$name" "${@:1:length}"
   shift "$length"
 done
-"$@" &
-app=$!
-trap 'kill -TERM "$app" "${pids[@]}" 2>/dev/null; wait "$app"; exit $?' TERM
-wait -n -p ended "$app" "${pids[@]}"
-status=$?
-if [ "$ended" != "$app" ]; then
-  echo "Sidecar ${names[$ended]} exited with status $status" >&2
+stopping=
+trap 'trap "" TERM; stopping=1; kill -TERM 0' TERM
+begin "" "$@"
+while read -r status name <&$report || [ "$stopping" ]; do
+  if [ -z "$name" ]; then exit "${status:-143}"; fi
+  [ "$stopping" ] && continue
+  echo "Sidecar $name exited with status $status" >&2
   [ "$status" != 0 ] || status=1
-fi
-exit "$status"
+  exit "$status"
+done
 """
 
 

@@ -1,8 +1,10 @@
 """What an instance is started with, from rows in a real database."""
 
+import os
+import signal
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -160,20 +162,39 @@ def test_workers_fit_into_the_memory_and_the_machine() -> None:
     assert [web_concurrency(memory_mb, 2) for memory_mb in (64, 256, 512, 1024, 8192)] == [1, 1, 2, 4, 4]
 
 
-def run_beside(app: str, *sidecars: str) -> tuple[int, str, str]:
+def run_beside(app: str, *sidecars: str, told_to_stop_at: str = "") -> tuple[int, str, str]:
+    """Status and output of an instance's start script; what its container would end is ended by its group."""
     argv = with_sidecars(
         ["/bin/bash", "-c", app], [(f"s{index}", ["/bin/bash", "-c", run]) for index, run in enumerate(sidecars)]
     )
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
-    return done.returncode, done.stdout, done.stderr
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as script:
+        assert script.stdout is not None
+        before = ""
+        while told_to_stop_at and told_to_stop_at not in before:
+            before += script.stdout.readline()
+        if told_to_stop_at:
+            script.send_signal(signal.SIGTERM)
+        status = script.wait(timeout=30)
+        with suppress(ProcessLookupError):
+            os.killpg(script.pid, signal.SIGKILL)
+        out, errors = script.communicate()
+    return status, before + out, errors
 
 
 def test_the_first_program_to_end_decides_the_status_of_the_instance() -> None:
-    assert run_beside("exit 5", "sleep 2", "sleep 2")[0] == 5
-    status, _, errors = run_beside("sleep 2", "sleep 2", "exit 9")
+    assert run_beside("exit 5", "sleep 60", "sleep 60")[0] == 5
+    status, _, errors = run_beside("sleep 60", "sleep 60", "exit 9")
     assert (status, errors) == (9, "Sidecar s1 exited with status 9\n")
-    assert run_beside("sleep 2", "exit 0")[0] == 1
+    assert run_beside("sleep 60", "exit 0")[0] == 1
+
+
+def test_term_reaches_all_and_the_app_has_its_grace_though_a_sidecar_is_quicker() -> None:
+    app = "trap 'sleep 0.5; echo app done; exit 3' TERM; echo up; sleep 60 & wait"
+    status, out, _ = run_beside(app, "trap 'exit 0' TERM; sleep 60 & wait", told_to_stop_at="up")
+    assert (status, out) == (3, "up\napp done\n")
+    assert run_beside("echo up; exec sleep 60", "exec sleep 60", told_to_stop_at="up")[0] == 143
 
 
 def test_arguments_with_spaces_and_newlines_arrive_whole() -> None:
-    assert run_beside("printf '%s|' 'a b' \"c\nd\"; wait", "sleep 1; exit 0")[1] == "a b|c\nd|"
+    assert run_beside("printf '%s|' 'a b' \"c\nd\"; sleep 60", "sleep 1")[1] == "a b|c\nd|"
