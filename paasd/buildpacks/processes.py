@@ -57,7 +57,12 @@ def procfile(app: Path) -> dict[str, str]:
             raise StagingFailure(
                 "Procfile", f"process type {name!r} in the Procfile has no command", advice, code=RELEASE_FAILED
             )
-    return {str(name): str(command) for name, command in found.items()}
+    return {str(name): _command(command) for name, command in found.items()}
+
+
+def _command(value: Any) -> str:
+    """`true` is a program, too."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def from_launch_yml(table: ProcessTable, path: Path) -> bool:
@@ -66,9 +71,10 @@ def from_launch_yml(table: ProcessTable, path: Path) -> bool:
     if not isinstance(found, dict):
         return False
     for process in found.get("processes") or []:
-        if not isinstance(process, dict) or not process.get("type") or not process.get("command"):
+        told = process if isinstance(process, dict) else {}
+        if told.get("type") in (None, "") or told.get("command") in (None, ""):
             raise StagingFailure("launch.yml", "a process has no type or no command", code=RELEASE_FAILED)
-        name, command = str(process["type"]), str(process["command"])
+        name, command = str(process["type"]), _command(process["command"])
         platforms = process.get("platforms") or {}
         targets = ((platforms.get("cloudfoundry") or {}) if isinstance(platforms, dict) else {}).get(
             "sidecar_for"
@@ -91,7 +97,7 @@ def from_release(table: ProcessTable, output: str) -> None:
         raise StagingFailure("release", f"bin/release wrote invalid YAML: {error}", code=RELEASE_FAILED) from error
     types = found.get("default_process_types") if isinstance(found, dict) else None
     if isinstance(types, dict):
-        table.types.update({str(name): str(command) for name, command in types.items() if command is not None})
+        table.types.update({str(name): _command(command) for name, command in types.items() if command is not None})
 
 
 def buildpack_metadata(deps: Path, indexes: Sequence[str]) -> list[dict[str, Any]]:
