@@ -18,6 +18,7 @@ _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
+_CLOSE_RANGE_CLOEXEC = 4
 # The kernel gives calls added after 2019 the same number everywhere; pivot_root is older.
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]
@@ -116,6 +117,11 @@ def install_filter(program: bytes) -> None:
 
 def close_range(first: int, last: int = 2**32 - 1) -> None:
     _check(_libc.close_range(ctypes.c_uint(first), ctypes.c_uint(last), 0), "close_range")
+
+
+def close_on_exec(first: int) -> None:
+    """Let no descriptor from `first` on reach a program that is executed."""
+    _check(_libc.close_range(ctypes.c_uint(first), ctypes.c_uint(2**32 - 1), _CLOSE_RANGE_CLOEXEC), "close_range")
 
 
 def set_title(title: str) -> None:

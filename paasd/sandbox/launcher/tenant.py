@@ -46,6 +46,8 @@ def _arrange(descriptors: tuple[int, int, int]) -> None:
     high = [os.dup2(fd, 200 + number, inheritable=False) for number, fd in enumerate(descriptors)]
     for number, fd in enumerate(high):
         os.dup2(fd, number, inheritable=True)
+    # Descriptors that came over a socket are inheritable, whatever socket.recv_fds is told.
+    sys_.close_on_exec(3)
 
 
 def _limit(request: dict[str, Any]) -> None:
