@@ -1,0 +1,270 @@
+"""Where attacks happen: one whole node in a thread of its own, an app that serves meanwhile, two tenants' containers.
+
+The node lives as long as the package's tests, so that each attack costs its own time only. Tests are plain functions;
+`run` carries a coroutine function over to the node's loop.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyseccomp
+import trio
+
+from paasd.config import LogsConfig, NetworkConfig, StagingConfig, SupervisorConfig
+from paasd.sandbox import PUBLIC_EGRESS, Container, ContainerSpec, EgressRule, Exit, Limits, ProcessSpec
+from tests.node.daemon import Load
+from tests.node.harness import HELLO, SPACE, Driver, archive, running_node
+from tests.sandbox.network.world import Outside
+from tests.sandbox.place import output
+
+T = TypeVar("T")
+MIB = 1024 * 1024
+SMALL = Limits(memory_bytes=96 * MIB, cpu_cores=0.7, pids=64, disk_bytes=48 * MIB, inodes=3000, open_files=256)
+TIMEOUT_S = 60.0
+SECRET = "the neighbour's secret"
+NEIGHBOUR_PORT = 8080
+_PROBE = Path(__file__).with_name("probe.py").read_text()
+_NEIGHBOUR = f"""
+import http.server, os
+os.makedirs("/home/vcap/app", exist_ok=True)
+open("/home/vcap/app/secret", "w").write({SECRET!r})
+http.server.ThreadingHTTPServer(("0.0.0.0", {NEIGHBOUR_PORT}), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+
+
+def system_calls() -> dict[str, int]:
+    """Numbers of this machine's system calls by name."""
+    numbers = {}
+    for number in range(600):
+        try:
+            name = pyseccomp.resolve_syscall(pyseccomp.system_arch(), number)
+        except (OSError, ValueError):
+            continue
+        if name:
+            numbers[name.decode() if isinstance(name, bytes) else name] = number
+    return numbers
+
+
+_NUMBERS = system_calls()
+
+
+def program(code: str, given: dict[str, Any]) -> tuple[str, ...]:
+    """The arguments of a probe; `given` become its variables."""
+    names = "".join(f"{name} = {value!r}\n" for name, value in given.items())
+    end = "import json as _json\nprint(_json.dumps(found), flush=True)\n"
+    text = f"NUMBERS = {_NUMBERS!r}\n{_PROBE}\n{names}{code}\n{end}"
+    return ("/usr/bin/python3", "-I", "-c", text)
+
+
+def last_object(said: str) -> dict[str, Any]:
+    """What a probe found: its last line."""
+    lines = said.strip().splitlines()
+    try:
+        found: dict[str, Any] = json.loads(lines[-1])
+    except (IndexError, ValueError) as error:
+        raise AssertionError(f"the probe broke: {said}") from error
+    return found
+
+
+def on_host(code: str, *wrapper: str, **given: Any) -> dict[str, Any]:
+    """The same probe as root on the host: it must work there, or its failure inside means nothing."""
+    ran = subprocess.run([*wrapper, *program(code, given)], capture_output=True, text=True, check=False, timeout=60)
+    return last_object(ran.stdout + ("" if ran.returncode == 0 else ran.stderr))
+
+
+def in_new_namespaces(code: str, **given: Any) -> dict[str, Any]:
+    """As root with namespaces of its own, for what would change the host."""
+    return on_host(code, "unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", **given)
+
+
+class Stage:
+    """Made by `open_stage`."""
+
+    def __init__(self, data: Path, outside: Outside) -> None:
+        self.data = data
+        self.outside = outside
+        self.node: Driver
+        self.attacker: Container
+        self.neighbour: Container
+        self.canary: Load
+        self._numbers = iter(range(1_000_000))
+        self._token: trio.lowlevel.TrioToken
+        self._leave: trio.Event
+
+    def run(self, work: Callable[..., Awaitable[T]], *arguments: Any, timeout_s: float = TIMEOUT_S, **named: Any) -> T:
+        """Await `work(...)` in the node's loop, with a deadline."""
+
+        async def bounded() -> T:
+            with trio.fail_after(timeout_s):
+                return await work(*arguments, **named)
+
+        return trio.from_thread.run(bounded, trio_token=self._token)
+
+    def probe(self, code: str, container: Container | None = None, **given: Any) -> dict[str, Any]:
+        """Run an attack in a container (the attacker's); what it found."""
+        status, said = self.execute(program(code, given), container)
+        assert status == 0, said
+        return last_object(said)
+
+    def execute(
+        self, argv: tuple[str, ...], container: Container | None = None, env: dict[str, str] | None = None
+    ) -> tuple[int, str]:
+        """Run a program in a container; exit code and output."""
+        return self.run(_execute, container or self.attacker, argv, env or {})
+
+    @contextmanager
+    def container(self, **changes: Any) -> Iterator[Container]:
+        """One more container, not started, gone after the block."""
+        name = f"hostile-{next(self._numbers)}"
+        spec = ContainerSpec(**{"guid": name, "kind": "task", "limits": SMALL, "egress": PUBLIC_EGRESS, **changes})
+        container = self.run(self.node.node.sandbox.create, spec)
+        try:
+            yield container
+        finally:
+            self.run(container.destroy)
+
+    def start(self, container: Container, code: str, **given: Any) -> None:
+        """Start a probe as a container's own program."""
+        self.run(container.start, ProcessSpec(argv=program(code, given), cwd="/"))
+
+    def attack(self, container: Container, code: str, **given: Any) -> tuple[Exit, str]:
+        """The same, to its end."""
+        self.start(container, code, **given)
+        ended = self.run(container.wait)
+        return ended, output(container.spool)
+
+    def said(self, container: Container, text: str) -> str:
+        """The container's output, as soon as `text` is in it."""
+        return self.until(lambda: output(container.spool), lambda found: text in found)
+
+    def until(self, look: Callable[[], T], good: Callable[[T], bool], timeout_s: float = TIMEOUT_S) -> T:
+        """Look again and again until it is as it should be."""
+
+        async def waiting() -> T:
+            while not good(found := await trio.to_thread.run_sync(look)):
+                await trio.sleep(0.05)
+            return found
+
+        return self.run(waiting, timeout_s=timeout_s)
+
+    def push(self, name: str, bits: dict[str, str | bytes] | bytes, manifest: str | None = None) -> dict[str, Any]:
+        """The last event of a push, with the staging lines in `log`."""
+        return self.run(self._push, name, bits if isinstance(bits, bytes) else archive(bits), manifest, timeout_s=120)
+
+    async def _push(self, name: str, bits: bytes, manifest: str | None) -> dict[str, Any]:
+        parts: dict[str, Any] = {"bits": ("bits", bits, "application/octet-stream")}
+        if manifest is not None:
+            parts["manifest"] = ("manifest.yml", manifest.encode(), "application/x-yaml")
+        params, headers = {"name": name, "wait": "true"}, {"Accept": "application/x-ndjson"}
+        answer = await self.node.api.post(SPACE + "/push", params=params, headers=headers, files=parts)
+        if answer.is_error:
+            return {"type": "error", "status": answer.status_code, **answer.json()["errors"][0], "log": []}
+        events = [json.loads(line) for line in answer.text.splitlines() if line.strip()]
+        return {**events[-1], "log": [event["line"] for event in events if event["type"] == "log"]}
+
+    def delete(self, name: str) -> None:
+        self.run(self.node.delete, name)
+
+    def instance(self, app_guid: str) -> Container:
+        """The container of an app's only instance."""
+        containers = self.node.node.sandbox.containers.values()
+        return next(one for one in containers if app_guid in str(one.spec.labels) and one.running)
+
+    async def _live(self, ready: "queue.Queue[BaseException | None]") -> None:
+        self._token, self._leave = trio.lowlevel.current_trio_token(), trio.Event()
+        sections = {
+            "network": NetworkConfig(uplinks=(self.outside.interface,), flows_limit=64, resolver_flows_limit=32),
+            "supervisor": SupervisorConfig(stop_grace_s=1.0, drain_s=0.1, pids=64, open_files=256, inodes=5000),
+            "staging": StagingConfig(timeout_s=30, pids=128, inodes=20_000, entries_limit=5000),
+            "logs": LogsConfig(write_delay_s=0.005, line_limit_bytes=16 * 1024),
+        }
+        async with running_node(self.data, **sections) as self.node:
+            result = await self.node.push("canary", HELLO)
+            assert result["type"] == "result", result
+            node = self.node.node
+            self.canary = Load(
+                node.router.https_port, "canary.apps.localhost", node.certificates.authority_path, rate_per_s=8
+            )
+            self.attacker = await self._tenant("attacker", ("/bin/sleep", "infinity"))
+            self.neighbour = await self._tenant("neighbour", ("/usr/bin/python3", "-c", _NEIGHBOUR))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.canary.run)
+                ready.put(None)
+                await self._leave.wait()
+                nursery.cancel_scope.cancel()
+
+    async def _tenant(self, name: str, argv: tuple[str, ...]) -> Container:
+        # All that an operator can open: what is refused is refused in spite of it.
+        egress = (*PUBLIC_EGRESS, EgressRule("0.0.0.0/0"))
+        spec = ContainerSpec(guid=name, kind="task", limits=SMALL, egress=egress)
+        container = await self.node.node.sandbox.create(spec)
+        await container.start(ProcessSpec(argv=argv, env={"TENANT_SECRET": SECRET}, cwd="/home/vcap/app"))
+        return container
+
+    def leave(self) -> None:
+        self._token.run_sync_soon(self._leave.set)
+
+
+async def _execute(container: Container, argv: tuple[str, ...], env: dict[str, str]) -> tuple[int, str]:
+    reader, writer = os.pipe()
+    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    said = bytearray()
+    async with trio.lowlevel.FdStream(reader) as stream:
+        try:
+            handle = await container.exec(argv, env, "/", (null, writer, writer))
+        finally:
+            os.close(writer)
+            os.close(null)
+
+        async def collect() -> None:
+            while chunk := await stream.receive_some(65536):
+                said.extend(chunk)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(collect)
+            try:
+                status = await handle.wait()
+            finally:
+                handle.close()
+            # What the program left behind may hold the pipe open; what it has written is in there by now.
+            with trio.move_on_after(0.3):
+                while nursery.child_tasks:
+                    await trio.sleep(0.005)
+            nursery.cancel_scope.cancel()
+    return status, said.decode(errors="replace")
+
+
+@contextmanager
+def open_stage(data: Path, outside: Outside) -> Iterator[Stage]:
+    """The node and all on it, until the block ends; an error of the node comes out of here."""
+    stage = Stage(data, outside)
+    ready: queue.Queue[BaseException | None] = queue.Queue()
+
+    def live() -> None:
+        try:
+            trio.run(partial(stage._live, ready))
+        except BaseException as error:  # noqa: BLE001 (handed to the thread of the tests)
+            ready.put(error)
+        else:
+            ready.put(None)
+
+    thread = threading.Thread(target=live, name="node")
+    thread.start()
+    failure = ready.get(timeout=120)
+    if failure is None:
+        try:
+            yield stage
+        finally:
+            stage.leave()
+            thread.join()
+            failure = ready.get_nowait()
+    if failure is not None:
+        raise failure
