@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from paasd.errors import PaasdError
-from paasd.logs import Line, MakeLine, SpoolTail, Stream
+from paasd.logs import SpoolTail, Stream
 from paasd.model.instances import RecordCrash
 from paasd.observed import InstanceFact, InstanceState, Usage
 from paasd.sandbox import Container, Exit, NotRunning
@@ -40,9 +40,11 @@ from paasd.supervisor.events import (
 from paasd.supervisor.journal import Memory
 from paasd.supervisor.launch import PORT, Identity, identity_of
 from paasd.supervisor.lifecycle import Lifecycle, Past
+from paasd.supervisor.output import line_maker
 from paasd.supervisor.probing import Checks
 from paasd.supervisor.surroundings import Surroundings
 from paasd.supervisor.texts import Ending, app_source_type, crash_line
+from paasd.supervisor.usage import sample_usage
 
 
 class InstanceShell:
@@ -183,7 +185,7 @@ class InstanceShell:
             self._around.logs,
             container.spool,
             container.guid,
-            _line_maker(self.identity),
+            line_maker(self.identity),
             limit_bytes_per_s=self.identity.log_limit_bytes,
         )
         self._tailed = trio.Event()
@@ -259,28 +261,11 @@ class InstanceShell:
         await self._send.send(StopRequested())
 
     async def _sample_usage(self, container: Container, tail: SpoolTail) -> None:
-        """Until the container is destroyed. The first sample comes soon, for those who watch an app start."""
-        before: tuple[float, int, int] | None = None
-        pause_s = 0.0
-        while container is self._container:
-            try:
-                used = container.usage()
-            except NotRunning:
-                return
-            now = trio.current_time()
-            if before is not None:
-                passed_s = max(now - before[0], 1e-3)
-                usage = Usage(
-                    cpu_fraction=max(0.0, (used.cpu_ns - before[1]) / 1e9 / passed_s),
-                    memory_bytes=used.memory_bytes,
-                    disk_bytes=used.disk_bytes,
-                    log_bytes_per_s=max(0.0, (tail.payload_bytes - before[2]) / passed_s),
-                    at=self._around.clock(),
-                )
-                self._around.observed.put_usage(self.identity.instance_guid, usage)
-            before = (now, used.cpu_ns, tail.payload_bytes)
-            pause_s = min(self._around.config.usage_interval_s, pause_s * 2 or 0.5)
-            await trio.sleep(pause_s)
+        def put(usage: Usage) -> None:
+            self._around.observed.put_usage(self.identity.instance_guid, usage)
+
+        interval_s, clock = self._around.config.usage_interval_s, self._around.clock
+        await sample_usage(container, tail, put, lambda: container is self._container, interval_s, clock)
 
     def _observe(self, state: InstanceState, routable: bool, details: str | None) -> None:
         identity, observed = self.identity, self._around.observed
@@ -347,26 +332,6 @@ class InstanceShell:
     def _say(self, source_type: str, text: str, stream: Stream) -> None:
         index = str(self.identity.index)
         self._around.logs.say(self.identity.app_guid, source_type, text, stream=stream, instance_id=index)
-
-
-def _line_maker(identity: Identity) -> MakeLine:
-    """Lines of an instance's output; everything that they have in common is made once."""
-    source_id, instance_id = identity.app_guid, str(identity.index)
-    source_type = app_source_type(identity.process_type)
-    tags = {"process_type": identity.process_type, "process_instance_id": identity.instance_guid}
-
-    def make_line(stream: Stream, at_ns: int, payload: bytes) -> Line:
-        return Line(
-            source_id=source_id,
-            instance_id=instance_id,
-            source_type=source_type,
-            stream=stream,
-            timestamp_ns=at_ns,
-            payload=payload,
-            tags=tags,
-        )
-
-    return make_line
 
 
 def _ending(ended: Exit) -> Ending:
