@@ -7,6 +7,7 @@ import calendar
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -18,6 +19,8 @@ from typing import IO
 from .failure import ArchiveRefused, legible
 
 _CHUNK_BYTES = 256 * 1024
+# The end record with the longest comment, and its two companions of large zips.
+_ZIP_TAIL_BYTES = 65_535 + 22 + 20 + 56
 # Opens an entry's content, once the entry is known to be wanted.
 _Reader = Callable[[], IO[bytes] | None]
 
@@ -85,6 +88,7 @@ def _tar_reader(tar: tarfile.TarFile, member: tarfile.TarInfo) -> _Reader:
 
 def _unpack_zip(archive: Path, destination: Path, limits: ArchiveLimits) -> int:
     try:
+        _count_zip(archive, limits)
         with zipfile.ZipFile(archive) as opened:
             unpacker = _Unpacker(destination, limits)
             return unpacker.run((_zip_entry(opened, info), _zip_reader(opened, info)) for info in opened.infolist())
@@ -92,6 +96,41 @@ def _unpack_zip(archive: Path, destination: Path, limits: ArchiveLimits) -> int:
         raise ArchiveRefused(f"the package is a broken or unsupported zip ({error})", "make it again") from error
     except OSError as error:
         raise ArchiveRefused(f"cannot write the package's files: {error.strerror}", _disk_advice(error)) from error
+
+
+def _count_zip(archive: Path, limits: ArchiveLimits) -> None:
+    """Walk the directory of a zip without keeping it: zipfile would hold all of a million entries in memory."""
+    with archive.open("rb") as file:
+        size_bytes = file.seek(0, os.SEEK_END)
+        start = max(0, size_bytes - _ZIP_TAIL_BYTES)
+        file.seek(start)
+        tail = file.read()
+        end = tail.rfind(b"PK\5\6")
+        if end < 0 or len(tail) < end + 22:
+            return  # zipfile says what is wrong with it
+        (directory_bytes,) = struct.unpack_from("<I", tail, end + 12)
+        if end >= 76 and tail.startswith(b"PK\6\7", end - 20) and tail.startswith(b"PK\6\6", end - 76):
+            end -= 76
+            (directory_bytes,) = struct.unpack_from("<Q", tail, end + 40)
+        if directory_bytes > start + end:
+            return
+        file.seek(start + end - directory_bytes)
+        for number in range(limits.entries + 1):
+            header = file.read(46)
+            if len(header) < 46 or not header.startswith(b"PK\1\2"):
+                return
+            name_bytes, *others = struct.unpack_from("<3H", header, 28)
+            name = file.read(name_bytes)
+            if number == limits.entries:
+                raise _too_many(limits, name.decode(errors="replace"))
+            file.seek(sum(others), os.SEEK_CUR)
+
+
+def _too_many(limits: ArchiveLimits, name: str) -> ArchiveRefused:
+    return ArchiveRefused(
+        f"the package has more than {limits.entries} entries, the first one too many is {legible(name)}",
+        "leave out build output and dependencies with .cfignore",
+    )
 
 
 def _zip_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Entry:
@@ -140,11 +179,7 @@ class _Unpacker:
         for entry, reader in entries:
             count += 1
             if count > self._limits.entries:
-                raise ArchiveRefused(
-                    f"the package has more than {self._limits.entries} entries, the first one too many is "
-                    f"{legible(entry.name)}",
-                    "leave out build output and dependencies with .cfignore",
-                )
+                raise _too_many(self._limits, entry.name)
             self._place(entry, reader)
         # Links come last: while files are written, no path leads through one.
         for path, target in self._links:

@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..failure import StagingFailure
@@ -10,6 +12,8 @@ from ..interface import Layer, Step
 from ..multi import link_programs
 from .failures import explain
 from .manifest import Package, wants_development
+
+_YARN_REGISTRY = "https://registry.yarnpkg.com"
 
 
 def environment(step: Step) -> dict[str, str]:
@@ -61,9 +65,26 @@ def dependencies(step: Step, package: Package) -> None:
     if present:
         step.log("node_modules was pushed: rebuilding what is native in it")
         manage(step, ["rebuild"], "rebuild node_modules", program="npm")
-    manage(step, _arguments(step, development=development), "install the dependencies")
+    with _reachable_lock(step):
+        manage(step, _arguments(step, development=development), "install the dependencies")
     if len(layers) == 2:
         _keep_development(step, layers[1])
+
+
+@contextmanager
+def _reachable_lock(step: Step) -> Iterator[None]:
+    """yarn 1 writes one registry's address into its lock file; what is fetched instead must have the same digests."""
+    lock = step.app / "yarn.lock"
+    registry = step.env.get("npm_config_registry", "").rstrip("/")
+    text = lock.read_text("utf-8") if step.plan.facts["manager"] == "yarn" and lock.is_file() else ""
+    if not registry or _YARN_REGISTRY not in text:
+        yield
+        return
+    lock.write_text(text.replace(_YARN_REGISTRY, registry))
+    try:
+        yield
+    finally:
+        lock.write_text(text)
 
 
 def _arguments(step: Step, *, development: bool) -> list[str]:
@@ -147,4 +168,5 @@ def prune(step: Step) -> None:
         arguments = ["prune", "--prod", "--ignore-scripts", "--config.store-dir=" + store]
     else:
         arguments = ["prune", "--omit=dev", "--ignore-scripts"]
-    manage(step, arguments, "prune devDependencies")
+    with _reachable_lock(step):
+        manage(step, arguments, "prune devDependencies")

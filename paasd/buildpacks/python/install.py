@@ -75,6 +75,13 @@ def _requirements(step: Step, source: Source) -> list[str]:
         command = ["tool", "run", *_POETRY, "poetry", "export", "--only", "main", "--format", "requirements.txt"]
         _uv(step, [*command, "--output", str(listed)], "read poetry.lock")
         return ["-r", str(listed)]
+    own = pyproject(step.project) if source.name == "pyproject.toml" else {}
+    if "project" not in own and "poetry" in (own.get("tool") or {}):
+        raise StagingFailure(
+            "python",
+            "pyproject.toml names its dependencies for Poetry, and there is no poetry.lock",
+            "run 'poetry lock' and push the lock file too",
+        )
     return ["-r", source.name]
 
 
