@@ -98,7 +98,8 @@ async def open_node(
             clock=clock,
         )
         await register(config, directory, database, guid)
-        auth = await enter(open_auth(config.auth, database, sealer, issuer=f"https://login.{config.domains.system}"))
+        issuer = f"https://login.{config.domains.system}"
+        auth = await enter(open_auth(config.auth, database, sealer, issuer=issuer, clock=clock))
         password = await ensure_admin(context, directory, auth.passwords)
         await enter(open_scheduler(config, database, clock))
         router = await enter(

@@ -20,7 +20,7 @@ START_LIMIT_S = 60.0
 class Daemon:
     """`paasd serve` on a data directory; start, kill, start again."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, sections: str = "") -> None:
         self.data = data
         self.http_port, self.https_port, self.api_port = free_port(), free_port(), free_port()
         self.config = data / "paasd.toml"
@@ -28,7 +28,7 @@ class Daemon:
         data.mkdir(mode=0o700, exist_ok=True)
         self.config.write_text(
             f'data = "{data}"\n[node]\nmemory_mb = 8192\ndisk_mb = 20480\n[api]\nport = {self.api_port}\n'
-            f"[router]\nhttp_port = {self.http_port}\nhttps_port = {self.https_port}\n"
+            f"[router]\nhttp_port = {self.http_port}\nhttps_port = {self.https_port}\n{sections}"
         )
 
     @property
@@ -78,9 +78,9 @@ class Daemon:
 
 
 @asynccontextmanager
-async def running_daemon(data: Path) -> AsyncIterator[Daemon]:
-    """A started daemon; everything of it is gone afterwards."""
-    daemon = Daemon(data)
+async def running_daemon(data: Path, sections: str = "") -> AsyncIterator[Daemon]:
+    """A started daemon, configured by further TOML; everything of it is gone afterwards."""
+    daemon = Daemon(data, sections)
     try:
         await daemon.start()
         yield daemon
@@ -88,10 +88,11 @@ async def running_daemon(data: Path) -> AsyncIterator[Daemon]:
         with trio.CancelScope(shield=True):
             if daemon.process is not None and daemon.process.poll() is None:
                 await daemon.terminate()
-            await trio.to_thread.run_sync(_end_all, daemon)
+            await trio.to_thread.run_sync(end_all, daemon)
 
 
-def _end_all(daemon: Daemon) -> None:
+def end_all(daemon: Daemon) -> None:
+    """`paasd stop --all`."""
     command = [
         sys.executable,
         "-m",

@@ -32,7 +32,7 @@ class Hello(http.server.BaseHTTPRequestHandler):
         print(form % words, flush=True)
 http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Hello).serve_forever()
 """
-HELLO = {"server.py": SERVER, "Procfile": "web: python3 server.py\n"}
+HELLO: dict[str, str | bytes] = {"server.py": SERVER, "Procfile": "web: python3 server.py\n"}
 """The smallest app that says which instance answered."""
 
 
@@ -57,29 +57,35 @@ async def running_node(data: Path, *, outlive: bool = False, **sections: Any) ->
 @asynccontextmanager
 async def driver(node: Node) -> AsyncIterator["Driver"]:
     """Clients of a running node: its API through the admin socket, its apps through the router."""
-    context = ssl.create_default_context(cafile=str(node.certificates.authority_path))
-    async with (
-        httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(node.doors.unix_path)), base_url="http://localhost", timeout=120
-        ) as api,
-        httpx.AsyncClient(verify=context, timeout=30) as web,
-    ):
+    async with clients(node.directory, node.doors.unix_path) as (api, web):
         yield Driver(node, api, web)
 
 
-class Driver:
-    """What tests say to a node."""
+@asynccontextmanager
+async def clients(data: Path, unix_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
+    """For root's door of a node's API, and for its apps."""
+    context = ssl.create_default_context(cafile=str(data / "certificates" / "ca.pem"))
+    transport = httpx.AsyncHTTPTransport(uds=str(unix_path))
+    async with (
+        httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=120) as api,
+        httpx.AsyncClient(verify=context, timeout=30) as web,
+    ):
+        yield api, web
 
-    def __init__(self, node: Node, api: httpx.AsyncClient, web: httpx.AsyncClient) -> None:
-        self.node = node
+
+class Pusher:
+    """What tests say to a node, whichever process it runs in."""
+
+    def __init__(self, api: httpx.AsyncClient, web: httpx.AsyncClient, https_port: int) -> None:
         self.api = api
         self.web = web
+        self.https_port = https_port
 
     async def push(
-        self, name: str, files: dict[str, str | bytes] | Path, manifest: str | None = None
+        self, name: str, files: dict[str, str | bytes] | Path | bytes, manifest: str | None = None
     ) -> dict[str, Any]:
-        """The last event of a one-call push; `log` holds the staging lines."""
-        bits = archive(files)
+        """The last event of a one-call push; `log` holds the staging lines. Bytes are sent as they are."""
+        bits = files if isinstance(files, bytes) else archive(files)
         parts: dict[str, Any] = {"bits": ("bits", bits, "application/octet-stream")}
         if manifest is not None:
             parts["manifest"] = ("manifest.yml", manifest.encode(), "application/x-yaml")
@@ -95,7 +101,7 @@ class Driver:
 
     async def get(self, host: str, path: str = "/", **options: Any) -> httpx.Response:
         """A request of a client of the app, over HTTPS."""
-        url = f"https://127.0.0.1:{self.node.router.https_port}{path}"
+        url = f"https://127.0.0.1:{self.https_port}{path}"
         headers = {"Host": host, **options.pop("headers", {})}
         return await self.web.get(url, headers=headers, extensions={"sni_hostname": host}, **options)
 
@@ -118,6 +124,22 @@ class Driver:
         answer = await self.api.get(f"/api/v1/read/{app['guid']}", params={"limit": 1000, "start_time": -1})
         answer.raise_for_status()
         return list(answer.json()["envelopes"]["batch"])
+
+    async def delete(self, name: str) -> None:
+        """Delete the app and wait until it is gone."""
+        guid = (await self.app(name))["guid"]
+        (await self.api.delete(f"{SPACE}/apps/{name}")).raise_for_status()
+        with trio.fail_after(30):
+            while (await self.api.get(f"/v3/apps/{guid}")).status_code != 404:
+                await trio.sleep(0.05)
+
+
+class Driver(Pusher):
+    """What tests say to a node of their own process."""
+
+    def __init__(self, node: Node, api: httpx.AsyncClient, web: httpx.AsyncClient) -> None:
+        super().__init__(api, web, node.router.https_port)
+        self.node = node
 
     async def delete(self, name: str) -> None:
         """Delete the app and wait until its containers are gone."""
