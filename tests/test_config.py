@@ -63,4 +63,4 @@ def test_every_knob_says_what_it_means() -> None:
     lines = default_toml().splitlines()
     for number, line in enumerate(lines):
         if "=" in line and not line.startswith("# ") and not line.startswith("["):
-            assert lines[number - 1].startswith("# "), f"{line} has no description in paasd/config.py"
+            assert lines[number - 1].startswith("# "), f"{line} has no description in paasd/config/"

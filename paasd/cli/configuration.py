@@ -1,4 +1,4 @@
-"""`paasd config`: the documented default configuration, made from the descriptions in `paasd/config.py`."""
+"""`paasd config`: the documented default configuration, made from the descriptions in `paasd/config/`."""
 
 import textwrap
 from collections.abc import Iterator

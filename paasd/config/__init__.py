@@ -1,0 +1,44 @@
+"""Every knob of a node: TOML in, frozen structs out; unknown keys are refused by path.
+
+A section per part of paasd. Each knob says what it means, its unit and what moving it costs; `docs/config.toml` is made
+from these descriptions and a test keeps the two alike. `load_config` reads a file; embedded nodes build a `Config`.
+"""
+
+from paasd.config.file import Config, load_config
+from paasd.config.platform import (
+    ApiConfig,
+    AppsConfig,
+    AuthConfig,
+    DomainsConfig,
+    NodeConfig,
+    RetentionConfig,
+    SchedulerConfig,
+)
+from paasd.config.routing import RouterConfig
+from paasd.config.running import StagingConfig, SupervisorConfig
+from paasd.config.section import Section
+from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
+from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
+
+__all__ = [
+    "ApiConfig",
+    "AppsConfig",
+    "AuthConfig",
+    "BlobsConfig",
+    "Config",
+    "DiskConfig",
+    "DnsConfig",
+    "DomainsConfig",
+    "LogsConfig",
+    "NetworkConfig",
+    "NodeConfig",
+    "RetentionConfig",
+    "RouterConfig",
+    "SandboxConfig",
+    "SchedulerConfig",
+    "Section",
+    "StagingConfig",
+    "StateConfig",
+    "SupervisorConfig",
+    "load_config",
+]

@@ -1,0 +1,63 @@
+"""The whole file: its sections put together, and the way from TOML to them."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from paasd.config.platform import (
+    ApiConfig,
+    AppsConfig,
+    AuthConfig,
+    DomainsConfig,
+    NodeConfig,
+    RetentionConfig,
+    SchedulerConfig,
+)
+from paasd.config.routing import RouterConfig
+from paasd.config.running import StagingConfig, SupervisorConfig
+from paasd.config.section import Section
+from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
+from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
+from paasd.errors import ConfigError
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole file. Build it in code for embedded nodes, or read it with `load_config`."""
+
+    data: Annotated[str, Meta(description="Data directory, made 0700 at first start.")] = "/var/lib/paasd"
+    node: NodeConfig = NodeConfig()
+    domains: DomainsConfig = DomainsConfig()
+    api: ApiConfig = ApiConfig()
+    state: StateConfig = StateConfig()
+    blobs: BlobsConfig = BlobsConfig()
+    logs: LogsConfig = LogsConfig()
+    sandbox: SandboxConfig = SandboxConfig()
+    network: NetworkConfig = NetworkConfig()
+    disk: DiskConfig = DiskConfig()
+    dns: DnsConfig = DnsConfig()
+    supervisor: SupervisorConfig = SupervisorConfig()
+    staging: StagingConfig = StagingConfig()
+    router: RouterConfig = RouterConfig()
+    auth: AuthConfig = AuthConfig()
+    apps: AppsConfig = AppsConfig()
+    scheduler: SchedulerConfig = SchedulerConfig()
+    retention: RetentionConfig = RetentionConfig()
+
+
+def load_config(path: Path | None) -> Config:
+    """Read `path`; None gives the defaults. Raises ConfigError naming the file and the knob."""
+    if path is None:
+        return Config()
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}; name another file with --config") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    try:
+        return msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}; docs/config.toml lists every knob") from error

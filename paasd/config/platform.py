@@ -1,0 +1,163 @@
+"""[node], [domains], [api], [auth], [apps], [scheduler], [retention]: the platform as people meet it."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from paasd.config.section import Section
+
+
+class NodeConfig(Section, frozen=True, kw_only=True):
+    """[node]: who this node is."""
+
+    name: Annotated[str, Meta(description="Name shown in lists; empty takes the host name.")] = ""
+    zone: Annotated[str, Meta(description="Zone label such as aws/eu-west-2a or dc1/rack4.")] = "local/a"
+    memory_mb: Annotated[
+        int,
+        Meta(ge=0, description="Memory for tenants, in MB; 0 takes 80 % of the machine. More risks the daemon itself."),
+    ] = 0
+    disk_mb: Annotated[
+        int, Meta(ge=0, description="Disk for tenants, in MB; 0 takes 80 % of the free space at start.")
+    ] = 0
+
+
+class DomainsConfig(Section, frozen=True, kw_only=True):
+    """[domains]: under which names the platform answers."""
+
+    apps: Annotated[str, Meta(description="Domain under which apps get a default route.")] = "apps.localhost"
+    system: Annotated[str, Meta(description="Domain of api., login., log-cache. and the other doors.")] = (
+        "system.localhost"
+    )
+
+
+class ApiConfig(Section, frozen=True, kw_only=True):
+    """[api]: the HTTP door of the daemon itself."""
+
+    host: Annotated[str, Meta(description="Address of the plain listener; keep it on loopback.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port of the plain listener; 0 picks a free one.")] = 7480
+    body_limit_bytes: Annotated[
+        int, Meta(ge=1024, description="Largest request body other than an upload, in bytes; it is held in memory.")
+    ] = 2 * 1024 * 1024
+    upload_limit_bytes: Annotated[
+        int, Meta(ge=1024 * 1024, description="Largest package or droplet upload, in bytes; it is streamed to disk.")
+    ] = 2 * 1024 * 1024 * 1024
+    header_limit_bytes: Annotated[
+        int,
+        Meta(
+            ge=9216,
+            le=1024 * 1024,
+            description="Request line and headers together, in bytes; clients send lists of guids of 7.5 KB.",
+        ),
+    ] = 32 * 1024
+    connections_limit: Annotated[
+        int,
+        Meta(ge=8, description="Connections served at once; more are closed at once, so a flood cannot fill memory."),
+    ] = 1024
+    grace_s: Annotated[
+        float, Meta(ge=0, description="Seconds that requests in progress get at shutdown; then their sockets are cut.")
+    ] = 5.0
+    stall_timeout_s: Annotated[
+        float,
+        Meta(ge=1, description="A client that takes no byte for so many seconds is dropped (TCP_USER_TIMEOUT)."),
+    ] = 60.0
+    body_timeout_s: Annotated[
+        float, Meta(ge=1, description="Longest wait for the next piece of a request body, in seconds.")
+    ] = 60.0
+    keep_alive_s: Annotated[
+        float, Meta(ge=0, description="Seconds that an idle connection is kept open for the next request.")
+    ] = 30.0
+    follow_limit: Annotated[
+        int, Meta(ge=1, description="Log and staging streams open at once; each holds a connection and a small buffer.")
+    ] = 256
+    push_wait_s: Annotated[
+        float, Meta(ge=1, description="Longest time that a push with wait=true is followed, in seconds.")
+    ] = 3600.0
+
+
+class AuthConfig(Section, frozen=True, kw_only=True):
+    """[auth]: tokens and passwords."""
+
+    access_token_s: Annotated[
+        int, Meta(ge=90, le=3600, description="Life of an access token, in seconds; clients refresh a minute before.")
+    ] = 600
+    refresh_token_s: Annotated[
+        int, Meta(ge=600, description="Life of a refresh token, in seconds: how long a login lasts.")
+    ] = 30 * 86400
+    key_publish_s: Annotated[
+        int, Meta(ge=0, description="A new signing key is published so many seconds before it signs.")
+    ] = 600
+    key_rotate_s: Annotated[
+        int, Meta(ge=60, description="A signing key signs for so many seconds before the next one takes over.")
+    ] = 30 * 86400
+    hash_memory_kib: Annotated[
+        int, Meta(ge=8, description="Memory of one argon2id hash, in KiB; more slows guessing and logins alike.")
+    ] = 64 * 1024
+    hash_time_cost: Annotated[int, Meta(ge=1, description="Passes of one argon2id hash.")] = 3
+    hash_parallel: Annotated[
+        int, Meta(ge=1, description="Password hashes computed at once; each takes its memory and a core.")
+    ] = 2
+    login_failures: Annotated[
+        int, Meta(ge=1, description="Wrong passwords for one name before further attempts have to wait.")
+    ] = 5
+    login_wait_s: Annotated[
+        float, Meta(ge=0, description="First wait after too many wrong passwords, in seconds; doubles each time.")
+    ] = 2.0
+    login_wait_max_s: Annotated[
+        float, Meta(ge=0, description="Longest wait after too many wrong passwords, in seconds.")
+    ] = 300.0
+    throttle_entries: Annotated[
+        int, Meta(ge=16, description="Names and addresses remembered by the login throttle; the oldest are forgotten.")
+    ] = 10_000
+
+
+class AppsConfig(Section, frozen=True, kw_only=True):
+    """[apps]: what an app gets that does not ask, and the most that it may ask for."""
+
+    memory_mb: Annotated[int, Meta(ge=16, description="Memory of a process that names none, in MB.")] = 1024
+    disk_mb: Annotated[int, Meta(ge=16, description="Disk of a process that names none, in MB.")] = 1024
+    disk_limit_mb: Annotated[int, Meta(ge=16, description="Most disk that a process may ask for, in MB.")] = 10_240
+    log_rate_limit_bytes: Annotated[
+        int, Meta(ge=-1, description="Log bytes per second of a process that names no limit; -1 sets none.")
+    ] = -1
+    build_memory_mb: Annotated[int, Meta(ge=64, description="Memory of a build, in MB.")] = 1024
+    build_disk_mb: Annotated[int, Meta(ge=128, description="Disk of a build, in MB.")] = 4096
+    build_timeout_s: Annotated[
+        float, Meta(ge=10, description="Longest time from the request of a build to its end, in seconds.")
+    ] = 900
+    upload_timeout_s: Annotated[
+        float, Meta(ge=10, description="Longest time that an upload of bits may take, in seconds.")
+    ] = 900
+    environment_limit_bytes: Annotated[
+        int, Meta(ge=1024, description="Most bytes of an app's environment variables, names and values together.")
+    ] = 64 * 1024
+    manifest_limit_bytes: Annotated[
+        int, Meta(ge=1024, description="Largest manifest, in bytes; it becomes one write, so it must stay small.")
+    ] = 128 * 1024
+
+
+class SchedulerConfig(Section, frozen=True, kw_only=True):
+    """[scheduler]: how wanted instances and builds get their nodes."""
+
+    period_s: Annotated[
+        float, Meta(gt=0, description="Longest pause between two looks at the whole state; changes wake it at once.")
+    ] = 10.0
+    batch: Annotated[
+        int, Meta(ge=1, le=500, description="Most placements in one write; more is faster and blocks others longer.")
+    ] = 200
+
+
+class RetentionConfig(Section, frozen=True, kw_only=True):
+    """[retention]: how long rows are kept that nobody deletes; blobs follow their rows."""
+
+    period_s: Annotated[float, Meta(gt=0, description="Seconds between two rounds of tidying.")] = 3600.0
+    packages: Annotated[
+        int, Meta(ge=1, description="Packages kept per app, the newest; the one that is served from stays in any case.")
+    ] = 5
+    droplets: Annotated[
+        int, Meta(ge=1, description="Droplets kept per app, the newest; more allow going further back.")
+    ] = 5
+    builds: Annotated[int, Meta(ge=1, description="Ended builds kept per app, the newest.")] = 50
+    jobs_s: Annotated[float, Meta(ge=3600, description="Seconds that an ended job can still be asked for.")] = 172_800.0
+    events_s: Annotated[
+        float, Meta(ge=3600, description="Seconds that audit events are kept; the default is thirteen months.")
+    ] = 34_214_400.0
