@@ -1,6 +1,6 @@
-"""The words in which attacks are written. Runs inside containers, and on the host for comparison: standard library only.
+"""The words in which attacks are written. Runs inside containers, and on the host for comparison.
 
-What an attack finds out goes into `found`, which the test reads. `NUMBERS` (of system calls) is put before this text.
+The standard library only. What an attack finds out goes into `found`, which the test reads.
 """
 
 import ctypes
@@ -8,7 +8,8 @@ import errno
 import os
 import socket
 
-NUMBERS: dict[str, int]
+NUMBERS: dict[str, int] = {}
+"""Of system calls, by name; filled in before this runs."""
 found: dict[str, object] = {}
 libc = ctypes.CDLL(None, use_errno=True)
 

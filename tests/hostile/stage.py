@@ -60,7 +60,7 @@ def program(code: str, given: dict[str, Any]) -> tuple[str, ...]:
     """The arguments of a probe; `given` become its variables."""
     names = "".join(f"{name} = {value!r}\n" for name, value in given.items())
     end = "import json as _json\nprint(_json.dumps(found), flush=True)\n"
-    text = f"NUMBERS = {_NUMBERS!r}\n{_PROBE}\n{names}{code}\n{end}"
+    text = f"{_PROBE}\nNUMBERS.update({_NUMBERS!r})\n{names}{code}\n{end}"
     return ("/usr/bin/python3", "-I", "-c", text)
 
 
@@ -82,7 +82,7 @@ def on_host(code: str, *wrapper: str, **given: Any) -> dict[str, Any]:
 
 def in_new_namespaces(code: str, **given: Any) -> dict[str, Any]:
     """As root with namespaces of its own, for what would change the host."""
-    return on_host(code, "unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", **given)
+    return on_host(code, "unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--mount-proc", **given)
 
 
 class Stage:

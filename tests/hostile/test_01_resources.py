@@ -178,7 +178,8 @@ def test_08_priorities_and_limits_are_not_raised(stage: Stage) -> None:
 import resource
 param = ctypes.create_string_buffer((1).to_bytes(4, "little"))
 page = ctypes.create_string_buffer(1 << 20)
-found["nofile"] = tried(resource.setrlimit, resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] + 1,) * 2)
+above = resource.getrlimit(resource.RLIMIT_NOFILE)[1] + 1
+found["nofile"] = tried(resource.setrlimit, resource.RLIMIT_NOFILE, (above, above))
 found["core"] = tried(resource.setrlimit, resource.RLIMIT_CORE, (1, 1))
 found["nice"] = tried(os.nice, -5)
 found["nicer"] = tried(os.nice, 1)
@@ -190,7 +191,7 @@ found["mlock"] = call("mlock", page, 1 << 20)
 found["a little mlock"] = call("mlock", page, 4096)
 found["mlockall"] = call("mlockall", 3)
 found["priority of others"] = tried(os.setpriority, os.PRIO_PGRP, 0, -10)
-"""  # fmt: skip
+"""
     inside = stage.probe(code)
     allowed = {"nicer", "ioprio of its own class", "a little mlock"}
     refused = {"EPERM", "EACCES", "ValueError", "ENOMEM"}
