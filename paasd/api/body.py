@@ -116,7 +116,12 @@ class StreamedConnection(TrioASGIHTTPConnection):
                 body.discard()
                 with trio.move_on_after(LINGER_S):
                     await body.finished.wait()
-            await send(event)
+                # hypercorn answers the last event with a disconnect, which would cancel this very send before it has
+                # put the connection back into its idle state: no keep-alive time-out, and a drain that waits for it.
+                with trio.CancelScope(shield=True):
+                    await send(event)
+            else:
+                await send(event)
 
         response = await self.app.handle_request(request)
         await self._send_response(send_and_linger, response)

@@ -121,7 +121,7 @@ class _Server:
                 self._context,
                 LifespanState(ConnectionState(state)),
                 stream,  # type: ignore[arg-type]  # hypercorn takes plain streams too
-            )
+            ).run()
         finally:
             self._streams.discard(stream)
             self._left()
