@@ -10,6 +10,7 @@ from msgspec import inspect
 
 from paasd.config import Config
 
+BOUNDS = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
 INTRODUCTION = """\
 Every knob of a node with its default. Give a file with the ones to change to `paasd serve --config FILE`;
 unknown keys are refused by path."""
@@ -44,8 +45,9 @@ def _knob(field: inspect.Field) -> Iterator[str]:
     if isinstance(kind, inspect.Metadata):
         description = (kind.extra_json_schema or {}).get("description", "")
         kind = kind.type
-    bounds = [(text, getattr(kind, name, None)) for name, text in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))]
-    limits = ", ".join(f"{text} {value}" for text, value in bounds if value is not None)
+    limits = ", ".join(
+        f"{sign} {getattr(kind, name)}" for name, sign in BOUNDS if getattr(kind, name, None) is not None
+    )
     yield ""
     yield from _comment(description + (f" ({limits})" if limits else ""))
     default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default

@@ -48,5 +48,6 @@ def main(
     context.obj = Target(api, user, password, ca, space, data)
 
 
-for command in (serve, config, status, stop, stack, create_org, create_space, push, apps, app, logs, scale, env, delete):
+PLATFORM = (serve, config, status, stop, stack, create_org, create_space)
+for command in (*PLATFORM, push, apps, app, logs, scale, env, delete):
     main.add_command(command)

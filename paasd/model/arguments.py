@@ -9,6 +9,11 @@ import msgspec
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
+def rfc3339(unix_s: float) -> str:
+    """A time as rows hold it, whole seconds."""
+    return datetime.fromtimestamp(int(unix_s), UTC).strftime(TIME_FORMAT)
+
+
 class ArgumentsMeta(msgspec.StructMeta):
     """Makes every struct below it frozen and keyword-only."""
 

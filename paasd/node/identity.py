@@ -72,7 +72,7 @@ async def register(config: Config, directory: Path, database: Database, guid: st
             name=machine.name or os.uname().nodename,
             zone=machine.zone,
             memory_mb=machine.memory_mb or int(psutil.virtual_memory().total / _MB * _SHARE_FOR_TENANTS),
-            disk_mb=machine.disk_mb or int(psutil.disk_usage(str(directory)).free / _MB * _SHARE_FOR_TENANTS),
+            disk_mb=machine.disk_mb or int(psutil.disk_usage(str(directory)).total / _MB * _SHARE_FOR_TENANTS),
             cpus=psutil.cpu_count() or 1,
         ),
     )

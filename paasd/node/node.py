@@ -26,7 +26,7 @@ from paasd.observed import Observed
 from paasd.router import AccessEntry, Router, open_route_feed, open_router, rtr_line
 from paasd.router.certificates import Certificates, open_certificates
 from paasd.sandbox import Sandbox, open_sandbox
-from paasd.scheduler import open_scheduler
+from paasd.scheduler import open_housekeeping, open_scheduler
 from paasd.stager import open_stager
 from paasd.state import open_database
 from paasd.state.sealing import load_root_key, open_sealer
@@ -112,6 +112,7 @@ async def open_node(
                 outlive=outlive,
             )
         )
+        api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
         supervisor = await enter(
             open_supervisor(
                 config.supervisor,
@@ -124,11 +125,14 @@ async def open_node(
                 logs=logs,
                 sealer=sealer,
                 default_stack=config.sandbox.stack,
-                api_url=f"https://api.{config.domains.system}{_suffix(router.https_port)}",
+                api_url=api_url,
                 clock=clock,
             )
         )
-        await enter(open_stager(config, guid, database, sandbox, blobs, logs, sealer, directory))
+        stager = await enter(
+            open_stager(config, guid, database, sandbox, blobs, logs, sealer, directory, api_url=api_url)
+        )
+        await enter(open_housekeeping(config.retention, database, blobs, stager.referenced_blobs, clock))
         platform = Platform(context, auth, config, paasd.__version__, https_port=router.https_port)
         app = make_app(platform, make_route_table())
         doors = await enter(open_server(app, config.api, run / API_SOCKET, on_drain=platform.streams.end))

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -11,7 +10,7 @@ import trio
 from paasd.config import Config
 from paasd.errors import OutcomeUnknown, Unavailable
 from paasd.model import App, Build, Domain, Instance, Job, Node, Organization, Package, PlacementFailure, Process, Space
-from paasd.model.arguments import TIME_FORMAT
+from paasd.model.arguments import rfc3339
 from paasd.model.builds import FailOverdueBuilds, assign_build, fail_overdue_builds
 from paasd.model.deletion import DeleteChunk, delete_chunk
 from paasd.model.instances import (
@@ -108,9 +107,9 @@ class Scheduler:
     async def _sweep(self) -> None:
         """End what has run past its deadline; writes only if there is something to end."""
         now_s = self._clock()
-        uploads_before = _rfc3339(now_s - self._config.apps.upload_timeout_s)
+        uploads_before = rfc3339(now_s - self._config.apps.upload_timeout_s)
         with self._database.read() as tx:
-            now = _rfc3339(now_s)
+            now = rfc3339(now_s)
             jobs = tx.exists(Job, In("state", OPEN_STATES), Lt("deadline_at", now))
             builds = tx.exists(Build, Lt("deadline_at", now), state="STAGING")
             uploads = tx.exists(Package, Lt("updated_at", uploads_before), state="PROCESSING_UPLOAD")
@@ -136,10 +135,6 @@ class Scheduler:
 
 def _started() -> tuple[In, In]:
     return In("state", ["STARTED"]), In("deleting", [False])
-
-
-def _rfc3339(unix_s: float) -> str:
-    return datetime.fromtimestamp(int(unix_s), UTC).strftime(TIME_FORMAT)
 
 
 @asynccontextmanager

@@ -49,6 +49,10 @@ class Stager:
         """Guids of the builds that have a task, waiting ones included."""
         return [guid for guid, _ in self._scopes]
 
+    def referenced_blobs(self) -> list[str]:
+        """What this node keeps for staging without a row that says so."""
+        return self._tools.toolchains.images()
+
     async def run(self) -> None:
         await self._sweep()
         async with self._tools.database.watch("builds") as changes:

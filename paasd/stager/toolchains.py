@@ -66,6 +66,16 @@ class Toolchains:
             say(f"       {tool.identity}: {image.size_bytes // 1024**2} MB in {trio.current_time() - started:.1f} s")
             return image
 
+    def images(self) -> list[str]:
+        """The blobs of all toolchains fetched so far."""
+        found = []
+        for record in self._directory.glob("*.json"):
+            try:
+                found.append(msgspec.json.decode(record.read_bytes(), type=Image).sha256)
+            except (OSError, msgspec.DecodeError):
+                continue
+        return found
+
     def _prepare(self) -> None:
         (self._directory / "work").mkdir(mode=0o700, parents=True, exist_ok=True)
 

@@ -26,6 +26,7 @@ from paasd.model import (
     organizations,
     packages,
     processes,
+    retention,
     roles,
     routes,
     settings,
@@ -468,6 +469,20 @@ applications:
 async def _(seed: Seed) -> Any:
     _, space, _ = await seed.place()
     return FailManifest(space_guid=space.guid, errors=["no"])
+
+
+@case(retention.expire_parts)
+async def _(seed: Seed) -> Any:
+    app = await seed.app()
+    for _ in range(3):
+        await seed.package(app)
+    return retention.ExpireParts(app_guid=app.guid, packages=1, droplets=1, builds=1)
+
+
+@case(retention.expire_records)
+async def _(seed: Seed) -> Any:
+    await seed.app()
+    return retention.ExpireRecords(jobs_before="9999-01-01T00:00:00Z", events_before="9999-01-01T00:00:00Z")
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

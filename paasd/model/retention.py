@@ -1,0 +1,88 @@
+"""What goes away by itself: old packages, droplets, builds, jobs and audit events; and which blobs rows still refer to.
+
+What is served from, or may be in a moment, stays: the current droplet of an app, droplets of instances, their packages,
+and everything that has not ended.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from paasd.model.arguments import Arguments
+from paasd.model.jobs import OPEN_STATES
+from paasd.model.metadata import drop_metadata
+from paasd.model.records import App, AuditEvent, Build, Droplet, Instance, Job, Layer, Package
+from paasd.state import In, Lt, Not, ReadTx, Record, Tx, operation
+
+CHUNK_ROWS = 200
+
+
+class ExpireParts(Arguments):
+    """Arguments of `expire_parts`: how many of each the app keeps."""
+
+    app_guid: str
+    packages: int
+    droplets: int
+    builds: int
+
+
+@operation("retention.expire_parts", version=1)
+def expire_parts(tx: Tx, args: ExpireParts) -> int:
+    """Forget all but the newest packages, droplets and ended builds of an app; how many rows went (bounded)."""
+    app = tx.get(App, args.app_guid)
+    if app is None:
+        return 0
+    running = {instance.droplet_guid for instance in tx.all(Instance, app_guid=app.guid)}
+    droplets = tx.all(Droplet, app_guid=app.guid, order=("-created_at",))
+    kept = [
+        droplet
+        for number, droplet in enumerate(droplets)
+        if number < args.droplets or droplet.guid in running or droplet.guid == app.droplet_guid
+    ]
+    builds = tx.all(Build, app_guid=app.guid, order=("-created_at",))
+    needed = {droplet.package_guid for droplet in kept}
+    needed |= {build.package_guid for build in builds if build.state == "STAGING"}
+    packages = [
+        package
+        for package in tx.all(Package, app_guid=app.guid, order=("-created_at",))[args.packages :]
+        if package.guid not in needed and package.state in ("READY", "FAILED", "EXPIRED")
+    ]
+    old_builds = [build for build in builds[args.builds :] if build.state != "STAGING"]
+    kept_guids = {droplet.guid for droplet in kept}
+    old_droplets = [droplet for droplet in droplets if droplet.guid not in kept_guids]
+    return _delete(tx, [*packages, *old_builds, *old_droplets][:CHUNK_ROWS])
+
+
+class ExpireRecords(Arguments):
+    """Arguments of `expire_records`: times before which ended jobs and audit events go, as in their rows."""
+
+    jobs_before: str
+    events_before: str
+
+
+@operation("retention.expire_records", version=1)
+def expire_records(tx: Tx, args: ExpireRecords) -> int:
+    """Forget old jobs and audit events; how many rows went, CHUNK_ROWS of each at most."""
+    jobs = tx.all(Job, Lt("updated_at", args.jobs_before), Not(In("state", OPEN_STATES)), limit=CHUNK_ROWS)
+    events = tx.all(AuditEvent, Lt("created_at", args.events_before), limit=CHUNK_ROWS)
+    return _delete(tx, [*jobs, *events])
+
+
+def _delete(tx: Tx, rows: Sequence[Record]) -> int:
+    for row in rows:
+        tx.delete(row)
+        drop_metadata(tx, getattr(row, "guid", ""))
+    return len(rows)
+
+
+def referenced_blobs(tx: ReadTx) -> set[str]:
+    """Every blob that a package, a droplet or a remembered layer needs."""
+    return set(_references(tx))
+
+
+def _references(tx: ReadTx) -> Iterable[str]:
+    for package in tx.all(Package):
+        if package.blob_sha256 is not None:
+            yield package.blob_sha256
+    for droplet in tx.all(Droplet):
+        yield from (layer.sha256 for layer in droplet.layers)
+    for layer in tx.all(Layer):
+        yield layer.sha256

@@ -1,0 +1,79 @@
+"""Tidies up once in a while: rows past their time, then the blobs that no row refers to any more."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+
+from paasd.blobs import Blobs
+from paasd.config import RetentionConfig
+from paasd.errors import OutcomeUnknown, Unavailable
+from paasd.model import App
+from paasd.model.arguments import rfc3339
+from paasd.model.retention import (
+    ExpireParts,
+    ExpireRecords,
+    expire_parts,
+    expire_records,
+    referenced_blobs,
+)
+from paasd.state import Database
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_housekeeping(
+    config: RetentionConfig,
+    database: Database,
+    blobs: Blobs,
+    also_referenced: Callable[[], Iterable[str]],
+    clock: Callable[[], float],
+) -> AsyncIterator[None]:
+    """Tidy once a period while open. `also_referenced` names blobs that this node needs without a row."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_keep_house, config, database, blobs, also_referenced, clock)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def _keep_house(
+    config: RetentionConfig,
+    database: Database,
+    blobs: Blobs,
+    also_referenced: Callable[[], Iterable[str]],
+    clock: Callable[[], float],
+) -> None:
+    while True:
+        try:
+            await tidy(config, database, blobs, also_referenced, clock)
+        except (Unavailable, OutcomeUnknown) as error:
+            log.warning("tidying is put off", reason=error.detail)
+        await trio.sleep(config.period_s)
+
+
+async def tidy(
+    config: RetentionConfig,
+    database: Database,
+    blobs: Blobs,
+    also_referenced: Callable[[], Iterable[str]],
+    clock: Callable[[], float],
+) -> None:
+    """One round. Blobs go a day (`[blobs] collect_after_s`) after the last round that found them referenced."""
+    with database.read() as tx:
+        apps = [app.guid for app in tx.all(App)]
+    rows = 0
+    for guid in apps:
+        limits = ExpireParts(app_guid=guid, packages=config.packages, droplets=config.droplets, builds=config.builds)
+        while gone := await database.write(expire_parts, limits):
+            rows += gone
+    now_s = clock()
+    records = ExpireRecords(jobs_before=rfc3339(now_s - config.jobs_s), events_before=rfc3339(now_s - config.events_s))
+    while gone := await database.write(expire_records, records):
+        rows += gone
+    with database.read() as tx:
+        referenced = referenced_blobs(tx)
+    collected = await blobs.collect(referenced | set(also_referenced()))
+    if rows or collected:
+        log.info("tidied", rows=rows, blobs=len(collected))
