@@ -22,7 +22,7 @@ from tests.actions.world import NODE, World, archive, chunks, open_world
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with open_world(tmp_path, memory_mb=2048) as opened:
+    async with open_world(tmp_path, memory_mb=4096) as opened:
         yield opened
 
 
