@@ -74,7 +74,8 @@ status_codes:
             assert b"one.txt" in (await get(container.address, "/list/", secure))[2]
             assert (await get(container.address, "/.well-known/x", secure))[2] == b"dot"
             status, _, body = await get(container.address, "/none", secure)
-            assert (status, body) == (404, b"lost")
+            assert status == 404
+            assert b"lost" in body
             assert (await get(container.address, "/"))[0] == 301
 
 
@@ -92,3 +93,17 @@ async def test_push_state_and_basic_authentication(world: World) -> None:
             assert (await get(container.address))[0] == 401
             assert (await get(container.address, "/", {"Authorization": "Basic dXNlcjpzZWNyZXQ="}))[0] == 200
             assert (await get(container.address, "/", {"Authorization": "Basic dXNlcjp3cm9uZw=="}))[0] == 401
+
+
+async def test_a_site_is_built_by_one_buildpack_and_served_by_another(world: World) -> None:
+    files: dict[str, str | bytes] = {
+        "package.json": '{"scripts": {"build": "mkdir _site && echo built > _site/index.html"}}',
+        "source.md": "# hello",
+    }
+    async with world.staging():
+        await world.app("site")
+        droplet = await world.stage("site", files, buildpacks=["nodejs_buildpack", "staticfile_buildpack"])
+        assert [pack.buildpack_name for pack in droplet.buildpacks] == ["nodejs", "staticfile"]
+        async with world.running(droplet) as container:
+            assert (await get(container.address))[2] == b"built\n"
+            assert (await get(container.address, "/source.md"))[0] == 404

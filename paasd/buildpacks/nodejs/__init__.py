@@ -40,7 +40,8 @@ class NodeJs:
         build.run_script(step, package, "heroku-prebuild")
         install.dependencies(step, package)
         profile.write(step, package)
+        # Here and not in finalize, so that a static site can be built by this buildpack and served by another.
+        build.run(step, package)
 
     def finalize(self, step: Step) -> None:
-        package = manifest.read(step.project)
-        build.run(step, package)
+        """All is done in supply."""

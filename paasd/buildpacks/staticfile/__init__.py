@@ -36,7 +36,7 @@ class Staticfile:
         step.title(f"nginx {step.plan.version}")
 
     def finalize(self, step: Step) -> None:
-        chosen = options.read(step.project)
+        chosen = options.with_built_root(options.read(step.project), step.app)
         for line in options.notes(chosen):
             step.log(line)
         _publish(step, chosen)

@@ -1,7 +1,8 @@
 """Staticfile and Staticfile.auth: the documented options, with their defaults."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ..failure import StagingFailure
@@ -9,6 +10,7 @@ from ..interface import Project
 from ..plainyaml import YamlError, load
 
 _ADVICE = "see the documented options of the static file buildpack"
+_BUILT = ("_site", "dist", "build", "out", "public")
 _FAMILIES = {
     "4xx": "400 401 402 403 404 405 406 407 408 409 410 411 412 413 414 415 416 417 418 421 422 423 424 426 428 429 "
     "431 451",
@@ -44,6 +46,14 @@ def read(project: Project) -> Options:
         raise StagingFailure("staticfile", f"the Staticfile is not valid YAML: {error}", "correct that line") from error
     auth = project.read("Staticfile.auth") if project.has("Staticfile.auth") else ""
     return parse(found, auth, project)
+
+
+def with_built_root(options: Options, app: Path) -> Options:
+    """Without a `root` and without a page at the app's root, serve where site generators leave theirs."""
+    if options.root or any((app / name).is_file() for name in ("index.html", "index.htm", "Default.htm")):
+        return options
+    built = next((name for name in _BUILT if (app / name / "index.html").is_file()), "")
+    return replace(options, root=built)
 
 
 def parse(found: Any, auth: str, project: Project | None = None) -> Options:
