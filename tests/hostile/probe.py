@@ -5,6 +5,7 @@ The standard library only. What an attack finds out goes into `found`, which the
 
 import ctypes
 import errno
+import json  # noqa: F401 (for the last line of every probe)
 import os
 import socket
 

@@ -59,7 +59,7 @@ _NUMBERS = system_calls()
 def program(code: str, given: dict[str, Any]) -> tuple[str, ...]:
     """The arguments of a probe; `given` become its variables."""
     names = "".join(f"{name} = {value!r}\n" for name, value in given.items())
-    end = "import json as _json\nprint(_json.dumps(found), flush=True)\n"
+    end = "print(json.dumps(found), flush=True)\n"
     text = f"{_PROBE}\nNUMBERS.update({_NUMBERS!r})\n{names}{code}\n{end}"
     return ("/usr/bin/python3", "-I", "-c", text)
 

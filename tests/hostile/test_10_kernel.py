@@ -321,7 +321,7 @@ found["oom lower"] = tried(write, "/proc/self/oom_score_adj", str(now - 1))
     assert inside["oom lower"] == ("EACCES" if may_set else "ok")
     for name in paths:
         assert inside[name] in ("EROFS", "EACCES", "EPERM", "ENOENT"), (name, inside[name])
-    assert inside["sys/kernel/core_pattern"] == "EROFS"
+    assert inside["sys/kernel/core_pattern"] in ("EROFS", "EACCES")
     namespaced = ["sys/kernel/hostname", "sys/net/ipv4/ip_forward", "sys/user/max_user_namespaces"]
     mine = in_new_namespaces(code, paths=namespaced, ours=0)
     assert mine["sys/kernel/hostname"] == mine["sys/net/ipv4/ip_forward"] == "ok"
