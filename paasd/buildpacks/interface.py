@@ -199,17 +199,20 @@ def run_logged(
         )
     except OSError as error:
         return 127, [f"{argv[0]}: {error.strerror}"]
-    for raw in _lines(process):
-        line = raw.decode("utf-8", "replace").rstrip("\r\n")
-        tail.append(line)
+    for batch in _lines(process):
+        lines = [raw.decode("utf-8", "replace").rstrip("\r\n") for raw in batch]
+        tail.extend(lines)
         if not quiet:
-            sys.stdout.write(f"{indent}{line}\n" if line else "\n")
+            sys.stdout.write("".join(f"{indent}{line}\n" if line else "\n" for line in lines))
             sys.stdout.flush()
     return process.wait(), list(tail)
 
 
-def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """Output by lines, until the program has ended: what it left running may hold the pipe open for ever."""
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[list[bytes]]:
+    """Lines of output, all that came at once together, so that a program may print much and is not slowed down.
+
+    Until the program has ended: what it left running may hold the pipe open for ever.
+    """
     assert process.stdout is not None
     rest = b""
     ended_at: float | None = None
@@ -226,13 +229,13 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
                     if not chunk:
                         break
                     *lines, rest = (rest + chunk).split(b"\n")
-                    yield from lines
                     if len(rest) > _LINE_BYTES:
-                        yield rest
+                        lines.append(rest)
                         rest = b""
+                    yield lines
                 elif ended_at is not None:
                     break
         finally:
             os.close(pidfd)
     if rest:
-        yield rest
+        yield [rest]

@@ -68,7 +68,7 @@ class Chamber:
         await trio.to_thread.run_sync(self._write_request)
         container = self._container
         argv = ("/usr/bin/python3", "-I", "-B", "-c", _ENTRY, phase, f"{_HANDED}/request.json")
-        kills = container.oom_kills
+        kills, refused = container.oom_kills, container.forks_refused
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/home/vcap", "LANG": "C.UTF-8"}
         await container.start(ProcessSpec(argv=argv, env=environment, cwd="/home/vcap"), layers)
         exit_ = await container.wait()
@@ -82,8 +82,10 @@ class Chamber:
                 self._read_failure(exit_),
                 out_of_memory=container.oom_kills > kills,
                 disk_full=usage.disk_bytes >= _FULL * limits.disk_bytes,
+                pids_full=container.forks_refused > refused,
                 memory_mb=self._build.staging_memory_mb,
                 disk_mb=self._build.staging_disk_mb,
+                pids=limits.pids,
             )
         )
 

@@ -132,8 +132,10 @@ def failure_text(
     *,
     out_of_memory: bool,
     disk_full: bool,
+    pids_full: bool,
     memory_mb: int,
     disk_mb: int,
+    pids: int,
 ) -> str:
     """The build's error: which step, why, what to do. What the kernel saw goes before what programs said."""
     code = exit_.code if exit_.code in _TITLES else None
@@ -149,17 +151,19 @@ def failure_text(
             f"{name} - {general}: the {phase} step used up its disk ({disk_mb} MB); "
             "raise disk_quota in the manifest, or leave out files with .cfignore"
         )
+    # Added to what was said, since programs may live with it.
+    crowd = f"; it had as many processes as it may have ({pids}), let it start fewer at once" if pids_full else ""
     if told is not None and exit_.code is not None:
         name, general = _TITLES.get(exit_.code, ("StagingError", "Staging error"))
         sentence = f"{told.step}: {told.reason}" + (f"; {told.advice}" if told.advice else "")
-        return f"{name} - {general}: {_one_line(sentence)}"
+        return f"{name} - {general}: {_one_line(sentence)}{crowd}"
     how = {
         "exited": f"exited with {exit_.code}",
         "signal": f"was ended by signal {exit_.signal}",
         "killed": "was killed",
         "lost": "was lost with the process that watched it; push again",
     }.get(exit_.reason, exit_.reason)
-    return f"StagingError - Staging error: the {phase} step {how}; its lines in the log say more"
+    return f"StagingError - Staging error: the {phase} step {how}; its lines in the log say more{crowd}"
 
 
 def _one_line(text: str) -> str:

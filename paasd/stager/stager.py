@@ -1,5 +1,6 @@
 """Makes the build rows of this node true: one task per build in STAGING, ended when its row says something else."""
 
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -71,6 +72,8 @@ class Stager:
         with self._tools.database.read() as tx:
             apps = {app.guid for app in tx.all(App)}
         await trio.to_thread.run_sync(self._tools.caches.forget_others, apps)
+        for left in (self._tools.directory / "builds").iterdir():
+            await trio.to_thread.run_sync(shutil.rmtree, left, True)
 
     def _reconcile(self) -> None:
         with self._tools.database.read() as tx:
@@ -110,11 +113,16 @@ class Stager:
                     await self._tools.logs.flush()
                     await self._tools.database.write(finish_build, finish)
             if timer.cancelled_caught and key not in self._reported:
-                error = f"StagingTimeExpired - Staging time expired: the build did not end within {limit_s:g} s"
+                error = (
+                    f"StagingTimeExpired - Staging time expired: the build did not end within {limit_s:g} s; "
+                    "its last lines in the log show where it was"
+                )
         except StagingError as failed:
             error = failed.detail
         except PaasdError as failed:
             error = f"StagingError - Staging error: {failed.detail}"
+        except OSError as failed:
+            error = f"StagingError - Staging error: the node failed ({failed.strerror}); push again"
         if error is not None and key not in self._reported:
             await self._fail(key, build, error, staging)
 

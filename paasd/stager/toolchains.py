@@ -45,6 +45,8 @@ class Toolchains:
         self._blobs = blobs
         self.catalogue = catalogue
         self._locks: dict[str, trio.Lock] = {}
+        # What a former daemon was fetching when it ended.
+        shutil.rmtree(directory / "work", ignore_errors=True)
         self.arch = platform.machine()
 
     async def ensure(self, tool: Toolchain, say: Callable[[str], None]) -> Image:

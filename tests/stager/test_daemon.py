@@ -5,6 +5,7 @@ import trio
 
 from paasd.model import Build
 from paasd.model.builds import AssignBuild, assign_build
+from paasd.sandbox import ContainerSpec
 
 from .world import World, drop_build
 
@@ -56,3 +57,17 @@ async def test_a_build_interrupted_by_the_daemons_end_is_done_by_the_next_daemon
         assert build.state == "STAGED"
         assert build.epoch == 1
     assert not world.sandbox.containers
+
+
+async def test_what_a_killed_daemon_left_of_its_builds_is_swept(world: World) -> None:
+    await world.app("app")
+    await world.sandbox.create(ContainerSpec(guid="stg-left-over", kind="build"))
+    await world.sandbox.create(ContainerSpec(guid="an-app", kind="app"))
+    left = world.directory / "staging" / "builds" / "left-over"
+    left.mkdir(parents=True)
+    (left / "request.json").write_text("{}")
+    async with world.staging():
+        await world.stage("app", {"Procfile": "web: true\n"})
+        assert "stg-left-over" not in world.sandbox.containers
+        assert "an-app" in world.sandbox.containers
+        assert not left.exists()
