@@ -4,9 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 
 import structlog
 import trio
@@ -29,8 +27,12 @@ def run_node(config: Config) -> None:
     began = time.monotonic()
     try:
         trio.run(partial(_serve, config, began), instruments=[SlowSteps(_report_slow, threshold_s=SLOW_STEP_S)])
-    except* PaasdError as group:
-        raise _first(group) from group
+    except BaseExceptionGroup as group:
+        # Nurseries wrap what stopped the node; a person is told that alone, the unforeseen is shown whole.
+        foreseen, others = group.split(PaasdError)
+        if foreseen is None or others is not None:
+            raise
+        raise _first(foreseen) from None
 
 
 async def _serve(config: Config, began: float) -> None:
@@ -64,19 +66,7 @@ def _report_slow(task: str, seconds: float, where: str) -> None:
 
 
 def _first(group: BaseExceptionGroup[PaasdError]) -> PaasdError:
-    """What stopped the node, out of the nested groups of its nurseries."""
-    leaves = list(_leaves(group.exceptions))
-    return leaves[0]
-
-
-def _leaves(errors: Iterable[BaseException]) -> Iterable[PaasdError]:
-    for error in errors:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error.exceptions)
-        elif isinstance(error, PaasdError):
-            yield error
-
-
-def data_directory(config: Config) -> Path:
-    """Where the node keeps everything."""
-    return Path(config.data)
+    error: PaasdError | BaseExceptionGroup[PaasdError] = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -120,7 +120,8 @@ def runtime_directory(data_directory: Path, uid: int) -> Path:
     name = sha256(str(data_directory.resolve()).encode()).hexdigest()[:12]
     if os.geteuid() == 0:
         base = Path("/run/paasd-router")
-        base.mkdir(mode=0o711, exist_ok=True)
+        base.mkdir(exist_ok=True)
+        base.chmod(0o711)  # not by mkdir: the umask of the daemon's unit would close it to Envoy
     else:
         base = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"paasd-router-{os.geteuid()}"
         base.mkdir(mode=0o700, exist_ok=True)
@@ -128,7 +129,8 @@ def runtime_directory(data_directory: Path, uid: int) -> Path:
         raise PaasdError(f"{base} belongs to another user; remove it, or set XDG_RUNTIME_DIR to a directory of yours")
     directory = base / name
     # Envoy owns just the folder of its administration socket: what root writes must not lie where Envoy could swap it.
-    directory.mkdir(mode=0o711, exist_ok=True)
+    directory.mkdir(exist_ok=True)
+    directory.chmod(0o711)
     own = directory / "envoy"
     own.mkdir(mode=0o700, exist_ok=True)
     os.chown(own, uid, -1)
