@@ -28,7 +28,7 @@ async def test_a_build_ends_when_its_row_goes_away(world: World) -> None:
         await started(world, "app")
         assert len(world.sandbox.containers) == 1
         await world.database.write(drop_build, guid)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while world.sandbox.containers or stager.building:
                 await trio.sleep(0.02)
 
@@ -39,7 +39,7 @@ async def test_a_build_that_the_next_epoch_took_elsewhere_is_given_up(world: Wor
         guid = await world.begin("app", SLOW)
         await started(world, "app")
         await world.database.write(assign_build, AssignBuild(build_guid=guid, node_guid="node-2", epoch=1))
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while world.sandbox.containers or stager.building:
                 await trio.sleep(0.02)
 
