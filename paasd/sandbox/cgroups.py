@@ -89,6 +89,7 @@ class CgroupDriver:
     def __init__(self, hierarchies: Sequence[Hierarchy], prefix: str) -> None:
         self._hierarchies = tuple(hierarchies)
         self._name = f"paasd-{prefix}"
+        self._never_killed: set[str] = set()
 
     def open(self) -> None:
         """Make the node's own directories, which stay until `close`."""
@@ -101,12 +102,30 @@ class CgroupDriver:
         """Make the leaves and set their limits. Idempotent."""
         for one in self._hierarchies:
             leaf = self._leaf(one, guid)
+            if one.v2 and not leaf.exists():
+                self._never_killed.add(guid)
             leaf.mkdir(parents=True, exist_ok=True)
             (_limit_v2 if one.v2 else _limit_v1)(leaf, one.controllers, limits)
 
     def entry_files(self, guid: str) -> list[str]:
-        """Files into which a process writes "0" to enter the container's leaves."""
-        return [str(self._leaf(one, guid) / "cgroup.procs") for one in self._hierarchies]
+        """Files into which a process with one thread writes "0" to enter the leaves, its `birthplace` excepted.
+
+        Those of v1 are `tasks`: a thread that moves itself does not wait, as any other move does, until all processors
+        have taken notice (10 to 20 ms).
+        """
+        files = [str(self._leaf(one, guid) / "tasks") for one in self._hierarchies if not one.v2]
+        if not self.birthplace(guid):
+            files += [str(self._leaf(one, guid) / "cgroup.procs") for one in self._hierarchies if one.v2]
+        return files
+
+    def birthplace(self, guid: str) -> str:
+        """The v2 leaf, if a process can be forked into it, which is as quick; "" if not.
+
+        Linux 6.14 and its kin kill what is forked into a cgroup whose `cgroup.kill` was ever used (they compare its
+        count of kills with that of the parent's cgroup), so it must be a leaf of which we know that it was not.
+        """
+        leaves = [self._leaf(one, guid) for one in self._hierarchies if one.v2]
+        return str(leaves[0]) if leaves and guid in self._never_killed else ""
 
     def holder_files(self) -> list[str]:
         """The same for the holder unit, where there is one: what moves there outlives the daemon's own unit."""
@@ -121,6 +140,10 @@ class CgroupDriver:
     def oom_kills(self, guid: str) -> int:
         """How many processes of it the kernel has killed for memory; 0 when the container is gone."""
         return _keyed(self.oom_file(guid)).get("oom_kill", 0)
+
+    def forks_refused(self, guid: str) -> int:
+        """How many new processes it did not get because it had as many as it may; 0 when the container is gone."""
+        return _keyed(self._leaf(self._of("pids"), guid) / "pids.events").get("max", 0)
 
     def tally(self, guid: str) -> Tally:
         """What it uses. Raises OSError (FileNotFoundError) when the container is gone."""
@@ -147,6 +170,7 @@ class CgroupDriver:
 
     def kill_all(self, guid: str) -> bool:
         """SIGKILL to everything inside at once. False where the kernel cannot (before 5.14): kill pid 1 then."""
+        self._never_killed.discard(guid)
         leaves = [self._leaf(one, guid) / "cgroup.kill" for one in self._hierarchies if one.v2]
         return any(self._write(leaf, "1") for leaf in leaves)
 
@@ -158,6 +182,7 @@ class CgroupDriver:
     def remove(self, guid: str) -> bool:
         """Remove the leaves; True when none is left. False while a process is still inside: kill, wait, try again."""
         gone = True
+        self._never_killed.discard(guid)
         for one in self._hierarchies:
             try:
                 self._leaf(one, guid).rmdir()

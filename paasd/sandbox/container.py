@@ -83,6 +83,11 @@ class Container:
         """How often the kernel killed for memory in here, since `create`."""
         return self._parts.cgroups.oom_kills(self.guid)
 
+    @property
+    def forks_refused(self) -> int:
+        """How often a new process was refused in here for the limit of `pids`, since `create`."""
+        return self._parts.cgroups.forks_refused(self.guid)
+
     async def start(self, process: ProcessSpec, layers: tuple[Path, ...] | None = None) -> None:
         """Run a program; returns when it has been executed. `layers`, if given, replace those of the specification.
 
@@ -268,6 +273,7 @@ class Container:
             "uid_base": uid_base(self.record.slot),
             "uid_count": UIDS_PER_SLOT,
             "netns": str(self._attachment.netns_path),
+            "cgroup": parts.cgroups.birthplace(self.guid),
             "cgroups": parts.cgroups.entry_files(self.guid),
             "oom_file": str(parts.cgroups.oom_file(self.guid)),
             "lowers": [str(stack.lower), *layers],

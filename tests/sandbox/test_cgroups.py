@@ -74,7 +74,8 @@ def test_a_process_in_a_leaf_is_counted_killed_and_the_leaf_removed() -> None:
     try:
         driver.create("a", SMALL)
         process = subprocess.Popen(["sleep", "1000"])
-        for name in driver.entry_files("a"):
+        born = driver.birthplace("a")
+        for name in (*driver.entry_files("a"), *([f"{born}/cgroup.procs"] if born else [])):
             Path(name).write_text(str(process.pid))
         assert driver.pids("a") == {process.pid}
         assert driver.guids() == {"a"}

@@ -216,3 +216,12 @@ async def test_descriptors_of_the_launcher_do_not_reach_the_tenant(sandbox: Sand
     container = await sandbox.create(spec("one"))
     _ended, text = await run(container, python("import os; print(sorted(os.listdir('/proc/self/fd'), key=int))"))
     assert text.startswith("['0', '1', '2', '3']"), "3 is that of the listing itself"
+
+
+async def test_a_program_starts_again_where_all_was_killed(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("again"))
+    for number in (3, 4):
+        await container.start(shell("sleep 1000"))
+        await container.kill()
+        ended, _text = await run(container, shell(f"exit {number}"))
+        assert (ended.reason, ended.code) == ("exited", number)

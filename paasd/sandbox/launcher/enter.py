@@ -48,15 +48,13 @@ def run_helper(
 def _fork_inside(request: dict[str, Any], pid1: int, descriptors: tuple[int, int, int]) -> int:
     namespaces = {name: os.open(f"/proc/{pid1}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in _KINDS}
     pid_namespace = os.open(f"/proc/{pid1}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    cgroups = [os.open(name, os.O_WRONLY | os.O_CLOEXEC) for name in request["cgroups"]]
     sys_.setns(pid_namespace, sys_.CLONE_NEWPID)
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
+    pid = sys_.fork_into(request["cgroup"])
     if pid == 0:
         try:
             prefer_for_oom()
-            for fd in cgroups:
-                os.write(fd, b"0")
+            sys_.enter_cgroups(request["cgroups"])
             for name, kind in _KINDS.items():
                 sys_.setns(namespaces[name], kind)
             os.setresgid(0, 0, 0)
@@ -66,7 +64,7 @@ def _fork_inside(request: dict[str, Any], pid1: int, descriptors: tuple[int, int
             os.write(writer, str(error).encode()[:1000] or b"unknown")
         os._exit(127)
     os.close(writer)
-    for fd in (*namespaces.values(), pid_namespace, *cgroups):
+    for fd in (*namespaces.values(), pid_namespace):
         os.close(fd)
     failure = os.read(reader, 1000)
     os.close(reader)

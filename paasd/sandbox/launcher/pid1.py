@@ -1,6 +1,6 @@
 """Pid 1 of a container: makes its namespaces and root, forks the app, reaps, and reports how the app ended.
 
-It is the only process of ours inside the tenant's cgroup (the shim moves it there) and pid namespace. The mount,
+It is the only process of ours inside the tenant's cgroup and pid namespace, into which the shim forks it. The mount,
 network, IPC and UTS namespaces are made before it joins the user namespace, so they belong to the host's: nothing
 inside has a capability over them.
 Signals for the app do not pass through here: the shim holds a pidfd of the app.
@@ -17,26 +17,22 @@ from .tenant import become_tenant, prefer_for_oom
 
 
 def run_pid1(request: dict[str, Any], status: socket.socket, outputs: tuple[int, int]) -> None:
-    """Never returns. `status` carries, to here: "entered", when the shim has moved this process into the cgroups. From
-    here: "error STEP: text", or "app" with a pidfd; at the end "exit WAITSTATUS".
-    """
-    step = "user namespace"
+    """Never returns. Tells `status` "error STEP: text", or "app" with a pidfd; at the end "exit WAITSTATUS"."""
+    step = "cgroups"
     try:
+        sys_.enter_cgroups(request["cgroups"])
+        step = "user namespace"
         userns_fd = _make_user_namespace(request["uid_base"], request["uid_count"])
         prefer_for_oom()
         step = "namespaces"
         sys_.set_title("init")
         netns_fd = os.open(request["netns"], os.O_RDONLY | os.O_CLOEXEC)
-        sys_.unshare(sys_.CLONE_NEWNS | sys_.CLONE_NEWIPC | sys_.CLONE_NEWUTS)
+        sys_.unshare(sys_.CLONE_NEWNS | sys_.CLONE_NEWIPC | sys_.CLONE_NEWUTS | sys_.CLONE_NEWCGROUP)
         sys_.setns(netns_fd, sys_.CLONE_NEWNET)
         os.close(netns_fd)
         socket.sethostname(request["hostname"])
         step = "root file system"
         proc_fd = build_root(request, userns_fd)
-        step = "cgroups"
-        if status.recv(16) != b"entered":
-            os._exit(1)
-        sys_.unshare(sys_.CLONE_NEWCGROUP)
         step = "user namespace"
         sys_.setns(userns_fd, sys_.CLONE_NEWUSER)
         os.close(userns_fd)

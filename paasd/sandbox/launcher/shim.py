@@ -73,18 +73,13 @@ class _Shim:
             os.fchown(pipe[1], owner, owner)
         self._control = self._listen()
         self._status, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        sys_.unshare(sys_.CLONE_NEWPID)
-        self._pid1 = os.fork()
+        # This process itself stays outside, so that exec helpers, its later forks, are not seen by the tenant.
+        self._pid1 = sys_.fork_into(self._request["cgroup"], sys_.CLONE_NEWPID)
         if self._pid1 == 0:
             self._status.close()
             self._control.close()
             run_pid1(self._request, theirs, (self._outputs[0][1], self._outputs[1][1]))
-        # Later forks of this process belong outside again; else exec helpers would be seen by the tenant.
-        sys_.setns(own_pid_namespace, sys_.CLONE_NEWPID)
-        os.close(own_pid_namespace)
         theirs.close()
-        self._enter_cgroups()
         try:
             word, received, _flags, _address = socket.recv_fds(self._status, 2048, 1)
         except ConnectionResetError:
@@ -103,19 +98,6 @@ class _Shim:
             with contextlib.suppress(OSError):
                 self.facts["app_started"] = wire.start_time(app)
         wire.write_file("shim.json", self.facts, self._run_fd)
-
-    def _enter_cgroups(self) -> None:
-        """Move pid 1, while it makes its namespaces: the kernel waits 10 to 20 ms for all processors to notice."""
-        for name in self._request["cgroups"]:
-            fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(fd, b"%d" % self._pid1)
-            except ProcessLookupError:
-                return  # It has failed already, and its last word says why.
-            finally:
-                os.close(fd)
-        with contextlib.suppress(OSError):
-            self._status.send(b"entered")
 
     def abandon(self) -> None:
         if self._pid1:

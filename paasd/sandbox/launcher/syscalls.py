@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import signal
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+_CLONE_INTO_CGROUP = 0x200000000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
 MS_REC, MS_PRIVATE, MS_SLAVE = 0x4000, 0x40000, 0x80000
@@ -20,11 +22,16 @@ _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _CLOSE_RANGE_CLOEXEC = 4
 # The kernel gives calls added after 2019 the same number everywhere; pivot_root is older.
-_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]
 _SYS_CAPSET = {"x86_64": 126, "aarch64": 91}[os.uname().machine]
 
 _libc = ctypes.CDLL(None, use_errno=True)
+# Calls through this one keep the interpreter's lock, so that a child has it too.
+_locked_libc = ctypes.PyDLL(None, use_errno=True)
+_before_fork, _after_fork_in_parent, _after_fork_in_child = (
+    ctypes.pythonapi[name] for name in ("PyOS_BeforeFork", "PyOS_AfterFork_Parent", "PyOS_AfterFork_Child")
+)
 
 
 class _MountAttr(ctypes.Structure):
@@ -44,6 +51,38 @@ def _check(result: int, name: str) -> int:
 
 def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
+
+
+def fork_into(cgroup: str, flags: int = 0) -> int:
+    """As os.fork, with the new namespaces of `flags`, and born in a v2 cgroup (a directory; "" for none).
+
+    Only for a process with one thread: the handlers of the C library do not run.
+    """
+    cgroup_fd = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if cgroup else 0
+    flags |= _CLONE_INTO_CGROUP if cgroup else 0
+    arguments = (ctypes.c_uint64 * 11)(flags, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, cgroup_fd)
+    _before_fork()
+    pid: int = _locked_libc.syscall(_SYS_CLONE3, arguments, ctypes.c_size_t(ctypes.sizeof(arguments)))
+    number = ctypes.get_errno()
+    if pid == 0:
+        _after_fork_in_child()
+    else:
+        _after_fork_in_parent()
+    if cgroup:
+        os.close(cgroup_fd)
+    if pid < 0:
+        raise OSError(number, os.strerror(number), "clone3")
+    return pid
+
+
+def enter_cgroups(files: list[str]) -> None:
+    """Move this process, which has one thread, by writing into `files`."""
+    for name in files:
+        fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"0")
+        finally:
+            os.close(fd)
 
 
 def setns(fd: int, kind: int) -> None:
