@@ -17,7 +17,7 @@ INSTALL = """
 mkdir -p /usr/lib/paasd /etc/paasd /root/hello
 install -m 755 /src/contrib/systemd/holder /usr/lib/paasd/holder
 install -m 644 /src/contrib/systemd/*.service /etc/systemd/system/
-printf '[router]\\nhttp_port = 80\\nhttps_port = 443\\n' > /etc/paasd/paasd.toml
+printf '[apps]\\nbuild_disk_mb = 1024\\nbuild_memory_mb = 256\\nmemory_mb = 128\\n' > /etc/paasd/paasd.toml
 cat > /root/hello/server.py <<'P'
 import http.server, os
 class Hello(http.server.BaseHTTPRequestHandler):
