@@ -17,6 +17,7 @@ from typing import Any
 import hypercorn.config
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.events import Event, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
@@ -87,6 +88,24 @@ async def open_server(
                 app.nursery.cancel_scope.cancel()
 
 
+class _Connection(TCPServer):
+    """hypercorn's connection, ended when its client is gone.
+
+    Its own sits out the idle time-out first: a client that opens a connection per call would soon use up the limit.
+    """
+
+    _gone = False
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        self._gone = True
+        await self.idle_task.stop()
+
+    async def protocol_send(self, event: Event) -> None:
+        if not (self._gone and isinstance(event, Updated)):
+            await super().protocol_send(event)
+
+
 class _Server:
     """The connections of all listeners."""
 
@@ -115,7 +134,7 @@ class _Server:
         self._streams.add(stream)
         try:
             state: dict[str, Any] = {"peer_uid": _peer_uid(stream.socket)}
-            await TCPServer(
+            await _Connection(
                 self._app,
                 self._http,
                 self._context,

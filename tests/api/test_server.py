@@ -55,6 +55,15 @@ async def test_more_connections_than_allowed_are_closed_and_the_others_served(tm
             await stream.aclose()
 
 
+async def test_a_connection_counts_no_longer_than_its_client_is_there(tmp_path: Path) -> None:
+    async with serve(tmp_path, with_api(connections_limit=8)) as served:
+        token = (await served.login())["access_token"]
+        for number in range(30):
+            async with served.client(token) as http:
+                answer = await http.post("/v3/organizations", json={"name": f"org-{number}"})
+                assert answer.status_code == 201
+
+
 async def test_idle_connections_do_not_hold_up_the_end(tmp_path: Path) -> None:
     async with serve(tmp_path, with_api(grace_s=30.0)) as served:
         idle = await trio.open_tcp_stream(served.doors.host, served.doors.port)

@@ -13,6 +13,7 @@ import msgspec
 import psutil
 import trio
 
+from paasd.config import StateConfig
 from paasd.sandbox import Inventory, node_prefix, take_inventory
 from paasd.sandbox.sandbox import SLOTS
 from tests.node.daemon import Daemon, Load, end_all
@@ -21,8 +22,10 @@ from tests.node.harness import HELLO, Pusher, clients
 CANARY = "canary"
 RATE_PER_S = 20.0
 SETTLE_LIMIT_S = 30.0
+STATE_CONNECTIONS = 1 + StateConfig().readers  # kept once opened, so a busy moment may add some
 # Small, so that what is meant to break a limit breaks it soon; crashed instances wait, so that each crashes once.
-SECTIONS = """
+# It goes on with [router], where Daemon ends: one worker means one access log connection, from the first request on.
+SECTIONS = """workers = 1
 [staging]
 timeout_s = 10
 pids = 64
@@ -63,6 +66,9 @@ class Left(msgspec.Struct, frozen=True):
         """What came and went; connections that a client kept open and then closed are no difference."""
         found: dict[str, Any] = dict(self.host.difference(earlier.host))
         more = Counter(self.descriptors) - Counter(earlier.descriptors)
+        for name, count in self.descriptors.items():
+            if Path(name).name in ("state.db", "state.db-wal") and count <= STATE_CONNECTIONS:
+                del more[name]
         if more:
             found["daemon's descriptors"] = dict(more)
         for kind in ("children", "files"):
@@ -104,7 +110,7 @@ class Site:
         deadline = time.monotonic() + SETTLE_LIMIT_S
         while (difference := self.left().difference(before)) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert difference == {}
+        assert difference == {}, difference
         while self.load.answers["200"] == answered and time.monotonic() < deadline:
             time.sleep(0.05)
         assert self.load.answers["200"] > answered, "the canary was not asked"
