@@ -14,13 +14,11 @@ import trio
 from paasd.config import DiskConfig
 from paasd.errors import Unavailable
 from paasd.sandbox import mounts
+from paasd.sandbox.disk.blank import BLOCK_BYTES, INODE_BYTES, Blanks
 from paasd.sandbox.disk.loops import mount_image
-from paasd.sandbox.disk.tools import run_tool
 
 _GUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _MIB = 1024 * 1024
-_INODE_BYTES = 256
-_BLOCK_BYTES = 4096
 T = TypeVar("T")
 
 
@@ -51,6 +49,7 @@ class Disks:
         # Reserving looks at all disks and then adds one: one at a time, or two could take the same space.
         self._reserving = trio.Lock()
         self._limiter = trio.CapacityLimiter(4)
+        self._blanks = Blanks()
 
     async def create(self, guid: str, size_bytes: int, inodes: int, uid_base: int) -> Path:
         """Make and mount a disk with room for `size_bytes`; its root belongs to `uid_base`. Returns the mount point.
@@ -65,7 +64,7 @@ class Disks:
         try:
             async with self._reserving:
                 await self._in_thread(partial(self._reserve, file, size_bytes, inodes))
-            await self._in_thread(partial(_make, file, target, inodes, uid_base))
+            await self._in_thread(partial(_make, self._blanks, file, target, inodes, uid_base))
         except BaseException:
             with trio.CancelScope(shield=True):
                 await self.destroy(guid)
@@ -121,8 +120,8 @@ class Disks:
 
     def _reserve(self, file: Path, size_bytes: int, inodes: int) -> None:
         # Inode tables come on top of what the container was promised.
-        total = size_bytes + inodes * _INODE_BYTES + 2 * _MIB
-        total += -total % _BLOCK_BYTES
+        total = size_bytes + inodes * INODE_BYTES + 2 * _MIB
+        total += -total % BLOCK_BYTES
         available = self.available_bytes()
         if total > available:
             raise Unavailable(
@@ -140,15 +139,11 @@ class Disks:
         return await trio.to_thread.run_sync(work, limiter=self._limiter)
 
 
-def _make(file: Path, target: Path, inodes: int, uid_base: int) -> None:
-    # A container's disk does not outlive a power cut, so a journal would only cost writes. A sparse file is all zero.
-    extended = f"root_owner={uid_base}:{uid_base},lazy_itable_init=1,assume_storage_prezeroed=1,nodiscard"
-    features = "^has_journal,^resize_inode,sparse_super2"
-    command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-b", str(_BLOCK_BYTES), "-I", str(_INODE_BYTES), "-N", str(inodes)]
-    command += ["-O", features, "-E", extended, str(file)]
-    run_tool(command)
+def _make(blanks: Blanks, file: Path, target: Path, inodes: int, uid_base: int) -> None:
+    blanks.write(file, inodes)
     _mount(file, target)
     (target / "lost+found").rmdir()
+    os.chown(target, uid_base, uid_base)
 
 
 def _mount(file: Path, target: Path) -> None:

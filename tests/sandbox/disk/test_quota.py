@@ -198,6 +198,25 @@ async def test_a_cancelled_create_leaves_nothing(disks: Disks, place: Path):
         assert loops_below(place) == {}
 
 
+async def test_a_copied_file_system_is_as_sound_as_a_made_one(disks: Disks, place: Path):
+    first = await disks.create("one", 16 * MIB, 1000, UID)
+    await trio.to_thread.run_sync(fill, first / "big")
+    other = await disks.create("two", 16 * MIB, 1000, 2 * UID)
+    larger = await disks.create("three", 32 * MIB, 1000, UID)
+    assert list(other.iterdir()) == []
+    assert other.stat().st_uid == other.stat().st_gid == 2 * UID
+    assert disks.usage("two").size_bytes == disks.usage("one").size_bytes < disks.usage("three").size_bytes
+    assert disks.usage("two").inodes == disks.usage("one").inodes
+    (other / "file").write_text("kept")
+    (larger / "file").write_text("kept")
+    for guid, target in (("two", other), ("three", larger)):
+        mounts.unmount_all(target)
+        done = await trio.run_process(
+            ["e2fsck", "-f", "-n", str(place / "disks" / f"{guid}.ext4")], check=False, capture_stdout=True
+        )
+        assert done.returncode == 0, done.stdout
+
+
 async def test_what_cannot_be_made_says_why(disks: Disks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     with pytest.raises(MountError, match=r"mkfs\.ext4 failed: .*inodes"):
         await disks.create("one", 4096, 3_000_000, UID)
