@@ -89,6 +89,15 @@ def choose_application(context: Context, text: str | bytes | None, name: str | N
     return Manifest(applications=[app], warnings=manifest.warnings)
 
 
+def start_advice(details: str, process: Process) -> str:
+    """What a developer can do about an instance that ended as `details` say."""
+    if "out of memory" in details:
+        return f"give it more than {process.memory_mb} MB of memory; the app's logs say more"
+    if "TCP connection" in details:
+        return "make it listen on 0.0.0.0:$PORT, or give it a longer timeout; the app's logs say more"
+    return "see the app's logs"
+
+
 @asynccontextmanager
 async def open_push(
     context: Context,
@@ -227,7 +236,8 @@ class _Steps:
                     details = next((one.details for one in stats[process.guid] if one.details), None)
                     if found == {CRASHED}:
                         why = f": {details}" if details else ""
-                        raise Unprocessable(f"Process {process.type} crashed at start{why}; see the app's logs")
+                        advice = start_advice(details or "", process)
+                        raise Unprocessable(f"Process {process.type} crashed at start{why}; {advice}")
                     if details and details.startswith("insufficient resources"):
                         raise Unprocessable(f"Process {process.type} has no place to run: {details}")
                 if context.clock() > deadline:

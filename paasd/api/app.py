@@ -31,6 +31,7 @@ from paasd.api.stream import StreamBody
 from paasd.api.table import Auth, Route, RouteTable, Size
 from paasd.auth import Caller, root_caller
 from paasd.auth.service import OAuthError
+from paasd.auth.tokens import INVALID
 from paasd.errors import BadRequest, InvalidToken, NotAuthenticated
 from paasd.model.manifests import ManifestError
 
@@ -107,7 +108,8 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     config = platform.config.api
     size = sum(len(name) + len(value) + 4 for name, value in request.headers.items()) + len(request.full_path)
     if size > config.header_limit_bytes:
-        raise HeadersTooLarge(f"The request line and headers are larger than {config.header_limit_bytes} bytes")
+        limit = config.header_limit_bytes
+        raise HeadersTooLarge(f"The request line and headers are larger than {limit} bytes; send less")
     body = cast(Body, request.body)
     body.limit_bytes = config.upload_limit_bytes if route.size is Size.UPLOAD else config.body_limit_bytes
     body.timeout_s = config.body_timeout_s
@@ -134,7 +136,7 @@ async def _caller(platform: Platform, route: Route) -> Caller | None:
             username, password = basic_credentials(credentials)
             return await platform.auth.basic(username, password, client_address(request))
         case _:
-            raise InvalidToken("Invalid Auth Token")
+            raise InvalidToken(INVALID)
 
 
 def basic_credentials(encoded: str) -> tuple[str, str]:

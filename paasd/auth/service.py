@@ -17,7 +17,7 @@ from paasd.auth.caller import Caller
 from paasd.auth.keys import KeyRing, expired, make_key, next_key
 from paasd.auth.passwords import Passwords
 from paasd.auth.throttle import Throttle
-from paasd.auth.tokens import ADMIN_SCOPE, Client, Tokens, revocation_signature, scopes_of
+from paasd.auth.tokens import ADMIN_SCOPE, INVALID, Client, Tokens, revocation_signature, scopes_of
 from paasd.config import AuthConfig
 from paasd.errors import InvalidToken, NotAuthenticated, PaasdError
 from paasd.model import Setting, SigningKey, User, signing
@@ -106,7 +106,7 @@ class Auth:
         if "user_id" not in claims:
             client = self.find_client(client_id)
             if client is None or client.secret_revision != claims.get("rev_sig"):
-                raise InvalidToken("Invalid Auth Token")
+                raise InvalidToken(INVALID)
             return Caller(
                 user_guid=client_id, username=client_id, admin=ADMIN_SCOPE in scopes, scopes=scopes, client=client_id
             )
@@ -208,9 +208,9 @@ class Auth:
         user = self._user(guid)
         issued = claims["iat"]
         if user is None or claims.get("rev_sig") != revocation_signature(user):
-            raise InvalidToken("Invalid Auth Token")
+            raise InvalidToken(INVALID)
         if not isinstance(issued, int) or issued < user.not_before:
-            raise InvalidToken("Invalid Auth Token")
+            raise InvalidToken(INVALID)
         return user
 
 

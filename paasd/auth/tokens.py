@@ -14,6 +14,8 @@ from paasd.config import AuthConfig
 from paasd.errors import InvalidToken, Unavailable
 from paasd.model import User
 
+INVALID = "Invalid Auth Token; sign in again"
+EXPIRED = "Invalid Auth Token; it has expired, sign in again"
 ADMIN_SCOPE = "cloud_controller.admin"
 
 
@@ -80,7 +82,7 @@ class Tokens:
         """The claims of an access token. Raises InvalidToken: bad form, signature, issuer, time or kind."""
         claims = self._verify(token, now)
         if "granted_scopes" in claims or not isinstance(claims.get("scope"), list):
-            raise InvalidToken("Invalid Auth Token")
+            raise InvalidToken(INVALID)
         return claims
 
     def verify_refresh(self, token: str, now: int) -> dict[str, Any]:
@@ -125,12 +127,12 @@ class Tokens:
         try:
             claims = jwt.decode(token, self.ring.public, algorithms=[ALGORITHM]).claims
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            raise InvalidToken("Invalid Auth Token") from error
+            raise InvalidToken(INVALID) from error
         expires, issued = claims.get("exp"), claims.get("iat")
         if not isinstance(expires, int) or not isinstance(issued, int) or claims.get("iss") != self.issuer:
-            raise InvalidToken("Invalid Auth Token")
+            raise InvalidToken(INVALID)
         if expires <= now:
-            raise InvalidToken("Invalid Auth Token")
+            raise InvalidToken(EXPIRED)
         if not isinstance(claims.get("sub"), str) or not isinstance(claims.get("client_id"), str):
-            raise InvalidToken("Invalid Auth Token")
+            raise InvalidToken(INVALID)
         return dict(claims)

@@ -13,7 +13,8 @@ from joserfc.jwk import ECKey, KeySet, OctKey
 from paasd.config import ApiConfig, AuthConfig, Config
 from tests.api.serving import PASSWORD, Served, serve
 
-INVALID = {"code": 1000, "title": "CF-InvalidAuthToken", "detail": "Invalid Auth Token"}
+INVALID = {"code": 1000, "title": "CF-InvalidAuthToken", "detail": "Invalid Auth Token; sign in again"}
+EXPIRED = {**INVALID, "detail": "Invalid Auth Token; it has expired, sign in again"}
 MISSING = {"code": 10002, "title": "CF-NotAuthenticated", "detail": "Authentication error"}
 
 
@@ -74,7 +75,7 @@ async def test_no_token_and_bad_tokens_have_their_own_errors(served: Served) -> 
 async def test_an_access_token_ends_after_its_time_and_the_refresh_token_gives_another(served: Served) -> None:
     reply = await served.login()
     served.clock.ahead_s = served.auth.config.access_token_s + 1
-    assert (await ask(served, f"bearer {reply['access_token']}")).json()["errors"] == [INVALID]
+    assert (await ask(served, f"bearer {reply['access_token']}")).json()["errors"] == [EXPIRED]
     answer = await refresh(served, reply["refresh_token"])
     assert answer.status_code == 200, answer.text
     assert (await ask(served, f"bearer {answer.json()['access_token']}")).status_code == 200

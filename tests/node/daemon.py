@@ -41,13 +41,16 @@ class Daemon:
         """What the daemon wrote, all lives together."""
         return (self.data / "serve.log").read_text()
 
+    def command(self, *words: str) -> list[str]:
+        """The command line of `paasd`, meant for this daemon."""
+        return [sys.executable, "-m", "paasd", "--data", str(self.data), *words]
+
     async def start(self) -> float:
         """Start and wait until the API answers; the seconds it took."""
         began = trio.current_time()
         with (self.data / "serve.log").open("ab") as log:
-            command = [sys.executable, "-m", "paasd", "serve", "--config", str(self.config)]
             self.process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command("serve", "--config", str(self.config)), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         with trio.fail_after(START_LIMIT_S):
             while not await self.answers():
@@ -93,17 +96,7 @@ async def running_daemon(data: Path, sections: str = "") -> AsyncIterator[Daemon
 
 def end_all(daemon: Daemon) -> None:
     """`paasd stop --all`."""
-    command = [
-        sys.executable,
-        "-m",
-        "paasd",
-        "--data",
-        str(daemon.data),
-        "stop",
-        "--all",
-        "--config",
-        str(daemon.config),
-    ]
+    command = daemon.command("stop", "--all", "--config", str(daemon.config))
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 

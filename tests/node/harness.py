@@ -5,7 +5,8 @@ import json
 import socket
 import ssl
 import tarfile
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,12 @@ def node_config(data: Path, **sections: Any) -> Config:
 
 
 @asynccontextmanager
-async def running_node(data: Path, *, outlive: bool = False, **sections: Any) -> AsyncIterator["Driver"]:
+async def running_node(
+    data: Path, *, outlive: bool = False, clock: Callable[[], float] = time.time, **sections: Any
+) -> AsyncIterator["Driver"]:
     """A node on `data` and a client of its API as root."""
-    async with open_node(node_config(data, **sections), outlive=outlive) as node, driver(node) as found:
+    config = node_config(data, **sections)
+    async with open_node(config, outlive=outlive, clock=clock) as node, driver(node) as found:
         yield found
 
 
@@ -82,7 +86,11 @@ class Pusher:
         self.https_port = https_port
 
     async def push(
-        self, name: str, files: dict[str, str | bytes] | Path | bytes, manifest: str | None = None
+        self,
+        name: str,
+        files: dict[str, str | bytes] | Path | bytes,
+        manifest: str | None = None,
+        space: str = SPACE,
     ) -> dict[str, Any]:
         """The last event of a one-call push; `log` holds the staging lines. Bytes are sent as they are."""
         bits = files if isinstance(files, bytes) else archive(files)
@@ -92,7 +100,7 @@ class Pusher:
         events = []
         params = {"name": name, "wait": "true"}
         headers = {"Accept": "application/x-ndjson"}
-        async with self.api.stream("POST", SPACE + "/push", params=params, headers=headers, files=parts) as answer:
+        async with self.api.stream("POST", space + "/push", params=params, headers=headers, files=parts) as answer:
             if answer.is_error:
                 await answer.aread()
                 return {"type": "error", "status": answer.status_code, **answer.json()["errors"][0], "log": []}

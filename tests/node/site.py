@@ -98,7 +98,7 @@ class Site:
         return Left(
             host=msgspec.structs.replace(host, descriptors=0),
             descriptors=_descriptors(process.pid),
-            children=frozenset(f"{child.pid} {child.name()}" for child in process.children(recursive=True)),
+            children=frozenset(str(child.pid) for child in process.children()),
             files=frozenset(str(path) for folder in folders if folder.exists() for path in folder.iterdir()),
         )
 
