@@ -171,12 +171,19 @@ class Stage:
         return {**events[-1], "log": [event["line"] for event in events if event["type"] == "log"]}
 
     def delete(self, name: str) -> None:
+        """Delete an app, and wait until nothing of it runs."""
+        guid = self.run(self.node.app, name)["guid"]
         self.run(self.node.delete, name)
+        self.until(lambda: self.containers(guid), lambda found: not found)
+
+    def containers(self, app_guid: str) -> list[Container]:
+        """Those of an app's instances."""
+        containers = list(self.node.node.sandbox.containers.values())
+        return [one for one in containers if app_guid in str(one.spec.labels)]
 
     def instance(self, app_guid: str) -> Container:
         """The container of an app's only instance."""
-        containers = self.node.node.sandbox.containers.values()
-        return next(one for one in containers if app_guid in str(one.spec.labels) and one.running)
+        return next(one for one in self.containers(app_guid) if one.running)
 
     async def _live(self, ready: "queue.Queue[BaseException | None]") -> None:
         self._token, self._leave = trio.lowlevel.current_trio_token(), trio.Event()
