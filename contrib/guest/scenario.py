@@ -110,7 +110,7 @@ def daemon_steps(scenario: Scenario) -> None:
     with scenario.step("the instance's limits stand in cgroup v2"):
         found = scenario.run(
             "cd /sys/fs/cgroup/system.slice/paasd-holder.service\n"
-            "for f in $(find . -name memory.max); do d=${f%/*}; [ $(cat $d/memory.max) != max ] && echo $d $(cat $d/memory.max) $(cat $d/pids.max); done"
+            "for f in $(find . -name memory.max); do d=${f%/*}; [ $(cat $d/memory.max) = max ] || echo $d $(cat $d/memory.max) $(cat $d/pids.max); done"
         )
         print(f"   {found}")
         assert "max" not in found.split()[1:3], found
