@@ -21,6 +21,9 @@ from .failure import ArchiveRefused, legible
 _CHUNK_BYTES = 256 * 1024
 # The end record with the longest comment, and its two companions of large zips.
 _ZIP_TAIL_BYTES = 65_535 + 22 + 20 + 56
+# Older times are what archives say that know none; a file without a time of its own has that of its unpacking, since
+# web servers tell browsers by it whether a page is still the same.
+_NO_TIME_S = 315_619_200.0
 # Opens an entry's content, once the entry is known to be wanted.
 _Reader = Callable[[], IO[bytes] | None]
 
@@ -275,7 +278,8 @@ class _Unpacker:
                 raise ArchiveRefused(f"entry {legible(entry.name)} is truncated", "upload the package again, whole")
             # Owner may read and write; setuid, setgid and sticky bits go.
             os.fchmod(file.fileno(), (entry.mode & 0o777) | 0o600)
-        os.utime(path, (entry.mtime, entry.mtime))
+        if entry.mtime > _NO_TIME_S:
+            os.utime(path, (entry.mtime, entry.mtime))
 
 
 def flatten_single_directory(root: Path) -> None:

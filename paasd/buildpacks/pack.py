@@ -9,10 +9,6 @@ from typing import Any
 from .failure import StagingFailure
 from .interface import Layout
 
-# Level 3 packs a node_modules of 165 MB in half a second; higher levels cost seconds for a few per cent.
-_OPTIONS = "-noappend -no-progress -quiet -no-xattrs -no-exports -reproducible -mkfs-time 0"
-_COMPRESSION = "-comp zstd -Xcompression-level 3 -b 128K"
-
 
 def pack(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
     """Write app.sqfs, layer-N.sqfs for each new dependency layer, and cache.sqfs. Gives packed.json: name -> bytes."""
@@ -21,28 +17,30 @@ def pack(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     granted = set(request.get("granted", ()))
+    timed, timeless = request["squashfs"]["timed"], request["squashfs"]["timeless"]
     sizes: dict[str, int] = {}
     excluded: list[str] = []
     if request["images"] == "cache":
-        return {"cache": _squash([layout.cache], out / "cache.sqfs", rooted=True)}
+        return {"cache": _squash([layout.cache], out / "cache.sqfs", timed, rooted=True)}
     for number, layer in enumerate(result["layers"]):
         if layer["launch"]:
             excluded += layer["paths"]
         if layer["key"] in granted:
             continue
-        if layer["tree"]:
-            sizes[f"layer-{number}"] = _squash([Path(layer["tree"])], out / f"layer-{number}.sqfs", rooted=False)
-        else:
-            paths = [Path(path) for path in layer["paths"]]
-            sizes[f"layer-{number}"] = _squash(paths, out / f"layer-{number}.sqfs", rooted=True)
+        sources = [Path(path) for path in ([layer["tree"]] if layer["tree"] else layer["paths"])]
+        image = out / f"layer-{number}.sqfs"
+        sizes[image.stem] = _squash(sources, image, timeless, rooted=not layer["tree"])
     parts = [layout.app, layout.deps, layout.profile_d, layout.home / "staging_info.yml"]
-    sizes["app"] = _squash([part for part in parts if part.exists()], out / "app.sqfs", rooted=True, excluded=excluded)
+    parts = [part for part in parts if part.exists()]
+    sizes["app"] = _squash(parts, out / "app.sqfs", timed, rooted=True, excluded=excluded)
     return sizes
 
 
-def _squash(sources: list[Path], image: Path, *, rooted: bool, excluded: list[str] | None = None) -> int:
+def _squash(
+    sources: list[Path], image: Path, options: list[str], *, rooted: bool, excluded: list[str] | None = None
+) -> int:
     """One image; `rooted` keeps the sources' whole paths. Gives its size in bytes."""
-    command = ["mksquashfs", *map(str, sources), str(image), *_OPTIONS.split(), *_COMPRESSION.split()]
+    command = ["mksquashfs", *map(str, sources), str(image), *options]
     command += ["-no-strip"] if rooted else []
     command += ["-e", *excluded] if excluded else []
     done = subprocess.run(

@@ -73,7 +73,7 @@ def _package(source: Path) -> BinaryIO:
         return source.open("rb")
     ignore = Ignore.of_directory(source)
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    # Level 1 and no time stamps: quick, and equal sources make equal bytes.
+    # Level 1 is quick. Files keep their times, which web servers tell of them; the archive has none of its own.
     with (
         gzip.GzipFile(fileobj=spool, mode="wb", compresslevel=1, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as archive,
@@ -82,7 +82,7 @@ def _package(source: Path) -> BinaryIO:
             info = archive.gettarinfo(path, str(path.relative_to(source)))
             info.uid = info.gid = 0
             info.uname = info.gname = ""
-            info.mtime = 0
+            info.mtime = int(info.mtime)
             with path.open("rb") if info.isreg() else io.BytesIO() as content:
                 archive.addfile(info, content if info.isreg() else None)
     spool.seek(0)

@@ -6,7 +6,7 @@ the next one takes over those that are whole and sweeps the rest. `launcher/` ho
 """
 
 from paasd.sandbox.container import Container, Exec
-from paasd.sandbox.disk import MountError, StackMissing, mksquashfs_arguments
+from paasd.sandbox.disk import MountError, StackMissing, mksquashfs_arguments, squashfs_options
 from paasd.sandbox.inventory import Inventory, take_inventory
 from paasd.sandbox.network import PUBLIC, PUBLIC_EGRESS, EgressRule
 from paasd.sandbox.records import (
@@ -42,5 +42,6 @@ __all__ = [
     "mksquashfs_arguments",
     "node_prefix",
     "open_sandbox",
+    "squashfs_options",
     "take_inventory",
 ]

@@ -18,7 +18,7 @@ from paasd.config import StagingConfig
 from paasd.errors import PaasdError
 from paasd.logs import Line, Logs, SpoolTail
 from paasd.logs.line import Stream
-from paasd.sandbox import Bind, Container, ContainerSpec, Exit, Limits, ProcessSpec, Sandbox
+from paasd.sandbox import Bind, Container, ContainerSpec, Exit, Limits, ProcessSpec, Sandbox, squashfs_options
 from paasd.stager.caches import Caches
 from paasd.stager.inputs import Inputs
 from paasd.stager.outcome import FailureFile, StagingError, failure_text
@@ -196,6 +196,8 @@ def _request(tools: Tools, inputs: Inputs, stack_digest: str, today: str) -> dic
         "catalogue": tools.toolchains.catalogue.to_json(),
         "granted": [],
         "images": "all",
+        # Equal dependencies give equal images; the times of an app's files are what its web server tells of them.
+        "squashfs": {"timeless": squashfs_options(keep_times=False), "timed": squashfs_options(keep_times=True)},
     }
 
 

@@ -23,14 +23,6 @@ def lay_out(tool: Toolchain, files: Sequence[Path], tree: Path) -> None:
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
-def squash_command(root: Path, image: Path) -> list[str]:
-    """Equal trees give equal images: no times, no owners."""
-    options = (
-        "-noappend -no-progress -quiet -no-xattrs -all-root -all-time 0 -mkfs-time 0 -comp zstd -Xcompression-level 3"
-    )
-    return ["mksquashfs", str(root), str(image), *options.split()]
-
-
 def _wheel_scripts(tool: Toolchain, files: Sequence[Path], tree: Path) -> None:
     with zipfile.ZipFile(_only(files, ".whl")) as wheel:
         scripts = [name for name in wheel.namelist() if ".data/scripts/" in name and not name.endswith("/")]

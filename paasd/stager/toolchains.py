@@ -17,6 +17,7 @@ import trio
 from paasd.blobs import Blobs
 from paasd.buildpacks.catalogue import ROOT, Catalogue, Toolchain
 from paasd.errors import Unavailable
+from paasd.sandbox import mksquashfs_arguments
 from paasd.stager import layouts
 
 _FETCH_TIMEOUT_S = 600.0
@@ -104,7 +105,8 @@ class Toolchains:
             raise ToolchainMissing(
                 f"toolchain {tool.identity}: the download has an unexpected form: {error}"
             ) from error
-        await _run(layouts.squash_command(work / "root", work / "image"), work, f"squash {tool.identity}")
+        command = mksquashfs_arguments(str(work / "root"), str(work / "image"), keep_times=False)
+        await _run([*command], work, f"squash {tool.identity}")
         fd = os.open(work / "image", os.O_RDONLY | os.O_CLOEXEC)
         try:
             blob = await self._blobs.adopt_fd(fd, _IMAGE_LIMIT_BYTES)

@@ -25,6 +25,8 @@ def _uv_environment(step: Step) -> dict[str, str]:
         "UV_NO_MANAGED_PYTHON": "1",
         "UV_PYTHON": step.plan.facts["python"],
         "UV_TOOL_DIR": str(step.package_cache / "uv-tools"),
+        # The layer has one time for all its files, so bytecode is checked by what its source holds.
+        "PYC_INVALIDATION_MODE": "CHECKED_HASH",
         "VIRTUAL_ENV": str(step.deps_dir / "python"),
         "HOME": str(step.project.layout.temporary / "uv-home"),
     }

@@ -7,7 +7,7 @@ counted), `open_stacks` gives `Stacks` (the root that layers lie on). All of it 
 from paasd.sandbox.disk.debian_stack import StackBuildFailed, StackManifest
 from paasd.sandbox.disk.images import ImageDamaged, Images, open_images
 from paasd.sandbox.disk.loops import MountError, loops_below
-from paasd.sandbox.disk.pack import mksquashfs_arguments
+from paasd.sandbox.disk.pack import mksquashfs_arguments, squashfs_options
 from paasd.sandbox.disk.quota import Disks, DiskUsage, open_disks
 from paasd.sandbox.disk.stacks import StackMissing, StackRoot, Stacks, open_stacks
 from paasd.sandbox.mounts import idmapped_tree
@@ -29,4 +29,5 @@ __all__ = [
     "open_disks",
     "open_images",
     "open_stacks",
+    "squashfs_options",
 ]
