@@ -1,5 +1,6 @@
 """`paasd serve`: run the daemon in the foreground."""
 
+import gc
 from pathlib import Path
 
 import click
@@ -19,12 +20,16 @@ def serve(target: Target, config: Path | None, data: Path | None) -> None:
     account, whose password is shown once and kept in DATA/admin-password. Stopping the daemon leaves apps running; the
     next start takes them over. `paasd stop --all` ends them.
     """
-    # Imported here, so that the client commands start in a tenth of the time.
+    # Imported here, so that the client commands start in a tenth of the time. What is imported stays for good: looking
+    # for garbage in it takes a sixth of the imports' time, and a tenth of a second in each full collection later.
+    gc.disable()
     import msgspec
 
     from paasd.config import load_config
     from paasd.node import run_node
 
+    gc.freeze()
+    gc.enable()
     try:
         settings = load_config(config)
         if data is not None:

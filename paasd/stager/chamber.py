@@ -48,7 +48,6 @@ class Tools(msgspec.Struct, frozen=True):
     logs: Logs
     toolchains: Toolchains
     caches: Caches
-    sources: Sources
     directory: Path
     clock: Callable[[], float]
 
@@ -119,20 +118,20 @@ class Chamber:
 
 @asynccontextmanager
 async def open_chamber(
-    tools: Tools, inputs: Inputs, stack_digest: str, today: str, say: Callable[[str], None]
+    tools: Tools, sources: Sources, inputs: Inputs, stack_digest: str, today: str, say: Callable[[str], None]
 ) -> AsyncIterator[Chamber]:
     """A container with the build's limits and reach. It goes at the end, whatever happened."""
     handed = tools.directory / "builds" / inputs.build.guid
-    reach = await resolve(tools.sources)
+    reach = await resolve(sources)
     if reach.unresolved:
         say(f"       Not reachable from here: {', '.join(reach.unresolved)}")
     try:
-        await trio.to_thread.run_sync(_hand_over, tools, inputs, handed)
+        await trio.to_thread.run_sync(_hand_over, tools, sources, inputs, handed)
         container = await tools.sandbox.create(_spec(tools, inputs, handed, reach))
         try:
             async with _logging(tools, inputs.app_guid, container):
                 chamber = Chamber(tools, inputs, container, handed)
-                chamber.request = _request(tools, inputs, stack_digest, today)
+                chamber.request = _request(tools, sources, inputs, stack_digest, today)
                 yield chamber
         finally:
             with trio.CancelScope(shield=True):
@@ -142,14 +141,14 @@ async def open_chamber(
             await trio.to_thread.run_sync(shutil.rmtree, handed, True)
 
 
-def _hand_over(tools: Tools, inputs: Inputs, handed: Path) -> None:
+def _hand_over(tools: Tools, sources: Sources, inputs: Inputs, handed: Path) -> None:
     shutil.rmtree(handed, ignore_errors=True)
     handed.mkdir(parents=True)
     # The tenant reads this and the package through bind mounts; on the host their directories are root's alone.
     handed.chmod(0o755)
     tools.blobs.path(inputs.package_sha256).chmod(0o644)
-    if tools.sources.certificates is not None:
-        shutil.copyfile(tools.sources.certificates, handed / "certificates.pem")
+    if sources.certificates is not None:
+        shutil.copyfile(sources.certificates, handed / "certificates.pem")
         (handed / "certificates.pem").chmod(0o644)
 
 
@@ -180,16 +179,16 @@ def _spec(tools: Tools, inputs: Inputs, handed: Path, reach: Reach) -> Container
     )
 
 
-def _request(tools: Tools, inputs: Inputs, stack_digest: str, today: str) -> dict[str, Any]:
+def _request(tools: Tools, sources: Sources, inputs: Inputs, stack_digest: str, today: str) -> dict[str, Any]:
     config = tools.config
-    certificates = certificate_environment(f"{_HANDED}/certificates.pem") if tools.sources.certificates else {}
+    certificates = certificate_environment(f"{_HANDED}/certificates.pem") if sources.certificates else {}
     return {
         "package": _PACKAGE,
         "limits": {"entries": config.entries_limit, "total_bytes": config.unpacked_limit_bytes},
         "buildpacks": inputs.build.buildpacks,
         "custom": {name: f"/opt/paasd/custom/{number}" for number, name in enumerate(config.buildpacks)},
         "order": list(config.buildpack_order) or None,
-        "env": {**tools.sources.environment, **certificates, **inputs.environment},
+        "env": {**sources.environment, **certificates, **inputs.environment},
         "stack_identity": stack_digest,
         "arch": tools.toolchains.arch,
         "today": today,

@@ -21,7 +21,7 @@ from paasd.stager.caches import Caches
 from paasd.stager.chamber import Tools
 from paasd.stager.inputs import Opener, read_inputs
 from paasd.stager.outcome import StagingError
-from paasd.stager.sources import read_sources
+from paasd.stager.sources import Sources, read_sources
 from paasd.stager.staging import Staging
 from paasd.stager.toolchains import Toolchains
 from paasd.state import Database
@@ -36,6 +36,7 @@ class Stager:
 
     def __init__(self, tools: Tools, node_guid: str, sealer: Opener, api_url: str, nursery: trio.Nursery) -> None:
         self._tools = tools
+        self._sources: Sources
         self._node_guid = node_guid
         self._sealer = sealer
         self._api_url = api_url
@@ -56,6 +57,8 @@ class Stager:
 
     async def run(self) -> None:
         await self._sweep()
+        # Takes pip's start, half a second, for which neither the API nor the running apps need to wait.
+        self._sources = await trio.to_thread.run_sync(read_sources, self._tools.config)
         async with self._tools.database.watch("builds") as changes:
             while True:
                 with trio.move_on_after(_RECONCILE_S):
@@ -106,7 +109,7 @@ class Stager:
             with trio.move_on_after(limit_s) as timer:
                 with self._tools.database.read() as tx:
                     inputs = read_inputs(tx, build, sealer=self._sealer, api_url=self._api_url)
-                staging = Staging(self._tools, inputs)
+                staging = Staging(self._tools, self._sources, inputs)
                 async with staging.run() as finish:
                     # From here on the row changes by our own hand, and what follows is tidying.
                     self._reported.add(key)
@@ -174,7 +177,6 @@ async def open_stager(
         logs=logs,
         toolchains=Toolchains(directory / "toolchains", blobs, catalogue),
         caches=Caches(folder / "caches"),
-        sources=await trio.to_thread.run_sync(read_sources, config.staging),
         directory=folder,
         clock=clock,
     )

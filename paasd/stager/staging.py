@@ -16,6 +16,7 @@ from paasd.stager import inputs as keys
 from paasd.stager.chamber import Chamber, Tools, open_chamber
 from paasd.stager.inputs import Inputs
 from paasd.stager.outcome import PlanFile, ResultFile, StagingError, buildpacks_of, sidecars_of
+from paasd.stager.sources import Sources
 from paasd.stager.toolchains import Image
 
 _MB = 1024 * 1024
@@ -24,8 +25,9 @@ _MB = 1024 * 1024
 class Staging:
     """Carries one build; `run` gives the arguments that finish it. Destroys its container whatever happens."""
 
-    def __init__(self, tools: Tools, inputs: Inputs) -> None:
+    def __init__(self, tools: Tools, sources: Sources, inputs: Inputs) -> None:
         self._tools = tools
+        self._sources = sources
         self._inputs = inputs
         self._config = tools.config
         self._timings: list[Timing] = []
@@ -48,7 +50,7 @@ class Staging:
             inputs,
             stack_digest=stack.digest,
             catalogue=tools.toolchains.catalogue.to_json(),
-            tools=tools.sources.environment,
+            tools=self._sources.environment,
             packs=[sorted(self._config.buildpacks.items()), self._config.buildpack_order],
         )
         with tools.database.read() as tx:
@@ -58,7 +60,9 @@ class Staging:
             return
         async with AsyncExitStack() as exits:
             async with self._step("sandbox"):
-                chamber = await exits.enter_async_context(open_chamber(tools, inputs, stack.digest, today, self._say))
+                chamber = await exits.enter_async_context(
+                    open_chamber(tools, self._sources, inputs, stack.digest, today, self._say)
+                )
             async with self._step("detect"):
                 plan = await chamber.run("detect", (), PlanFile)
             external = any(chosen.external for chosen in plan.buildpacks)
