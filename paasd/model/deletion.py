@@ -16,6 +16,7 @@ from paasd.model.records import (
     Destination,
     Domain,
     Droplet,
+    DropletUpload,
     Instance,
     Layer,
     Organization,
@@ -39,6 +40,7 @@ APP_PARTS: Final[tuple[type[Record], ...]] = (
     Sidecar,
     Process,
     Build,
+    DropletUpload,
     Droplet,
     Package,
 )

@@ -7,6 +7,7 @@ from paasd.model.events import record_app_event
 from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
 from paasd.model.records import App, Droplet, Job
+from paasd.model.uploads import drop_upload
 from paasd.state import ReadTx, Tx, operation
 
 
@@ -22,6 +23,44 @@ def update_droplet(tx: Tx, args: UpdateDroplet) -> Droplet:
     """Raises NotFound."""
     droplet = tx.update(tx.need(Droplet, args.droplet_guid))
     merge_metadata(tx, "droplet", droplet.guid, args.metadata)
+    return droplet
+
+
+class CreateDroplet(Arguments):
+    """Arguments of `create_droplet`; `process_types` go before those that the upload brings."""
+
+    app_guid: str
+    process_types: dict[str, str] = {}
+    metadata: Metadata | None = None
+    actor: Actor
+
+
+@operation("droplet.create", version=1)
+def create_droplet(tx: Tx, args: CreateDroplet) -> Droplet:
+    """A droplet whose bits will be uploaded. Raises NotFound for the app."""
+    app = need_app(tx, args.app_guid)
+    given = {name: command for name, command in args.process_types.items() if command}
+    droplet = tx.insert(Droplet(app_guid=app.guid, state="AWAITING_UPLOAD", process_types=given))
+    merge_metadata(tx, "droplet", droplet.guid, args.metadata)
+    record_app_event(tx, "audit.app.droplet.create", args.actor, app, {"droplet_guid": droplet.guid})
+    return droplet
+
+
+class RecordDownload(Arguments):
+    """Arguments of `record_download`."""
+
+    droplet_guid: str
+    actor: Actor
+
+
+@operation("droplet.record_download", version=1)
+def record_download(tx: Tx, args: RecordDownload) -> Droplet:
+    """The audit event of a download. Raises NotFound, or Unprocessable when there is nothing to download."""
+    droplet = tx.need(Droplet, args.droplet_guid)
+    if droplet.state != "STAGED":
+        raise Unprocessable("Only staged droplets can be downloaded.")
+    app = tx.need(App, droplet.app_guid)
+    record_app_event(tx, "audit.app.droplet.download", args.actor, app, {"droplet_guid": droplet.guid})
     return droplet
 
 
@@ -69,6 +108,7 @@ def delete_droplet(tx: Tx, args: DeleteDroplet) -> Job:
     app = tx.need(App, droplet.app_guid)
     if app.droplet_guid == droplet.guid:
         raise Unprocessable("The current droplet of an app cannot be deleted; set another one first.")
+    drop_upload(tx, droplet.guid)
     tx.delete(droplet)
     drop_metadata(tx, droplet.guid)
     record_app_event(tx, "audit.app.droplet.delete", args.actor, app, {"droplet_guid": droplet.guid})

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from paasd.model.arguments import Arguments
 from paasd.model.jobs import OPEN_STATES
 from paasd.model.metadata import drop_metadata
-from paasd.model.records import App, AuditEvent, Build, Droplet, Instance, Job, Layer, Package
+from paasd.model.records import App, AuditEvent, Build, Droplet, DropletUpload, Instance, Job, Layer, Package
 from paasd.state import In, Lt, Not, ReadTx, Record, Tx, operation
 
 CHUNK_ROWS = 200
@@ -35,7 +35,10 @@ def expire_parts(tx: Tx, args: ExpireParts) -> int:
     kept = [
         droplet
         for number, droplet in enumerate(droplets)
-        if number < args.droplets or droplet.guid in running or droplet.guid == app.droplet_guid
+        if number < args.droplets
+        or droplet.guid in running
+        or droplet.guid == app.droplet_guid
+        or droplet.state == "PROCESSING_UPLOAD"
     ]
     builds = tx.all(Build, app_guid=app.guid, order=("-created_at",))
     needed = {droplet.package_guid for droplet in kept}
@@ -74,7 +77,7 @@ def _delete(tx: Tx, rows: Sequence[Record]) -> int:
 
 
 def referenced_blobs(tx: ReadTx) -> set[str]:
-    """Every blob that a package, a droplet or a remembered layer needs."""
+    """Every blob that a package, a droplet, an upload or a remembered layer needs."""
     return set(_references(tx))
 
 
@@ -84,5 +87,7 @@ def _references(tx: ReadTx) -> Iterable[str]:
             yield package.blob_sha256
     for droplet in tx.all(Droplet):
         yield from (layer.sha256 for layer in droplet.layers)
+    for upload in tx.all(DropletUpload):
+        yield upload.blob_sha256
     for layer in tx.all(Layer):
         yield layer.sha256

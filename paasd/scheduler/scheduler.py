@@ -9,7 +9,20 @@ import trio
 
 from paasd.config import Config
 from paasd.errors import OutcomeUnknown, Unavailable
-from paasd.model import App, Build, Domain, Instance, Job, Node, Organization, Package, PlacementFailure, Process, Space
+from paasd.model import (
+    App,
+    Build,
+    Domain,
+    DropletUpload,
+    Instance,
+    Job,
+    Node,
+    Organization,
+    Package,
+    PlacementFailure,
+    Process,
+    Space,
+)
 from paasd.model.arguments import rfc3339
 from paasd.model.builds import FailOverdueBuilds, assign_build, fail_overdue_builds
 from paasd.model.deletion import DeleteChunk, delete_chunk
@@ -24,6 +37,7 @@ from paasd.model.instances import (
 )
 from paasd.model.jobs import OPEN_STATES, FailOverdueJobs, fail_overdue_jobs
 from paasd.model.packages import FailOverdueUploads, fail_overdue_uploads
+from paasd.model.uploads import FailOverdueDropletUploads, fail_overdue_droplet_uploads
 from paasd.scheduler.desired import Plan, Snapshot, make_plan
 from paasd.state import Database, In, InSelect, Lt
 
@@ -113,6 +127,10 @@ class Scheduler:
             jobs = tx.exists(Job, In("state", OPEN_STATES), Lt("deadline_at", now))
             builds = tx.exists(Build, Lt("deadline_at", now), state="STAGING")
             uploads = tx.exists(Package, Lt("updated_at", uploads_before), state="PROCESSING_UPLOAD")
+            droplets = tx.exists(DropletUpload, Lt("deadline_at", now))
+        # First, so that its job says what became of the droplet.
+        if droplets:
+            await self._database.write(fail_overdue_droplet_uploads, FailOverdueDropletUploads())
         if jobs:
             await self._database.write(fail_overdue_jobs, FailOverdueJobs())
         if builds:

@@ -6,6 +6,7 @@ from paasd.model import App, Build, Domain, Droplet, DropletLayer, Instance, Org
 from paasd.model.apps import ChangeApp, CreateApp, SetDroplet, create_app, set_current_droplet, start_app
 from paasd.model.arguments import SYSTEM
 from paasd.model.builds import AssignBuild, CreateBuild, FinishBuild, assign_build, create_build, finish_build
+from paasd.model.droplets import CreateDroplet, create_droplet
 from paasd.model.instances import PlaceInstances, Placement, place_instances
 from paasd.model.nodes import RegisterNode, register_node
 from paasd.model.packages import (
@@ -19,6 +20,7 @@ from paasd.model.packages import (
 from paasd.model.processes import Sizes
 from paasd.model.routes import CreateRoute, Route, create_route
 from paasd.model.settings import Bootstrap, bootstrap
+from paasd.model.uploads import BeginDropletUpload, begin_droplet_upload
 from paasd.model.users import CreateUser, create_user
 from paasd.state import Database
 
@@ -99,6 +101,30 @@ class Seed:
         )
         with self.database.read() as tx:
             return tx.all(Droplet)[0]
+
+    async def awaiting_droplet(self, process_types: dict[str, str] | None = None) -> Droplet:
+        """One whose bits are still to come."""
+        app = await self.app()
+        made = CreateDroplet(app_guid=app.guid, process_types=process_types or {}, actor=SYSTEM)
+        return await self.database.write(create_droplet, made)
+
+    def bits(self, droplet: Droplet, timeout_s: float = 60) -> BeginDropletUpload:
+        return BeginDropletUpload(
+            droplet_guid=droplet.guid,
+            node_guid=NODE,
+            blob_sha256="f" * 64,
+            default_stack="host",
+            memory_mb=64,
+            disk_mb=64,
+            timeout_s=timeout_s,
+            actor=SYSTEM,
+        )
+
+    async def uploaded_droplet(self, process_types: dict[str, str] | None = None, timeout_s: float = 60) -> Droplet:
+        """One whose bits are there and wait to be unpacked."""
+        droplet = await self.awaiting_droplet(process_types)
+        await self.database.write(begin_droplet_upload, self.bits(droplet, timeout_s))
+        return droplet
 
     async def started(self) -> App:
         droplet = await self.droplet()

@@ -11,6 +11,7 @@ import pytest
 
 import paasd.model
 from paasd.model import (
+    DropletLayer,
     HealthCheck,
     Job,
     Role,
@@ -32,6 +33,7 @@ from paasd.model import (
     settings,
     sidecars,
     spaces,
+    uploads,
     users,
 )
 from paasd.model.arguments import SYSTEM, Metadata
@@ -370,6 +372,43 @@ async def _(seed: Seed) -> Any:
 @case(droplets.update_droplet)
 async def _(seed: Seed) -> Any:
     return droplets.UpdateDroplet(droplet_guid=(await seed.droplet()).guid, metadata=LABELS)
+
+
+@case(droplets.create_droplet)
+async def _(seed: Seed) -> Any:
+    app = await seed.app()
+    return droplets.CreateDroplet(app_guid=app.guid, process_types={"web": "run"}, metadata=LABELS, actor=SYSTEM)
+
+
+@case(droplets.record_download)
+async def _(seed: Seed) -> Any:
+    return droplets.RecordDownload(droplet_guid=(await seed.droplet()).guid, actor=SYSTEM)
+
+
+@case(uploads.begin_droplet_upload)
+async def _(seed: Seed) -> Any:
+    return seed.bits(await seed.awaiting_droplet())
+
+
+@case(uploads.finish_droplet_upload)
+async def _(seed: Seed) -> Any:
+    droplet = await seed.uploaded_droplet()
+    layer = DropletLayer(role="app", sha256="e" * 64, size_bytes=4)
+    return uploads.FinishDropletUpload(
+        droplet_guid=droplet.guid, node_guid=NODE, layers=[layer], process_types={"web": "a", "worker": "b"}
+    )
+
+
+@case(uploads.fail_droplet_upload)
+async def _(seed: Seed) -> Any:
+    droplet = await seed.uploaded_droplet()
+    return uploads.FailDropletUpload(droplet_guid=droplet.guid, node_guid=NODE, error="StagingError - no")
+
+
+@case(uploads.fail_overdue_droplet_uploads)
+async def _(seed: Seed) -> Any:
+    await seed.uploaded_droplet(timeout_s=-60)
+    return uploads.FailOverdueDropletUploads()
 
 
 @case(droplets.copy_droplet)

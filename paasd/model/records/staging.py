@@ -73,7 +73,9 @@ class Build(Resource, table="builds"):
 
 
 class Droplet(Resource, table="droplets"):
-    """What staging made. `reuse_key` names the inputs, so that an unchanged push finds it again."""
+    """What can be started: made by a build (STAGED), copied, or uploaded (AWAITING_UPLOAD, PROCESSING_UPLOAD, then
+    STAGED or FAILED). `reuse_key` names the inputs of a build, so that an unchanged push finds its droplet again.
+    """
 
     app_guid: str
     package_guid: str | None = None
@@ -87,6 +89,21 @@ class Droplet(Resource, table="droplets"):
     buildpacks: list[DropletBuildpack] = []
     image: str | None = None
     reuse_key: str = ""
+
+
+class DropletUpload(Record, table="droplet_uploads", key=("droplet_guid",)):
+    """An uploaded droplet that `node_guid`, where its blob is, turns into layers. The row goes when that has ended."""
+
+    droplet_guid: str
+    created_at: str = ""
+    app_guid: str
+    job_guid: str
+    node_guid: str
+    blob_sha256: str
+    stack: str
+    memory_mb: int
+    disk_mb: int
+    deadline_at: str
 
 
 class Layer(Record, table="layers", key=("cache_key",)):

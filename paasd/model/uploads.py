@@ -1,0 +1,137 @@
+"""Uploaded droplets: bits that are a blob already become layers on the node that has the blob, or fail in time."""
+
+from paasd.errors import Unprocessable
+from paasd.model.arguments import Actor, Arguments
+from paasd.model.events import record_app_event
+from paasd.model.jobs import FinishJob, finish_job, open_job
+from paasd.model.records import App, Droplet, DropletLayer, DropletSidecar, DropletUpload, Job, JobError
+from paasd.state import Lt, Tx, operation
+
+SWEEP_LIMIT = 100
+
+
+class BeginDropletUpload(Arguments):
+    """Arguments of `begin_droplet_upload`: the blob, the node that has it, and what its unpacking may use."""
+
+    droplet_guid: str
+    node_guid: str
+    blob_sha256: str
+    default_stack: str
+    memory_mb: int
+    disk_mb: int
+    timeout_s: float
+    actor: Actor
+
+
+@operation("droplet.begin_upload", version=1)
+def begin_droplet_upload(tx: Tx, args: BeginDropletUpload) -> Job:
+    """PROCESSING_UPLOAD, with the job that clients poll. Raises NotFound, or Unprocessable for a second upload."""
+    droplet = tx.need(Droplet, args.droplet_guid)
+    if droplet.state != "AWAITING_UPLOAD":
+        raise Unprocessable("Droplet may be uploaded only once. Create a new droplet to upload bits.")
+    app = tx.need(App, droplet.app_guid)
+    job = open_job(
+        tx,
+        "droplet.upload",
+        resource_type="droplet",
+        resource_guid=droplet.guid,
+        owner_node_guid=args.node_guid,
+        deadline_s=args.timeout_s,
+    )
+    upload = DropletUpload(
+        droplet_guid=droplet.guid,
+        app_guid=droplet.app_guid,
+        job_guid=job.guid,
+        node_guid=args.node_guid,
+        blob_sha256=args.blob_sha256,
+        stack=app.stack or args.default_stack,
+        memory_mb=args.memory_mb,
+        disk_mb=args.disk_mb,
+        deadline_at=job.deadline_at,
+    )
+    tx.insert(upload)
+    tx.update(droplet, state="PROCESSING_UPLOAD")
+    record_app_event(tx, "audit.app.droplet.upload", args.actor, app, {"droplet_guid": droplet.guid})
+    return job
+
+
+class FinishDropletUpload(Arguments):
+    """Arguments of `finish_droplet_upload`: what the node made of the bits."""
+
+    droplet_guid: str
+    node_guid: str
+    layers: list[DropletLayer]
+    process_types: dict[str, str]
+    sidecars: list[DropletSidecar] = []
+
+
+@operation("droplet.finish_upload", version=1)
+def finish_droplet_upload(tx: Tx, args: FinishDropletUpload) -> bool:
+    """STAGED; process types that were given with the droplet count more. False when the upload is not open any more."""
+    upload = _open_upload(tx, args.droplet_guid, args.node_guid)
+    droplet = tx.get(Droplet, args.droplet_guid)
+    if upload is None or droplet is None:
+        return False
+    tx.update(
+        droplet,
+        state="STAGED",
+        stack=upload.stack,
+        layers=args.layers,
+        process_types={**args.process_types, **droplet.process_types},
+        sidecars=args.sidecars,
+    )
+    tx.delete(upload)
+    finish_job(tx, FinishJob(job_guid=upload.job_guid))
+    return True
+
+
+class FailDropletUpload(Arguments):
+    """Arguments of `fail_droplet_upload`."""
+
+    droplet_guid: str
+    node_guid: str
+    error: str
+
+
+@operation("droplet.fail_upload", version=1)
+def fail_droplet_upload(tx: Tx, args: FailDropletUpload) -> bool:
+    """FAILED with a reason, which the job has too. False when the upload is not open any more."""
+    upload = _open_upload(tx, args.droplet_guid, args.node_guid)
+    if upload is None:
+        return False
+    _fail(tx, upload, args.error)
+    return True
+
+
+class FailOverdueDropletUploads(Arguments):
+    """Arguments of `fail_overdue_droplet_uploads`; the transaction's time decides."""
+
+
+@operation("droplet.fail_overdue_uploads", version=1)
+def fail_overdue_droplet_uploads(tx: Tx, args: FailOverdueDropletUploads) -> int:
+    """Fail uploads past their deadline, whose node may be gone, a bounded number at a time; returns how many."""
+    overdue = tx.all(DropletUpload, Lt("deadline_at", tx.now), limit=SWEEP_LIMIT)
+    for upload in overdue:
+        _fail(tx, upload, "The uploaded droplet was not taken in before its deadline; create a new one and try again.")
+    return len(overdue)
+
+
+def drop_upload(tx: Tx, droplet_guid: str) -> None:
+    """End an open upload because its droplet is deleted."""
+    upload = tx.get(DropletUpload, droplet_guid)
+    if upload is not None:
+        _fail(tx, upload, "The droplet was deleted.")
+
+
+def _open_upload(tx: Tx, droplet_guid: str, node_guid: str) -> DropletUpload | None:
+    upload = tx.get(DropletUpload, droplet_guid)
+    return upload if upload is not None and upload.node_guid == node_guid else None
+
+
+def _fail(tx: Tx, upload: DropletUpload, reason: str) -> None:
+    droplet = tx.get(Droplet, upload.droplet_guid)
+    if droplet is not None:
+        tx.update(droplet, state="FAILED", error=reason)
+    tx.delete(upload)
+    error = JobError(code=10008, title="CF-UnprocessableEntity", detail=reason)
+    finish_job(tx, FinishJob(job_guid=upload.job_guid, errors=[error]))

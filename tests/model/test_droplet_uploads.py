@@ -1,0 +1,79 @@
+"""Uploaded droplets in rows: once, by the node that has the bits, ended by a deadline or by their deletion."""
+
+from paasd.errors import Unprocessable
+from paasd.model import Droplet, DropletLayer, DropletUpload, Job, apps, deletion, droplets, retention, uploads
+from paasd.model.arguments import SYSTEM
+from tests.model.seeding import NODE, Seed
+from tests.model.test_rules import refused
+
+LAYER = DropletLayer(role="app", sha256="e" * 64, size_bytes=4)
+
+
+def done(droplet: Droplet, node_guid: str = NODE) -> uploads.FinishDropletUpload:
+    return uploads.FinishDropletUpload(
+        droplet_guid=droplet.guid, node_guid=node_guid, layers=[LAYER], process_types={"web": "found", "worker": "w"}
+    )
+
+
+async def test_bits_come_once_and_given_process_types_count_more_than_those_found(seed: Seed) -> None:
+    droplet = await seed.awaiting_droplet({"web": "given", "empty": ""})
+    job = await seed.database.write(uploads.begin_droplet_upload, seed.bits(droplet))
+    text = await refused(seed, uploads.begin_droplet_upload, seed.bits(droplet), Unprocessable)
+    assert text == "Droplet may be uploaded only once. Create a new droplet to upload bits."
+    assert await seed.database.write(uploads.finish_droplet_upload, done(droplet)) is True
+    assert await seed.database.write(uploads.finish_droplet_upload, done(droplet)) is False
+    with seed.database.read() as tx:
+        found = tx.need(Droplet, droplet.guid)
+        assert (found.state, found.process_types) == ("STAGED", {"web": "given", "worker": "w"})
+        assert tx.need(Job, job.guid).state == "COMPLETE"
+        assert tx.count(DropletUpload) == 0
+
+
+async def test_only_the_node_that_has_the_bits_reports_about_them(seed: Seed) -> None:
+    droplet = await seed.uploaded_droplet()
+    other = uploads.FailDropletUpload(droplet_guid=droplet.guid, node_guid="other", error="no")
+    assert await seed.database.write(uploads.finish_droplet_upload, done(droplet, "other")) is False
+    assert await seed.database.write(uploads.fail_droplet_upload, other) is False
+    assert await seed.database.write(uploads.finish_droplet_upload, done(droplet)) is True
+
+
+async def test_an_upload_past_its_deadline_fails_with_its_job(seed: Seed) -> None:
+    droplet = await seed.uploaded_droplet(timeout_s=-60)
+    assert await seed.database.write(uploads.fail_overdue_droplet_uploads, uploads.FailOverdueDropletUploads()) == 1
+    with seed.database.read() as tx:
+        found, [job] = tx.need(Droplet, droplet.guid), tx.all(Job, resource_guid=droplet.guid)
+    assert found.state == job.state == "FAILED"
+    assert found.error == job.errors[0].detail
+
+
+async def test_the_bits_are_kept_until_the_upload_has_ended_and_a_deleted_droplet_ends_it(seed: Seed) -> None:
+    droplet = await seed.uploaded_droplet()
+    with seed.database.read() as tx:
+        assert "f" * 64 in retention.referenced_blobs(tx)
+    few = retention.ExpireParts(app_guid=droplet.app_guid, packages=0, droplets=0, builds=0)
+    assert await seed.database.write(retention.expire_parts, few) == 0
+    deleted = droplets.DeleteDroplet(droplet_guid=droplet.guid, actor=SYSTEM)
+    await seed.database.write(droplets.delete_droplet, deleted)
+    with seed.database.read() as tx:
+        assert tx.count(DropletUpload) == 0
+        assert tx.all(Job, operation="droplet.upload")[0].state == "FAILED"
+        assert "f" * 64 not in retention.referenced_blobs(tx)
+
+
+async def test_uploads_go_with_their_app(seed: Seed) -> None:
+    droplet = await seed.uploaded_droplet()
+    await seed.database.write(apps.begin_delete_app, apps.ChangeApp(app_guid=droplet.app_guid, actor=SYSTEM))
+    while not await seed.database.write(deletion.delete_chunk, deletion.DeleteChunk(kind="app", guid=droplet.app_guid)):
+        pass
+    with seed.database.read() as tx:
+        assert (tx.count(DropletUpload), tx.count(Droplet)) == (0, 0)
+    assert await seed.database.write(uploads.finish_droplet_upload, done(droplet)) is False
+
+
+async def test_only_staged_droplets_can_be_downloaded(seed: Seed) -> None:
+    awaiting = await seed.awaiting_droplet()
+    arguments = droplets.RecordDownload(droplet_guid=awaiting.guid, actor=SYSTEM)
+    text = await refused(seed, droplets.record_download, arguments, Unprocessable)
+    assert text == "Only staged droplets can be downloaded."
+    with seed.database.read() as tx:
+        assert tx.need(Droplet, awaiting.guid).state == "AWAITING_UPLOAD"
