@@ -60,6 +60,10 @@ def _make_user_namespace(base: int, count: int) -> int:
     if child == 0:
         os.close(hold_writer)
         try:
+            # The kernel charges inotify instances, message queues, pending signals and the like to the maker of the
+            # namespace too. Made by root, one tenant could use up what root and all tenants have together.
+            os.setresgid(base, base, base)
+            os.setresuid(base, base, base)
             sys_.unshare(sys_.CLONE_NEWUSER)
             # /proc is still the host's, and so is the number that it gives.
             os.write(writer, os.readlink("/proc/self").encode())
