@@ -55,8 +55,8 @@ def load_config(path: Path | None) -> Config:
         raw: dict[str, Any] = tomllib.loads(path.read_text())
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}; name another file with --config") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}; docs/config.toml is an example") from error
     try:
         return msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
