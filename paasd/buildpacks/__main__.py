@@ -1,4 +1,7 @@
-"""Entry inside the sandbox: `python3 -I -c ... detect|build|pack REQUEST`. The last stands in pack.py."""
+"""Entry inside the sandbox: `python3 -I -c ... detect|build|pack REQUEST`. The last stands in pack.py.
+
+An uploaded droplet has `unpack` (droplet.py) in place of the first two.
+"""
 
 import json
 import os
@@ -11,6 +14,7 @@ from typing import Any
 
 from .archive import ArchiveLimits, unpack
 from .catalogue import Catalogue, toolchain_from
+from .droplet import unpack_droplet
 from .external import External
 from .failure import PACKAGE_REFUSED, StagingFailure
 from .hashing import tree_digest, xxh64
@@ -76,7 +80,6 @@ def build(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
     chosen = [_chosen(entry, project) for entry in plan["buildpacks"]]
     builder = Builder(project, chosen)
     built = builder.build()
-    staging_info(layout, built.detected, built.table.types)
     launch = [
         [tool.name, tool.version]
         for entry in chosen
@@ -84,6 +87,7 @@ def build(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
         for tool in builder.plan_of(entry).launch_toolchains
         if tool.kind != "stack"
     ]
+    staging_info(layout, built.detected, built.table.types, built.table.sidecars, launch)
     return {
         "process_types": built.table.types,
         "processes": [{"type": name, "command": command} for name, command in built.table.types.items()],
@@ -117,6 +121,7 @@ def _chosen(entry: dict[str, Any], project: Project) -> Chosen:
 PHASES: dict[str, tuple[Callable[[dict[str, Any], Layout], dict[str, Any]], str]] = {
     "detect": (detect, "plan.json"),
     "build": (build, "result.json"),
+    "unpack": (unpack_droplet, "result.json"),
     "pack": (pack, "packed.json"),
 }
 

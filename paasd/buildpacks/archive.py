@@ -25,7 +25,7 @@ _ZIP_TAIL_BYTES = 65_535 + 22 + 20 + 56
 # web servers tell browsers by it whether a page is still the same.
 _NO_TIME_S = 315_619_200.0
 # Opens an entry's content, once the entry is known to be wanted.
-_Reader = Callable[[], IO[bytes] | None]
+Reader = Callable[[], IO[bytes] | None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class ArchiveLimits:
 
 
 @dataclass
-class _Entry:
+class Entry:
+    """One member of an archive."""
+
     name: str
     kind: str  # "file", "directory", "link"; anything else is named in the refusal
     mode: int
@@ -54,8 +56,7 @@ def unpack(archive: Path, destination: Path, limits: ArchiveLimits) -> int:
     if zipfile.is_zipfile(archive):
         return _unpack_zip(archive, destination, limits)
     try:
-        with tarfile.open(archive, "r|*") as tar:
-            return _Unpacker(destination, limits).run((_tar_entry(member), _tar_reader(tar, member)) for member in tar)
+        return unpack_tar(archive, Unpacker(destination, limits))
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise ArchiveRefused(f"cannot write the package's files: {error.strerror}", _disk_advice(error)) from error
@@ -65,11 +66,17 @@ def unpack(archive: Path, destination: Path, limits: ArchiveLimits) -> int:
         raise ArchiveRefused(f"the package is not a readable {kind} ({error})", "upload it again, whole") from error
 
 
+def unpack_tar(archive: Path, unpacker: "Unpacker") -> int:
+    """A tar, compressed or not. Raises ArchiveRefused, and what tarfile raises for one that cannot be read."""
+    with tarfile.open(archive, "r|*") as tar:
+        return unpacker.run((_tar_entry(member), _tar_reader(tar, member)) for member in tar)
+
+
 def _disk_advice(error: OSError) -> str:
     return "raise disk_quota in the manifest, or push less (.cfignore)" if error.errno in (28, 122) else ""
 
 
-def _tar_entry(member: tarfile.TarInfo) -> _Entry:
+def _tar_entry(member: tarfile.TarInfo) -> Entry:
     kinds = {
         tarfile.REGTYPE: "file",
         tarfile.AREGTYPE: "file",
@@ -82,10 +89,10 @@ def _tar_entry(member: tarfile.TarInfo) -> _Entry:
         tarfile.FIFOTYPE: "fifo",
     }
     kind = "file" if member.issparse() else kinds.get(member.type, f"entry of type {member.type!r}")
-    return _Entry(member.name, kind, member.mode, member.size, member.linkname, float(member.mtime))
+    return Entry(member.name, kind, member.mode, member.size, member.linkname, float(member.mtime))
 
 
-def _tar_reader(tar: tarfile.TarFile, member: tarfile.TarInfo) -> _Reader:
+def _tar_reader(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Reader:
     return lambda: tar.extractfile(member)
 
 
@@ -93,7 +100,7 @@ def _unpack_zip(archive: Path, destination: Path, limits: ArchiveLimits) -> int:
     try:
         _count_zip(archive, limits)
         with zipfile.ZipFile(archive) as opened:
-            unpacker = _Unpacker(destination, limits)
+            unpacker = Unpacker(destination, limits)
             return unpacker.run((_zip_entry(opened, info), _zip_reader(opened, info)) for info in opened.infolist())
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ArchiveRefused(f"the package is a broken or unsupported zip ({error})", "make it again") from error
@@ -125,18 +132,11 @@ def _count_zip(archive: Path, limits: ArchiveLimits) -> None:
             name_bytes, *others = struct.unpack_from("<3H", header, 28)
             name = file.read(name_bytes)
             if number == limits.entries:
-                raise _too_many(limits, name.decode(errors="replace"))
+                raise Unpacker.too_many(limits, name.decode(errors="replace"))
             file.seek(sum(others), os.SEEK_CUR)
 
 
-def _too_many(limits: ArchiveLimits, name: str) -> ArchiveRefused:
-    return ArchiveRefused(
-        f"the package has more than {limits.entries} entries, the first one too many is {legible(name)}",
-        "leave out build output and dependencies with .cfignore",
-    )
-
-
-def _zip_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Entry:
+def _zip_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
     # zipfile cuts a name at a NUL byte; the original is what the archive claims.
     name = info.orig_filename if "\0" in info.orig_filename else info.filename
     mode = info.external_attr >> 16
@@ -157,7 +157,7 @@ def _zip_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Entry:
         mtime = float(_epoch(day))
     except (ValueError, OverflowError):
         mtime = 0.0
-    return _Entry(name, kind, mode or (0o755 if kind == "directory" else 0o644), info.file_size, target, mtime)
+    return Entry(name, kind, mode or (0o755 if kind == "directory" else 0o644), info.file_size, target, mtime)
 
 
 def _epoch(day: tuple[int, int, int, int, int, int]) -> int:
@@ -165,64 +165,77 @@ def _epoch(day: tuple[int, int, int, int, int, int]) -> int:
     return calendar.timegm((*day, 0, 0, 0))
 
 
-def _zip_reader(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Reader:
+def _zip_reader(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> Reader:
     return lambda: opened.open(info)
 
 
-class _Unpacker:
+class Unpacker:
+    """Puts entries below an empty directory. Other kinds of archive bend `place` and the checks of links."""
+
+    what = "package"
+    root_name = "app"
+    smaller = "leave out what the app does not need with .cfignore"
+
     def __init__(self, destination: Path, limits: ArchiveLimits) -> None:
-        self._root = destination
+        self.root = destination
         self._limits = limits
-        self._seen: dict[PurePosixPath, str] = {}
+        self.seen: dict[PurePosixPath, str] = {}
         self._links: list[tuple[PurePosixPath, str]] = []
         self._written_bytes = 0
 
-    def run(self, entries: Iterator[tuple[_Entry, _Reader]]) -> int:
+    def run(self, entries: Iterator[tuple[Entry, Reader]]) -> int:
         count = 0
         for entry, reader in entries:
             count += 1
             if count > self._limits.entries:
-                raise _too_many(self._limits, entry.name)
-            self._place(entry, reader)
+                raise self.too_many(self._limits, entry.name)
+            self.place(entry, reader)
         # Links come last: while files are written, no path leads through one.
         for path, target in self._links:
-            self._root.joinpath(path).symlink_to(target)
-        self._check_links()
+            self.root.joinpath(path).symlink_to(target)
+        self.check_links()
         return count
 
-    def _check_links(self) -> None:
+    @classmethod
+    def too_many(cls, limits: ArchiveLimits, name: str) -> ArchiveRefused:
+        return ArchiveRefused(
+            f"the {cls.what} has more than {limits.entries} entries, the first one too many is {legible(name)}",
+            "leave out build output and dependencies with .cfignore" if cls is Unpacker else cls.smaller,
+        )
+
+    def check_links(self) -> None:
         """A link through another link may lead out although neither does by its text."""
-        root = os.path.realpath(self._root)
+        root = os.path.realpath(self.root)
         for path, target in self._links:
-            end = os.path.realpath(self._root.joinpath(path))
+            end = os.path.realpath(self.root.joinpath(path))
             if end != root and not end.startswith(root + "/"):
                 raise ArchiveRefused(f"link {legible(str(path))} leads outside the app, to {legible(target)}")
 
-    def _place(self, entry: _Entry, reader: _Reader) -> None:
-        path = self._checked_path(entry)
+    def place(self, entry: Entry, reader: Reader) -> None:
+        path = self.checked_path(entry)
         if path == PurePosixPath("."):
             return
         if entry.kind == "directory":
-            if self._seen.setdefault(path, "directory") != "directory":
+            if self.seen.setdefault(path, "directory") != "directory":
                 raise ArchiveRefused(f"entry {legible(entry.name)} is there twice, as file and as directory")
-            self._parents(path, entry)
-            self._root.joinpath(path).mkdir(exist_ok=True)
+            self.parents(path, entry)
+            self.root.joinpath(path).mkdir(exist_ok=True)
             return
         if entry.kind not in ("file", "link"):
             raise ArchiveRefused(
                 f"entry {legible(entry.name)} is a {entry.kind}", "push files, directories and links only"
             )
-        if path in self._seen:
+        if path in self.seen:
             raise ArchiveRefused(f"entry {legible(entry.name)} is there twice")
-        self._seen[path] = entry.kind
-        self._parents(path, entry)
+        self.seen[path] = entry.kind
+        self.parents(path, entry)
         if entry.kind == "link":
-            self._links.append((path, self._checked_target(entry, path)))
+            self._links.append((path, self.checked_target(entry, path)))
         elif (content := reader()) is not None:
             with content:
-                self._write(entry, self._root.joinpath(path), content)
+                self._write(entry, self.root.joinpath(path), content)
 
-    def _checked_path(self, entry: _Entry) -> PurePosixPath:
+    def checked_path(self, entry: Entry) -> PurePosixPath:
         name = entry.name.replace("\\", "/") if "/" not in entry.name else entry.name
         if not name:
             raise ArchiveRefused("an entry has an empty name")
@@ -234,13 +247,17 @@ class _Unpacker:
             raise ArchiveRefused(f"entry {legible(name)} has a name that is too long")
         if name.startswith("/") or (len(name) > 1 and name[1] == ":" and name[0].isalpha() and "\\" in entry.name):
             raise ArchiveRefused(
-                f"entry {legible(entry.name)} has an absolute name", "make the archive from inside the app"
+                f"entry {legible(entry.name)} has an absolute name",
+                f"make the archive from inside the {self.root_name}",
             )
         if ".." in name.split("/"):
-            raise ArchiveRefused(f"entry {legible(name)} leads outside the app", "make the archive from inside the app")
+            raise ArchiveRefused(
+                f"entry {legible(name)} leads outside the {self.root_name}",
+                f"make the archive from inside the {self.root_name}",
+            )
         return PurePosixPath(name)
 
-    def _checked_target(self, entry: _Entry, path: PurePosixPath) -> str:
+    def checked_target(self, entry: Entry, path: PurePosixPath) -> str:
         target = entry.target
         if not target or "\0" in target:
             raise ArchiveRefused(f"link {legible(entry.name)} has no valid target")
@@ -252,20 +269,21 @@ class _Unpacker:
             )
         return target
 
-    def _parents(self, path: PurePosixPath, entry: _Entry) -> None:
+    def parents(self, path: PurePosixPath, entry: Entry) -> None:
         for parent in reversed(path.parents[:-1]):
-            if self._seen.setdefault(parent, "directory") != "directory":
+            if self.seen.setdefault(parent, "directory") != "directory":
                 raise ArchiveRefused(
                     f"entry {legible(entry.name)} lies below {legible(str(parent))}, which is not a directory"
                 )
-            self._root.joinpath(parent).mkdir(exist_ok=True)
+            self.root.joinpath(parent).mkdir(exist_ok=True)
 
-    def _write(self, entry: _Entry, path: Path, content: IO[bytes]) -> None:
+    def _write(self, entry: Entry, path: Path, content: IO[bytes]) -> None:
         self._written_bytes += entry.size_bytes
         if self._written_bytes > self._limits.total_bytes:
+            limit_mb = self._limits.total_bytes // 1024**2
             raise ArchiveRefused(
-                f"the package unpacks to more than {self._limits.total_bytes // 1024**2} MB, at {legible(entry.name)}",
-                "leave out what the app does not need with .cfignore",
+                f"the {self.what} unpacks to more than {limit_mb} MB, at {legible(entry.name)}",
+                self.smaller,
             )
         left_bytes = entry.size_bytes
         with path.open("xb") as file:
@@ -275,7 +293,9 @@ class _Unpacker:
                     raise ArchiveRefused(f"entry {legible(entry.name)} is longer than it says")
                 file.write(chunk)
             if left_bytes:
-                raise ArchiveRefused(f"entry {legible(entry.name)} is truncated", "upload the package again, whole")
+                raise ArchiveRefused(
+                    f"entry {legible(entry.name)} is truncated", f"upload the {self.what} again, whole"
+                )
             # Owner may read and write; setuid, setgid and sticky bits go.
             os.fchmod(file.fileno(), (entry.mode & 0o777) | 0o600)
         if entry.mtime > _NO_TIME_S:

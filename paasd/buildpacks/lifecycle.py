@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -241,7 +241,17 @@ class Builder:
         return found
 
 
-def staging_info(layout: Layout, detected: str, types: Mapping[str, str]) -> None:
-    """staging_info.yml, which is JSON: part of the droplet, read by Cloud Foundry's own tools."""
-    info = {"detected_buildpack": detected, "start_command": types.get("web", ""), "config": {}}
+def staging_info(
+    layout: Layout,
+    detected: str,
+    types: Mapping[str, str],
+    sidecars: Sequence[Mapping[str, Any]] = (),
+    toolchains: Sequence[Sequence[str]] = (),
+) -> None:
+    """staging_info.yml, which is JSON: part of the droplet, read by Cloud Foundry's own tools.
+
+    What stands under `paasd` is for a paasd that a downloaded droplet is uploaded to: the toolchains are its own.
+    """
+    ours = {"process_types": types, "sidecars": sidecars, "toolchains": toolchains}
+    info = {"detected_buildpack": detected, "start_command": types.get("web", ""), "config": {}, "paasd": ours}
     layout.home.joinpath("staging_info.yml").write_text(json.dumps(info))

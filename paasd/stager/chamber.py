@@ -33,7 +33,7 @@ _PACKAGE = "/opt/paasd/package"
 _ENTRY = (
     'import sys; sys.path.insert(0, "/opt/paasd"); from buildpacks.__main__ import main; sys.exit(main(sys.argv[1:]))'
 )
-_OUTPUTS = {"detect": "plan", "build": "result", "pack": "packed"}
+_OUTPUTS = {"detect": "plan", "build": "result", "unpack": "result", "pack": "packed"}
 # A disk this full made the step fail, whatever its programs said.
 _FULL = 0.97
 
