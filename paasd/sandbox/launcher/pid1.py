@@ -76,7 +76,8 @@ def _make_user_namespace(base: int, count: int) -> int:
         pid = os.read(reader, 32).decode()
         if not pid:
             raise OSError("the kernel refuses a user namespace; check user.max_user_namespaces")
-        for name in ("uid_map", "gid_map"):
+        # Project ids too: a map that is not set may be set, to any numbers of the host's, by everybody inside.
+        for name in ("uid_map", "gid_map", "projid_map"):
             fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
             os.write(fd, f"0 {base} {count}\n".encode())
             os.close(fd)

@@ -27,6 +27,8 @@ _MASKED = (  # noqa: SIM905
 ).split()
 _READ_ONLY = ("bus", "driver", "fs", "irq", "sys", "tty")
 _TTY_GROUP = 5
+# Of the host's 4096; without a limit one tenant could take all that are not reserved for the host itself.
+_TERMINALS = 64
 
 Detached = list[tuple[int, str]]
 
@@ -100,7 +102,7 @@ def _make_dev(base: int, shm_bytes: int) -> None:
     for name, target in _DEVICE_LINKS.items():
         os.symlink(target, f"/dev/{name}")
     os.mkdir("/dev/pts")
-    options = f"newinstance,ptmxmode=0666,mode=0620,gid={base + _TTY_GROUP}"
+    options = f"newinstance,ptmxmode=0666,mode=0620,gid={base + _TTY_GROUP},max={_TERMINALS}"
     sys_.mount("devpts", "/dev/pts", "devpts", sys_.MS_NOSUID | sys_.MS_NOEXEC, options)
     os.mkdir("/dev/shm")
     flags = sys_.MS_NOSUID | sys_.MS_NODEV | sys_.MS_NOEXEC
