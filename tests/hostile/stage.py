@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 import pyseccomp
 import trio
 
-from paasd.config import LogsConfig, NetworkConfig, StagingConfig, SupervisorConfig
+from paasd.config import DnsConfig, LogsConfig, NetworkConfig, StagingConfig, SupervisorConfig
 from paasd.sandbox import PUBLIC_EGRESS, Container, ContainerSpec, EgressRule, Exit, Limits, ProcessSpec
+from tests.dns.upstream import Upstream, open_upstream
 from tests.node.daemon import Load
 from tests.node.harness import HELLO, SPACE, Driver, archive, running_node
 from tests.sandbox.network.world import Outside
@@ -95,6 +96,7 @@ class Stage:
         self.attacker: Container
         self.neighbour: Container
         self.canary: Load
+        self.upstream: Upstream
         self._numbers = iter(range(1_000_000))
         self._token: trio.lowlevel.TrioToken
         self._leave: trio.Event
@@ -190,10 +192,15 @@ class Stage:
         sections = {
             "network": NetworkConfig(uplinks=(self.outside.interface,), flows_limit=64, resolver_flows_limit=32),
             "supervisor": SupervisorConfig(stop_grace_s=1.0, drain_s=0.1, pids=64, open_files=256, inodes=5000),
-            "staging": StagingConfig(timeout_s=30, pids=128, inodes=20_000, entries_limit=5000),
+            "staging": StagingConfig(
+                timeout_s=30, pids=128, inodes=20_000, entries_limit=5000, unpacked_limit_bytes=128 * MIB
+            ),
             "logs": LogsConfig(write_delay_s=0.005, line_limit_bytes=16 * 1024),
         }
-        async with running_node(self.data, **sections) as self.node:
+        async with (
+            open_upstream() as self.upstream,
+            running_node(self.data, dns=DnsConfig(upstreams=(self.upstream.server,)), **sections) as self.node,
+        ):
             result = await self.node.push("canary", HELLO)
             assert result["type"] == "result", result
             node = self.node.node
