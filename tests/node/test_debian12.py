@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.node.harness import EXAMPLES, Driver, running_node
+from tests.node.harness import EXAMPLES, running_node
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
