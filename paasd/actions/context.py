@@ -2,10 +2,11 @@
 
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
+import trio.lowlevel
 
 from paasd.auth import Caller
 from paasd.blobs import Blobs
@@ -27,8 +28,15 @@ class Sealing(Protocol):
         """The plain bytes."""
 
 
+async def _without_router(app_guid: str) -> None:
+    await trio.lowlevel.checkpoint()
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """One per node. `clock` gives unix seconds; `new_guid` the guids that must be known before the write."""
+    """One per node. `clock` gives unix seconds; `new_guid` the guids that must be known before the write.
+
+    `routed` returns when the router serves the routes of an app, named by its guid, as they are now.
+    """
 
     config: Config
     database: Database
@@ -40,6 +48,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     new_guid: Callable[[], str] = lambda: str(uuid.uuid4())
     choose: Callable[[list[str]], str] = secrets.choice
+    routed: Callable[[str], Awaitable[None]] = _without_router
 
     @property
     def sizes(self) -> Sizes:

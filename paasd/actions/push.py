@@ -16,7 +16,7 @@ from paasd.actions.visibility import need_space, visible
 from paasd.auth import Caller
 from paasd.blobs import Blob
 from paasd.errors import NotFound, PaasdError, Unavailable, Unprocessable
-from paasd.logs import Follower
+from paasd.logs import Follower, Line
 from paasd.model import App, Build, Organization, Process, Space
 from paasd.model.jobs import job_error
 from paasd.model.manifests import AppManifest, Manifest
@@ -26,6 +26,9 @@ EVENTS_BUFFER = 200
 DEFAULT_START_TIMEOUT_S = 60.0
 START_MARGIN_S = 15.0
 POLL_S = 1.0
+LAST_WORDS_LINES = 15
+ROUTED_TIMEOUT_S = 20.0
+"""The router is told within milliseconds; this long means that it is not there."""
 
 
 class PushEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -179,6 +182,7 @@ class _Steps:
             await self._done("start", f"Starting {app.name}")
             await self._wait_until_healthy(app)
             await self._done("healthy", f"{app.name} is running")
+            await self._wait_until_routed(app)
         with context.database.read() as tx:
             urls = application_uris(tx, app)
         total_s = context.clock() - self._began
@@ -203,7 +207,7 @@ class _Steps:
     async def _pass_on(self, lines: Follower) -> None:
         async for line in lines:
             if line.source_type.startswith("STG"):
-                await self._tell("log", line.payload.decode(errors="replace"), step="build")
+                await self._tell_line(line, "build")
 
     async def _wait_until_built(self, build: Build) -> Build:
         context = self.context
@@ -235,6 +239,7 @@ class _Steps:
                 for process, found in zip(processes, states, strict=True):
                     details = next((one.details for one in stats[process.guid] if one.details), None)
                     if found == {CRASHED}:
+                        await self._tell_last_words(app)
                         why = f": {details}" if details else ""
                         advice = start_advice(details or "", process)
                         raise Unprocessable(f"Process {process.type} crashed at start{why}; {advice}")
@@ -242,6 +247,28 @@ class _Steps:
                         raise Unprocessable(f"Process {process.type} has no place to run: {details}")
                 if context.clock() > deadline:
                     raise Unavailable("The app did not become healthy in time; it goes on starting, see its logs")
+
+    async def _tell_last_words(self, app: App) -> None:
+        """What the app printed before it ended: mostly the answer."""
+        logs = self.context.logs
+        await logs.flush()
+        since_ns = int(self._step_began * 1e9)
+        last = logs.read(app.guid, start_ns=since_ns, limit=LAST_WORDS_LINES, descending=True, source_types=("APP",))
+        for line in reversed(last):
+            await self._tell_line(line, "healthy")
+
+    async def _tell_line(self, line: Line, step: str) -> None:
+        data = {"stream": line.stream, "source_type": line.source_type}
+        await self._tell("log", line.payload.decode(errors="replace"), step=step, data=data)
+
+    async def _wait_until_routed(self, app: App) -> None:
+        """The app is what was pushed whether or not the router is there, so lateness is a warning."""
+        with trio.move_on_after(ROUTED_TIMEOUT_S):
+            await self.context.routed(app.guid)
+            await self._done("routed", f"{app.name} is served")
+            return
+        text = "The router does not answer; its routes follow when it is back (`paasd status`, and the daemon's log)"
+        await self._tell("step", text, step="warning")
 
     def _start_timeout_s(self, app: App) -> float:
         with self.context.database.read() as tx:

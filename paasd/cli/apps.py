@@ -1,217 +1,150 @@
-"""Commands about apps: push, list, show, logs, scale, env, delete."""
+"""Commands that look at apps: list, show, logs, env."""
 
-import gzip
-import io
-import tarfile
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import quote
+from typing import Any
 
 import click
 
-from paasd.buildpacks.ignore import Ignore
 from paasd.cli import render
 from paasd.cli.client import Client, Target
+from paasd.cli.urls import Urls
 
-UPLOAD_CHUNK_BYTES = 256 * 1024
-
-
-@click.command()
-@click.argument("name", required=False)
-@click.argument("source", type=click.Path(exists=True, path_type=Path), default=".")
-@click.option(
-    "-f", "--manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Manifest to apply."
-)
-@click.option("-q", "--quiet", is_flag=True, help="Only the result.")
-@click.pass_obj
-def push(target: Target, name: str | None, source: Path, manifest: Path | None, quiet: bool) -> None:
-    """Push SOURCE (a folder, .zip or .tar.gz; default here) as the app NAME.
-
-    A manifest.yml in the folder is used. What .cfignore names stays at home.
-    """
-    manifest = manifest or _manifest_of(source)
-    if name is None and manifest is None:
-        raise click.UsageError("give the app's NAME, or a manifest.yml that has it")
-    with _package(source) as package:
-        files: dict[str, Any] = {"bits": ("bits", package, "application/octet-stream")}
-        if manifest is not None:
-            files["manifest"] = ("manifest.yml", manifest.read_bytes(), "application/x-yaml")
-        params = {"wait": "true", **({"name": name} if name else {})}
-        result = None
-        for event in target.connect().stream("POST", target.space_path + "/push", params=params, files=files):
-            if event["type"] in ("result", "error"):
-                result = event
-            elif not quiet:
-                render.push_event(event)
-    _report_push(result)
+GUIDS_PER_CALL = 100
+"""How many fit into a URL well."""
 
 
-def _report_push(result: dict[str, Any] | None) -> None:
-    if result is None:
-        raise click.ClickException("the connection ended before the push did; `paasd app NAME` shows how it went")
-    if result["type"] == "error":
-        raise click.ClickException(f"push failed: {result['detail']} ({result['title']})")
-    instances = result["instances"]
-    click.secho(f"{result['app']['name']} is up: {instances['running']} of {instances['total']} running", fg="green")
-    for url in result["urls"]:
-        click.echo(f"  {url}")
-    render.waterfall(result["waterfall"])
-
-
-def _manifest_of(source: Path) -> Path | None:
-    for name in ("manifest.yml", "manifest.yaml"):
-        if source.is_dir() and (source / name).is_file():
-            return source / name
-    return None
-
-
-def _package(source: Path) -> BinaryIO:
-    """The bits to upload: an archive as it is, a folder as a tar.gz in a temporary file."""
-    if source.is_file():
-        return source.open("rb")
-    ignore = Ignore.of_directory(source)
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    # Level 1 is quick. Files keep their times, which web servers tell of them; the archive has none of its own.
-    with (
-        gzip.GzipFile(fileobj=spool, mode="wb", compresslevel=1, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as archive,
-    ):
-        for path in _files(source, source, ignore):
-            info = archive.gettarinfo(path, str(path.relative_to(source)))
-            info.uid = info.gid = 0
-            info.uname = info.gname = ""
-            info.mtime = int(info.mtime)
-            with path.open("rb") if info.isreg() else io.BytesIO() as content:
-                archive.addfile(info, content if info.isreg() else None)
-    spool.seek(0)
-    return spool
-
-
-def _files(folder: Path, root: Path, ignore: Ignore) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        directory = path.is_dir() and not path.is_symlink()
-        if ignore.matches(str(path.relative_to(root)), is_directory=directory):
-            continue
-        if path.is_symlink() or path.is_file() or directory:
-            yield path
-        if directory:
-            yield from _files(path, root, ignore)
-
-
-@click.command()
+@click.command(short_help="List the apps of the space.")
 @click.pass_obj
 def apps(target: Target) -> None:
-    """List the apps of the space."""
+    """List the apps of the space: state, running instances of each process type, and where they answer."""
     client = target.connect()
-    found = client.call("GET", target.space_path + "/apps")["resources"]
+    found = client.pages(target.space_path + "/apps", order_by="name")
     if not found:
         click.echo(f"No apps in {target.organization}/{target.space} yet; `paasd push NAME FOLDER` makes one.")
         return
-    rows = [_row(client, app) for app in found]
-    render.table(["name", "state", "instances", "urls"], rows)
+    guids = [app["guid"] for app in found]
+    processes = _of_apps(client, "/v3/processes", guids, embed="process_instances")
+    routes = _of_apps(client, "/v3/routes", guids)
+    urls = Urls(client)
+    rows = []
+    for app in found:
+        own = [one for one in processes if one["relationships"]["app"]["data"]["guid"] == app["guid"]]
+        leading = [one for one in routes if any(to["app"]["guid"] == app["guid"] for to in one["destinations"])]
+        rows.append((app["name"], app["state"].lower(), _counts(own), " ".join(urls.of(leading))))
+    render.table(["name", "state", "processes", "urls"], rows)
 
 
-def _row(client: Client, app: dict[str, Any]) -> tuple[str, str, str, str]:
-    processes = client.pages("/v3/processes", app_guids=app["guid"], embed="process_instances")
+def _of_apps(client: Client, path: str, guids: list[str], **params: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(guids), GUIDS_PER_CALL):
+        found += client.pages(path, app_guids=",".join(guids[start : start + GUIDS_PER_CALL]), **params)
+    return list({one["guid"]: one for one in found}.values())
+
+
+def _counts(processes: list[dict[str, Any]]) -> str:
     counts = []
-    for process in sorted(processes, key=lambda found: found["type"] != "web"):
+    for process in sorted(processes, key=lambda found: (found["type"] != "web", found["type"])):
         running = sum(instance["state"] == "RUNNING" for instance in process["process_instances"])
         counts.append(f"{process['type']}:{running}/{process['instances']}")
-    routes = client.pages(f"/v3/apps/{app['guid']}/routes")
-    return app["name"], app["state"].lower(), " ".join(counts), ", ".join(route["url"] for route in routes)
+    return " ".join(counts)
 
 
-def _app_path(target: Target, name: str) -> str:
-    return f"{target.space_path}/apps/{quote(name, safe='')}"
-
-
-@click.command()
+@click.command(short_help="Show one app and what its instances use.")
 @click.argument("name")
 @click.pass_obj
 def app(target: Target, name: str) -> None:
-    """Show one app: its processes and every instance's use of CPU, memory and disk."""
+    """Show one app: where it answers, what it was built with, and what each instance uses of CPU, memory and disk."""
     client = target.connect()
-    found = client.call("GET", _app_path(target, name))
-    _, state, _, urls = _row(client, found)
-    click.echo(f"{found['name']}: {state}\nurls: {urls or 'none'}")
-    for process in client.pages(f"/v3/apps/{found['guid']}/processes"):
-        click.echo(f"\n{process['type']}: {process['instances']} x {process['memory_in_mb']}M")
-        stats = client.call("GET", f"/v3/processes/{process['guid']}/stats")["resources"]
-        render.table(["#", "state", "since", "cpu", "memory", "disk", "details"], [_instance(one) for one in stats])
+    found = client.call("GET", target.app_path(name))
+    path = f"/v3/apps/{found['guid']}"
+    urls = Urls(client).of(client.pages(path + "/routes"))
+    rows = [("name", found["name"]), ("state", _state(found)), ("urls", " ".join(urls) or "none")]
+    droplet = client.find(path + "/droplets/current")
+    if droplet is None:
+        rows.append(("droplet", "none yet; a push makes one"))
+    else:
+        packs = [" ".join(filter(None, (one["name"], one.get("version")))) for one in droplet["buildpacks"] or []]
+        rows.append(("pushed", render.moment(droplet["created_at"])))
+        rows.append(("built by", f"{', '.join(packs) or 'no buildpack'} on the stack {droplet['stack']}"))
+    render.fields(rows)
+    for process in client.pages(path + "/processes"):
+        _show_process(client, process)
+
+
+def _state(app: dict[str, Any]) -> str:
+    state = str(app["state"]).lower()
+    return click.style(state, fg=render.STATE_COLORS.get(state))
+
+
+def _show_process(client: Client, process: dict[str, Any]) -> None:
+    stats = client.call("GET", f"/v3/processes/{process['guid']}/stats")["resources"]
+    running = sum(one["state"] == "RUNNING" for one in stats)
+    memory, disk = (render.size(process[key] * 1024 * 1024) for key in ("memory_in_mb", "disk_in_mb"))
+    click.echo(
+        f"\n{click.style(process['type'], bold=True)}: {running} of {process['instances']} running, "
+        f"{memory} memory and {disk} disk each"
+    )
+    if stats:
+        render.table(["#", "state", "up", "cpu", "memory", "disk", "details"], [_instance(one) for one in stats])
 
 
 def _instance(stats: dict[str, Any]) -> tuple[object, ...]:
-    usage = stats.get("usage") or {}
-    up = f"{stats.get('uptime') or 0} s"
-    cpu = f"{usage.get('cpu', 0) * 100:.1f}%"
-    memory = f"{render.size(usage.get('mem') or 0)} of {render.size(stats.get('mem_quota') or 0)}"
-    disk = f"{render.size(usage.get('disk') or 0)} of {render.size(stats.get('disk_quota') or 0)}"
-    return stats["index"], stats["state"].lower(), up, cpu, memory, disk, stats.get("details") or ""
+    usage = stats.get("usage")
+    used: tuple[object, ...] = ("-", "-", "-")
+    if usage:
+        memory = f"{render.size(usage['mem'])} of {render.size(stats['mem_quota'])}"
+        disk = f"{render.size(usage['disk'])} of {render.size(stats['disk_quota'])}"
+        used = (f"{usage['cpu'] * 100:.1f}%", memory, disk)
+    up = render.duration(stats.get("uptime") or 0) if stats["state"] == "RUNNING" else "-"
+    return stats["index"], stats["state"].lower(), up, *used, stats.get("details") or ""
 
 
-@click.command()
+@click.command(short_help="Print what an app logs; -f goes on.")
 @click.argument("name")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option("-n", "--lines", type=click.IntRange(0, 1000), default=100, show_default=True, help="How many old lines.")
 @click.pass_obj
-def logs(target: Target, name: str, follow: bool) -> None:
-    """Print an app's recent log lines."""
-    path = _app_path(target, name) + "/logs"
-    for envelope in target.connect().stream("GET", path, params={"follow": "1"} if follow else {}):
-        render.log_line(envelope)
+def logs(target: Target, name: str, follow: bool, lines: int) -> None:
+    """Print an app's log: its output (APP), builds (STG), requests (RTR), instances (CELL) and changes (API)."""
+    params = {"lines": str(lines), **({"follow": "1"} if follow else {})}
+    count = 0
+    try:
+        for envelope in target.connect().stream("GET", target.app_path(name) + "/logs", params=params):
+            render.log_line(envelope)
+            count += 1
+    except KeyboardInterrupt:
+        return
+    if follow:
+        raise click.ClickException("the daemon ended the stream, as it does when it stops; `paasd status` shows it")
+    if not count and lines:
+        click.echo(f"{name} has logged nothing yet.", err=True)
 
 
-@click.command()
-@click.argument("name")
-@click.option("-i", "--instances", type=click.IntRange(min=0), help="How many.")
-@click.option("-m", "--memory", "memory_in_mb", type=click.IntRange(min=1), help="Memory of each, in MB.")
-@click.option("-k", "--disk", "disk_in_mb", type=click.IntRange(min=1), help="Disk of each, in MB.")
-@click.option("-p", "--process", default="web", show_default=True, help="Process type.")
-@click.pass_obj
-def scale(target: Target, /, name: str, process: str, **amounts: int | None) -> None:
-    """Change how many instances run, and how large they are (which restarts them)."""
-    body = {key: value for key, value in amounts.items() if value is not None}
-    if not body:
-        raise click.UsageError("say what to change: --instances, --memory or --disk")
-    client = target.connect()
-    found = client.call("GET", _app_path(target, name))
-    client.call("POST", f"/v3/apps/{found['guid']}/processes/{process}/actions/scale", json=body)
-    if {"memory_in_mb", "disk_in_mb"} & set(body) and found["state"] == "STARTED":
-        client.call("POST", f"/v3/apps/{found['guid']}/actions/restart")
-    click.echo(f"{name}/{process} scaled: " + ", ".join(f"{key} {value}" for key, value in body.items()))
-
-
-@click.command()
+@click.command(short_help="Show or change environment variables.")
 @click.argument("name")
 @click.argument("changes", nargs=-1, metavar="[KEY=VALUE | KEY=]...")
 @click.pass_obj
 def env(target: Target, name: str, changes: tuple[str, ...]) -> None:
-    """Show an app's environment, or set KEY=VALUE and unset KEY= (a restart makes it count)."""
+    """Show an app's environment variables, or set KEY=VALUE and unset KEY=.
+
+    Changes count from the next `paasd restart` or push on.
+
+    \b
+      paasd env hello GREETING="good day" DEBUG=
+    """
     client = target.connect()
-    found = client.call("GET", _app_path(target, name))
+    found = client.call("GET", target.app_path(name))
     if changes:
         values = {}
         for change in changes:
             key, separator, value = change.partition("=")
-            if not separator:
-                raise click.UsageError(f"{change!r} is not KEY=VALUE")
+            if not separator or not key:
+                raise click.UsageError(f"{change!r} is not KEY=VALUE (set) or KEY= (unset)")
             values[key] = value or None
         client.call("PATCH", f"/v3/apps/{found['guid']}/environment_variables", json={"var": values})
-        click.echo(f"Changed. `paasd push` or a restart of {name} makes it count.")
+        click.echo(f"Changed; `paasd restart {name}` makes it count.")
         return
     shown = client.call("GET", f"/v3/apps/{found['guid']}/env")["environment_variables"]
     for key, value in sorted(shown.items()):
-        click.echo(f"{key}={value}")
-
-
-@click.command()
-@click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.pass_obj
-def delete(target: Target, name: str, yes: bool) -> None:
-    """Delete an app with its routes."""
-    if not yes:
-        click.confirm(f"Delete {name} and its routes?", abort=True)
-    target.connect().call("DELETE", _app_path(target, name))
-    click.echo(f"Deleting {name}.")
+        click.echo(f"{key}={render.printable(value)}")
+    if not shown:
+        click.echo(f"{name} has no variables of its own; `paasd env {name} KEY=VALUE` sets one.", err=True)

@@ -26,8 +26,8 @@ class Target:
         self.ca = ca
         self.data = data
         organization, separator, name = space.partition("/")
-        if not separator or not organization or not name:
-            raise click.UsageError(f"--space wants ORG/SPACE, not {space!r}")
+        if not separator or not organization or not name or "/" in name:
+            raise click.UsageError(f"--space wants ORG/SPACE such as main/dev, not {space!r}")
         self.organization = organization
         self.space = name
 
@@ -35,6 +35,10 @@ class Target:
     def space_path(self) -> str:
         """The path of the space in the API of names."""
         return f"/paasd/v1/spaces/{quote(self.organization, safe='')}/{quote(self.space, safe='')}"
+
+    def app_path(self, name: str) -> str:
+        """The path of an app of the space."""
+        return f"{self.space_path}/apps/{quote(name, safe='')}"
 
     def connect(self) -> "Client":
         """A client of the named API, else of this machine's daemon through its admin socket."""
@@ -45,6 +49,14 @@ class Target:
         return Client(_remote(self.api, self.ca, (self.user, self.password)))
 
 
+class ApiError(click.ClickException):
+    """What the API refused, and with which status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class Client:
     """A few verbs over httpx; every failure is a ClickException that says what to do."""
 
@@ -53,11 +65,25 @@ class Client:
 
     def call(self, method: str, path: str, **options: Any) -> Any:
         """The JSON of an answer (None for an empty one)."""
+        answer = self.request(method, path, **options)
+        return answer.json() if answer.content else None
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """An answer that is no error."""
         with _explained():
             answer = self._http.request(method, path, **options)
         if answer.is_error:
             raise _api_error(answer)
-        return answer.json() if answer.content else None
+        return answer
+
+    def find(self, path: str) -> Any:
+        """The JSON of a resource, None where there is none."""
+        try:
+            return self.call("GET", path)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
 
     def pages(self, path: str, **params: Any) -> list[dict[str, Any]]:
         """Every resource of a list, over all of its pages."""
@@ -91,27 +117,47 @@ class _explained:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, httpx.ConnectError):
-            message = f"the API cannot be reached ({error}); is the daemon running? `paasd serve` starts it"
-            raise click.ClickException(message) from error
+            raise click.ClickException(f"the API cannot be reached: {_why(str(error))}") from error
         if isinstance(error, httpx.TransportError):
-            raise click.ClickException(f"the connection to the API broke: {error or type(error).__name__}") from error
+            raise click.ClickException(
+                f"the connection to the API broke: {error or type(error).__name__}; "
+                "`paasd status` shows whether the daemon is up"
+            ) from error
 
 
-def _api_error(answer: httpx.Response) -> click.ClickException:
+def _why(reason: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return (
+            "its certificate is not known here; give the platform's CA with --ca (DATA/certificates/ca.pem on a node)"
+        )
+    if "Name or service not known" in reason or "No address associated" in reason:
+        return "its name does not resolve; check --api, such as https://api.system.localhost"
+    if "refused" in reason:
+        return "nothing listens there; check --api and its port, or start the daemon with `paasd serve`"
+    return f"{reason}; check --api, and that the daemon runs"
+
+
+def _api_error(answer: httpx.Response) -> ApiError:
     try:
         first = answer.json()["errors"][0]
-        return click.ClickException(f"{first['detail']} ({first['title']}, {answer.status_code})")
+        return ApiError(f"{first['detail']} ({first['title']}, {answer.status_code})", answer.status_code)
     except (ValueError, LookupError, TypeError):
-        return click.ClickException(f"the API answered {answer.status_code}: {answer.text[:300]}")
+        return ApiError(f"the API answered {answer.status_code}: {answer.text[:300]}", answer.status_code)
 
 
 def _local(data: Path) -> httpx.Client:
     path = data / "run" / "api.sock"
-    if not os.access(path, os.W_OK):
+    try:
+        there = path.exists()
+    except PermissionError:
+        there = True
+    if not there:
         raise click.ClickException(
-            f"no daemon of this machine can be reached at {path}: start one with `paasd serve`, use sudo, "
-            "or name another platform with --api"
+            f"no daemon runs on {data}: start one with `paasd serve`, name its directory with --data or PAASD_DATA, "
+            "or another platform with --api"
         )
+    if not os.access(path, os.W_OK):
+        raise click.ClickException(f"{path} is for root: use sudo (sudo -E keeps PAASD_DATA), or sign in with --api")
     return httpx.Client(
         transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost", timeout=REQUEST_TIMEOUT_S
     )
@@ -132,13 +178,35 @@ def _remote(api: str, ca: str | None, basic: tuple[str, str]) -> httpx.Client:
     url = api if "://" in api else f"https://{api}"
     if not urlsplit(url).hostname:
         raise click.UsageError(f"--api wants a URL such as https://api.system.localhost, not {api!r}")
-    context = ssl.create_default_context(cafile=ca)
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        why = error.strerror or "it holds no certificate"
+        raise click.UsageError(
+            f"--ca {ca} cannot be read ({why}); a node keeps its CA in DATA/certificates/ca.pem"
+        ) from error
     http = httpx.Client(transport=_LocalhostTransport(verify=context), base_url=url, timeout=REQUEST_TIMEOUT_S)
     with _explained():
-        links = http.get("/").json()["links"]
+        answer = http.get("/")
+        try:
+            links = answer.json()["links"]
+            login = links["login"]["href"]
+        except (ValueError, LookupError, TypeError) as error:
+            raise click.ClickException(
+                f"{url} answers, but is no Cloud Foundry API; --api wants one such as https://api.system.localhost"
+            ) from error
         form = {"grant_type": "password", "username": basic[0], "password": basic[1]}
-        answer = http.post(links["login"]["href"] + "/oauth/token", data=form, auth=("cf", ""))
+        answer = http.post(login + "/oauth/token", data=form, auth=("cf", ""))
     if answer.is_error:
-        raise click.ClickException(f"sign-in as {basic[0]} was refused: {answer.text[:200]}")
+        raise click.ClickException(_sign_in_refused(basic[0], answer))
     http.headers["Authorization"] = "bearer " + answer.json()["access_token"]
     return http
+
+
+def _sign_in_refused(user: str, answer: httpx.Response) -> str:
+    try:
+        why = answer.json()["error_description"]
+    except (ValueError, LookupError, TypeError):
+        why = f"{answer.status_code} {answer.text[:200]}"
+    hint = "; a node keeps the password of admin in DATA/admin-password" if user == "admin" else ""
+    return f"sign-in as {user} was refused: {why}{hint}"

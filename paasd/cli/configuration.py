@@ -16,7 +16,7 @@ Every knob of a node with its default. Give a file with the ones to change to `p
 unknown keys are refused by path."""
 
 
-@click.command("config")
+@click.command("config", short_help="Print every knob with its default.")
 def config() -> None:
     """Print every knob with its meaning, range and default, as TOML."""
     click.echo(default_toml(), nl=False)

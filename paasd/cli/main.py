@@ -1,38 +1,80 @@
 """The command group and the options that say which platform and which space are meant."""
 
+from typing import Any
+
 import click
 
 import paasd
-from paasd.cli.apps import app, apps, delete, env, logs, push, scale
+from paasd.cli.apps import app, apps, env, logs
 from paasd.cli.client import DEFAULT_DATA, Target
 from paasd.cli.configuration import config
+from paasd.cli.operate import delete, restart, scale
 from paasd.cli.platform import create_org, create_space, stack, status, stop
+from paasd.cli.push import push
 from paasd.cli.serve import serve
+from paasd.errors import PaasdError
 
 QUICKSTART = """\
 Push source code, get a running, isolated app.
 
 \b
-  sudo paasd serve                      start a node (Ctrl-C stops the daemon, not the apps)
-  sudo paasd create-space main/dev      an organization and a space to push to
-  sudo paasd push hello examples/flask  source in, URL out
-  sudo paasd logs hello --follow        what the app prints
-  sudo paasd scale hello -i 2           two instances
+  sudo paasd serve                          start a node (Ctrl-C stops the daemon, not the apps)
+  sudo paasd push hello examples/flask-app  source in, URL out
+  sudo paasd apps                           what there is, and where it answers
+  sudo paasd logs hello --follow            what the app prints
+  sudo paasd scale hello -i 2               two instances
+  sudo paasd delete hello                   away with it
 
-On the node itself no sign-in is needed for root. From elsewhere name the API, a user and the platform's CA:
+On the node itself root needs no sign-in. From elsewhere name the API, a user and the platform's CA:
 
 \b
+  export PAASD_PASSWORD=...
   paasd --api https://api.system.localhost --user admin --ca ca.pem --space main/dev apps
+
+`paasd COMMAND --help` tells more about each.
 """
+SECTIONS = {
+    "Apps": (push, apps, app, logs, scale, restart, env, delete),
+    "Platform": (serve, status, stop, config, stack, create_org, create_space),
+}
 
 
-@click.group(help=QUICKSTART, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--api", envvar="PAASD_API", help="URL of the API; without it, this machine's daemon.")
-@click.option("--user", envvar="PAASD_USER", help="Who signs in at --api.")
-@click.option("--password", envvar="PAASD_PASSWORD", help="Their password; better given as PAASD_PASSWORD.")
-@click.option("--ca", envvar="PAASD_CA", help="File with the platform's CA certificate.")
-@click.option("--space", envvar="PAASD_SPACE", default="main/dev", show_default=True, help="ORG/SPACE to work in.")
-@click.option("--data", envvar="PAASD_DATA", default=DEFAULT_DATA, show_default=True, help="The local daemon's data.")
+class Sections(click.Group):
+    """Commands below headings in the order of need; what the daemon's own parts refuse is one sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PaasdError as error:
+            raise click.ClickException(error.detail) from error
+        except PermissionError as error:
+            raise click.ClickException(
+                f"no permission for {error.filename or 'this'}: run it as root (sudo)"
+            ) from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [str(command.name) for commands in SECTIONS.values() for command in commands]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(str(one.name), one.get_short_help_str(80)) for one in commands])
+
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@click.group(cls=Sections, help=QUICKSTART, context_settings=CONTEXT)
+@click.option("--api", metavar="URL", envvar="PAASD_API", help="The API; without it, this machine's daemon.")
+@click.option("--user", metavar="NAME", envvar="PAASD_USER", help="Who signs in at --api.")
+@click.option("--password", metavar="TEXT", envvar="PAASD_PASSWORD", help="Better given as PAASD_PASSWORD.")
+@click.option("--ca", metavar="FILE", envvar="PAASD_CA", help="The platform's CA certificate.")
+@click.option(
+    "--space", metavar="ORG/SPACE", envvar="PAASD_SPACE", default="main/dev", show_default=True, help="Where to work."
+)
+@click.option(
+    "--data", metavar="DIR", envvar="PAASD_DATA", default=DEFAULT_DATA, show_default=True, help="The daemon's data."
+)
 @click.version_option(paasd.__version__)
 @click.pass_context
 def main(
@@ -48,6 +90,6 @@ def main(
     context.obj = Target(api, user, password, ca, space, data)
 
 
-PLATFORM = (serve, config, status, stop, stack, create_org, create_space)
-for command in (*PLATFORM, push, apps, app, logs, scale, env, delete):
-    main.add_command(command)
+for group in SECTIONS.values():
+    for command in group:
+        main.add_command(command)

@@ -14,7 +14,7 @@ def _find(client: Client, path: str, **filters: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-@click.command("create-org")
+@click.command("create-org", short_help="Create an organization.")
 @click.argument("name")
 @click.pass_obj
 def create_org(target: Target, name: str) -> None:
@@ -27,7 +27,7 @@ def create_org(target: Target, name: str) -> None:
     click.echo(f"Created organization {name}.")
 
 
-@click.command("create-space")
+@click.command("create-space", short_help="Create a space to push to.")
 @click.argument("space", metavar="ORG/SPACE")
 @click.pass_context
 def create_space(context: click.Context, space: str) -> None:
@@ -49,17 +49,20 @@ def create_space(context: click.Context, space: str) -> None:
     click.echo(f"Created space {space}. Use it with --space {space} or PAASD_SPACE={space}.")
 
 
-@click.command()
+@click.command(short_help="How the platform does.")
 @click.pass_obj
 def status(target: Target) -> None:
     """Say how the platform does, and what to do about what is wrong."""
     answer = target.connect().call("GET", "/paasd/v1/status")
-    render.table(["what", "state"], [(key, value) for key, value in answer.items() if not isinstance(value, list)])
-    for problem in answer.get("problems", []):
+    problems = answer.pop("problems")
+    render.fields((key.replace("_", " "), value) for key, value in answer.items())
+    for problem in problems:
         click.secho(f"problem: {problem}", fg="red")
+    if not problems:
+        click.secho("no problems", fg="green")
 
 
-@click.command()
+@click.command(short_help="Stop the daemon; --all: and the apps.")
 @click.option("--all", "everything", is_flag=True, help="Also end every instance, Envoy and their helpers.")
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration file of the node.")
 @click.pass_obj
@@ -71,7 +74,7 @@ def stop(target: Target, everything: bool, config: Path | None) -> None:
         click.echo(line)
 
 
-@click.group()
+@click.group(short_help="Build root file systems for apps.")
 def stack() -> None:
     """Root file systems that apps run on."""
 

@@ -23,13 +23,13 @@ from paasd.dns import open_resolver
 from paasd.logs import Line, Logs, open_logs
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, register
 from paasd.observed import Observed
-from paasd.router import AccessEntry, Router, open_route_feed, open_router, rtr_line
+from paasd.router import AccessEntry, RouteFeed, Router, open_route_feed, open_router, rtr_line
 from paasd.router.certificates import Certificates, open_certificates
 from paasd.sandbox import Sandbox, open_sandbox
 from paasd.scheduler import open_housekeeping, open_scheduler
-from paasd.stager import open_stager
+from paasd.stager import Downloads, open_stager
 from paasd.state import open_database
-from paasd.state.sealing import load_root_key, open_sealer
+from paasd.state.sealing import Sealer, load_root_key, open_sealer
 from paasd.supervisor import Supervisor, open_supervisor
 
 API_SOCKET = "api.sock"
@@ -74,6 +74,7 @@ async def open_node(
     run = directory / "run"
     run.mkdir(mode=0o700, exist_ok=True)
     guid = node_guid(directory)
+    routed = _Routed()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         # The sandbox comes first: it holds the lock that keeps a second daemon off this directory.
@@ -81,22 +82,9 @@ async def open_node(
             open_sandbox(config.sandbox, directory, network=config.network, disk=config.disk, keep=outlive)
         )
         await _resolve_names(enter, config, sandbox)
-        database = await enter(open_database(directory, config.state, node=guid, clock=clock))
-        sealer = await open_sealer(database, load_root_key(directory / "root-key"))
-        blobs = await enter(open_blobs(directory / "blobs", config.blobs, clock=clock))
-        logs = await enter(open_logs(config.logs, directory / "logs", clock))
+        context, sealer = await _open_engines(enter, config, directory, guid, clock, routed)
+        database = context.database
         certificates = open_certificates(directory / "certificates", config.domains.apps, config.domains.system)
-        observed = Observed()
-        context = Context(
-            config=config,
-            database=database,
-            blobs=blobs,
-            observed=observed,
-            logs=logs,
-            sealer=sealer,
-            node_guid=guid,
-            clock=clock,
-        )
         await register(config, directory, database, guid)
         issuer = f"https://login.{config.domains.system}"
         auth = await enter(open_auth(config.auth, database, sealer, issuer=issuer, clock=clock))
@@ -107,39 +95,20 @@ async def open_node(
                 config.router,
                 directory,
                 certificates,
-                on_access=_access_lines(logs),
+                on_access=_access_lines(context.logs),
                 holder_cgroups=sandbox.holder_files,
                 outlive=outlive,
             )
         )
-        api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
-        supervisor = await enter(
-            open_supervisor(
-                config.supervisor,
-                directory=directory / "supervisor",
-                node_guid=guid,
-                database=database,
-                observed=observed,
-                sandbox=sandbox,
-                blobs=blobs,
-                logs=logs,
-                sealer=sealer,
-                default_stack=config.sandbox.stack,
-                api_url=api_url,
-                clock=clock,
-            )
-        )
-        stager = await enter(
-            open_stager(config, guid, database, sandbox, blobs, logs, sealer, directory, api_url=api_url)
-        )
-        await enter(open_housekeeping(config.retention, database, blobs, stager.referenced_blobs, clock))
-        platform = Platform(context, auth, config, paasd.__version__, https_port=router.https_port)
+        supervisor = await _open_workers(enter, context, directory, sandbox, router)
+        downloads = Downloads(config.staging, sandbox, context.blobs, config.sandbox.stack).open
+        platform = Platform(context, auth, config, paasd.__version__, https_port=router.https_port, downloads=downloads)
         app = make_app(platform, make_route_table())
         doors = await enter(open_server(app, config.api, run / API_SOCKET, on_drain=platform.streams.end))
         # Only now: the first table opens the router, and an instance that is missing from it is out of service.
         await supervisor.adopted()
         system = {f"{door}.{config.domains.system}": (doors.host, doors.port) for door in SYSTEM_DOORS}
-        await enter(open_route_feed(router, database, observed, system))
+        routed.open(await enter(open_route_feed(router, database, context.observed, system)))
         yield Node(
             config=config,
             directory=directory,
@@ -154,7 +123,87 @@ async def open_node(
         )
 
 
-async def _resolve_names(enter: Callable[[Any], Awaitable[Any]], config: Config, sandbox: Sandbox) -> None:
+Enter = Callable[[Any], Awaitable[Any]]
+
+
+async def _open_engines(
+    enter: Enter, config: Config, directory: Path, guid: str, clock: Callable[[], float], routed: "_Routed"
+) -> tuple[Context, Sealer]:
+    """What actions work with: rows, files, facts and lines."""
+    database = await enter(open_database(directory, config.state, node=guid, clock=clock))
+    sealer = await open_sealer(database, load_root_key(directory / "root-key"))
+    context = Context(
+        config=config,
+        database=database,
+        sealer=sealer,
+        blobs=await enter(open_blobs(directory / "blobs", config.blobs, clock=clock)),
+        logs=await enter(open_logs(config.logs, directory / "logs", clock)),
+        observed=Observed(),
+        node_guid=guid,
+        clock=clock,
+        routed=routed.wait,
+    )
+    return context, sealer
+
+
+async def _open_workers(
+    enter: Enter, context: Context, directory: Path, sandbox: Sandbox, router: Router
+) -> Supervisor:
+    """What carries rows out: instances, builds, and the removal of what is past its time."""
+    config, database = context.config, context.database
+    api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
+    supervisor: Supervisor = await enter(
+        open_supervisor(
+            config.supervisor,
+            directory=directory / "supervisor",
+            node_guid=context.node_guid,
+            database=database,
+            observed=context.observed,
+            sandbox=sandbox,
+            blobs=context.blobs,
+            logs=context.logs,
+            sealer=context.sealer,
+            default_stack=config.sandbox.stack,
+            api_url=api_url,
+            clock=context.clock,
+        )
+    )
+    stager = await enter(
+        open_stager(
+            config,
+            context.node_guid,
+            database,
+            sandbox,
+            context.blobs,
+            context.logs,
+            context.sealer,
+            directory,
+            api_url=api_url,
+        )
+    )
+    await enter(open_housekeeping(config.retention, database, context.blobs, stager.referenced_blobs, context.clock))
+    return supervisor
+
+
+class _Routed:
+    """The last step of a push. The API is there before the feed that knows it, so who is early waits."""
+
+    def __init__(self) -> None:
+        self._feed: RouteFeed | None = None
+        self._opened = trio.Event()
+
+    def open(self, feed: RouteFeed) -> None:
+        self._feed = feed
+        self._opened.set()
+
+    async def wait(self, app_guid: str) -> None:
+        """Until Envoy acknowledged the routes of the app to what runs of it now."""
+        await self._opened.wait()
+        assert self._feed is not None
+        await self._feed.settle(app_guid)
+
+
+async def _resolve_names(enter: Enter, config: Config, sandbox: Sandbox) -> None:
     """Name service for instances, on the port of the daemon before, since look-ups during a restart still go there."""
     network = sandbox.network
     resolver = await enter(

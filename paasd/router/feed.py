@@ -152,6 +152,20 @@ class RouteFeed:
         if changed:
             self._router.publish_hosts(changed)
 
+    async def settle(self, app_guid: str) -> None:
+        """Publish what is true of an app now, and wait until Envoy acknowledged it; for ever while there is no Envoy.
+
+        The watches would publish it too, but nobody can tell whether they have come round yet.
+        """
+        with self._database.read() as tx:
+            rows = [("destinations", one.guid) for one in tx.all(Destination, app_guid=app_guid)]
+            hosts = self._picture.reread(tx, [("apps", app_guid), *rows])
+        if hosts is None:
+            self.publish_all()
+        else:
+            self._publish(hosts | self._picture.observe(self._observed.instances()))
+        await self._router.settled()
+
     async def follow_database(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Publish every change of the database. Reports ready after the first whole table."""
         ready = False

@@ -19,6 +19,7 @@ from paasd.stager.outcome import PlanFile, ResultFile, StagingError, buildpacks_
 from paasd.stager.sources import Sources
 from paasd.stager.toolchains import Image
 
+_KB = 1024
 _MB = 1024 * 1024
 
 
@@ -162,9 +163,8 @@ class Staging:
             if layer.launch:
                 layers.append(kept)
         layers.append(await self._adopt_image(chamber, "app", "app"))
-        megabytes = sum(packed.values()) / _MB
         plural = "s" if len(packed) > 1 else ""
-        self._say(f"-----> Droplet ready: {megabytes:.1f} MB packed in {len(packed)} new layer{plural}")
+        self._say(f"-----> Droplet ready: {_amount(sum(packed.values()))} packed in {len(packed)} new layer{plural}")
         build = self._inputs.build
         return FinishBuild(
             build_guid=build.guid,
@@ -233,3 +233,7 @@ class Staging:
 
     def _say(self, text: str) -> None:
         self._tools.logs.say(self._inputs.app_guid, "STG", text, instance_id="0")
+
+
+def _amount(size_bytes: int) -> str:
+    return f"{size_bytes / _MB:.1f} MB" if size_bytes >= _MB else f"{size_bytes / _KB:.0f} KB"

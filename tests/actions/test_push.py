@@ -92,7 +92,7 @@ async def test_the_steps_are_told_and_the_last_event_is_the_result(world: World)
     async with working(Hands(world)):
         events = await push(world)
     steps = [event.step for event in events if event.kind == "step"]
-    assert steps == ["manifest", "upload", "build", "start", "healthy"]
+    assert steps == ["manifest", "upload", "build", "start", "healthy", "routed"]
     assert [event.text for event in events if event.kind == "log"] == ["Installing things"]
     assert events[-1].kind == "result"
     assert events[-1].data["urls"] == ["dora.apps.localhost"]

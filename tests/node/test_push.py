@@ -16,6 +16,11 @@ async def test_a_pushed_app_is_served_scaled_logged_and_deleted(tmp_path: Path) 
         result = await node.push("hello", HELLO)
         assert result["type"] == "result", result
         assert result["instances"] == {"running": 1, "total": 1}
+        named = [step["name"] for step in result["waterfall"]]
+        assert named[0] == "upload"
+        assert named.index("detect") < named.index("build") < named.index("start")
+        assert named[-2:] == ["healthy", "routed"]
+        # Routed means that the very first request is answered.
         answer = await node.get("hello.apps.localhost")
         assert answer.status_code == 200, answer.text
 

@@ -47,7 +47,7 @@ def problems(call: Call, nodes: list[Node]) -> list[str]:
 
 
 async def links(call: Call) -> Reply:
-    """What there is below."""
+    """What there is below, and the port at which apps answer."""
     base = f"{call.urls.base}/paasd/v1"
     names = {
         "healthz": "/healthz",
@@ -55,7 +55,8 @@ async def links(call: Call) -> Reply:
         "push": "/spaces/{organization}/{space}/push",
         "apps": "/spaces/{organization}/{space}/apps",
     }
-    return Reply(body={"links": {name: {"href": base + path} for name, path in names.items()}})
+    found = {name: {"href": base + path} for name, path in names.items()}
+    return Reply(body={"links": found, "https_port": call.platform.https_port})
 
 
 ROUTES: tuple[Route, ...] = (

@@ -38,6 +38,8 @@ def find_app(call: Call, tx: ReadTx) -> App:
     if app is None:
         where = f"/paasd/v1/spaces/{quote(call.path['organization'])}/{quote(call.path['space'])}"
         raise NotFound(
-            "App", f"App '{name}' not found in this space. Make it with a push: POST {where}/push?name={quote(name)}"
+            "App",
+            f"App '{name}' not found in space '{space.name}'. GET {where}/apps (paasd apps) lists what is there;"
+            f" POST {where}/push?name={quote(name)} (paasd push {name} FOLDER) makes it",
         )
     return app

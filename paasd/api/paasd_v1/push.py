@@ -34,7 +34,8 @@ LISTENER_BUFFER = 500
 UNEXPECTED = JobError(
     code=10001, title="UnknownError", detail="The push was broken off; push again, and see the daemon's log for why."
 )
-NEXT_STEP = {"upload": "build", "build": "start", "start": "healthy"}
+STEPS = ("upload", "build", "start", "healthy", "routed")
+NEXT_STEP = {"upload": "build", "build": "start", "start": "healthy", "healthy": "routed"}
 Events = trio.MemoryReceiveChannel[dict[str, Any]]
 
 
@@ -180,12 +181,12 @@ class Runner:
     def _translate(self, event: push.PushEvent) -> list[dict[str, Any]]:
         """One event of the action as the lines that clients read."""
         if event.kind == "log":
-            return [{"type": "log", "stream": "OUT", "source_type": "STG", "line": event.text}]
+            return [{"type": "log", **event.data, "line": event.text}]
         if event.kind == "error":
             return [{"type": "error", **event.data, "step": self._step}]
         if event.kind == "result":
             return [self._result(event)]
-        if event.step not in ("upload", "build", "start", "healthy"):
+        if event.step not in STEPS:
             stream = "ERR" if event.step == "warning" else "OUT"
             return [{"type": "log", "stream": stream, "source_type": "API", "line": event.text}]
         return self._step_done(event)
@@ -195,15 +196,13 @@ class Runner:
         if event.step == "upload":
             duration_s += self._source.received_s
         timings = event.data.get("timings") or []
-        steps = [(str(one["step"]), float(one["duration_s"])) for one in timings]
-        rest_s = max(0.0, duration_s - sum(taken_s for _, taken_s in steps))
-        # What a build does not account for is the wait for its node; a reused droplet has no step named build.
-        name = event.step if event.step not in dict(steps) else "wait"
-        steps.append((name, rest_s))
-        self._waterfall += [{"name": name, "duration_s": round(taken_s, 3)} for name, taken_s in steps]
-        lines: list[dict[str, Any]] = [
-            {"type": "step", "name": name, "state": "done", "duration_s": round(taken_s, 3)} for name, taken_s in steps
-        ]
+        parts = [_step(one["step"], one["duration_s"]) for one in timings]
+        if parts:
+            # What the node that built does not account for is the wait for it.
+            parts.insert(0, _step("wait", max(0.0, duration_s - sum(one["duration_s"] for one in parts))))
+        self._waterfall += parts or [_step(event.step, duration_s)]
+        done = {"type": "step", "state": "done", **_step(event.step, duration_s)}
+        lines: list[dict[str, Any]] = [{**done, "parts": parts} if parts else done]
         following = NEXT_STEP.get(event.step)
         if following is not None and (self._start or following == "build"):
             self._step = following
@@ -250,7 +249,8 @@ def text_line(event: dict[str, Any]) -> bytes:
         case "step" if event["state"] == "begun":
             return f"-- {event['name']} ...\n".encode()
         case "step":
-            return f"-- {event['name']} done in {event['duration_s']:.2f} s\n".encode()
+            parts = ", ".join(f"{one['name']} {one['duration_s']:.2f}" for one in event.get("parts", ()))
+            return f"-- {event['name']} done in {event['duration_s']:.2f} s{parts and f' ({parts})'}\n".encode()
         case "result":
             running = event["instances"]
             urls = " ".join(event["urls"]) or "no route"
@@ -259,6 +259,10 @@ def text_line(event: dict[str, Any]) -> bytes:
         case _:
             detail = " ".join(str(event["detail"]).split())
             return f"FAILED at {event['step']}: {detail} ({event['title']})\n".encode()
+
+
+def _step(name: str, duration_s: float) -> dict[str, Any]:
+    return {"name": name, "duration_s": round(duration_s, 3)}
 
 
 def _flag(plain: Any, name: str, default: bool) -> bool:
