@@ -141,7 +141,8 @@ def _zip_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
     name = info.orig_filename if "\0" in info.orig_filename else info.filename
     mode = info.external_attr >> 16
     kind, target = "file", ""
-    if info.is_dir():
+    # ZipInfo.is_dir fails on an empty name.
+    if name.endswith("/"):
         kind = "directory"
     elif stat.S_ISLNK(mode):
         kind = "link"
