@@ -26,7 +26,7 @@ install_packages() {
   local missing
   missing=$(missing_packages "$@" | sort -u | tr '\n' ' ')
   [ -z "${missing// /}" ] && return 0
-  say "installing Debian packages: $missing"
+  say "installing Debian packages (takes a minute or two): $missing"
   export DEBIAN_FRONTEND=noninteractive
   # A server package must not start its service: what paasd needs running, paasd starts.
   local policy=/usr/sbin/policy-rc.d made=
@@ -46,7 +46,7 @@ install_python() {
   for python in python3.13 python3.12 python3.11 python3; do
     command -v "$python" >/dev/null && "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
   done
-  say "installing Python packages into $venv"
+  say "installing Python packages into $venv (takes a minute or two)"
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || die "no Python >= 3.11 with venv; install python3-venv"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$here${extras:+[$extras]}" || die "pip could not install the Python packages"
   touch "$venv/.installed-$wanted-$extras"

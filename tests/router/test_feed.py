@@ -108,6 +108,22 @@ async def test_rows_and_instances_become_routes_and_follow_every_change(database
         await until(router, "one", "shop")
 
 
+async def test_what_is_true_of_an_app_is_served_once_it_is_settled(database: Database, router: Router) -> None:
+    observed = Observed()
+    async with apps("one") as (one,), open_route_feed(router, database, observed, {}) as feed:
+        assert await outcome(router, "shop") == "503"
+        observed.put(running(one, "one"))
+        with trio.fail_after(5):
+            await feed.settle("app")
+        assert (await fetch(router.http_port, "shop.apps.localhost")).seen["instance"] == "one"
+        new = {"guid": "new", "domain_guid": "domain", "space_guid": "space", "host": "new"}
+        leading = {"guid": "d2", "route_guid": "new", "app_guid": "app"}
+        await database.write(put, {"put": [("Route", new), ("Destination", leading)]})
+        with trio.fail_after(5):
+            await feed.settle("app")
+        assert (await fetch(router.http_port, "new.apps.localhost")).seen["instance"] == "one"
+
+
 async def test_a_route_comes_moves_and_goes_with_its_rows(database: Database, router: Router) -> None:
     observed = Observed()
     async with apps("one", "two") as (one, two), open_route_feed(router, database, observed, {}):
