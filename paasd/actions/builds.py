@@ -1,14 +1,13 @@
-"""Builds and droplets."""
+"""Builds."""
 
 from paasd.actions.context import Context, actor_of
 from paasd.actions.lifecycle import check_buildpacks, check_stack
 from paasd.actions.permissions import Permission
-from paasd.actions.visibility import need_app, need_of_app
+from paasd.actions.visibility import need_of_app
 from paasd.auth import Caller
 from paasd.errors import NotFound, Unprocessable
-from paasd.model import Build, Droplet, Job, Package
+from paasd.model import Build, Package
 from paasd.model import builds as model
-from paasd.model import droplets as droplet_model
 from paasd.model.arguments import Metadata
 
 
@@ -55,28 +54,3 @@ async def update(context: Context, caller: Caller, build_guid: str, metadata: Me
         need_of_app(tx, caller, Build, build_guid, Permission.OPERATE_APPS)
     arguments = model.UpdateBuild(build_guid=build_guid, metadata=metadata)
     return await context.database.write(model.update_build, arguments)
-
-
-async def update_droplet(context: Context, caller: Caller, droplet_guid: str, metadata: Metadata | None) -> Droplet:
-    """Labels and annotations."""
-    with context.database.read() as tx:
-        need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
-    arguments = droplet_model.UpdateDroplet(droplet_guid=droplet_guid, metadata=metadata)
-    return await context.database.write(droplet_model.update_droplet, arguments)
-
-
-async def copy_droplet(context: Context, caller: Caller, source_guid: str, *, app_guid: str) -> Droplet:
-    """The same layers for another app. Raises NotFound, Forbidden, Unprocessable."""
-    with context.database.read() as tx:
-        need_of_app(tx, caller, Droplet, source_guid, Permission.WRITE_SPACE)
-        need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
-    arguments = droplet_model.CopyDroplet(source_guid=source_guid, app_guid=app_guid, actor=actor_of(caller))
-    return await context.database.write(droplet_model.copy_droplet, arguments)
-
-
-async def delete_droplet(context: Context, caller: Caller, droplet_guid: str) -> Job:
-    """The job is complete when this returns. Raises Unprocessable for a current droplet."""
-    with context.database.read() as tx:
-        need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
-    arguments = droplet_model.DeleteDroplet(droplet_guid=droplet_guid, actor=actor_of(caller))
-    return await context.database.write(droplet_model.delete_droplet, arguments)

@@ -82,7 +82,7 @@ def _head(path: Path) -> bytes:
 
 async def _store(context: Context, package_guid: str, chunks: AsyncIterable[bytes]) -> model.FinishUpload:
     head = b""
-    async with _closing(chunks), context.blobs.writer(context.config.api.upload_limit_bytes) as writer:
+    async with closing(chunks), context.blobs.writer(context.config.api.upload_limit_bytes) as writer:
         async for chunk in chunks:
             if len(head) < HEAD_BYTES:
                 head += chunk[: HEAD_BYTES - len(head)]
@@ -93,7 +93,7 @@ async def _store(context: Context, package_guid: str, chunks: AsyncIterable[byte
 
 
 @asynccontextmanager
-async def _closing(chunks: AsyncIterable[bytes]) -> AsyncIterator[None]:
+async def closing(chunks: AsyncIterable[bytes]) -> AsyncIterator[None]:
     """Close a generator that is not read to its end, here and now rather than when it is collected."""
     try:
         yield

@@ -1,15 +1,18 @@
 """What handlers reach: the actions' context, the judge of tokens, and the addresses of the platform's own doors."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from paasd.actions import Context
 from paasd.api.call import Urls
-from paasd.api.stream import Streams
+from paasd.api.stream import Source, Streams
 from paasd.auth.service import Auth
 from paasd.config import Config
+from paasd.errors import Unavailable
+from paasd.model import Droplet
 
 API_VERSION = "3.215.0"
 LOG_CACHE_VERSION = "3.2.12"
@@ -21,6 +24,11 @@ class SshDoor(msgspec.Struct, frozen=True):
     address: str
     host_key_fingerprint: str
     oauth_client: str = "ssh-proxy"
+
+
+def no_downloads(_droplet: Droplet) -> Source:
+    """For an API without a sandbox."""
+    raise Unavailable("Droplets cannot be downloaded from this node.")
 
 
 class Platform:
@@ -35,12 +43,14 @@ class Platform:
         *,
         https_port: int = 443,
         ssh: SshDoor | None = None,
+        downloads: Callable[[Droplet], Source] = no_downloads,
     ) -> None:
         self.context = context
         self.auth = auth
         self.config = config
         self.version = version
         self.ssh = ssh
+        self.downloads = downloads
         self.streams = Streams(config.api.follow_limit)
         self.https_port = https_port
 

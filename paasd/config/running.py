@@ -133,6 +133,13 @@ class StagingConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=0, description="Largest package cache kept for one app on this node, in bytes; 0 keeps none."),
     ] = 1024**3
+    downloads: Annotated[
+        int, Meta(ge=1, le=64, description="Droplets that may be downloaded at once; each takes a small container.")
+    ] = 4
+    download_timeout_s: Annotated[
+        float,
+        Meta(ge=10, description="Longest time for the download of one droplet, in seconds; it is broken off then."),
+    ] = 900
     inherit_host_settings: Annotated[
         bool,
         Meta(description="Take indexes, registry, proxy and certificates from this host's pip, npm and environment."),

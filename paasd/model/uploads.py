@@ -8,6 +8,7 @@ from paasd.model.records import App, Droplet, DropletLayer, DropletSidecar, Drop
 from paasd.state import Lt, Tx, operation
 
 SWEEP_LIMIT = 100
+ONLY_ONCE = "Droplet may be uploaded only once. Create a new droplet to upload bits."
 
 
 class BeginDropletUpload(Arguments):
@@ -28,7 +29,7 @@ def begin_droplet_upload(tx: Tx, args: BeginDropletUpload) -> Job:
     """PROCESSING_UPLOAD, with the job that clients poll. Raises NotFound, or Unprocessable for a second upload."""
     droplet = tx.need(Droplet, args.droplet_guid)
     if droplet.state != "AWAITING_UPLOAD":
-        raise Unprocessable("Droplet may be uploaded only once. Create a new droplet to upload bits.")
+        raise Unprocessable(ONLY_ONCE)
     app = tx.need(App, droplet.app_guid)
     job = open_job(
         tx,

@@ -24,6 +24,7 @@ from paasd.stager.outcome import StagingError
 from paasd.stager.sources import Sources, read_sources
 from paasd.stager.staging import Staging
 from paasd.stager.toolchains import Toolchains
+from paasd.stager.uploads import Uploads
 from paasd.state import Database
 
 _Key = tuple[str, int]  # build guid, epoch
@@ -57,6 +58,7 @@ class Stager:
 
     async def run(self) -> None:
         await self._sweep()
+        self._nursery.start_soon(Uploads(self._tools, self._node_guid, self._limiter).run)
         # Takes pip's start, half a second, for which neither the API nor the running apps need to wait.
         self._sources = await trio.to_thread.run_sync(read_sources, self._tools.config)
         async with self._tools.database.watch("builds") as changes:

@@ -79,6 +79,8 @@ def present_droplets(view: View, rows: Sequence[Droplet], *, redact: bool = True
             ),
             "download": view.urls.link("droplets", row.guid, "download"),
         }
+        if row.state == "AWAITING_UPLOAD":
+            found["upload"] = view.urls.link("droplets", row.guid, "upload", method="POST")
         if row.package_guid is not None:
             found["package"] = view.urls.link("packages", row.package_guid)
         return found

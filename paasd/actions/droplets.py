@@ -1,0 +1,100 @@
+"""Droplets: made by builds, copied, or uploaded and downloaded as archives."""
+
+from collections.abc import AsyncIterable
+
+from paasd.actions.context import Context, actor_of
+from paasd.actions.packages import closing
+from paasd.actions.permissions import Permission
+from paasd.actions.visibility import need_app, need_of_app
+from paasd.auth import Caller
+from paasd.errors import NotFound, Unprocessable
+from paasd.model import Droplet, Job, uploads
+from paasd.model import droplets as model
+from paasd.model.arguments import Metadata
+
+
+async def create(
+    context: Context,
+    caller: Caller,
+    *,
+    app_guid: str,
+    process_types: dict[str, str] | None = None,
+    metadata: Metadata | None = None,
+) -> Droplet:
+    """A droplet that awaits its bits. Raises Unprocessable for an app that cannot be seen, Forbidden."""
+    with context.database.read() as tx:
+        try:
+            need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+        except NotFound as error:
+            text = f'App with guid "{app_guid[:80]}" does not exist, or you do not have access to it.'
+            raise Unprocessable(text) from error
+    arguments = model.CreateDroplet(
+        app_guid=app_guid, process_types=process_types or {}, metadata=metadata, actor=actor_of(caller)
+    )
+    return await context.database.write(model.create_droplet, arguments)
+
+
+async def upload(context: Context, caller: Caller, droplet_guid: str, chunks: AsyncIterable[bytes]) -> Job:
+    """Stream a tgz into a blob; the job is done when the droplet is STAGED or FAILED.
+
+    A broken upload changes nothing: it may be tried again. A generator is closed in any case. Raises NotFound,
+    Forbidden, TooLarge, and Unprocessable for a second upload.
+    """
+    apps = context.config.apps
+    async with closing(chunks), context.blobs.writer(context.config.api.upload_limit_bytes) as writer:
+        with context.database.read() as tx:
+            droplet = need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
+        if droplet.state != "AWAITING_UPLOAD":
+            raise Unprocessable(uploads.ONLY_ONCE)
+        async for chunk in chunks:
+            await writer.write(chunk)
+        blob = await writer.commit()
+    if not blob.size_bytes:
+        raise Unprocessable("Uploaded droplet file is invalid: bits cannot be empty")
+    begin = uploads.BeginDropletUpload(
+        droplet_guid=droplet_guid,
+        node_guid=context.node_guid,
+        blob_sha256=blob.sha256,
+        default_stack=context.config.sandbox.stack,
+        memory_mb=apps.build_memory_mb,
+        disk_mb=apps.build_disk_mb,
+        timeout_s=apps.build_timeout_s,
+        actor=actor_of(caller),
+    )
+    return await context.database.write(uploads.begin_droplet_upload, begin)
+
+
+async def download(context: Context, caller: Caller, droplet_guid: str) -> Droplet:
+    """The droplet, if the caller may have its content; that it was asked for is an audit event.
+
+    Raises NotFound, Forbidden, and Unprocessable for one that is not STAGED.
+    """
+    with context.database.read() as tx:
+        need_of_app(tx, caller, Droplet, droplet_guid, Permission.READ_SECRETS)
+    arguments = model.RecordDownload(droplet_guid=droplet_guid, actor=actor_of(caller))
+    return await context.database.write(model.record_download, arguments)
+
+
+async def update(context: Context, caller: Caller, droplet_guid: str, metadata: Metadata | None) -> Droplet:
+    """Labels and annotations."""
+    with context.database.read() as tx:
+        need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
+    arguments = model.UpdateDroplet(droplet_guid=droplet_guid, metadata=metadata)
+    return await context.database.write(model.update_droplet, arguments)
+
+
+async def copy(context: Context, caller: Caller, source_guid: str, *, app_guid: str) -> Droplet:
+    """The same layers for another app. Raises NotFound, Forbidden, Unprocessable."""
+    with context.database.read() as tx:
+        need_of_app(tx, caller, Droplet, source_guid, Permission.WRITE_SPACE)
+        need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+    arguments = model.CopyDroplet(source_guid=source_guid, app_guid=app_guid, actor=actor_of(caller))
+    return await context.database.write(model.copy_droplet, arguments)
+
+
+async def delete(context: Context, caller: Caller, droplet_guid: str) -> Job:
+    """The job is complete when this returns. Raises Unprocessable for a current droplet."""
+    with context.database.read() as tx:
+        need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
+    arguments = model.DeleteDroplet(droplet_guid=droplet_guid, actor=actor_of(caller))
+    return await context.database.write(model.delete_droplet, arguments)
