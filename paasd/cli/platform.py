@@ -68,8 +68,10 @@ def status(target: Target) -> None:
 @click.pass_obj
 def stop(target: Target, everything: bool, config: Path | None) -> None:
     """Stop this machine's daemon; with --all also everything that it keeps running."""
+    from paasd.log import configure_logging
     from paasd.node import stop_node
 
+    configure_logging(level="WARNING")
     for line in stop_node(Path(target.data), config, everything=everything):
         click.echo(line)
 
