@@ -159,6 +159,17 @@ def test_pipfile_lock_becomes_requirement_lines(tmp_path: Path) -> None:
     ]
 
 
+def test_a_pipfiles_own_way_of_writing_markers_is_understood(tmp_path: Path) -> None:
+    text = """[packages]
+a = {version = "==1.0", sys_platform = "== 'win32'"}
+b = {version = "*", markers = "python_version > '3'", os_name = "== 'nt'"}
+"""
+    assert requirement_lines(project(tmp_path / "app", {"Pipfile": text}), "Pipfile") == [
+        "a==1.0 ; sys_platform == 'win32'",
+        "b ; (python_version > '3') and (os_name == 'nt')",
+    ]
+
+
 STARTS: list[tuple[dict[str, str], str | None]] = [
     ({"app.py": "from flask import Flask\napp = Flask(__name__)\n"}, "gunicorn app:app"),
     ({"shop/wsgi.py": "application = get_wsgi_application()\n", "shop/asgi.py": "a = get_asgi_application()\n"},

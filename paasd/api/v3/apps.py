@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from paasd.actions import apps
+from paasd.actions.permissions import Permission, allowed_in_space
 from paasd.actions.visibility import need_visible, visible
 from paasd.api.call import Call, Form, Reply, Urls
 from paasd.api.forms import MetadataForm, Name, ToOne, metadata_of
@@ -190,14 +191,16 @@ async def get_current_droplet_relation(call: Call) -> Reply:
 
 
 async def current_droplet(call: Call) -> Reply:
-    """The current droplet itself."""
+    """The current droplet itself, with its commands for whoever may read secrets."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, App, call.path["guid"])
         droplet = None if row.droplet_guid is None else tx.get(Droplet, row.droplet_guid)
         if droplet is None:
             raise NotFound("Droplet")
         view = View(tx, call.urls, call.caller, call)
-        return Reply(body=present_droplets(view, [droplet])[0])
+        space = tx.need(Space, row.space_guid)
+        may_read = allowed_in_space(tx, call.caller, space, Permission.READ_SECRETS)
+        return Reply(body=present_droplets(view, [droplet], redact=not may_read)[0])
 
 
 def texts(variables: dict[str, Any]) -> dict[str, str]:

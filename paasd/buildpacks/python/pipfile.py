@@ -26,13 +26,28 @@ def _indexes(sources: Any) -> list[str]:
     return [f"--extra-index-url {url}" for url in urls if "pypi.org/simple" not in url and "$" not in url]
 
 
+# A Pipfile may have a marker's variable as a key of its own: sys_platform = "== 'win32'".
+_VARIABLES = (
+    "os_name sys_platform platform_machine platform_python_implementation platform_release platform_system "
+    "platform_version python_version python_full_version implementation_name implementation_version"
+).split()
+
+
+def _marker(entry: dict[str, Any]) -> str:
+    conditions = [str(entry["markers"])] if entry.get("markers") else []
+    conditions += [f"{name} {entry[name]}" for name in _VARIABLES if entry.get(name)]
+    if len(conditions) > 1:
+        conditions = [f"({one})" for one in conditions]
+    return f" ; {' and '.join(conditions)}" if conditions else ""
+
+
 def _line(package: str, entry: Any) -> str:
     if isinstance(entry, str):
         entry = {"version": entry}
     if not isinstance(entry, dict):
         raise StagingFailure("python", f"the entry of {package} is no package", "lock again and push the new file")
     extras = f"[{','.join(entry['extras'])}]" if entry.get("extras") else ""
-    marker = f" ; {entry['markers']}" if entry.get("markers") else ""
+    marker = _marker(entry)
     if entry.get("git"):
         reference = f"@{entry['ref']}" if entry.get("ref") else ""
         return f"{package}{extras} @ git+{entry['git']}{reference}{marker}"

@@ -1,0 +1,1 @@
+module.exports = () => `a minute has ${require("ms")("1m")} ms`;
