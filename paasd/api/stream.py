@@ -34,7 +34,7 @@ class Streams:
     @asynccontextmanager
     async def counted(self) -> AsyncIterator[None]:
         """The block in which a stream is open; it is left early when all streams are ended."""
-        with trio.CancelScope() as scope:
+        with trio.CancelScope() as scope:  # noqa: ASYNC100 - the caller's block awaits
             self._scopes.add(scope)
             if self._ended:
                 scope.cancel()
@@ -64,4 +64,4 @@ class StreamBody(ResponseBody):
     async def __aexit__(  # type: ignore[override]
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        return await self._stack.__aexit__(kind, error, trace)
+        return await self._stack.__aexit__(kind, error, trace)  # noqa: ASYNC102 - each source bounds its own end

@@ -106,16 +106,20 @@ class Container:
             self.record = msgspec.structs.replace(self.record, run=self.record.run + 1)
             await trio.to_thread.run_sync(self._prepare_run, previous)
             try:
-                with trio.fail_after(self._parts.config.start_timeout_s):
-                    facts = await self._parts.zygote.start_shim(await self._request(process))
-            except BaseException as error:
+                facts = await self._start_shim(process)
+            except BaseException:
                 with trio.CancelScope(shield=True):
                     await self._end_start()
-                if isinstance(error, trio.TooSlowError):
-                    limit = self._parts.config.start_timeout_s
-                    raise SandboxError(f"the container did not start within {limit:g} s; is the disk busy?") from error
                 raise
             self.hold(facts)
+
+    async def _start_shim(self, process: ProcessSpec) -> dict[str, Any]:
+        limit_s = self._parts.config.start_timeout_s
+        try:
+            with trio.fail_after(limit_s):
+                return await self._parts.zygote.start_shim(await self._request(process))
+        except trio.TooSlowError as error:
+            raise SandboxError(f"the container did not start within {limit_s:g} s; is the disk busy?") from error
 
     def hold(self, facts: dict[str, Any]) -> None:
         """Take over the processes of a run, named by pid and start time, and watch for their end."""
@@ -181,10 +185,11 @@ class Container:
             message = {"argv": list(argv), "env": {"PATH": _FALLBACK_PATH, **env}, "cwd": cwd}
             await channel.send(connection, message, fds or ())
             answer = await channel.receive(connection)
-        except BaseException as error:
+        except (OSError, EOFError) as error:
             connection.close()
-            if isinstance(error, OSError | EOFError):
-                raise NotRunning(f"container {self.guid} ended meanwhile") from error
+            raise NotRunning(f"container {self.guid} ended meanwhile") from error
+        except BaseException:
+            connection.close()
             raise
         if "error" in answer:
             connection.close()

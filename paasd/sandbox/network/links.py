@@ -50,7 +50,7 @@ def in_namespace(work: Callable[[], T], path: Path | None = None) -> T:
                 finally:
                     os.close(fd)
             outcome.append(work())
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - the caller's thread raises it
             failure.append(error)
 
     thread = threading.Thread(target=run, name="netns")

@@ -218,7 +218,7 @@ async def open_database(
         database = Database(path, config, replica, writer, log, feed, random)
         with _single_error():
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(writer.serve)
+                nursery.start_soon(writer.serve)  # noqa: ASYNC113 - what is asked before it runs is queued
                 nursery.start_soon(writer.follow)
                 nursery.start_soon(forget_requests_until, database, config.request_memory_s, clock)
                 if config.snapshot_interval_s:
