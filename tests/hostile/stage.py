@@ -189,7 +189,7 @@ class Stage:
 
     async def _live(self, ready: "queue.Queue[BaseException | None]") -> None:
         self._token, self._leave = trio.lowlevel.current_trio_token(), trio.Event()
-        sections = {
+        sections: dict[str, Any] = {
             "network": NetworkConfig(uplinks=(self.outside.interface,), flows_limit=64, resolver_flows_limit=32),
             "supervisor": SupervisorConfig(stop_grace_s=1.0, drain_s=0.1, pids=64, open_files=256, inodes=5000),
             "staging": StagingConfig(

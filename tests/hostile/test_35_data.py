@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.node.harness import HELLO
+from tests.node.harness import HELLO, SERVER
 
 from .stage import SECRET, Stage, in_new_namespaces, last_object, on_host, program
 
@@ -90,7 +90,7 @@ def payloads(envelopes: list[dict[str, Any]]) -> list[bytes]:
 
 
 def test_36_log_flood_and_forged_lines_change_nothing_but_ones_own_stream(stage: Stage) -> None:
-    files = {**HELLO, "server.py": PRINTER + HELLO["server.py"]}
+    files = {**HELLO, "server.py": PRINTER + SERVER}
     manifest = "applications:\n- name: printer\n  log-rate-limit-per-second: 64K\n  memory: 96M\n"
     result = stage.push("printer", files, manifest)
     assert result["type"] == "result", result

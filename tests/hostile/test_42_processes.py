@@ -16,7 +16,7 @@ import pytest
 from paasd.config import SandboxConfig
 from paasd.sandbox import Container, ContainerSpec, ProcessSpec, SandboxError, open_sandbox, take_inventory
 from paasd.sandbox.sandbox import node_prefix
-from tests.node.harness import HELLO
+from tests.node.harness import HELLO, SERVER
 from tests.sandbox.place import output
 
 from .stage import SECRET, SMALL, Stage, program
@@ -77,7 +77,7 @@ def test_43_who_ignores_term_is_killed_after_the_grace(stage: Stage) -> None:
     grace = stage.node.node.config.supervisor.stop_grace_s
     took = {}
     for name, prelude in (("stubborn", STUBBORN), ("polite", POLITE)):
-        result = stage.push(name, {**HELLO, "server.py": prelude + HELLO["server.py"]})
+        result = stage.push(name, {**HELLO, "server.py": prelude + SERVER})
         assert result["type"] == "result", result
         container = stage.instance(result["app"]["guid"])
         if name == "stubborn":
@@ -107,7 +107,7 @@ threading.Thread(target=flood, daemon=True).start()
 def test_44_endless_output_stalls_nobody(stage: Stage) -> None:
     """Without a line end, on both streams, from an app that never reads what it is sent."""
     manifest = "applications:\n- name: flooding\n  memory: 96M\n  log-rate-limit-per-second: 16K\n"
-    result = stage.push("flooding", {**HELLO, "server.py": FLOODING + HELLO["server.py"]}, manifest)
+    result = stage.push("flooding", {**HELLO, "server.py": FLOODING + SERVER}, manifest)
     assert result["type"] == "result", result
     try:
         container = stage.instance(result["app"]["guid"])

@@ -26,7 +26,7 @@ def tar_of(*entries: tuple[tarfile.TarInfo, bytes], hello: bool = True) -> bytes
         for name, text in HELLO.items() if hello else ():
             info = tarfile.TarInfo(name)
             info.size = len(text)
-            tar.addfile(info, io.BytesIO(text.encode()))
+            tar.addfile(info, io.BytesIO(str(text).encode()))
         for info, content in entries:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
