@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
-from paasd.model import App, Build, DropletLayer, DropletUpload, Process, Space
+from paasd.model import App, Build, Droplet, DropletLayer, DropletUpload, Process, Space
 from paasd.model.arguments import Arguments
 from paasd.model.uploads import (
     FailDropletUpload,
@@ -155,6 +155,7 @@ class Uploads:
 def read_upload(tx: ReadTx, upload: DropletUpload) -> Inputs:
     """What a chamber needs of an upload, in the form of a build that no row has. Raises NotFound."""
     app = tx.need(App, upload.app_guid)
+    given = tx.need(Droplet, upload.droplet_guid).process_types
     build = Build(
         guid=upload.droplet_guid,
         app_guid=app.guid,
@@ -171,6 +172,6 @@ def read_upload(tx: ReadTx, upload: DropletUpload) -> Inputs:
         organization_guid=tx.need(Space, app.space_guid).organization_guid,
         package_sha256=upload.blob_sha256,
         environment={},
-        has_command=any(process.command for process in tx.all(Process, app_guid=app.guid)),
+        has_command=bool(given) or any(process.command for process in tx.all(Process, app_guid=app.guid)),
         disk_mb=upload.disk_mb,
     )
