@@ -52,10 +52,16 @@ def node_config(data: Path, **sections: Any) -> Config:
 async def running_node(
     data: Path, *, outlive: bool = False, clock: Callable[[], float] = time.time, **sections: Any
 ) -> AsyncIterator["Driver"]:
-    """A node on `data` and a client of its API as root."""
+    """A node on `data` and a client of its API as root. What a test raises comes out as it is, without its groups."""
     config = node_config(data, **sections)
-    async with open_node(config, outlive=outlive, clock=clock) as node, driver(node) as found:
-        yield found
+    try:
+        async with open_node(config, outlive=outlive, clock=clock) as node, driver(node) as found:
+            yield found
+    except BaseExceptionGroup as group:
+        alone: BaseException = group
+        while isinstance(alone, BaseExceptionGroup) and len(alone.exceptions) == 1:
+            alone = alone.exceptions[0]
+        raise alone from None
 
 
 @asynccontextmanager
