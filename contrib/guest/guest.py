@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BOOT_LIMIT_S = 240.0
+BOOT_LIMIT_S = 600.0
 """Emulated boots take 12 to 25 s alone, several times that on a busy machine."""
 
 
@@ -62,7 +62,7 @@ class Guest:
             time.sleep(0.5)
         return time.monotonic() - began
 
-    def run(self, script: str, *, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *, check: bool = True, timeout_s: float = 1200) -> subprocess.CompletedProcess[str]:
         """Run a shell script as root inside; output is captured, both streams together."""
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=15"]
         command = ["ssh", "-i", str(self.cache / "key"), "-p", str(self.port)]
