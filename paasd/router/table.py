@@ -20,9 +20,9 @@ from paasd.router.xds import messages
 from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, ROUTES_URL, duration
 
 ROUTES_NAME = "routes"
-# Set by the listener's filter to the lower-case host without port; a client's own header of this name is replaced.
+# Set by the listener to the lower-case host without port; a client's own header of this name is replaced.
 HOST_HEADER = "x-paasd-route"
-# Set on responses by Envoy to the instance that answered, and taken off again by the listener's filter.
+# Set on responses by Envoy to the instance that answered, and taken off again by the listener.
 INSTANCE_HEADER = "x-paasd-instance"
 _GONE_LIMIT = 10_000
 _PATH = re.compile(r"(/[^?#\s]*[^?#/\s])?")

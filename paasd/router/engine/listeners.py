@@ -3,12 +3,14 @@
 from typing import Any
 
 from paasd.config import RouterConfig
-from paasd.router.engine.script import SCRIPT
-from paasd.router.table import ROUTES_NAME
+from paasd.router.engine.script import request_script, response_script
+from paasd.router.table import HOST_HEADER, INSTANCE_HEADER, ROUTES_NAME
 
 _TYPE = "type.googleapis.com/envoy.extensions."
 ADS: dict[str, Any] = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
 CONTROL_CLUSTER = "paasd|control"
+_RANDOM = "%REQ(X-VCAP-REQUEST-ID):8%"
+_TRACEPARENT = f"00-%START_TIME(%s%9f)%00000{_RANDOM}-%START_TIME(%8f)%{_RANDOM}-00"
 ACCESS_HEADERS = ["x-forwarded-for", "x-forwarded-proto", "x-vcap-request-id", "traceparent"]
 
 
@@ -66,43 +68,53 @@ def _connection_manager(config: RouterConfig) -> dict[str, Any]:
         "common_http_protocol_options": {"idle_timeout": idle, "max_headers_count": config.headers_count_limit},
         "stream_idle_timeout": idle,
         "request_headers_timeout": f"{config.headers_timeout_s}s",
-        "http_filters": [_request_headers_filter(), _script_filter(), _router_filter()],
+        "early_header_mutation_extensions": [_host_header()],
+        "http_filters": [_request_headers_filter(), request_script(), response_script(), _router_filter()],
         "local_reply_config": local_replies(),
         "access_log": [_access_log(config)],
     }
 
 
+def _header(key: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> dict[str, Any]:
+    return {"append": {"header": {"key": key, "value": value}, "append_action": action}}
+
+
+def _host_header() -> dict[str, Any]:
+    """Before a route is looked for: its cluster is named by this header, whatever a client put there."""
+    return {
+        "name": "host-header",
+        "typed_config": {
+            "@type": _TYPE + "http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            "mutations": [_header(HOST_HEADER, "%REQ(:AUTHORITY)%")],
+        },
+    }
+
+
 def _request_headers_filter() -> dict[str, Any]:
-    """A fresh id that no client can choose, told to the app, the client and the log; and who and what was asked for."""
+    """A fresh id that no client can choose, told to the app, the client and the log; and who and what was asked for.
 
-    def header(key: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> dict[str, Any]:
-        return {"append": {"header": {"key": key, "value": value}, "append_action": action}}
-
+    A trace that begins here is named by the time in nanoseconds, whose digits are hexadecimal ones too, and 32 random
+    bits of that id.
+    """
     return {
         "name": "request-headers",
         "typed_config": {
             "@type": _TYPE + "filters.http.header_mutation.v3.HeaderMutation",
             "mutations": {
                 "request_mutations": [
-                    header("x-vcap-request-id", "%UNIQUE_ID%"),
-                    header("x-forwarded-host", "%REQ(:AUTHORITY)%"),
-                    header(
+                    _header("x-vcap-request-id", "%UNIQUE_ID%"),
+                    _header("x-forwarded-host", "%REQ(:AUTHORITY)%"),
+                    _header(
                         "x-forwarded-for", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", "APPEND_IF_EXISTS_OR_ADD"
                     ),
+                    _header("traceparent", _TRACEPARENT, "ADD_IF_ABSENT"),
                     {"remove": "x-envoy-external-address"},
                 ],
-                "response_mutations": [header("x-vcap-request-id", "%REQ(X-VCAP-REQUEST-ID)%")],
+                "response_mutations": [
+                    _header("x-vcap-request-id", "%REQ(X-VCAP-REQUEST-ID)%"),
+                    {"remove": INSTANCE_HEADER},
+                ],
             },
-        },
-    }
-
-
-def _script_filter() -> dict[str, Any]:
-    return {
-        "name": "script",
-        "typed_config": {
-            "@type": _TYPE + "filters.http.lua.v3.Lua",
-            "default_source_code": {"inline_string": SCRIPT},
         },
     }
 
