@@ -9,6 +9,7 @@ from paasd.actions import (
     apps,
     builds,
     domains,
+    droplets,
     environment,
     manifests,
     organizations,
@@ -23,7 +24,7 @@ from paasd.actions.visibility import PRESENT, SCOPES, need_visible, visible
 from paasd.auth import Caller
 from paasd.errors import Forbidden, NotFound, Unprocessable
 from paasd.model import App, AuditEvent, Domain, Droplet, Organization, Process, Role, Route, Space, User
-from tests.actions.world import World
+from tests.actions.world import World, chunks
 
 EVERY_ROLE = (
     "organization_user",
@@ -74,6 +75,11 @@ async def _read_env(s: Scene) -> Any:
     return environment.read_environment(s.context, s.caller, s.app.guid)
 
 
+async def _upload_droplet(s: Scene) -> Any:
+    droplet = await droplets.create(s.context, s.world.admin, app_guid=s.app.guid)
+    return await droplets.upload(s.context, s.caller, droplet.guid, chunks(b"bits"))
+
+
 ACTS: dict[str, tuple[set[str], Act]] = {
     "create an app": (DEVELOPER, lambda s: apps.create(s.context, s.caller, name="n", space_guid=s.world.space.guid)),
     "rename an app": (DEVELOPER, lambda s: apps.update(s.context, s.caller, s.app.guid, name="new")),
@@ -97,6 +103,9 @@ ACTS: dict[str, tuple[set[str], Act]] = {
         OPERATORS,
         lambda s: builds.create(s.context, s.caller, package_guid=s.droplet.package_guid or ""),
     ),
+    "create a droplet": (DEVELOPER, lambda s: droplets.create(s.context, s.caller, app_guid=s.app.guid)),
+    "upload a droplet": (DEVELOPER, _upload_droplet),
+    "download a droplet": (DEVELOPER, lambda s: droplets.download(s.context, s.caller, s.droplet.guid)),
     "apply a manifest": (
         DEVELOPER,
         lambda s: manifests.apply(s.context, s.caller, s.world.space.guid, "applications: [{name: m}]"),
