@@ -33,6 +33,7 @@ from paasd.auth import Caller, root_caller
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import INVALID
 from paasd.errors import BadRequest, InvalidToken, NotAuthenticated
+from paasd.log import traceback_of
 from paasd.model.manifests import ManifestError
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -179,7 +180,7 @@ def _failure(error: Exception, request_id: str, log: Any) -> Response:
         response.headers["Cache-Control"] = "no-store"
         return response
     if known is None:
-        log.error("request failed", exc_info=error, request_id=request_id)
+        log.error("request failed", traceback=traceback_of(error), request_id=request_id)
         detail = f"An unknown error occurred. The log has it under request id {request_id}."
         return _error_response(UNKNOWN_ERROR.status, envelope(UNKNOWN_ERROR, detail), request_id)
     code = code_of(known)

@@ -160,8 +160,11 @@ class Logs:
         return self._store.cursor(name)
 
     async def forget_cursor(self, name: str) -> None:
-        """For a spool that is gone. Its key may then be used again."""
-        await trio.to_thread.run_sync(self._store.forget_cursor, name, limiter=self._limiter)
+        """For a spool that is gone. Its key may then be used again, unless the disk refuses: then it stays, unused."""
+        try:
+            await trio.to_thread.run_sync(self._store.forget_cursor, name, limiter=self._limiter)
+        except apsw.Error as error:
+            self.write_error = str(error)
 
     def _enqueue(self, batch: _Batch) -> None:
         self._queue.append(batch)

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from paasd.state.sealing import Sealer, load_root_key, open_sealer
 from paasd.supervisor import Supervisor, open_supervisor
 
 API_SOCKET = "api.sock"
+SERVING_LIMIT_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,10 @@ async def open_node(
         await _resolve_names(enter, config, sandbox)
         context, sealer = await _open_engines(enter, config, directory, guid, clock, routed)
         database = context.database
-        certificates = open_certificates(directory / "certificates", config.domains.apps, config.domains.system)
+        domains = config.domains.apps, config.domains.system
+        certificates = open_certificates(
+            directory / "certificates", *domains, clock=lambda: datetime.fromtimestamp(clock(), UTC)
+        )
         await register(config, directory, database, guid)
         issuer = f"https://login.{config.domains.system}"
         auth = await enter(open_auth(config.auth, database, sealer, issuer=issuer, clock=clock))
@@ -109,6 +114,9 @@ async def open_node(
         await supervisor.adopted()
         system = {f"{door}.{config.domains.system}": (doors.host, doors.port) for door in SYSTEM_DOORS}
         routed.open(await enter(open_route_feed(router, database, context.observed, system)))
+        # Who is told that the node is ready may connect; an Envoy that is slow to open its ports holds up nothing else.
+        with trio.move_on_after(SERVING_LIMIT_S):
+            await router.settled()
         yield Node(
             config=config,
             directory=directory,
@@ -179,6 +187,7 @@ async def _open_workers(
             context.sealer,
             directory,
             api_url=api_url,
+            clock=context.clock,
         )
     )
     await enter(open_housekeeping(config.retention, database, context.blobs, stager.referenced_blobs, context.clock))

@@ -215,13 +215,12 @@ async def _logging(tools: Tools, app_guid: str, container: Container) -> AsyncIt
     limit = tools.config.log_limit_bytes_per_s
     tail = SpoolTail(tools.logs, container.spool, container.guid, make_line, limit_bytes_per_s=limit)
     container.spool.mkdir(mode=0o700, exist_ok=True)
-    failed: PaasdError | None = None
+    failed: Exception | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tail.run)
         try:
             yield
-        except PaasdError as error:
-            # Raised again outside the nursery, which would wrap it into a group.
+        except Exception as error:  # noqa: BLE001 (raised again outside the nursery, which would wrap it into a group)
             failed = error
         finally:
             with trio.CancelScope(shield=True):

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 import trio
@@ -12,9 +13,10 @@ import trio
 from paasd.blobs import Blobs
 from paasd.buildpacks.catalogue import CatalogueError, load_catalogue
 from paasd.config import Config
-from paasd.errors import ConfigError, PaasdError
+from paasd.errors import ConfigError, OutcomeUnknown, PaasdError, Unavailable
 from paasd.logs import Logs
 from paasd.model import App, Build
+from paasd.model.arguments import Arguments
 from paasd.model.builds import FailBuild, fail_build, finish_build
 from paasd.sandbox import Sandbox
 from paasd.stager.caches import Caches
@@ -25,8 +27,9 @@ from paasd.stager.sources import Sources, read_sources
 from paasd.stager.staging import Staging
 from paasd.stager.toolchains import Toolchains
 from paasd.stager.uploads import Uploads
-from paasd.state import Database
+from paasd.state import Database, Operation
 
+T = TypeVar("T", bound=Arguments)
 _Key = tuple[str, int]  # build guid, epoch
 # Rows are looked at this often even when nobody said that they changed.
 _RECONCILE_S = 10.0
@@ -72,7 +75,11 @@ class Stager:
         """A former daemon's builds begin anew under the same epoch; half a build helps nobody."""
         for container in list(self._tools.sandbox.containers.values()):
             if container.spec.kind == "build":
-                await container.destroy()
+                try:
+                    await container.destroy()
+                except PaasdError as error:
+                    # The next start tries again; the node can do without it.
+                    self._log.error("container not removed", container=container.guid, error=error.detail)
                 await self._tools.logs.forget_cursor(container.guid)
         with self._tools.database.read() as tx:
             apps = {app.guid for app in tx.all(App)}
@@ -107,6 +114,7 @@ class Stager:
         limit_s = self._tools.config.timeout_s
         staging: Staging | None = None
         error: str | None = None
+        stored = False
         try:
             with trio.move_on_after(limit_s) as timer:
                 with self._tools.database.read() as tx:
@@ -116,8 +124,8 @@ class Stager:
                     # From here on the row changes by our own hand, and what follows is tidying.
                     self._reported.add(key)
                     await self._tools.logs.flush()
-                    await self._tools.database.write(finish_build, finish)
-            if timer.cancelled_caught and key not in self._reported:
+                    stored = await self._report(finish_build, finish)
+            if timer.cancelled_caught:
                 error = (
                     f"StagingTimeExpired - Staging time expired: the build did not end within {limit_s:g} s; "
                     "its last lines in the log show where it was"
@@ -128,8 +136,10 @@ class Stager:
             error = f"StagingError - Staging error: {failed.detail}"
         except OSError as failed:
             error = f"StagingError - Staging error: the node failed ({failed.strerror}); push again"
-        if error is not None and key not in self._reported:
+        if error is not None and not stored:
             await self._fail(key, build, error, staging)
+        elif error is not None:
+            self._log.warning("build not tidied up", build=build.guid, reason=error)
 
     async def _fail(self, key: _Key, build: Build, error: str, staging: Staging | None) -> None:
         self._tools.logs.say(build.app_guid, "STG", f" !     {error}", instance_id="0")
@@ -143,7 +153,16 @@ class Stager:
             error=error,
             timings=staging.timings if staging is not None else [],
         )
-        await self._tools.database.write(fail_build, arguments)
+        await self._report(fail_build, arguments)
+
+    async def _report(self, write: Operation[T, bool], arguments: T) -> bool:
+        """Whether it is written. If not, the build is still STAGING or it is not: the next look begins it anew."""
+        try:
+            await self._tools.database.write(write, arguments)
+        except (Unavailable, OutcomeUnknown) as error:
+            self._log.warning("a build is not reported yet", reason=error.detail)
+            return False
+        return True
 
 
 @asynccontextmanager

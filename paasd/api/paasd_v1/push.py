@@ -27,6 +27,7 @@ from paasd.api.table import Route, Size, post
 from paasd.api.v3.jobs import job_reply
 from paasd.blobs import Blob
 from paasd.errors import BadQuery, PaasdError, Unprocessable
+from paasd.log import traceback_of
 from paasd.model import App, Job, JobError, Process
 from paasd.model.jobs import job_error
 
@@ -115,7 +116,7 @@ class Runner:
                 if not self._running:
                     raise
                 if not isinstance(error, PaasdError):
-                    structlog.get_logger("paasd.api").error("push failed", exc_info=error)
+                    structlog.get_logger("paasd.api").error("push failed", traceback=traceback_of(error))
                 await self._tell(listener, self._error(UNEXPECTED))
 
     async def run_as_job(self, job: Job, task_status: "trio.TaskStatus[None]") -> None:
