@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from paasd.api.listing import View, common, to_one
-from paasd.model import App, HealthCheck, Process, Sidecar
+from paasd.model import App, Droplet, HealthCheck, Process, Sidecar
 from paasd.state import In
 
 REDACTED = "[PRIVATE DATA HIDDEN IN LISTS]"
@@ -74,13 +74,15 @@ def present_processes(view: View, rows: Sequence[Process], *, redact: bool = Tru
             "process_instances": view.urls.link("processes", row.guid, "process_instances"),
         }
 
-    spaces = {guid: app.space_guid for guid, app in _apps_of(view, rows).items()}
+    apps = _apps_of(view, rows)
+    spaces = {guid: app.space_guid for guid, app in apps.items()}
+    commands = _commands(view, apps, rows)
     return [
         {
             **base,
             "version": row.updated_at,
             "type": row.type,
-            "command": REDACTED if redact and row.command is not None else row.command,
+            "command": REDACTED if redact and command is not None else command,
             "user": "vcap",
             "instances": row.instances,
             "memory_in_mb": row.memory_mb,
@@ -90,8 +92,15 @@ def present_processes(view: View, rows: Sequence[Process], *, redact: bool = Tru
             "readiness_health_check": present_readiness(row.readiness_health_check),
             "relationships": {"app": to_one(row.app_guid), "revision": to_one(None)},
         }
-        for base, row in zip(common(view, rows, links), rows, strict=True)
+        for base, row, command in zip(common(view, rows, links), rows, commands, strict=True)
     ]
+
+
+def _commands(view: View, apps: dict[str, App], rows: Sequence[Process]) -> list[str | None]:
+    """What each process is started with: its own command, else that of the app's current droplet."""
+    guids = {app.droplet_guid for app in apps.values() if app.droplet_guid is not None}
+    droplets = {droplet.guid: droplet.process_types for droplet in view.tx.all(Droplet, In("guid", guids))}
+    return [row.command or droplets.get(apps[row.app_guid].droplet_guid or "", {}).get(row.type) for row in rows]
 
 
 def present_sidecars(_view: View, rows: Sequence[Sidecar]) -> list[dict[str, Any]]:
