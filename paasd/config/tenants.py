@@ -22,6 +22,14 @@ class SandboxConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=65536, description="Size of /dev/shm of a container, in bytes; what is in it counts as its memory."),
     ] = 64 * 1024 * 1024
+    disk_write_bytes_per_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="What one container may write to its disk, in bytes per second; 0 sets no limit. Needs cgroup "
+            "v2: v1 cannot hold what goes through the page cache.",
+        ),
+    ] = 0
     start_timeout_s: Annotated[
         float,
         Meta(gt=0, description="Seconds until a container that does not come up is given up; a busy disk takes some."),

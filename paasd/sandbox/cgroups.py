@@ -16,6 +16,8 @@ import msgspec
 from paasd.sandbox.records import Limits, SandboxError
 
 _CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
+# Only of v2, and only where there is one: v1's throttles direct writes alone, which hardly any program makes.
+_V2_CONTROLLERS = (*_CONTROLLERS, "io")
 _PERIOD_US = 100_000
 _V1_SHARES = 1024
 _HOLDER = "holder"
@@ -55,7 +57,7 @@ def detect(mountinfo: str, parent: str = "") -> tuple[Hierarchy, ...]:
         mounted = Path(left.split(" ")[4])
         if fstype == "cgroup2" and not any(one.v2 for one in found):
             base = _with_parent(mounted, parent)
-            found.append(Hierarchy(base, True, frozenset(_words(base / "cgroup.controllers")) & set(_CONTROLLERS)))
+            found.append(Hierarchy(base, True, frozenset(_words(base / "cgroup.controllers")) & set(_V2_CONTROLLERS)))
         elif fstype == "cgroup":
             names = frozenset(options.split(",")) & set(_CONTROLLERS)
             if names and not any(one.base == mounted for one in found):
@@ -106,6 +108,15 @@ class CgroupDriver:
                 self._never_killed.add(guid)
             leaf.mkdir(parents=True, exist_ok=True)
             (_limit_v2 if one.v2 else _limit_v1)(leaf, one.controllers, limits)
+
+    def throttle(self, guid: str, device: int, bytes_per_s: int) -> bool:
+        """Hold what the container writes to a block device, also by way of the page cache. False on cgroup v1."""
+        for one in self._hierarchies:
+            if "io" in one.controllers:
+                limit = f"{os.major(device)}:{os.minor(device)} wbps={bytes_per_s}"
+                (self._leaf(one, guid) / "io.max").write_text(limit)
+                return True
+        return False
 
     def entry_files(self, guid: str) -> list[str]:
         """Files into which a process with one thread writes "0" to enter the leaves, its `birthplace` excepted.

@@ -260,6 +260,9 @@ class Sandbox:
             partial(parts.network.attach, slot, spec.egress),
             partial(parts.disks.create, spec.guid, limits.disk_bytes, limits.inodes, base),
         )
+        if parts.config.disk_write_bytes_per_s:
+            device = disk.stat().st_dev
+            parts.cgroups.throttle(spec.guid, device, parts.config.disk_write_bytes_per_s)
         hostname = parts.hostname_of(spec.guid)
         await trio.to_thread.run_sync(upper.prepare, disk, base, hostname, attachment.address, spec.hosts, spec.binds)
         await mount_layers(parts.images, spec.layers)

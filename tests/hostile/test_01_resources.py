@@ -1,13 +1,16 @@
 """Attempts 1 to 9: take more of the machine than one's share."""
 
 import time
+from pathlib import Path
 
 import pytest
 
-from paasd.sandbox import Limits
+from paasd.config import SandboxConfig
+from paasd.sandbox import ContainerSpec, Limits, ProcessSpec, open_sandbox
 from paasd.sandbox.cgroups import detect, read_mountinfo
+from tests.sandbox.place import output
 
-from .stage import MIB, SMALL, Stage, on_host
+from .stage import MIB, SMALL, Stage, last_object, on_host, program
 
 pytestmark = pytest.mark.root
 
@@ -201,6 +204,32 @@ found["priority of others"] = tried(os.setpriority, os.PRIO_PGRP, 0, -10)
     assert outside["nice"] == outside["fifo"] == "ok", outside
 
 
-def test_09_buffered_write_flood_is_held_where_the_kernel_can(stage: Stage) -> None:
+def test_09_buffered_write_flood_is_held_where_the_kernel_can(stage: Stage, tmp_path: Path) -> None:
     if not any("io" in one.controllers for one in detect(read_mountinfo()) if one.v2):
         pytest.skip("cgroup v1 throttles direct writes only, what goes through the page cache is nobody's (see README)")
+    held = flooded_s(stage, tmp_path / "held", SandboxConfig(disk_write_bytes_per_s=4 * MIB))
+    free = flooded_s(stage, tmp_path / "free", SandboxConfig())
+    assert held > 3 > free
+
+
+def flooded_s(stage: Stage, data: Path, config: SandboxConfig) -> float:
+    """Seconds in which a container of a small node of its own gets 20 MiB onto its disk."""
+    code = """
+import time
+block, began = b"x" * (1 << 20), time.monotonic()
+with open("/tmp/flood", "wb") as file:
+    for _ in range(20):
+        file.write(block)
+    file.flush()
+    os.fsync(file.fileno())
+found["took"] = time.monotonic() - began
+"""
+
+    async def flood() -> str:
+        async with open_sandbox(config, data, keep=False) as sandbox:
+            container = await sandbox.create(ContainerSpec(guid="flood", limits=SMALL))
+            await container.start(ProcessSpec(argv=program(code, {}), cwd="/"))
+            await container.wait()
+            return output(container.spool)
+
+    return float(last_object(stage.run(flood))["took"])

@@ -1,6 +1,7 @@
 """Attempts 45 to 50: archives, buildpacks and results that lie."""
 
 import io
+import json
 import os
 import stat
 import tarfile
@@ -243,7 +244,8 @@ with open("own-fifo", "rb") as file:
 def test_49_results_of_a_build_are_parsed_within_bounds(stage: Stage) -> None:
     """A process that the build left behind puts its own result in the place of the platform's."""
     bodies = {
-        "deep": "b'[' * 500000",
+        "deep": 'b\'{"process_types": {}, "sidecars": [{"name": "s", "command": "c", "process_types": [], '
+        "\"memory\": ' + b'[' * 500000",
         "huge": "b'{\"process_types\": {\"web\": \"' + b'x' * 3000000 + b'\"}}'",
         "strange": 'b\'{"process_types": {"../../x": 1}, "sidecars": null, "toolchains": [[1]]}\'',
         "not text": "b'\\xff\\xfe{}'",
@@ -254,6 +256,25 @@ def test_49_results_of_a_build_are_parsed_within_bounds(stage: Stage) -> None:
         assert result["type"] == "error", (name, result)
         assert "result.json of the build cannot be used" in result["detail"], (name, result)
         assert len(result["detail"]) < 3000, name
+    # Of the right shape, with names and commands that nobody would choose.
+    odd = {
+        "process_types": {
+            "web": "python3 server.py",
+            "../../x": "true",
+            "a\0b": "tr\0ue",
+            "": "",
+            "x'\n;": "$(touch /x)",
+        },
+        "sidecars": [{"name": "s\0'\n", "command": "true\0", "process_types": ["web", "../x"], "memory": "-1T"}],
+        "lifecycle_metadata": {"detected_buildpack": "\x1b[2J", "buildpacks": []},
+        "layers": [],
+        "toolchains": [],
+    }
+    files = {**build("python3 swap.py"), "swap.py": SWAP.replace("BODY", repr(json.dumps(odd).encode()))}
+    result = stage.push("built", files, MANIFEST)
+    assert result["type"] in ("result", "error"), result
+    for path in ("/v3/processes", "/v3/droplets", "/v3/apps", "/v3/builds"):
+        assert stage.run(stage.node.api.get, path).status_code == 200
     result = stage.push("built", build("echo plain"), MANIFEST)
     assert result["type"] == "result", result
     stage.delete("built")

@@ -28,7 +28,7 @@ def mountinfo(root: Path, v1: tuple[str, ...] = (), v2: str | None = None, contr
 
 def test_pure_v2_is_one_hierarchy_with_all_controllers(tmp_path: Path) -> None:
     (found,) = detect(mountinfo(tmp_path, v2="cg", controllers="cpuset cpu io memory pids"))
-    assert (found.v2, found.base, found.controllers) == (True, tmp_path / "cg", {"cpu", "memory", "pids"})
+    assert (found.v2, found.base, found.controllers) == (True, tmp_path / "cg", {"cpu", "io", "memory", "pids"})
 
 
 def test_pure_v1_takes_the_hierarchies_that_matter_also_joined_ones(tmp_path: Path) -> None:
