@@ -11,7 +11,7 @@ from ..failure import StagingFailure
 from ..interface import Layer, Step
 from ..multi import link_programs
 from .failures import explain
-from .manifest import Package, wants_development
+from .manifest import Package, read, wants_development
 
 _YARN_REGISTRY = "https://registry.yarnpkg.com"
 
@@ -27,6 +27,10 @@ def environment(step: Step) -> dict[str, str]:
         "CI": "1",
         # Extraction dominates an install; keeping npm's cache gains next to nothing.
         "npm_config_cache": str(temporary / "npm-cache"),
+        # A host that may not be reached is asked again for half a minute, not for two.
+        "npm_config_fetch_retries": "3",
+        "npm_config_fetch_retry_mintimeout": "1000",
+        "npm_config_fetch_retry_maxtimeout": "15000",
         "npm_config_update_notifier": "false",
         "npm_config_fund": "false",
         "npm_config_audit": "false",
@@ -117,7 +121,7 @@ def manage(step: Step, arguments: list[str], what: str, *, program: str | None =
         [str(step.deps_dir / "bin" / (program or step.plan.facts["manager"])), *arguments], env=environment(step)
     )
     if code:
-        reason, advice = explain(tail)
+        reason, advice = explain(tail, read(step.project).specifications)
         raise StagingFailure("nodejs", f"cannot {what}: {reason}", advice)
 
 

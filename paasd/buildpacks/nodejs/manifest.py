@@ -41,6 +41,7 @@ class Package:
     workspaces: tuple[str, ...] = ()
     dependencies: frozenset[str] = frozenset()
     dev_dependencies: frozenset[str] = frozenset()
+    specifications: dict[str, str] = field(default_factory=dict)
 
     @property
     def build_script(self) -> str | None:
@@ -79,6 +80,11 @@ def read(project: Project) -> Package:
         workspaces=tuple(str(space) for space in spaces) if isinstance(spaces, list) else (),
         dependencies=frozenset(_strings(found.get("dependencies"))),
         dev_dependencies=frozenset(_strings(found.get("devDependencies"))),
+        specifications={
+            name: wanted
+            for kind in ("devDependencies", "optionalDependencies", "dependencies")
+            for name, wanted in _strings(found.get(kind)).items()
+        },
     )
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+from ..unreachable import git_failure, request_failure
+
 _RULES: tuple[tuple[str, str, str], ...] = (
     (
         r"Because (\S+) was not found in the package registry",
@@ -17,11 +19,6 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         r"requires-python|requires Python|depends on Python|Python>=|Python>|Python<",
         "a dependency does not support this Python: {line}",
         "pin a version of it that does, or ask for another Python in runtime.txt",
-    ),
-    (
-        r"Git operation failed|failed to clone|git\+\S+ has no wheel|Failed to [^`]*`?[^`\n]*@ git\+",
-        "a dependency from Git cannot be fetched: {line}",
-        "publish it as a package, or have the operator allow that host under [staging]",
     ),
     (
         r"Failed to (?:build|download and build)(?: |: )`?([^`\n]+)`?",
@@ -44,8 +41,15 @@ _RULES: tuple[tuple[str, str, str], ...] = (
 def explain(tail: list[str]) -> tuple[str, str]:
     """(reason, advice) for the tail of a failed uv run."""
     lines = [re.sub("^[\\s\u2500-\u257f\u25b6\u00d7\u23af]+", "", line).strip() for line in tail]
-    lines = [line for line in lines if line]
+    lines = [line.removeprefix("cause: ") for line in lines if line]
     text = " ".join(lines)
+    named = re.search(r"`([A-Za-z0-9._-]+)(?:\[[^\]]*\])? @ ", text)
+    what = f"the dependency '{named[1]}'" if named else "a dependency"
+    if (unreachable := git_failure(lines)) is not None:
+        address = f" ({unreachable.address})" if unreachable.address else ""
+        return f"{what}{address} cannot be fetched with Git: {unreachable.cause}", unreachable.advice
+    if (unreachable := request_failure(lines)) is not None:
+        return f"{what} ({unreachable.address}) cannot be downloaded: {unreachable.cause}", unreachable.advice
     for pattern, reason, advice in _RULES:
         match = re.search(pattern, text)
         if match is None:

@@ -28,9 +28,18 @@ def _indexes(sources: Any) -> list[str]:
 
 # A Pipfile may have a marker's variable as a key of its own: sys_platform = "== 'win32'".
 _VARIABLES = (
-    "os_name sys_platform platform_machine platform_python_implementation platform_release platform_system "
-    "platform_version python_version python_full_version implementation_name implementation_version"
-).split()
+    "os_name",
+    "sys_platform",
+    "platform_machine",
+    "platform_python_implementation",
+    "platform_release",
+    "platform_system",
+    "platform_version",
+    "python_version",
+    "python_full_version",
+    "implementation_name",
+    "implementation_version",
+)
 
 
 def _marker(entry: dict[str, Any]) -> str:
