@@ -7,10 +7,14 @@ from paasd.actions.packages import closing
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_of_app
 from paasd.auth import Caller
+from paasd.buildpacks.processes import TYPE_NAME
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import Droplet, Job, uploads
 from paasd.model import droplets as model
 from paasd.model.arguments import Metadata
+
+NAME_LIMIT = 255
+COMMAND_LIMIT = 65_536
 
 
 async def create(
@@ -21,7 +25,13 @@ async def create(
     process_types: dict[str, str] | None = None,
     metadata: Metadata | None = None,
 ) -> Droplet:
-    """A droplet that awaits its bits. Raises Unprocessable for an app that cannot be seen, Forbidden."""
+    """A droplet that awaits its bits. Raises Unprocessable for an app that cannot be seen or a bad type, Forbidden."""
+    for name, command in (process_types or {}).items():
+        if not TYPE_NAME.match(name) or len(name) > NAME_LIMIT or len(command) > COMMAND_LIMIT:
+            raise Unprocessable(
+                f"Process types: '{name[:80]}' must be a name of letters, digits, '_', '-' and '.', "
+                f"with a command of at most {COMMAND_LIMIT} characters"
+            )
     with context.database.read() as tx:
         try:
             need_app(tx, caller, app_guid, Permission.WRITE_SPACE)

@@ -11,7 +11,7 @@ from .archive import ArchiveLimits, Entry, Reader, Unpacker, unpack_tar
 from .failure import PACKAGE_REFUSED, ArchiveRefused, StagingFailure, legible
 from .interface import Layout
 from .lifecycle import staging_info
-from .processes import procfile, read_yaml
+from .processes import LIMIT_BYTES, TYPE_NAME, procfile, read_yaml
 
 T = TypeVar("T")
 _INFO = "staging_info.yml"
@@ -75,6 +75,8 @@ def unpack_droplet(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
     ours = _told(info.get("paasd"), dict)
     types = {"web": info.get("start_command"), **_told(ours.get("process_types"), dict), **procfile(layout.app)}
     types = {name: _told(command, str) for name, command in types.items() if command}
+    if odd := next((name for name in types if not TYPE_NAME.match(name)), None):
+        raise StagingFailure("unpack", f"{_INFO} has an invalid process type {legible(odd)}", code=PACKAGE_REFUSED)
     if not info:
         staging_info(layout, "", types)
     return {
@@ -102,8 +104,10 @@ def _read_info(layout: Layout) -> dict[str, Any]:
     path = layout.home / _INFO
     found = None
     if path.exists():
+        with path.open("rb") as file:
+            content = file.read(LIMIT_BYTES)
         try:
-            found = json.loads(path.read_bytes())
+            found = json.loads(content)
         except (ValueError, RecursionError):
             found = read_yaml(path, _INFO, code=PACKAGE_REFUSED)
     return _told(found, dict)

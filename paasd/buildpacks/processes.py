@@ -9,8 +9,8 @@ from typing import Any
 from .failure import RELEASE_FAILED, StagingFailure
 from .plainyaml import YamlError, load
 
-_TYPE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-_LIMIT_BYTES = 1024 * 1024
+TYPE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+LIMIT_BYTES = 1024 * 1024
 
 
 @dataclass
@@ -25,12 +25,12 @@ def read_yaml(path: Path, step: str, *, code: int) -> Any:
     """A small YAML file; None when it is not there. Raises StagingFailure naming the file and line."""
     try:
         with path.open("rb") as file:
-            text = file.read(_LIMIT_BYTES + 1)
+            text = file.read(LIMIT_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StagingFailure(step, f"cannot read {path.name}: {error.strerror}", code=code) from error
-    if len(text) > _LIMIT_BYTES:
+    if len(text) > LIMIT_BYTES:
         raise StagingFailure(step, f"{path.name} is larger than 1 MB", code=code)
     try:
         return load(text.decode("utf-8-sig"))
@@ -49,7 +49,7 @@ def procfile(app: Path) -> dict[str, str]:
             "Procfile", "the Procfile is not a list of 'type: command' lines", advice, code=RELEASE_FAILED
         )
     for name, command in found.items():
-        if not _TYPE.match(str(name)):
+        if not TYPE_NAME.match(str(name)):
             raise StagingFailure(
                 "Procfile", f"the Procfile has an invalid process type {name!r}", advice, code=RELEASE_FAILED
             )

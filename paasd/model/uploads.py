@@ -26,10 +26,15 @@ class BeginDropletUpload(Arguments):
 
 @operation("droplet.begin_upload", version=1)
 def begin_droplet_upload(tx: Tx, args: BeginDropletUpload) -> Job:
-    """PROCESSING_UPLOAD, with the job that clients poll. Raises NotFound, or Unprocessable for a second upload."""
+    """PROCESSING_UPLOAD, with the job that clients poll. Raises NotFound, or Unprocessable for a second upload.
+
+    One at a time for each app, as builds are: unpacking takes a share of the node.
+    """
     droplet = tx.need(Droplet, args.droplet_guid)
     if droplet.state != "AWAITING_UPLOAD":
         raise Unprocessable(ONLY_ONCE)
+    if tx.exists(DropletUpload, app_guid=droplet.app_guid):
+        raise Unprocessable("Only one droplet can be PROCESSING_UPLOAD at a time per application.")
     app = tx.need(App, droplet.app_guid)
     job = open_job(
         tx,

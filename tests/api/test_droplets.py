@@ -51,7 +51,10 @@ async def test_only_what_is_there_and_staged_can_be_downloaded(served: Served) -
         for method, path in (("GET", "download"), ("POST", "upload")):
             answer = await http.request(method, f"/v3/droplets/unknown/{path}")
             assert error(answer) == (404, "CF-ResourceNotFound", "Droplet not found")
-        answer = await http.post("/v3/droplets", json={"relationships": {"app": {"data": {"guid": "gone"}}}})
+        gone = {"relationships": {"app": {"data": {"guid": "gone"}}}}
+        answer = await http.post("/v3/droplets", json={**gone, "process_types": {"a/b": "x"}})
+        assert error(answer)[0] == 422 and "'a/b' must be a name" in error(answer)[2]
+        answer = await http.post("/v3/droplets", json=gone)
         text = 'App with guid "gone" does not exist, or you do not have access to it.'
         assert error(answer) == (422, "CF-UnprocessableEntity", text)
 

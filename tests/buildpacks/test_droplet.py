@@ -108,6 +108,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "not a readable tar.gz"),
     "info of another form": (tar_with(PROCFILE, (member("staging_info.yml"), b"[1]")), "an unexpected form"),
     "command of another form": (tar_with(PROCFILE, info(paasd={"process_types": {"x": 5}})), "an unexpected form"),
+    "bad process type": (tar_with(PROCFILE, info(paasd={"process_types": {"a/b": "x"}})), "process type 'a/b'"),
     "deep info": (tar_with(PROCFILE, (member("staging_info.yml"), b"[" * 50_000)), "staging_info.yml is not"),
 }
 

@@ -20,13 +20,19 @@ async def test_bits_come_once_and_given_process_types_count_more_than_those_foun
     job = await seed.database.write(uploads.begin_droplet_upload, seed.bits(droplet))
     text = await refused(seed, uploads.begin_droplet_upload, seed.bits(droplet), Unprocessable)
     assert text == "Droplet may be uploaded only once. Create a new droplet to upload bits."
+    other = await seed.database.write(
+        droplets.create_droplet, droplets.CreateDroplet(app_guid=droplet.app_guid, actor=SYSTEM)
+    )
+    text = await refused(seed, uploads.begin_droplet_upload, seed.bits(other), Unprocessable)
+    assert text == "Only one droplet can be PROCESSING_UPLOAD at a time per application."
     assert await seed.database.write(uploads.finish_droplet_upload, done(droplet)) is True
+    await seed.database.write(uploads.begin_droplet_upload, seed.bits(other))
     assert await seed.database.write(uploads.finish_droplet_upload, done(droplet)) is False
     with seed.database.read() as tx:
         found = tx.need(Droplet, droplet.guid)
         assert (found.state, found.process_types) == ("STAGED", {"web": "given", "worker": "w"})
         assert tx.need(Job, job.guid).state == "COMPLETE"
-        assert tx.count(DropletUpload) == 0
+        assert [upload.droplet_guid for upload in tx.all(DropletUpload)] == [other.guid]
 
 
 async def test_only_the_node_that_has_the_bits_reports_about_them(seed: Seed) -> None:
