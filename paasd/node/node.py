@@ -95,14 +95,11 @@ async def open_node(
         auth = await enter(open_auth(config.auth, database, sealer, issuer=issuer, clock=clock))
         password = await ensure_admin(context, directory, auth.passwords)
         await enter(open_scheduler(config, database, clock))
+        on_access = _access_lines(context.logs)
+        holders = sandbox.holder_files
         router = await enter(
             open_router(
-                config.router,
-                directory,
-                certificates,
-                on_access=_access_lines(context.logs),
-                holder_cgroups=sandbox.holder_files,
-                outlive=outlive,
+                config.router, directory, certificates, on_access=on_access, holder_cgroups=holders, outlive=outlive
             )
         )
         supervisor = await _open_workers(enter, context, directory, sandbox, router)
@@ -114,9 +111,7 @@ async def open_node(
         await supervisor.adopted()
         system = {f"{door}.{config.domains.system}": (doors.host, doors.port) for door in SYSTEM_DOORS}
         routed.open(await enter(open_route_feed(router, database, context.observed, system)))
-        # Who is told that the node is ready may connect; an Envoy that is slow to open its ports holds up nothing else.
-        with trio.move_on_after(SERVING_LIMIT_S):
-            await router.settled()
+        await _served(router)
         yield Node(
             config=config,
             directory=directory,
@@ -129,6 +124,12 @@ async def open_node(
             doors=doors,
             admin_password=password,
         )
+
+
+async def _served(router: Router) -> None:
+    """Who is told that the node is ready may connect; an Envoy that is slow to open its ports holds up nothing else."""
+    with trio.move_on_after(SERVING_LIMIT_S):
+        await router.settled()
 
 
 Enter = Callable[[Any], Awaitable[Any]]

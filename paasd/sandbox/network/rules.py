@@ -26,11 +26,10 @@ def interface_name(prefix: str, slot: int) -> str:
     return f"{INTERFACES}{prefix}-{slot}"
 
 
-def node_table(prefix: str, pool: IPv4Network, config: NetworkConfig) -> str:
-    """The node's table without instances. Loading it twice changes nothing: chains are flushed and filled again."""
-    table, ours, mark = table_name(prefix), f'"{INTERFACES}{prefix}-*"', f'"{INTERFACES}*"'
-    supernet = IPv4Network(config.supernet)
-    chains = {
+def _chains(prefix: str, pool: IPv4Network) -> dict[str, list[str]]:
+    """The rules of each chain; that of a chain with a hook begins with it."""
+    ours, mark = f'"{INTERFACES}{prefix}-*"', f'"{INTERFACES}*"'
+    return {
         # Forged sources and anything but IPv4 end here, before they cost an entry in the connection table.
         "raw": [
             "type filter hook prerouting priority raw; policy accept;",
@@ -72,6 +71,12 @@ def node_table(prefix: str, pool: IPv4Network, config: NetworkConfig) -> str:
             _REFUSE,
         ],
     }
+
+
+def node_table(prefix: str, pool: IPv4Network, config: NetworkConfig) -> str:
+    """The node's table without instances. Loading it twice changes nothing: chains are flushed and filled again."""
+    table, chains = table_name(prefix), _chains(prefix, pool)
+    supernet = IPv4Network(config.supernet)
     head = [
         f"add table inet {table}",
         f"add set inet {table} pool {{ type ipv4_addr; flags interval; }}",
