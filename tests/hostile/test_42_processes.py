@@ -274,23 +274,25 @@ def test_53_a_daemon_killed_in_the_middle_leaves_nothing_behind(stage: Stage, tm
     prefix = node_prefix(data)
     before = take_inventory(data, prefix, table)
     left = []
-    for number in range(4):
-        with churning(data) as process:
-            assert process.stdout is not None
-            # At another moment of starting and stopping each time.
-            for line in process.stdout:
-                if line == b"started\n":
-                    break
-            time.sleep(0.013 * number)
-        left.append(take_inventory(data, prefix, table).difference(before))
-    assert any(kinds.get("cgroups") for kinds in left)
-    assert any(kinds.get("processes") for kinds in left)
 
     async def reconcile() -> None:
         async with open_sandbox(SandboxConfig(), data, keep=False):
             pass
 
-    stage.run(reconcile)
+    try:
+        for number in range(4):
+            with churning(data) as process:
+                assert process.stdout is not None
+                # At another moment of starting and stopping each time.
+                for line in process.stdout:
+                    if line == b"started\n":
+                        break
+                time.sleep(0.013 * number)
+            left.append(take_inventory(data, prefix, table).difference(before))
+    finally:
+        stage.run(reconcile)
+    assert any(kinds.get("cgroups") for kinds in left)
+    assert any(kinds.get("processes") for kinds in left)
     gone = take_inventory(data, prefix, table).difference(before)
     gone.pop("descriptors", None)  # of this process, in which the node goes on serving
     assert gone == {}
