@@ -25,16 +25,21 @@ class NewKey(msgspec.Struct, frozen=True):
 
 
 def next_key(config: AuthConfig, rows: Sequence[SigningKey], now: int) -> NewKey | None:
-    """The key to make now, if any. The first one signs at once, because nobody can know another."""
-    if not rows:
+    """The key to make now, if any.
+
+    It signs at once when no other could sign a token that lives its whole life: at first start, and when the platform
+    was away for longer than a key signs.
+    """
+    longest_s = max(config.refresh_token_s, config.access_token_s)
+    signing = signing_row(rows, now)
+    if signing is None or signing.expires_at < now + longest_s:
         active_from = now
     else:
         due = max(row.active_from for row in rows) + config.key_rotate_s
         if due - config.key_publish_s > now:
             return None
         active_from = max(due, now + config.key_publish_s)
-    signs_until = active_from + config.key_rotate_s + config.key_publish_s
-    return NewKey(active_from, signs_until + max(config.refresh_token_s, config.access_token_s))
+    return NewKey(active_from, active_from + config.key_rotate_s + config.key_publish_s + longest_s)
 
 
 def signing_row(rows: Sequence[SigningKey], now: int) -> SigningKey | None:

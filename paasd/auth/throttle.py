@@ -5,6 +5,7 @@ Pure; the caller gives the time.
 Kept in memory only: signing in writes nothing, and a restart forgives everybody.
 """
 
+import hashlib
 from collections import OrderedDict
 
 import msgspec
@@ -24,17 +25,18 @@ class Throttle:
 
     def __init__(self, config: AuthConfig) -> None:
         self._config = config
-        self._failures: OrderedDict[str, Failures] = OrderedDict()
+        self._failures: OrderedDict[bytes, Failures] = OrderedDict()
 
     def wait_s(self, key: str, now: float) -> float:
         """Seconds until `key` may try again; 0 when it may try at once."""
-        entry = self._failures.get(key)
+        entry = self._failures.get(_short(key))
         return 0.0 if entry is None else max(0.0, entry.wait_until - now)
 
     def failed(self, key: str, now: float, *, allowed: int | None = None) -> None:
         """Count a wrong password; from `allowed` (default login_failures) on, the waits double."""
-        entry = self._failures.setdefault(key, Failures())
-        self._failures.move_to_end(key)
+        short = _short(key)
+        entry = self._failures.setdefault(short, Failures())
+        self._failures.move_to_end(short)
         entry.count += 1
         excess = entry.count - (allowed or self._config.login_failures)
         if excess >= 0:
@@ -45,4 +47,9 @@ class Throttle:
 
     def succeeded(self, key: str) -> None:
         """Forget what `key` did wrong."""
-        self._failures.pop(key, None)
+        self._failures.pop(_short(key), None)
+
+
+def _short(key: str) -> bytes:
+    """Strangers choose the names: however long they are, what is remembered of them is not."""
+    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()

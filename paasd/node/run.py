@@ -1,6 +1,8 @@
 """The daemon's main program: a node in the foreground until SIGTERM or SIGINT."""
 
+import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -17,6 +19,7 @@ from paasd.node.identity import PASSWORD_FILE
 from paasd.node.node import Node, open_node
 from paasd.watchdog import SlowSteps, service_notifications
 
+_PR_SET_DUMPABLE = 4
 SLOW_STEP_S = 0.1
 """A task step that holds the loop longer is logged by name; a tenant's request may have waited for it."""
 
@@ -24,6 +27,7 @@ SLOW_STEP_S = 0.1
 def run_node(config: Config) -> None:
     """Serve until told to stop. Raises PaasdError when the node cannot start; anything unforeseen ends the process."""
     configure_logging()
+    forbid_core_dumps()
     began = time.monotonic()
     try:
         trio.run(partial(_serve, config, began), instruments=[SlowSteps(_report_slow, threshold_s=SLOW_STEP_S)])
@@ -33,6 +37,13 @@ def run_node(config: Config) -> None:
         if foreseen is None or others is not None:
             raise
         raise _first(foreseen) from None
+
+
+def forbid_core_dumps() -> None:
+    """The root key and tenants' environments are in this process's memory and must not get onto a disk."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # The limit does not count for a handler that the kernel pipes dumps to; this does, for all but what we exec.
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
 
 
 async def _serve(config: Config, began: float) -> None:

@@ -156,7 +156,8 @@ class Container:
         if not self.running:
             return
         marker = self.run_directory / "killed"
-        await trio.to_thread.run_sync(marker.write_text, str(self.oom_kills))
+        with contextlib.suppress(OSError):  # no space for the word "killed" is no reason to let it live
+            await trio.to_thread.run_sync(marker.write_text, str(self.oom_kills))
         self._kill_processes()
         with trio.move_on_after(self._parts.config.kill_timeout_s):
             await self._ended.wait()

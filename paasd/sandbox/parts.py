@@ -57,6 +57,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         except FileNotFoundError:
             return None
 
+    def drop_record(self, guid: str) -> None:
+        (self.directory_of(guid) / _STATE).unlink(missing_ok=True)
+
     def kill_remains(self, guid: str) -> None:
         """End every process of a container, found by its cgroup and its shim's title. Blocks until they are gone.
 

@@ -54,8 +54,12 @@ async def take_down(parts: Parts, guid: str, *, watched: bool = False) -> None:
 def _mark_incomplete(parts: Parts, guid: str) -> None:
     """From here on nobody adopts it: a daemon that dies half-way leaves the rest to the next sweep."""
     record = decode_record(parts.read_record(guid))
-    if record is not None:
+    if record is None:
+        return
+    try:
         parts.write_record(guid, encode_record(msgspec.structs.replace(record, complete=False)))
+    except OSError:
+        parts.drop_record(guid)  # no space: without a record nobody adopts it either
 
 
 async def _remove_cgroups(parts: Parts, guid: str) -> None:

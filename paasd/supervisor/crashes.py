@@ -7,13 +7,13 @@ import msgspec
 import structlog
 import trio
 
-from paasd.errors import PaasdError
+from paasd.errors import PaasdError, Unavailable
 from paasd.model.instances import RecordCrash, record_crash
 from paasd.state import Database
 
 
 class CrashReports:
-    """`report` is immediate; `run` writes. What cannot be written is tried again with the next report of that app."""
+    """`report` is immediate; `run` writes. What the database cannot take now is tried again after `interval_s`."""
 
     def __init__(self, database: Database, interval_s: float, clock: Callable[[], float]) -> None:
         self._database = database
@@ -44,8 +44,16 @@ class CrashReports:
                     await self._database.write(record_crash, crash)
                 except PaasdError as error:
                     log.warning("crash not recorded", app=app_guid, error=error.detail)
+                    if isinstance(error, Unavailable):
+                        self._put_back(app_guid, crash)
             old = self._clock() - self._interval_s
             self._written_at = {app: at for app, at in self._written_at.items() if at > old}
+
+    def _put_back(self, app_guid: str, crash: RecordCrash) -> None:
+        """For the next turn, unless a newer one waits already: that one then counts for both."""
+        newest = self._waiting.get(app_guid)
+        total = crash.count + (newest.count if newest is not None else 0)
+        self._waiting[app_guid] = msgspec.structs.replace(newest or crash, count=total)
 
     def _due(self) -> list[str]:
         now = self._clock()

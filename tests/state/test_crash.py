@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 import trio
 
 from paasd.state import DiskFull, ThreadRunner
-from tests.state.things import AddThing, Grow, Thing, add_thing, fill, open_things
+from tests.state.things import QUIET, AddThing, Grow, Thing, add_thing, fill, open_things
 
 WRITER = """
 import sys, trio
@@ -100,6 +101,29 @@ async def test_a_full_disk_refuses_writes_loses_nothing_and_is_gone_past_when_th
         assert database.index == index == len(written) + 2
         with database.read() as tx:
             assert tx.find(Thing, name="after") is not None
+
+
+@pytest.mark.root
+async def test_a_full_disk_that_keeps_the_log_from_being_trimmed_stops_nothing(small_disk: Path) -> None:
+    short = msgspec.structs.replace(QUIET, log_entries=10)
+    async with open_things(small_disk, runner=ThreadRunner()) as database:
+        for number in range(30):
+            await database.write(add_thing, AddThing(f"thing {number}"))
+    async with open_things(small_disk, short, seed=1, runner=ThreadRunner()) as database:
+        ballast = small_disk / "ballast"
+        with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+            while True:
+                file.write(bytes(4096))
+        for _ in range(2):
+            with pytest.raises(DiskFull):
+                await database.write(fill, Grow("refused", by=20))
+        ballast.unlink()
+        await database.write(add_thing, AddThing("after"))
+        await database.write(add_thing, AddThing("and then"))
+        path = database.path
+    connection = apsw.Connection(str(path))
+    assert connection.execute("SELECT count(*) FROM state_entries").fetchall()[0][0] < 14
+    connection.close()
 
 
 @pytest.mark.root

@@ -117,7 +117,7 @@ async def keep_snapshots(path: Path, interval_s: float, keep: int, clock: Callab
         try:
             await run(take_snapshot, path, folder, clock())
             await run(_drop_old, folder, keep)
-        except PaasdError:
+        except (PaasdError, OSError, apsw.FullError, apsw.IOError):
             await trio.sleep(min(interval_s, 600.0))  # a full disk must not stop the node
 
 

@@ -288,7 +288,10 @@ class Writer:
         """Bound a log that only this database uses; a shared one is trimmed when every node has a snapshot."""
         before = self._replica.index - self._limits.keep_entries
         if not self._log.external and before - self._trimmed > self._limits.keep_entries // 10:
-            await self._log.trim(before)
+            try:
+                await self._log.trim(before)
+            except (apsw.FullError, apsw.IOError):
+                return  # deleting takes space too; the next write tries again
             self._trimmed = before
 
     def _backoff(self, tries: int) -> float:
