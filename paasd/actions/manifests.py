@@ -53,9 +53,9 @@ NOUNS = (
 LETTERS = "abcdefghijkmnpqrstuvwxyz"
 
 
-def parse(context: Context, text: str | bytes) -> Manifest:
-    """The manifest, with buildpacks and stacks that exist. Raises ManifestError."""
-    manifest = parse_manifest(text, context.config.apps.manifest_limit_bytes)
+def parse(context: Context, text: str | bytes, name: str | None = None) -> Manifest:
+    """The manifest, with buildpacks and stacks that exist; `name` as of parse_manifest. Raises ManifestError."""
+    manifest = parse_manifest(text, context.config.apps.manifest_limit_bytes, name)
     installed = context.config.staging.buildpacks
     problems: list[str] = []
     for one in manifest.applications:

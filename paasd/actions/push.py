@@ -26,7 +26,7 @@ EVENTS_BUFFER = 200
 DEFAULT_START_TIMEOUT_S = 60.0
 START_MARGIN_S = 15.0
 POLL_S = 1.0
-LAST_WORDS_LINES = 15
+LAST_WORDS_LINES = 10
 ROUTED_TIMEOUT_S = 20.0
 """The router is told within milliseconds; this long means that it is not there."""
 
@@ -79,7 +79,7 @@ def choose_application(context: Context, text: str | bytes | None, name: str | N
         if not name:
             raise Unprocessable("Send a manifest or name the app with the query parameter 'name'.")
         return Manifest(applications=[AppManifest(name=name, default_route=True)])
-    manifest = manifests.parse(context, text)
+    manifest = manifests.parse(context, text, name)
     chosen = [one for one in manifest.applications if name is None or one.name.lower() == name.lower()]
     if not chosen and len(manifest.applications) == 1 and name:
         chosen = [msgspec.structs.replace(manifest.applications[0], name=name)]

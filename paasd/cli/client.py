@@ -37,7 +37,9 @@ class Target:
         return f"/paasd/v1/spaces/{quote(self.organization, safe='')}/{quote(self.space, safe='')}"
 
     def app_path(self, name: str) -> str:
-        """The path of an app of the space."""
+        """The path of an app of the space. Raises UsageError for a name that no path can hold."""
+        if "/" in name:
+            raise click.UsageError(f"apps with a '/' in their name, as {name!r}, can be reached by /v3 only")
         return f"{self.space_path}/apps/{quote(name, safe='')}"
 
     def connect(self) -> "Client":

@@ -49,7 +49,7 @@ class Sections(click.Group):
             raise click.ClickException(error.detail) from error
         except PermissionError as error:
             raise click.ClickException(
-                f"no permission for {error.filename or 'this'}: run it as root (sudo)"
+                f"{error.filename or 'that'} needs root: use sudo (sudo -E keeps PAASD_DATA)"
             ) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -59,10 +59,10 @@ def status(target: Target) -> None:
     for problem in problems:
         click.secho(f"problem: {problem}", fg="red")
     if not problems:
-        click.secho("no problems", fg="green")
+        click.secho("The platform has no problems.", fg="green")
 
 
-@click.command(short_help="Stop the daemon; --all: and the apps.")
+@click.command(short_help="Stop the daemon; with --all the apps, too.")
 @click.option("--all", "everything", is_flag=True, help="Also end every instance, Envoy and their helpers.")
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration file of the node.")
 @click.pass_obj

@@ -182,6 +182,18 @@ async def test_curl_pushes_a_tar_with_basic_auth_and_reads_text(served: Served) 
         assert (await curl.get("/v3/apps")).status_code == 401
 
 
+async def test_an_only_app_without_a_name_in_the_manifest_gets_it_from_the_query(served: Served) -> None:
+    async with await served.admin() as http, working_hands(served.context):
+        files = {"manifest": ("m.yml", b"applications:\n- memory: 96M\n"), "bits": ("a.zip", zip_of(SOURCE))}
+        url, text = "/paasd/v1/spaces/main/dev/push?wait=true", {"Accept": "text/plain"}
+        answer = await http.post(f"{url}&name=named", files=files, headers=text)
+        assert answer.text.splitlines()[-1].startswith("OK named: "), answer.text
+        assert (await shape(http, "named"))["processes"][0]["memory_in_mb"] == 96
+        files["bits"] = ("a.zip", zip_of(SOURCE))
+        refused = await http.post(url, files=files)
+        assert (refused.status_code, "name must be given" in refused.text) == (422, True)
+
+
 async def test_push_without_wait_is_a_job(served: Served) -> None:
     async with await served.admin() as http, working_hands(served.context) as hands:
         answer = await http.post("/paasd/v1/spaces/main/dev/push?name=later", content=tar_of(SOURCE))

@@ -1,5 +1,6 @@
 """Apps by name: the same JSON as /v3, and log lines as text or NDJSON."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from paasd.state import Eq, InSelect
 RECENT_LINES = 100
 RECENT_LIMIT = 1000
 NDJSON = "application/x-ndjson"
+COLOR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def wants_json(call: Call) -> bool:
@@ -161,8 +163,8 @@ def encode_line(line: Line, as_json: bool) -> bytes:
 
 
 def printable(payload: bytes) -> bytes:
-    """A tenant's bytes without the control characters that could rewrite a reader's terminal."""
-    text = payload.decode(errors="replace")
+    """A tenant's bytes without colours and the control characters that could rewrite a reader's terminal."""
+    text = COLOR_CODES.sub("", payload.decode(errors="replace"))
     return "".join(one if one.isprintable() or one == "\t" else "\N{REPLACEMENT CHARACTER}" for one in text).encode()
 
 

@@ -39,7 +39,7 @@ def find_app(call: Call, tx: ReadTx) -> App:
         where = f"/paasd/v1/spaces/{quote(call.path['organization'])}/{quote(call.path['space'])}"
         raise NotFound(
             "App",
-            f"App '{name}' not found in space '{space.name}'. GET {where}/apps (paasd apps) lists what is there;"
-            f" POST {where}/push?name={quote(name)} (paasd push {name} FOLDER) makes it",
+            f"App '{name}' not found in space '{space.name}'. `paasd apps` (GET {where}/apps) lists what is there,"
+            f" `paasd push {name} FOLDER` (POST {where}/push?name={quote(name)}) makes it",
         )
     return app

@@ -67,8 +67,8 @@ ROUTE_OPTIONS: Final = ("loadbalancing", "hash_header", "hash_balance")
 RESET_WORDS: Final = ("default", "null")
 
 
-def parse_manifest(text: str | bytes, limit_bytes: int = LIMIT_BYTES) -> Manifest:
-    """Raises ManifestError."""
+def parse_manifest(text: str | bytes, limit_bytes: int = LIMIT_BYTES, name: str | None = None) -> Manifest:
+    """`name` is that of an only application without one. Raises ManifestError."""
     document = load(text, limit_bytes)
     if not isinstance(document, Mapping) or not isinstance(document.get("applications"), list):
         raise ManifestError(["Cannot parse manifest with no 'applications' field: it must be a list of applications"])
@@ -77,6 +77,8 @@ def parse_manifest(text: str | bytes, limit_bytes: int = LIMIT_BYTES) -> Manifes
         raise ManifestError(["Cannot parse manifest: 'applications' is empty"])
     if len(raw_apps) > APPS_LIMIT:
         raise ManifestError([f"'applications' has {len(raw_apps)} entries, the limit is {APPS_LIMIT}"])
+    if name and len(raw_apps) == 1 and isinstance(raw_apps[0], Mapping) and raw_apps[0].get("name") is None:
+        raw_apps = [{**raw_apps[0], "name": name}]
     problems: list[str] = []
     warnings: list[str] = []
     applications = [_application(raw, index, problems, warnings) for index, raw in enumerate(raw_apps)]

@@ -1,0 +1,93 @@
+"""Wrong input: each is one sentence that says what to do, and no traceback."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.serving import PASSWORD, Served, serve
+from tests.cli.typing_hands import paasd
+
+COMMANDS = (
+    "push",
+    "apps",
+    "app",
+    "logs",
+    "scale",
+    "restart",
+    "env",
+    "delete",
+    "serve",
+    "status",
+    "stop",
+    "config",
+    "stack",
+)
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serve(tmp_path) as made:
+        yield made
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_every_command_explains_itself(command: str) -> None:
+    typed = await paasd(command, "--help")
+    assert typed.code == 0
+    usage, _, rest = typed.out.partition("\n\n")
+    assert f" {command} " in usage
+    assert len(rest) > 100
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("pushh", "push"),
+        ("--spce main/dev apps", "--space"),
+        ("--space main apps", "ORG/SPACE"),
+        ("push", "paasd push NAME FOLDER"),
+        ("push examples/flask-app", "paasd push flask-app examples/flask-app"),
+        ("push hello /nowhere", "/nowhere"),
+        ("scale hello", "--instances, --memory or --disk"),
+        ("scale hello -i many", "no whole number"),
+        ("scale hello -m 1X", "512M or 1G"),
+        ("env hello", "no daemon runs on /nowhere"),
+        ("apps", "start one with `paasd serve`"),
+        ("stop", "there is no node in /nowhere"),
+        ("stop --config /nowhere/x.toml", "name another file with --config"),
+        ("--api https://api.system.localhost apps", "--user and --password"),
+        ("--api https://localhost:1 --user a --password b apps", "nothing listens there"),
+        ("--api https://localhost:1 --user a --password b --ca /nowhere apps", "--ca /nowhere cannot be read"),
+    ],
+)
+async def test_wrong_words_are_answered_with_the_right_ones(words: str, hint: str) -> None:
+    typed = await paasd(*words.split(), PAASD_DATA="/nowhere")
+    assert typed.code in (1, 2)
+    assert hint in typed.err
+
+
+async def test_what_the_api_refuses_is_told_as_a_sentence(served: Served, tmp_path: Path) -> None:
+    async def refused(*words: str, password: str = PASSWORD) -> str:
+        typed = await paasd("--api", served.doors.url, "--user", "admin", "--password", password, *words)
+        assert typed.code == 1, typed
+        return typed.err
+
+    assert "Bad credentials; a node keeps the password of admin" in await refused("apps", password="wrong")
+    assert "`paasd push nope FOLDER`" in await refused("app", "nope")
+    assert "paasd create-org nowhere" in await refused("--space", "nowhere/dev", "apps")
+    assert "paasd create-space main/nowhere" in await refused("--space", "main/nowhere", "apps")
+    (tmp_path / "empty").mkdir()
+    assert "there is nothing to push" in await refused("push", "x", str(tmp_path / "empty"))
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "Procfile").write_text("web: x\n")
+    (broken / "manifest.yml").write_text("applications: [\n")
+    assert "Cannot parse manifest at line 2" in await refused("push", "x", str(broken))
+    (broken / "manifest.yml").write_text("applications:\n- name: x\n  memory: 1X\n")
+    assert "memory" in await refused("push", "x", str(broken))
+
+
+async def test_the_right_password_is_let_in(served: Served) -> None:
+    typed = await paasd("--api", served.doors.url, "--user", "admin", "apps", PAASD_PASSWORD=PASSWORD)
+    assert (typed.code, "No apps in main/dev yet" in typed.out) == (0, True)
