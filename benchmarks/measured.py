@@ -15,12 +15,14 @@ import httpx
 import msgspec
 import trio
 
+from paasd.config import RouterConfig
 from paasd.router.router import runtime_directory
 from paasd.sandbox import node_prefix
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 SPACE = "/paasd/v1/spaces/main/dev"
 START_LIMIT_S = 60.0
+SCALE_LIMIT_S = 180.0
 
 
 class Node:
@@ -108,15 +110,18 @@ class Node:
 
     async def scale(self, guid: str, instances: int) -> float:
         """Seconds until all instances run, or until all that are too many are gone with their processes."""
-        began = time.perf_counter()
         path = f"/v3/apps/{guid}/processes/web"
+        others = len(self.shims()) - await self._running(path)
+        began = time.perf_counter()
         (await self.api.post(f"{path}/actions/scale", json={"instances": instances})).raise_for_status()
-        while True:
-            stats = (await self.api.get(f"{path}/stats")).json()["resources"]
-            states = [one["state"] for one in stats]
-            if states.count("RUNNING") == instances == len(self.shims()):
-                return time.perf_counter() - began
-            await trio.sleep(0.01 if instances < 5 else 0.05)
+        with trio.fail_after(SCALE_LIMIT_S):
+            while not await self._running(path) == instances == len(self.shims()) - others:
+                await trio.sleep(0.01 if instances < 5 else 0.05)
+        return time.perf_counter() - began
+
+    async def _running(self, path: str) -> int:
+        stats = (await self.api.get(f"{path}/stats")).json()["resources"]
+        return [one["state"] for one in stats].count("RUNNING")
 
     def shims(self) -> list[int]:
         """The processes that watch over this node's containers."""
@@ -128,7 +133,7 @@ class Node:
 
     def envoys(self) -> list[int]:
         """The router's process."""
-        record = runtime_directory(self.data) / "envoy.json"
+        record = runtime_directory(self.data, RouterConfig().uid) / "envoy.json"
         return [int(msgspec.json.decode(record.read_bytes())["pid"])]
 
     @staticmethod
