@@ -204,5 +204,6 @@ def small_disk(image: Path, target: Path, size_mb: int) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", str(target)], check=True)
+        # Whatever still holds it must not keep others from clearing away the directory.
+        subprocess.run(["umount", "--lazy", str(target)], check=True)
         image.unlink()
