@@ -160,7 +160,7 @@ class Driver(Pusher):
         guid = (await self.app(name))["guid"]
         (await self.api.delete(f"{SPACE}/apps/{name}")).raise_for_status()
         with trio.fail_after(30):
-            while any(one.spec.labels.get("app_guid") == guid for one in self.node.sandbox.containers.values()):
+            while any(guid in str(one.spec.labels) for one in self.node.sandbox.containers.values()):
                 await trio.sleep(0.05)
 
 
