@@ -106,7 +106,8 @@ class Toolchains:
                 f"toolchain {tool.identity}: the download has an unexpected form: {error}"
             ) from error
         command = mksquashfs_arguments(str(work / "root"), str(work / "image"), keep_times=False)
-        await _run([*command], work, f"squash {tool.identity}")
+        # With that variable in the daemon's environment mksquashfs would refuse its own options.
+        await _run(["env", "-u", "SOURCE_DATE_EPOCH", *command], work, f"squash {tool.identity}")
         fd = os.open(work / "image", os.O_RDONLY | os.O_CLOEXEC)
         try:
             blob = await self._blobs.adopt_fd(fd, _IMAGE_LIMIT_BYTES)
