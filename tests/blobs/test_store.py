@@ -1,6 +1,5 @@
 import hashlib
 import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import trio
 from paasd.blobs import BlobDamaged, Blobs, DiskFull, open_blobs
 from paasd.config import BlobsConfig
 from paasd.errors import BadRequest, NotFound, TooLarge
+from tests.disks import small_disk_at
 
 CONFIG = BlobsConfig(buffer_bytes=4096)
 
@@ -195,13 +195,8 @@ async def test_leftovers_of_a_killed_upload_are_swept_at_open_and_blobs_stay(tmp
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    mount = tmp_path / "small"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "paasd-test", str(mount)], check=True)
-    try:
+    with small_disk_at(tmp_path / "small", "2m") as mount:
         yield mount
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
 
 
 @pytest.mark.root

@@ -68,6 +68,16 @@ async def bind_both() -> tuple[trio.socket.SocketType, list[trio.SocketListener]
         return sock, listeners
 
 
+async def receive_exactly(stream: trio.SocketStream, size: int) -> bytes:
+    received = b""
+    while len(received) < size:
+        piece = await stream.receive_some(size - len(received))
+        if not piece:
+            raise EOFError
+        received += piece
+    return received
+
+
 @asynccontextmanager
 async def open_upstream() -> AsyncIterator[Upstream]:
     upstream = Upstream()
@@ -82,11 +92,13 @@ async def open_upstream() -> AsyncIterator[Upstream]:
                 await sock.sendto(upstream.mangle(wire) if upstream.mangle else wire, peer)
 
     async def connection(stream: trio.SocketStream) -> None:
-        head = await stream.receive_some(2)
-        (size,) = struct.unpack("!H", head)
-        wire = upstream.answer(await stream.receive_some(size), 65535)
-        await stream.send_all(struct.pack("!H", len(wire)) + wire)
-        await stream.aclose()
+        try:
+            async with stream:
+                (size,) = struct.unpack("!H", await receive_exactly(stream, 2))
+                wire = upstream.answer(await receive_exactly(stream, size), 65535)
+                await stream.send_all(struct.pack("!H", len(wire)) + wire)
+        except (trio.BrokenResourceError, EOFError):
+            pass  # a resolver that has waited long enough hangs up
 
     with sock:
         async with trio.open_nursery() as nursery:

@@ -12,6 +12,8 @@ import pytest
 import trio
 
 from paasd.state import DiskFull, ThreadRunner
+from tests.disks import fill as fill_disk
+from tests.disks import small_disk_at
 from tests.state.things import QUIET, AddThing, Grow, Thing, add_thing, fill, open_things
 
 WRITER = """
@@ -69,13 +71,8 @@ def test_killed_in_the_middle_of_writing_no_acknowledged_write_is_lost(tmp_path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    mount = tmp_path / "small"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "paasd-test", str(mount)], check=True)
-    try:
+    with small_disk_at(tmp_path / "small", "3m") as mount:
         yield mount
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
 
 
 @pytest.mark.root
@@ -110,10 +107,7 @@ async def test_a_full_disk_that_keeps_the_log_from_being_trimmed_stops_nothing(s
         for number in range(30):
             await database.write(add_thing, AddThing(f"thing {number}"))
     async with open_things(small_disk, short, seed=1, runner=ThreadRunner()) as database:
-        ballast = small_disk / "ballast"
-        with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-            while True:
-                file.write(bytes(4096))
+        ballast = fill_disk(small_disk)
         for _ in range(2):
             with pytest.raises(DiskFull):
                 await database.write(fill, Grow("refused", by=20))
@@ -128,10 +122,7 @@ async def test_a_full_disk_that_keeps_the_log_from_being_trimmed_stops_nothing(s
 
 @pytest.mark.root
 async def test_a_full_disk_at_the_first_start_is_a_clear_error(small_disk: Path) -> None:
-    ballast = small_disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        while True:
-            file.write(bytes(4096))
+    ballast = fill_disk(small_disk)
     with pytest.raises(DiskFull, match="no space left"):
         async with open_things(small_disk):
             pass

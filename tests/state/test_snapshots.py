@@ -1,6 +1,5 @@
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from paasd.state import (
 )
 from paasd.state.checking import contents
 from paasd.state.engine.snapshots import read_manifest
+from tests.disks import small_disk_at
 from tests.state.things import AddThing, Thing, add_thing, open_things
 
 
@@ -133,13 +133,8 @@ async def test_a_snapshot_is_never_put_over_a_database(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    mount = tmp_path / "small"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "paasd-test", str(mount)], check=True)
-    try:
+    with small_disk_at(tmp_path / "small", "64k") as mount:
         yield mount
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
 
 
 @pytest.mark.root

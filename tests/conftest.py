@@ -1,0 +1,46 @@
+"""The host is left as it was found: nothing of a node of this run may be there when the run is over."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from paasd.sandbox import node_prefix, take_inventory
+from paasd.sandbox.sandbox import SLOTS
+
+# What was killed last may take the kernel a moment.
+_PATIENCE_S = 20.0
+_DEPTH = 4
+
+
+@pytest.fixture(scope="session", autouse=True)
+def host_left_as_found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Objects with the mark of a data directory of this run, mounts and loops below it, processes that it started."""
+    base = tmp_path_factory.getbasetemp()
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    deadline = time.monotonic() + _PATIENCE_S
+    while (left := _left(base, before)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left == {}, f"left on the host by this run: {left}"
+
+
+def _left(base: Path, before: set[psutil.Process]) -> dict[str, list[str]]:
+    found = {"children": [str(child) for child in psutil.Process().children(recursive=True) if child not in before]}
+    found["mounts"] = [line for line in Path("/proc/self/mounts").read_text().splitlines() if f" {base}/" in line]
+    if os.geteuid() == 0:
+        for directory in _data_directories(base):
+            objects = msgspec.structs.asdict(take_inventory(directory, node_prefix(directory), SLOTS))
+            for kind in ("cgroups", "loops", "network", "processes", "slots"):
+                found.setdefault(kind, []).extend(sorted(objects[kind]))
+    return {kind: names for kind, names in found.items() if names}
+
+
+def _data_directories(base: Path) -> set[Path]:
+    """A node makes `sandbox/lock` before it makes anything on the host."""
+    locks = (lock for depth in range(_DEPTH) for lock in base.glob("*/" * depth + "sandbox/lock"))
+    return {lock.parent.parent.resolve() for lock in locks}
