@@ -115,7 +115,7 @@ class Node:
         began = time.perf_counter()
         (await self.api.post(f"{path}/actions/scale", json={"instances": instances})).raise_for_status()
         with trio.fail_after(SCALE_LIMIT_S):
-            while not await self._running(path) == instances == len(self.shims()) - others:
+            while not await self._running(path) == instances == len(self.shims()) - others:  # noqa: ASYNC110
                 await trio.sleep(0.01 if instances < 5 else 0.05)
         return time.perf_counter() - began
 

@@ -29,14 +29,14 @@ from paasd.router.engine.engine import claim_port
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SERVER = """
-import http.server, os
+import http.server, os, socketserver
 class Hello(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.send_header("Content-Length", "3")
         self.end_headers()
         self.wfile.write(b"up\\n")
-http.server.HTTPServer(("0.0.0.0", int(os.environ["PORT"])), Hello).serve_forever()
+socketserver.TCPServer(("0.0.0.0", int(os.environ["PORT"])), Hello).serve_forever()
 """
 PARTS = ["idle", "push", "fifty"]
 MANIFEST = "applications:\n- name: hello\n  memory: 64M\n  disk_quota: 128M\n"
