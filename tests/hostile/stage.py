@@ -285,7 +285,7 @@ def open_stage(data: Path, outside: Outside) -> Iterator[Stage]:
     def live() -> None:
         try:
             trio.run(partial(stage._live, ready))
-        except BaseException as error:  # noqa: BLE001 (handed to the thread of the tests)
+        except BaseException as error:  # noqa: BLE001, ASYNC103 (handed to the thread of the tests)
             ready.put(error)
         else:
             ready.put(None)
