@@ -38,6 +38,8 @@ from paasd.model.manifests import ManifestError
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 View = Callable[..., Awaitable[Response]]
+WITH_PASSWORD = ": give name and password (curl -u NAME:PASSWORD) or an access token (Authorization: bearer TOKEN)"
+WITHOUT_PASSWORD = ", or use /paasd/v1, which takes name and password; here they are exchanged first at /oauth/token"
 
 
 def make_app(platform: Platform, table: RouteTable) -> QuartTrio:
@@ -85,6 +87,8 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                     response = _response(await route.handler(call), platform)
                 except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
                     response = _failure(error, request_id, log)
+                    if response.status_code == 401 and route.auth is Auth.BASIC:
+                        response.headers["WWW-Authenticate"] = 'Basic realm="paasd"'
             response.headers["X-Vcap-Request-Id"] = request_id
             status = response.status_code
             return response
@@ -129,13 +133,15 @@ async def _caller(platform: Platform, route: Route) -> Caller | None:
     if not scheme:
         if request.scope.get("state", {}).get("peer_uid") == 0:
             return root_caller()
-        raise NotAuthenticated("Authentication error")
+        raise NotAuthenticated("Authentication error" + (WITH_PASSWORD if route.auth is Auth.BASIC else ""))
     match scheme.lower():
         case "bearer" if credentials:
             return platform.auth.caller(credentials)
         case "basic" if route.auth is Auth.BASIC:
             username, password = basic_credentials(credentials)
             return await platform.auth.basic(username, password, client_address(request))
+        case "basic":
+            raise InvalidToken(INVALID + WITHOUT_PASSWORD)
         case _:
             raise InvalidToken(INVALID)
 

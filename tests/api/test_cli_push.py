@@ -178,8 +178,26 @@ async def test_curl_pushes_a_tar_with_basic_auth_and_reads_text(served: Served) 
         assert (await curl.post(f"{base}/tarred/restart")).status_code == 200
         assert (await curl.delete(f"{base}/tarred")).status_code == 202
         assert (await curl.get(f"{base}/tarred")).status_code == 404
-        # The v3 API itself takes no Basic.
-        assert (await curl.get("/v3/apps")).status_code == 401
+        # The v3 API itself takes no Basic, and says what does.
+        refused = await curl.get("/v3/apps")
+        assert (refused.status_code, refused.json()["errors"][0]["title"]) == (401, "CF-InvalidAuthToken")
+        assert "/paasd/v1" in refused.text
+
+
+async def test_who_gives_no_password_is_told_how(served: Served) -> None:
+    async with httpx.AsyncClient(base_url=served.doors.url) as curl:
+        answer = await curl.get("/paasd/v1/spaces/main/dev/apps")
+        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Basic realm="paasd"')
+        assert "curl -u NAME:PASSWORD" in answer.text
+        answer = await curl.get("/v3/apps")
+        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "bearer")
+
+
+async def test_curl_may_put_what_it_pushes(served: Served) -> None:
+    basic = httpx.AsyncClient(base_url=served.doors.url, auth=("admin", PASSWORD))
+    async with working_hands(served.context), basic as curl:
+        answer = await curl.put("/paasd/v1/spaces/main/dev/push?wait=true&name=put", content=tar_of(SOURCE))
+        assert answer.text.splitlines()[-1].startswith("OK put: 1 of 1 instances running"), answer.text
 
 
 async def test_an_only_app_without_a_name_in_the_manifest_gets_it_from_the_query(served: Served) -> None:

@@ -23,7 +23,7 @@ from paasd.api.paasd_v1.apps import BY_NAME, NDJSON, SPACE, printable, wants_jso
 from paasd.api.paasd_v1.names import find_space
 from paasd.api.present.apps import present_apps
 from paasd.api.query import QuerySpec
-from paasd.api.table import Route, Size, post
+from paasd.api.table import Route, Size, post, put
 from paasd.api.v3.jobs import job_reply
 from paasd.blobs import Blob
 from paasd.errors import BadQuery, PaasdError, Unprocessable
@@ -275,13 +275,10 @@ def _flag(plain: Any, name: str, default: bool) -> bool:
     return value.lower() in ("true", "1", "")
 
 
+PUSH: dict[str, Any] = {"size": Size.UPLOAD, "permission": "space_developer", **BY_NAME}
+QUERY = QuerySpec(plain=("wait", "name", "start"))
 ROUTES: tuple[Route, ...] = (
-    post(
-        f"{SPACE}/push",
-        push_app,
-        QuerySpec(plain=("wait", "name", "start")),
-        size=Size.UPLOAD,
-        permission="space_developer",
-        **BY_NAME,
-    ),
+    post(f"{SPACE}/push", push_app, QUERY, **PUSH),
+    # `curl -T app.zip URL` puts; nobody should have to know that it can be told to post.
+    put(f"{SPACE}/push", push_app, QUERY, **PUSH),
 )
