@@ -98,6 +98,23 @@ async def test_the_steps_are_told_and_the_last_event_is_the_result(world: World)
     assert events[-1].data["urls"] == ["dora.apps.localhost"]
 
 
+async def test_a_router_that_is_not_there_is_a_warning_and_no_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_app_guid: str) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr("paasd.actions.push.ROUTED_TIMEOUT_S", 0.05)
+    context = msgspec.structs.replace(world.context, routed=never)
+    async with working(Hands(world)):
+        with trio.fail_after(20):
+            place = {"organization": "main", "space": "dev", "manifest": MANIFEST, "name": None}
+            async with open_push(context, world.admin, chunks=chunks(BITS), **place) as opened:
+                events = [event async for event in opened.events]
+    assert events[-1].kind == "result"
+    assert [event.step for event in events if event.kind == "step"][-2:] == ["healthy", "warning"]
+
+
 def outcome(world: World, name: str) -> list[Any]:
     """Everything about an app except guids and times."""
     with world.context.database.read() as tx:
