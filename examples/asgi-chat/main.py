@@ -5,7 +5,9 @@ PAGE = b"""<!doctype html>
 <h1>Chat</h1><form id=f><input id=t autofocus></form><ul id=l></ul>
 <script>
 const s = new WebSocket(location.href.replace(/^http/, "ws") + "chat");
-s.onmessage = e => l.insertAdjacentElement("afterbegin", Object.assign(document.createElement("li"), {textContent: e.data}));
+s.onmessage = e => {
+  l.insertAdjacentElement("afterbegin", Object.assign(document.createElement("li"), {textContent: e.data}));
+};
 f.onsubmit = e => { e.preventDefault(); s.send(t.value); t.value = ""; };
 </script>
 """

@@ -75,7 +75,7 @@ class Lifecycle:
         self._stop_wanted = False
         self._ready = False
         self._details: str | None = None
-        self._healthy_since = 0.0
+        self._healthy_since = inf  # of this launch
         self._verdict: str | None = None  # why an instance that is being ended is being ended
         self._restart_at = inf
         self._term_at = inf
@@ -147,6 +147,7 @@ class Lifecycle:
 
     def _launch(self) -> list[Effect]:
         self.phase = "launching"
+        self._healthy_since = inf
         self._ready = False
         self._verdict = None
         return [
@@ -271,7 +272,7 @@ class Lifecycle:
         return [*self._crash(now, description, ending.status), *self._destroy()]
 
     def _crash(self, now: float, description: str, exit_code: int | None) -> list[Effect]:
-        if self.phase == "running" and now - self._healthy_since >= self._config.crash_forgiven_s:
+        if now - self._healthy_since >= self._config.crash_forgiven_s:
             self.crash_count = 0
         self.crash_count += 1
         self._details = description

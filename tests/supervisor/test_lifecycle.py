@@ -239,6 +239,23 @@ def test_a_long_good_run_forgives_earlier_crashes() -> None:
     assert Launch() in world.tell(Destroyed())
 
 
+def test_a_long_good_run_forgives_earlier_crashes_also_when_ill_health_ends_it() -> None:
+    world = World(crash_count=7).run()
+    world.now += CONFIG.crash_forgiven_s
+    world.do(world.core.wake(world.now))
+    for _ in range(2):
+        world.tell(Probed("liveness", REFUSED))
+        world.sleep()
+    assert world.core.phase == "ending"
+    details = f"Instance became unhealthy: {REFUSED}"
+    assert ReportCrash(details, 137, 1) in world.tell(Exited(Ending(signal=9)))
+    world.tell(Destroyed())
+    world.tell(Launched())
+    world.now += CONFIG.crash_forgiven_s
+    effects = world.tell(Exited(Ending(code=1)))
+    assert ReportCrash("APP/PROC/WEB: Exited with status 1", 1, 2) in effects, "it was not healthy this time"
+
+
 @pytest.mark.parametrize(
     ("ending", "text", "code"),
     [
