@@ -30,7 +30,8 @@ def host_left_as_found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 
 def _left(base: Path, before: set[psutil.Process]) -> dict[str, list[str]]:
-    found = {"children": [str(child) for child in psutil.Process().children(recursive=True) if child not in before]}
+    children = set(psutil.Process().children(recursive=True)) - before
+    found = {"children": [str(child) for child in children if _lives(child)]}
     found["mounts"] = [line for line in Path("/proc/self/mounts").read_text().splitlines() if f" {base}/" in line]
     if os.geteuid() == 0:
         for directory in _data_directories(base):
@@ -44,3 +45,11 @@ def _data_directories(base: Path) -> set[Path]:
     """A node makes `sandbox/lock` before it makes anything on the host."""
     locks = (lock for depth in range(_DEPTH) for lock in base.glob("*/" * depth + "sandbox/lock"))
     return {lock.parent.parent.resolve() for lock in locks}
+
+
+def _lives(process: psutil.Process) -> bool:
+    """What has ended and is not waited for, on purpose, does no harm."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -135,13 +135,6 @@ def current_droplet(context: Context, caller: Caller, app_guid: str) -> Droplet:
         return tx.need(Droplet, app.droplet_guid)
 
 
-def read_features(context: Context, caller: Caller, app_guid: str) -> dict[str, bool]:
-    """Every feature and whether it is on."""
-    with context.database.read() as tx:
-        app = need_app(tx, caller, app_guid)
-    return {**model.FEATURES, **app.features}
-
-
 async def set_feature(context: Context, caller: Caller, app_guid: str, feature: str, enabled: bool) -> bool:
     """Raises NotFound (`Feature not found`), Forbidden."""
     with context.database.read() as tx:

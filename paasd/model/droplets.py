@@ -8,7 +8,7 @@ from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
 from paasd.model.records import App, Droplet, Job
 from paasd.model.uploads import drop_upload
-from paasd.state import ReadTx, Tx, operation
+from paasd.state import Tx, operation
 
 
 class UpdateDroplet(Arguments):
@@ -113,9 +113,3 @@ def delete_droplet(tx: Tx, args: DeleteDroplet) -> Job:
     drop_metadata(tx, droplet.guid)
     record_app_event(tx, "audit.app.droplet.delete", args.actor, app, {"droplet_guid": droplet.guid})
     return open_job(tx, "droplet.delete", resource_type="droplet", resource_guid=droplet.guid, state="COMPLETE")
-
-
-def find_reusable(tx: ReadTx, app_guid: str, reuse_key: str) -> Droplet | None:
-    """The newest droplet of the app made from the same inputs."""
-    found = tx.all(Droplet, app_guid=app_guid, reuse_key=reuse_key, state="STAGED", order=("-created_at",), limit=1)
-    return found[0] if found and reuse_key else None

@@ -152,9 +152,6 @@ class LineStore:
     def forget_cursor(self, name: str) -> None:
         self._writer.execute("DELETE FROM cursors WHERE name = ?", (name,)).fetchall()
 
-    def cursor_names(self) -> list[str]:
-        return [name for (name,) in self._reader.execute("SELECT name FROM cursors ORDER BY name")]
-
     def read(
         self,
         source: str,

@@ -188,12 +188,10 @@ async def get_quota(call: Call) -> Reply:
     return _pick([_quota(call)], call.path["guid"], "Organization quota")
 
 
-NAMED = QuerySpec(filters=("guids", "names"), order_by=("name",), pages=True, labels=True)
 STACK_QUERY = QuerySpec(filters=("guids", "names"), plain=("default",), order_by=("name",), pages=True, labels=True)
 PACK_QUERY = QuerySpec(
     filters=("guids", "names", "stacks", "lifecycle"), order_by=("position", "name"), pages=True, labels=True
 )
-QUOTA_QUERY = QuerySpec(filters=("guids", "names", "organization_guids"), pages=True)
 ROUTES: tuple[Route, ...] = (
     get("/v3/stacks", list_stacks, STACK_QUERY),
     get("/v3/stacks/<guid>", get_stack),

@@ -30,8 +30,6 @@ _TTY_GROUP = 5
 # Of the host's 4096; without a limit one tenant could take all that are not reserved for the host itself.
 _TERMINALS = 64
 
-Detached = list[tuple[int, str]]
-
 
 def build_root(request: dict[str, Any], userns_fd: int) -> int:
     """Make the root and pivot into it. Returns an fd of a writable /proc that only this process can reach."""
