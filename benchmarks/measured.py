@@ -108,10 +108,12 @@ class Node:
         answer.raise_for_status()
         return str(answer.json()["guid"])
 
-    async def scale(self, guid: str, instances: int) -> float:
-        """Seconds until all instances run, or until all that are too many are gone with their processes."""
+    async def scale(self, guid: str, instances: int, others: int = 0) -> float:
+        """Seconds until all instances run, or until all that are too many are gone with their processes.
+
+        `others` is how many instances of other apps run.
+        """
         path = f"/v3/apps/{guid}/processes/web"
-        others = len(self.shims()) - await self._running(path)
         began = time.perf_counter()
         (await self.api.post(f"{path}/actions/scale", json={"instances": instances})).raise_for_status()
         with trio.fail_after(SCALE_LIMIT_S):

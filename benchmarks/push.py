@@ -215,8 +215,8 @@ async def main() -> None:
                 await one_more(node, table, options.rounds, bare_s)
                 await pushes(node, table, scratch, options.rounds, "flask-app", "app:app", "/health")
                 await idle(node, table, options.idle_seconds, "idle with two apps")
-                for app in ("django-app", "flask-app"):
-                    await node.scale(await node.app_guid(app), 0)
+                for others, app in ((1, "django-app"), (0, "flask-app")):
+                    await node.scale(await node.app_guid(app), 0, others)
             if "fifty" in options.parts:
                 await fifty(node, table, scratch, options.instances)
     print(f"missed: {', '.join(table.missed) or 'nothing'}; load {os.getloadavg()[0]:.1f}")
