@@ -32,7 +32,7 @@ class Router:
     ) -> None:
         self._service = service
         self._certificates = certificates
-        self._table = Table(config)
+        self._table = Table(config, lambda: engine.https_port)
         self._domains: tuple[str, ...] = ()
         self._system: dict[str, tuple[str, int]] = {}
         self.engine = engine

@@ -8,7 +8,7 @@ makes Envoy rebuild its route table.
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -81,8 +81,9 @@ def by_host(routes: Iterable[RouteEntry], system: Mapping[str, tuple[str, int]])
 class Table:
     """What is published, by host. `replace` and `update` return the changed resources; neither does any I/O."""
 
-    def __init__(self, config: RouterConfig) -> None:
+    def __init__(self, config: RouterConfig, https_port: Callable[[], int] = lambda: 443) -> None:
         self._config = config
+        self._https_port = https_port
         self.hosts: dict[str, tuple[RouteEntry, ...]] = {}
         self._owners: dict[str, Owner] = {}
         # Owners of clusters that are gone: Envoy's log of their last requests comes after them.
@@ -203,8 +204,9 @@ class Table:
         )
 
     def _virtual_host(self, host: str) -> dict[str, Any]:
-        timeout_s = 0.0 if host in self._system else self._config.request_timeout_s
-        routes = []
+        own = host in self._system
+        timeout_s = 0.0 if own else self._config.request_timeout_s
+        routes = [self._to_https()] if own else []
         for name in (host, *covering_wildcards(host, self.hosts)):
             paths = sorted({normal_path(entry.path) for entry in self.hosts[name]}, key=lambda path: (-len(path), path))
             for path in paths:
@@ -214,6 +216,16 @@ class Table:
             if "" in paths:
                 break
         return {"name": host, "domains": [host], "routes": routes}
+
+    def _to_https(self) -> dict[str, Any]:
+        """The platform's own doors take passwords and tokens, so plain HTTP gets no more than the way to HTTPS."""
+        plain = {"name": "x-forwarded-proto", "string_match": {"exact": "http"}}
+        redirect = {
+            "https_redirect": True,
+            "response_code": messages.PERMANENT_REDIRECT,
+            "port_redirect": self._https_port(),
+        }
+        return {"match": {"prefix": "/", "headers": [plain]}, "redirect": redirect}
 
     def _action(self, *, timeout_s: float | None = None, **target: str) -> dict[str, Any]:
         timeout_s = self._config.request_timeout_s if timeout_s is None else timeout_s

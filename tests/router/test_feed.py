@@ -182,4 +182,4 @@ async def test_the_first_table_after_a_restart_is_whole(
             async with open_route_feed(second, database, observed, system):
                 assert await outcome(second, "shop") == "one"
                 assert second.sent_count == 0
-                assert (await fetch(second.http_port, "api.system.localhost")).status == 200
+                assert (await fetch(second.http_port, "api.system.localhost")).status == 308, "the way to HTTPS"

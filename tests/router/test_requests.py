@@ -127,10 +127,22 @@ async def test_a_wildcard_takes_what_no_exact_route_takes(router: Router) -> Non
         assert (await fetch(router.http_port, "one.example.test")).status == 200
 
 
-async def test_a_system_host_leads_to_the_daemon_and_no_route_can_take_it(router: Router) -> None:
+async def test_a_system_host_leads_to_the_daemon_over_https_alone_and_no_route_can_take_it(
+    router: Router, certificates: Certificates
+) -> None:
+    host = "api.system.localhost"
     async with apps("daemon", "thief") as (daemon, thief):
-        await serve(router, entry("api.system.localhost", thief), api=("127.0.0.1", daemon.port))
-        assert (await fetch(router.http_port, "api.system.localhost", "/v3")).seen["instance"] == "daemon"
+        await serve(router, entry(host, thief), entry(HOST, thief), api=("127.0.0.1", daemon.port))
+        plain = await fetch(router.http_port, host, "/v3?a=b")
+        assert plain.status == 308
+        assert plain.header("location") == f"https://{host}:{router.https_port}/v3?a=b"
+        forged = await fetch(router.http_port, host, "/v3", [("X-Forwarded-Proto", "https")])
+        assert forged.status == 308
+        assert (await fetch(router.http_port, HOST)).seen["instance"] == "thief", "apps are served over both"
+        context = ssl.create_default_context(cafile=str(certificates.authority_path))
+        raw = await trio.open_tcp_stream("127.0.0.1", router.https_port)
+        async with trio.SSLStream(raw, context, server_hostname=host, https_compatible=True) as stream:
+            assert (await exchange(stream, host, "/v3")).seen["instance"] == "daemon"
         assert (await fetch(router.http_port, "login.system.localhost")).status == 404
 
 

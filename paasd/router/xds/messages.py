@@ -125,17 +125,28 @@ HeaderValue
 HeaderValueOption
   1 HeaderValue header
   3 uint32 append_action
+StringMatcher
+  1 string exact
+HeaderMatcher
+  1 string name
+  13 StringMatcher string_match
 RouteMatch
   1 string prefix
+  6 repeated HeaderMatcher headers
   14 string path_separated_prefix
 RouteAction
   1 string cluster
   2 string cluster_header
   8 Duration timeout
   20 uint32 cluster_not_found_response_code
+RedirectAction
+  3 uint32 response_code
+  4 bool https_redirect
+  8 uint32 port_redirect
 Route
   1 RouteMatch match
   2 RouteAction route
+  3 RedirectAction redirect
 VirtualHost
   1 string name
   2 repeated string domains
@@ -240,6 +251,7 @@ ROUND_ROBIN: Final = 0
 LEAST_REQUEST: Final = 1
 ANY_ENDPOINT: Final = 1
 NOT_FOUND: Final = 1
+PERMANENT_REDIRECT: Final = 4
 OVERWRITE_IF_EXISTS_OR_ADD: Final = 2
 REQUEST_METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 PROTOCOLS: Final = ("", "HTTP/1.0", "HTTP/1.1", "HTTP/2", "HTTP/3")
