@@ -16,9 +16,7 @@ class NodeConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=0, description="Memory for tenants, in MB; 0 takes 80 % of the machine. More risks the daemon itself."),
     ] = 0
-    disk_mb: Annotated[
-        int, Meta(ge=0, description="Disk for tenants, in MB; 0 takes 80 % of the file system.")
-    ] = 0
+    disk_mb: Annotated[int, Meta(ge=0, description="Disk for tenants, in MB; 0 takes 80 % of the file system.")] = 0
 
 
 class DomainsConfig(Section, frozen=True, kw_only=True):
