@@ -22,7 +22,7 @@ def run_pid1(request: dict[str, Any], status: socket.socket, outputs: tuple[int,
     try:
         sys_.enter_cgroups(request["cgroups"])
         step = "user namespace"
-        pioneer = _begin_user_namespace()
+        userns_fd = _make_user_namespace(request["uid_base"], request["uid_count"])
         prefer_for_oom()
         step = "namespaces"
         sys_.set_title("init")
@@ -31,8 +31,6 @@ def run_pid1(request: dict[str, Any], status: socket.socket, outputs: tuple[int,
         sys_.setns(netns_fd, sys_.CLONE_NEWNET)
         os.close(netns_fd)
         socket.sethostname(request["hostname"])
-        step = "user namespace"
-        userns_fd = _finish_user_namespace(pioneer, request["uid_base"], request["uid_count"])
         step = "root file system"
         proc_fd = build_root(request, userns_fd)
         step = "user namespace"
@@ -54,17 +52,18 @@ def run_pid1(request: dict[str, Any], status: socket.socket, outputs: tuple[int,
     _reap(app, status)
 
 
-def _begin_user_namespace() -> tuple[int, int, int]:
-    """Start a child that makes a user namespace, for one cannot map oneself so, and holds it until it is mapped.
-
-    Returns its pid, the pipe on which it tells its number, and the one that holds it. Meanwhile there is other work.
-    """
+def _make_user_namespace(base: int, count: int) -> int:
+    """A namespace fd that maps 0..count to base..base+count. A child makes it, for one cannot map oneself so."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     hold_reader, hold_writer = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
         os.close(hold_writer)
         try:
+            # The kernel charges inotify instances, message queues, pending signals and the like to the maker of the
+            # namespace too. Made by root, one tenant could use up what root and all tenants have together.
+            os.setresgid(base, base, base)
+            os.setresuid(base, base, base)
             sys_.unshare(sys_.CLONE_NEWUSER)
             # /proc is still the host's, and so is the number that it gives.
             os.write(writer, os.readlink("/proc/self").encode())
@@ -73,17 +72,12 @@ def _begin_user_namespace() -> tuple[int, int, int]:
             os._exit(0)
     os.close(writer)
     os.close(hold_reader)
-    return child, reader, hold_writer
-
-
-def _finish_user_namespace(pioneer: tuple[int, int, int], base: int, count: int) -> int:
-    """A namespace fd that maps 0..count to base..base+count. Call while /proc is the host's."""
-    child, reader, hold_writer = pioneer
     try:
         pid = os.read(reader, 32).decode()
         if not pid:
             raise OSError("the kernel refuses a user namespace; check user.max_user_namespaces")
-        for name in ("uid_map", "gid_map"):
+        # Project ids too: a map that is not set may be set, to any numbers of the host's, by everybody inside.
+        for name in ("uid_map", "gid_map", "projid_map"):
             fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
             os.write(fd, f"0 {base} {count}\n".encode())
             os.close(fd)
