@@ -4,6 +4,7 @@ A section per part of paasd. Each knob says what it means, its unit and what mov
 from these descriptions and a test keeps the two alike. `load_config` reads a file; embedded nodes build a `Config`.
 """
 
+from paasd.config.cluster import ClusterConfig
 from paasd.config.file import Config, load_config
 from paasd.config.platform import (
     ApiConfig,
@@ -25,6 +26,7 @@ __all__ = [
     "AppsConfig",
     "AuthConfig",
     "BlobsConfig",
+    "ClusterConfig",
     "Config",
     "DiskConfig",
     "DnsConfig",

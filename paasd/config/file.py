@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from paasd.config.cluster import ClusterConfig
 from paasd.config.platform import (
     ApiConfig,
     AppsConfig,
@@ -29,6 +30,7 @@ class Config(Section, frozen=True, kw_only=True):
 
     data: Annotated[str, Meta(description="Data directory, made 0700 at first start.")] = "/var/lib/paasd"
     node: NodeConfig = NodeConfig()
+    cluster: ClusterConfig = ClusterConfig()
     domains: DomainsConfig = DomainsConfig()
     api: ApiConfig = ApiConfig()
     state: StateConfig = StateConfig()

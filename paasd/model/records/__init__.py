@@ -5,6 +5,7 @@ files of `paasd/model`, one per resource. Fields of list, dict and struct type a
 """
 
 from paasd.model.records.apps import App, HealthCheck, Process, Sidecar
+from paasd.model.records.cluster import Authority, GossipKey, JoinToken, Lease
 from paasd.model.records.metadata import Annotation, Label
 from paasd.model.records.placement import Instance, Node, PlacementFailure
 from paasd.model.records.platform import AuditEvent, Job, JobError, Setting, SigningKey
@@ -26,6 +27,7 @@ __all__ = [
     "Annotation",
     "App",
     "AuditEvent",
+    "Authority",
     "Build",
     "Destination",
     "Domain",
@@ -34,12 +36,15 @@ __all__ = [
     "DropletLayer",
     "DropletSidecar",
     "DropletUpload",
+    "GossipKey",
     "HealthCheck",
     "Instance",
     "Job",
     "JobError",
+    "JoinToken",
     "Label",
     "Layer",
+    "Lease",
     "Node",
     "Organization",
     "Package",

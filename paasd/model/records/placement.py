@@ -5,7 +5,12 @@ from paasd.state import Record
 
 
 class Node(Resource, table="nodes"):
-    """A machine with paasd. `memory_mb` and `disk_mb` are what tenants may use; `state` is READY, DRAINING or DEAD."""
+    """A machine with paasd. `memory_mb` and `disk_mb` are what tenants may use.
+
+    `state` is READY, DRAINING, DEAD (decided by witnesses; it comes back by registering) or REMOVED (for good). `role`
+    is control (serves the API, may vote, holds keys) or worker. An empty `address` means that the node is alone. `voting`
+    is empty, JOINING, VOTER or LEAVING. `schema_limit` is the newest migration that its paasd knows.
+    """
 
     name: str
     zone: str
@@ -14,6 +19,16 @@ class Node(Resource, table="nodes"):
     cpus: int
     state: str = "READY"
     incarnation: int = 0
+    role: str = "control"
+    address: str = ""
+    peer_port: int = 0
+    tunnel_port: int = 0
+    etcd_client_port: int = 0
+    etcd_peer_port: int = 0
+    voting: str = ""
+    version: str = ""
+    schema_limit: int = 0
+    state_changed_at: str = ""
 
 
 class Instance(Record, table="instances"):

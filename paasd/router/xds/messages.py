@@ -6,7 +6,7 @@ Enumerations travel as integers; the few values in use are named below. Messages
 
 from typing import Any, Final
 
-from paasd.router.xds.schema import message_classes
+from paasd.protobuf import message_classes
 
 _CLASSES = message_classes(
     """

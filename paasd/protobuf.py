@@ -1,7 +1,7 @@
-"""Message classes made from a short text, so that only the fields in use need to be known.
+"""Protobuf message classes made from a short text, so that only the fields in use need to be known.
 
-Envoy's published Python bindings bring a gRPC runtime and some hundred modules with them; the router speaks a dozen
-messages. Field numbers are those of Envoy's v3 API. Unknown fields of received messages are skipped, as protobuf does.
+The published bindings of Envoy and etcd bring a gRPC runtime and some hundred modules with them; paasd speaks a
+few dozen messages. Field numbers are those of their APIs. Unknown fields of received messages are skipped.
 """
 
 from typing import Any
@@ -47,7 +47,7 @@ def _add_field(message: Any, line: str) -> None:
 
 def message_classes(text: str) -> dict[str, Any]:
     """Classes by name. A message starts at a line without indent; its fields are the indented lines below."""
-    file = descriptor_pb2.FileDescriptorProto(name="paasd/router.proto", package="paasd", syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(name="paasd.proto", package="paasd", syntax="proto3")
     for line in text.strip().splitlines():
         if not line.startswith(" "):
             message = file.message_type.add(name=line.strip())

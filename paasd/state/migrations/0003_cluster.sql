@@ -1,0 +1,50 @@
+-- Several nodes: where they are reached, what they may do, who may join, and what must run once.
+
+ALTER TABLE nodes ADD COLUMN role TEXT NOT NULL DEFAULT 'control';
+ALTER TABLE nodes ADD COLUMN address TEXT NOT NULL DEFAULT '';          -- that others reach; empty: it is alone
+ALTER TABLE nodes ADD COLUMN peer_port INTEGER NOT NULL DEFAULT 0;      -- UDP gossip and TCP peer streams
+ALTER TABLE nodes ADD COLUMN tunnel_port INTEGER NOT NULL DEFAULT 0;    -- Envoy to Envoy
+ALTER TABLE nodes ADD COLUMN etcd_client_port INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE nodes ADD COLUMN etcd_peer_port INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE nodes ADD COLUMN voting TEXT NOT NULL DEFAULT '';           -- '', JOINING, VOTER, LEAVING
+ALTER TABLE nodes ADD COLUMN version TEXT NOT NULL DEFAULT '';          -- of paasd
+ALTER TABLE nodes ADD COLUMN schema_limit INTEGER NOT NULL DEFAULT 0;   -- newest migration that its paasd knows
+ALTER TABLE nodes ADD COLUMN state_changed_at TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE join_tokens (
+  id TEXT PRIMARY KEY NOT NULL,
+  created_at TEXT NOT NULL,
+  secret_hash TEXT NOT NULL,
+  role TEXT NOT NULL,
+  zone TEXT,                      -- NULL leaves the choice to the node
+  uses_left INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,    -- unix seconds
+  created_by TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE authorities (
+  guid TEXT PRIMARY KEY NOT NULL,
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL,
+  purpose TEXT NOT NULL,          -- nodes, public
+  certificate TEXT NOT NULL,      -- PEM
+  sealed_key TEXT NOT NULL,
+  state TEXT NOT NULL             -- TRUSTED, SIGNING, RETIRED
+) STRICT;
+
+CREATE TABLE gossip_keys (
+  id TEXT PRIMARY KEY NOT NULL,
+  created_at TEXT NOT NULL,
+  sealed TEXT NOT NULL,
+  state TEXT NOT NULL             -- KNOWN, SENDING
+) STRICT;
+
+CREATE TABLE leases (
+  slot TEXT PRIMARY KEY NOT NULL, -- what must run once, such as instance/<process guid>/<index>
+  created_at TEXT NOT NULL,
+  node_guid TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  duration_s REAL NOT NULL,
+  renewals INTEGER NOT NULL       -- counts up; nobody compares clocks
+) STRICT;
+CREATE INDEX leases_node ON leases (node_guid);
