@@ -8,8 +8,8 @@ class Node(Resource, table="nodes"):
     """A machine with paasd. `memory_mb` and `disk_mb` are what tenants may use.
 
     `state` is READY, DRAINING, DEAD (decided by witnesses; it comes back by registering) or REMOVED (for good). `role`
-    is control (serves the API, may vote, holds keys) or worker. An empty `address` means that the node is alone. `voting`
-    is empty, JOINING, VOTER or LEAVING. `schema_limit` is the newest migration that its paasd knows.
+    is control (serves the API, may vote, holds keys) or worker. An empty `address` means that the node is alone.
+    `voting` is empty, JOINING, VOTER or LEAVING. `schema_limit` is the newest migration that its paasd knows.
     """
 
     name: str
