@@ -6,6 +6,7 @@ from these descriptions and a test keeps the two alike. `load_config` reads a fi
 
 from paasd.config.cluster import ClusterConfig
 from paasd.config.file import Config, load_config
+from paasd.config.peer import PeerConfig
 from paasd.config.platform import (
     ApiConfig,
     AppsConfig,
@@ -34,6 +35,7 @@ __all__ = [
     "LogsConfig",
     "NetworkConfig",
     "NodeConfig",
+    "PeerConfig",
     "RetentionConfig",
     "RouterConfig",
     "SandboxConfig",

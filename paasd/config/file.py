@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from paasd.config.cluster import ClusterConfig
+from paasd.config.peer import PeerConfig
 from paasd.config.platform import (
     ApiConfig,
     AppsConfig,
@@ -31,6 +32,7 @@ class Config(Section, frozen=True, kw_only=True):
     data: Annotated[str, Meta(description="Data directory, made 0700 at first start.")] = "/var/lib/paasd"
     node: NodeConfig = NodeConfig()
     cluster: ClusterConfig = ClusterConfig()
+    peer: PeerConfig = PeerConfig()
     domains: DomainsConfig = DomainsConfig()
     api: ApiConfig = ApiConfig()
     state: StateConfig = StateConfig()
