@@ -211,9 +211,10 @@ class Database:
             self._writer.recent = Recent()
         return self._writer.recent.read(after, limit) or await self._log.read(after, limit)
 
-    async def wait_moved(self) -> None:
-        """Return when the next entry can be read here."""
-        await self._writer.wait_moved()
+    async def wait_beyond(self, index: int) -> None:
+        """Return when an entry after this one can be read here."""
+        while self.index <= index:
+            await self._writer.moved.wait()
 
     async def use_log(self, log: Log, kind: LogKind, *, start: StartLog | None = None) -> None:
         """Go over to another log while writes go on: from the local one to a shared one, which `start` begins with the
@@ -228,6 +229,7 @@ class Database:
     async def load_now(self, snapshot: Path) -> None:
         """As `load`, inside the writer's task: for a rescue."""
         await self._run(self._replica.load, snapshot)
+        self._log.attach(self._replica.connection, self._run)
         self._writer.moved_at_once()
 
     def rescue_with(self, rescue: Rescue | None) -> None:

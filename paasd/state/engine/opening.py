@@ -10,10 +10,11 @@ import apsw
 import trio
 
 from paasd.config import StateConfig
-from paasd.state.engine.connection import open_writer
+from paasd.state.engine.connection import StateDamaged, open_writer
 from paasd.state.engine.database import Database
 from paasd.state.engine.replica import Limits, Replica
 from paasd.state.engine.requests import forget_requests_until
+from paasd.state.engine.rescuing import Fetch, Rescuer, place_snapshot
 from paasd.state.engine.runner import ThreadRunner
 from paasd.state.engine.schema import SchemaError, checked_migrations, load_migrations
 from paasd.state.engine.snapshots import keep_snapshots
@@ -35,6 +36,7 @@ async def open_database(
     *,
     log: Log | None = None,
     start: StartLog | None = None,
+    fetch: Fetch | None = None,
     migrations: Sequence[Migration] | None = None,
     node: str = "",
     clock: Callable[[], float] = time.time,
@@ -44,9 +46,10 @@ async def open_database(
 ) -> AsyncIterator[Database]:
     """Open `directory`/state.db, replay the log, bring the schema up to date, and write until the block ends.
 
-    `start` begins a shared log, should the last run have ended in the middle of going over to it. `clock` gives unix
-    seconds. `sync=False` gives up durability at power loss, for tests. Raises StateDamaged,
-    SchemaError, LogDamaged, LogTrimmed; inside the block CommitFailed ends everything: exit and start again.
+    `start` begins a shared log, should the last run have ended in the middle of going over to it. `fetch` gives the
+    state of another node, for a node that has none yet, a damaged one, or one that the log no longer follows. `clock`
+    gives unix seconds. `sync=False` gives up durability at power loss, for tests. Raises StateDamaged, SchemaError,
+    LogDamaged, LogTrimmed; inside the block CommitFailed ends everything: exit and start again.
     """
     config = config or StateConfig()
     log = log or LocalLog()
@@ -54,7 +57,8 @@ async def open_database(
     random = random or SystemRandom()
     steps = load_migrations() if migrations is None else checked_migrations(migrations)
     path = directory / FILE_NAME
-    async with _writing(path, external=log.external, sync=sync) as connection:
+    has_state = _prepare(path)
+    async with _writing(path, fetch, has_state, external=log.external, sync=sync) as connection:
         limits = Limits(group_bytes=config.group_bytes, operation_bytes=config.operation_bytes)
         replica = Replica(connection, path, origin=node, limits=limits)
         replica.open(log.identity, "etcd" if log.external else "local")
@@ -65,8 +69,10 @@ async def open_database(
             raise SchemaError(f"{path} has schema {replica.schema}, this paasd knows {len(steps)}; upgrade paasd")
         feed = Feed(config.watch_keys)
         writer = Writer(replica, log, run, feed, _writer_limits(config), clock, random)
-        await writer.migrate(steps)
         database = Database(path, config, replica, writer, feed, random, run)
+        if fetch is not None:
+            database.rescue_with(Rescuer(database, fetch))
+        await writer.migrate(steps)
         with _single_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(writer.serve)  # noqa: ASYNC113 - what is asked before it runs is queued
@@ -97,11 +103,25 @@ def _single_error() -> Iterator[None]:
         raise alone from alone.__cause__
 
 
-@asynccontextmanager
-async def _writing(path: Path, *, external: bool, sync: bool) -> AsyncIterator[apsw.Connection]:
+def _prepare(path: Path) -> bool:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path.exists()
+
+
+@asynccontextmanager
+async def _writing(
+    path: Path, fetch: Fetch | None, has_state: bool, *, external: bool, sync: bool
+) -> AsyncIterator[apsw.Connection]:
     with exclusive_access(path):
-        connection = open_writer(path, external=external, sync=sync)
+        if fetch is not None and not has_state:
+            await place_snapshot(fetch, path)
+        try:
+            connection = open_writer(path, external=external, sync=sync)
+        except StateDamaged:
+            if fetch is None:
+                raise
+            await place_snapshot(fetch, path)
+            connection = open_writer(path, external=external, sync=sync)
         try:
             yield connection
         finally:

@@ -70,6 +70,15 @@ def upgrade_engine_tables(connection: apsw.Connection) -> None:
     connection.execute("COMMIT")
 
 
+def use_as_own(connection: apsw.Connection, kind: LogKind) -> None:
+    """The copy of another node's database becomes one that uses a log of this kind, and has no local one."""
+    upgrade_engine_tables(connection)
+    connection.execute("BEGIN IMMEDIATE")
+    set_log(connection, kind)
+    connection.execute("DELETE FROM state_entries")
+    connection.execute("COMMIT")
+
+
 def set_log(connection: apsw.Connection, kind: LogKind, base: int = 0) -> None:
     connection.execute(_SET, (kind, base))
 

@@ -95,9 +95,10 @@ class Writer:
             self._wake.set()
             await self._moved.wait()
 
-    async def wait_moved(self) -> None:
-        """Return at the next entry."""
-        await self._moved.wait()
+    @property
+    def moved(self) -> trio.Event:
+        """Set at the next entry."""
+        return self._moved
 
     async def between(self, function: Callable[[], Awaitable[R]]) -> R:
         """Run it between two groups of writes, when no transaction is open. Raises what it raises as PaasdError."""
@@ -189,6 +190,10 @@ class Writer:
             if self._replica.schema < len(migrations):
                 raise
             self._behind = True
+        except (LogTrimmed, LogDamaged, StateDamaged) as error:
+            if self.rescue is None:
+                raise
+            await self.rescue(error)
         while self._replica.schema < len(migrations):
             migration = migrations[self._replica.schema]
             prepared = await self._run(self._prepare_migration, migration)
