@@ -77,7 +77,7 @@ async def open_database(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(writer.serve)  # noqa: ASYNC113 - what is asked before it runs is queued
                 nursery.start_soon(writer.follow)
-                nursery.start_soon(database._barrier.serve)
+                nursery.start_soon(database._barrier.serve)  # noqa: ASYNC113 - as above
                 nursery.start_soon(forget_requests_until, database, config.request_memory_s, clock)
                 if config.snapshot_interval_s:
                     copier = runner or ThreadRunner()  # a copy must not hold up the writer's thread

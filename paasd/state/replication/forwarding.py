@@ -21,7 +21,7 @@ from paasd.state.replication.failures import Failure, describe, revive
 from paasd.state.transactions import ReadTx
 
 KIND: Final = "operation.run"
-AVOID_S: Final = 1.0
+AVOID_S: Final = 5.0
 """How long a node that did not answer is not sent operations."""
 
 MARGIN_S: Final = 0.2
