@@ -118,8 +118,10 @@ class Writer:
     async def follow(self) -> None:
         """Wake the writer whenever others have appended."""
         while True:
-            await self._log.wait_newer(self._replica.index)
-            await self.wait_applied(self._replica.index + 1)
+            # The entry that was waited for, not the one after what is here by then: nobody else would look for that.
+            after = self._replica.index
+            await self._log.wait_newer(after)
+            await self.wait_applied(after + 1)
 
     async def catch_up(self) -> None:
         """Apply everything that the log has now. Raises LogUnavailable, LogTrimmed, LogDamaged, StateDamaged."""
