@@ -14,10 +14,10 @@ from paasd.config.platform import (
     DomainsConfig,
     NodeConfig,
     RetentionConfig,
-    SchedulerConfig,
 )
 from paasd.config.routing import RouterConfig
 from paasd.config.running import StagingConfig, SupervisorConfig
+from paasd.config.scheduling import LeasesConfig, LivenessConfig, SchedulerConfig
 from paasd.config.section import Section
 from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
 from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
@@ -32,6 +32,8 @@ __all__ = [
     "DiskConfig",
     "DnsConfig",
     "DomainsConfig",
+    "LeasesConfig",
+    "LivenessConfig",
     "LogsConfig",
     "NetworkConfig",
     "NodeConfig",

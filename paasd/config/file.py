@@ -16,10 +16,10 @@ from paasd.config.platform import (
     DomainsConfig,
     NodeConfig,
     RetentionConfig,
-    SchedulerConfig,
 )
 from paasd.config.routing import RouterConfig
 from paasd.config.running import StagingConfig, SupervisorConfig
+from paasd.config.scheduling import LeasesConfig, LivenessConfig, SchedulerConfig
 from paasd.config.section import Section
 from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
 from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
@@ -48,6 +48,8 @@ class Config(Section, frozen=True, kw_only=True):
     auth: AuthConfig = AuthConfig()
     apps: AppsConfig = AppsConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
+    liveness: LivenessConfig = LivenessConfig()
+    leases: LeasesConfig = LeasesConfig()
     retention: RetentionConfig = RetentionConfig()
 
 
