@@ -266,5 +266,7 @@ async def test_what_nobody_foresaw_ends_the_daemon(tmp_path: Path) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         async with two(tmp_path) as (_, one, other):
             other.serve("broken", broken)
-            await one.call(other.guid, "broken")
+            with pytest.raises(PeerUnreachable):
+                await one.call(other.guid, "broken")
+            await trio.sleep(5)
     assert caught.group_contains(ZeroDivisionError)
