@@ -6,6 +6,7 @@ from these descriptions and a test keeps the two alike. `load_config` reads a fi
 
 from paasd.config.cluster import ClusterConfig
 from paasd.config.file import Config, load_config
+from paasd.config.gossip import GossipConfig
 from paasd.config.platform import (
     ApiConfig,
     AppsConfig,
@@ -31,6 +32,7 @@ __all__ = [
     "DiskConfig",
     "DnsConfig",
     "DomainsConfig",
+    "GossipConfig",
     "LogsConfig",
     "NetworkConfig",
     "NodeConfig",

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from paasd.config.cluster import ClusterConfig
+from paasd.config.gossip import GossipConfig
 from paasd.config.platform import (
     ApiConfig,
     AppsConfig,
@@ -31,6 +32,7 @@ class Config(Section, frozen=True, kw_only=True):
     data: Annotated[str, Meta(description="Data directory, made 0700 at first start.")] = "/var/lib/paasd"
     node: NodeConfig = NodeConfig()
     cluster: ClusterConfig = ClusterConfig()
+    gossip: GossipConfig = GossipConfig()
     domains: DomainsConfig = DomainsConfig()
     api: ApiConfig = ApiConfig()
     state: StateConfig = StateConfig()
