@@ -7,6 +7,7 @@ from these descriptions and a test keeps the two alike. `load_config` reads a fi
 from paasd.config.cluster import ClusterConfig
 from paasd.config.file import Config, load_config
 from paasd.config.peer import PeerConfig
+from paasd.config.gossip import GossipConfig
 from paasd.config.platform import (
     ApiConfig,
     AppsConfig,
@@ -34,6 +35,7 @@ __all__ = [
     "DomainsConfig",
     "LeasesConfig",
     "LivenessConfig",
+    "GossipConfig",
     "LogsConfig",
     "NetworkConfig",
     "NodeConfig",

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from paasd.config.cluster import ClusterConfig
 from paasd.config.peer import PeerConfig
+from paasd.config.gossip import GossipConfig
 from paasd.config.platform import (
     ApiConfig,
     AppsConfig,
@@ -33,6 +34,7 @@ class Config(Section, frozen=True, kw_only=True):
     node: NodeConfig = NodeConfig()
     cluster: ClusterConfig = ClusterConfig()
     peer: PeerConfig = PeerConfig()
+    gossip: GossipConfig = GossipConfig()
     domains: DomainsConfig = DomainsConfig()
     api: ApiConfig = ApiConfig()
     state: StateConfig = StateConfig()
