@@ -6,8 +6,8 @@ from these descriptions and a test keeps the two alike. `load_config` reads a fi
 
 from paasd.config.cluster import ClusterConfig
 from paasd.config.file import Config, load_config
-from paasd.config.peer import PeerConfig
 from paasd.config.gossip import GossipConfig
+from paasd.config.peer import PeerConfig
 from paasd.config.platform import (
     ApiConfig,
     AppsConfig,
@@ -33,9 +33,9 @@ __all__ = [
     "DiskConfig",
     "DnsConfig",
     "DomainsConfig",
+    "GossipConfig",
     "LeasesConfig",
     "LivenessConfig",
-    "GossipConfig",
     "LogsConfig",
     "NetworkConfig",
     "NodeConfig",

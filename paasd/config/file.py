@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from paasd.config.cluster import ClusterConfig
-from paasd.config.peer import PeerConfig
 from paasd.config.gossip import GossipConfig
+from paasd.config.peer import PeerConfig
 from paasd.config.platform import (
     ApiConfig,
     AppsConfig,
