@@ -20,6 +20,7 @@ from paasd.config.running import StagingConfig, SupervisorConfig
 from paasd.config.section import Section
 from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
 from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
+from paasd.config.tunnels import TunnelsConfig
 
 __all__ = [
     "ApiConfig",
@@ -42,5 +43,6 @@ __all__ = [
     "StagingConfig",
     "StateConfig",
     "SupervisorConfig",
+    "TunnelsConfig",
     "load_config",
 ]
