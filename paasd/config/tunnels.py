@@ -11,7 +11,7 @@ class TunnelsConfig(Section, frozen=True, kw_only=True):
     """[tunnels]: requests that come in at one node and are answered at another.
 
     A node that dies without a word is out of use after `check_interval_s` + `check_timeout_s` at the latest. Shorter
-    times find it sooner; longer ones forgive more of a bad network, where being out of use for a moment may mean errors.
+    times find it sooner; longer ones forgive more of a bad network, where a moment out of use may mean errors.
     """
 
     check_interval_s: Annotated[
@@ -22,7 +22,7 @@ class TunnelsConfig(Section, frozen=True, kw_only=True):
         Meta(
             gt=0,
             description="A node whose router has not answered after so many seconds gets no requests until it does. "
-            "Keep it above twice the longest round trip between nodes plus 0.2 s, so that a lost packet does not count.",
+            "Keep it above twice the longest round trip between nodes plus 0.2 s: then one lost packet does not count.",
         ),
     ] = 0.6
     idle_check_interval_s: Annotated[

@@ -72,9 +72,10 @@ def _kind(config: RouterConfig, http2: bool, least_request: bool, tunnels: bool)
 
 def _into_the_hop() -> dict[str, Any]:
     """Plain connections, which take the endpoint's metadata along when they go to an internal listener."""
-    raw = {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"}
+    sockets = "type.googleapis.com/envoy.extensions.transport_sockets."
+    raw = {"@type": sockets + "raw_buffer.v3.RawBuffer"}
     socket = {
-        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
+        "@type": sockets + "internal_upstream.v3.InternalUpstreamTransport",
         "passthrough_metadata": [{"name": METADATA, "kind": {"host": {}}}],
         "transport_socket": {"name": "raw", "typed_config": raw},
     }

@@ -1,11 +1,14 @@
 """Several nodes' routers in one process, on loopback, with real certificates of an authority made for the test."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import h2.config
+import h2.connection
+import h2.events
 import msgspec
 import trio
 from cryptography import x509
@@ -14,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from paasd.config import TunnelsConfig
 from paasd.router import (
-    AccessEntry,
     Certificates,
     Endpoint,
     KeyPair,
@@ -61,9 +63,7 @@ class Authority:
         )
         pem = serialization.Encoding.PEM
         plain = serialization.NoEncryption()
-        return KeyPair(
-            certificate.public_bytes(pem), key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-        )
+        return KeyPair(certificate.public_bytes(pem), key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
 
     def identity(self, guid: str, trusted: bytes | None = None) -> NodeIdentity:
         pair = self.sign(f"{PREFIX}{guid}/control")
@@ -121,9 +121,7 @@ async def members(
         for guid in guids:
             journal = Journal()
             router = await stack.enter_async_context(
-                open_router(
-                    CONFIG, tmp_path / guid, certificates, tunnels=tunnels, on_access=journal, outlive=False
-                )
+                open_router(CONFIG, tmp_path / guid, certificates, tunnels=tunnels, on_access=journal, outlive=False)
             )
             port = router.open_tunnels(authority.identity(guid), "127.0.0.1", 0)
             member = Member(guid, router, port, journal)
@@ -133,16 +131,70 @@ async def members(
         assert [member.router.refused for member in found] == [0] * len(found)
 
 
-class Caller:
-    """Somebody who speaks the tunnels' protocol, with a certificate or not."""
+class Refused(Exception):
+    """The connection was not accepted: no TLS for this certificate."""
 
-    def __init__(self, port: int, tmp_path: Path, pair: KeyPair | None) -> None:
-        self._port = port
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._context.check_hostname = False
-        self._context.verify_mode = ssl.CERT_NONE
-        self._context.set_alpn_protocols(["h2"])
-        if pair is not None:
-            path = tmp_path / "caller.pem"
-            path.write_bytes(pair.certificate + pair.key)
-            self._context.load_cert_chain(path)
+
+class Tunnel:
+    """One CONNECT of a caller's: the answer's status and headers, and what came through it up to its end."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+        self.received = b""
+
+    @property
+    def status(self) -> str:
+        return self.headers.get(":status", "")
+
+
+async def call(
+    port: int,
+    tmp_path: Path,
+    authority: str,
+    pair: KeyPair | None,
+    sent: bytes = b"",
+    headers: Sequence[tuple[str, str]] = (("x-paasd-protocol", "h1"),),
+) -> Tunnel:
+    """CONNECT to `authority` as somebody with the certificate `pair`, send `sent`, read to the end. Raises Refused."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    if pair is not None:
+        path = tmp_path / "caller.pem"
+        path.write_bytes(pair.certificate + pair.key)
+        context.load_cert_chain(path)
+    raw = await trio.open_tcp_stream("127.0.0.1", port)
+    stream = trio.SSLStream(raw, context)
+    try:
+        with trio.fail_after(5):
+            return await _exchange(stream, authority, sent, headers)
+    except trio.BrokenResourceError as error:
+        raise Refused from error
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+async def _exchange(
+    stream: trio.SSLStream[trio.SocketStream], authority: str, sent: bytes, headers: Sequence[tuple[str, str]]
+) -> Tunnel:
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+    connection.initiate_connection()
+    connection.send_headers(1, [(":method", "CONNECT"), (":authority", authority), *headers])
+    tunnel = Tunnel()
+    while True:
+        await stream.send_all(connection.data_to_send())
+        data = await stream.receive_some(65536)
+        if not data:
+            raise Refused
+        for event in connection.receive_data(bytes(data)):
+            match event:
+                case h2.events.ResponseReceived():
+                    tunnel.headers = dict(event.headers or ())
+                case h2.events.DataReceived():
+                    tunnel.received += event.data or b""
+                case h2.events.StreamEnded() | h2.events.StreamReset():
+                    return tunnel
+        if tunnel.headers and sent:
+            connection.send_data(1, sent, end_stream=True)
+            sent = b""

@@ -62,11 +62,10 @@ BASE = [
 
 
 def running(app: App, guid: str, index: int = 0, **fields: Any) -> InstanceFact:
-    known: dict[str, Any] = {"state": "RUNNING", "routable": True, "app_guid": "app", "process_type": "web", **fields}
+    usual = {"app_guid": "app", "process_type": "web", "epoch": 1, "node_guid": "n"}
+    known: dict[str, Any] = {"state": "RUNNING", "routable": True, **usual, **fields}
     return InstanceFact(
         instance_guid=guid,
-        epoch=1,
-        node_guid="n",
         process_guid="p",
         index=index,
         since=0.0,

@@ -101,7 +101,7 @@ def gone_listener() -> dict[str, Any]:
 
 
 def refusals() -> dict[str, Any]:
-    """Local replies of the owning side. Only those to well-formed targets: a CONNECT to anything else is a plain 404."""
+    """Local replies of the owning side to well-formed targets; a CONNECT to anything else is a plain 404."""
 
     def mapper(protocol: str, body: str) -> dict[str, Any]:
         # No such target, no connection to the instance, too many connections: in all of them it saw nothing.

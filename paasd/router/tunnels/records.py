@@ -10,7 +10,7 @@ from paasd.router.certificates import KeyPair
 class NodeIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """What this node shows others, and whom it believes.
 
-    `prefix` is what the SPIFFE identity of every node of this cluster starts with (`spiffe://paasd/<cluster id>/node/`);
+    `prefix` is what the SPIFFE identity of every node of this cluster starts with, `spiffe://paasd/<cluster id>/node/`;
     a node's guid and a slash follow. `authorities` are the trusted certificates in PEM, one after the other.
     """
 
