@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from paasd.router import Certificates, KeyPair, RouteEntry
 
@@ -109,3 +110,16 @@ async def test_only_a_node_of_this_cluster_gets_a_tunnel(
     ):
         assert not await reached(authority.sign(uri)), uri
     assert await reached(authority.sign(f"{PREFIX}edge/worker"))
+
+
+async def test_a_removed_node_gets_no_tunnel_though_its_certificate_is_good(
+    pair: list[Member], app: App, tmp_path: Path, authority: Authority
+) -> None:
+    edge, owner = pair
+    certificate = authority.sign(f"{PREFIX}edge/control")
+    await owner.link(edge, instance__1_1=app)
+    assert b"instance-1" in (await call(owner.port, tmp_path, "instance-1.1", certificate, ASK)).received
+    await owner.link(instance__1_1=app)
+    with pytest.raises(Refused), trio.fail_after(5):
+        while True:  # new secrets are in use a moment after they were acknowledged
+            await call(owner.port, tmp_path, "instance-1.1", certificate, ASK)

@@ -1,11 +1,13 @@
 """What Envoy is told once its node is one of several: the tunnel port, the other nodes, and what they may ask for."""
 
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
 from paasd.config import RouterConfig, TunnelsConfig
 from paasd.router.tunnels.fixed import refusals, tunnel_server
 from paasd.router.tunnels.names import (
+    AUTHORITIES_SECRET,
     GONE,
     NODE_SECRET,
     NODES_SECRET,
@@ -26,6 +28,8 @@ _ADS: dict[str, Any] = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_
 _HEALTH_PATH = "/paasd/answers"
 _RAW = {"@type": _TYPE + "transport_sockets.raw_buffer.v3.RawBuffer"}
 _UNLIMITED = {"value": 1 << 30}
+_CONNECTION_LIFE_S = 600
+_NOBODY = "|nobody|"
 
 Changes = dict[str, dict[str, bytes | None]]
 
@@ -40,11 +44,16 @@ class Tunnels:
         self._targets: dict[str, tuple[str, int]] = {}
 
     def own(self, identity: NodeIdentity, listen: tuple[str, int]) -> Changes:
-        """The certificates and the tunnel port."""
-        return {SECRET_URL: _secrets(identity), LISTENER_URL: {TUNNEL_LISTENER: self._listener(identity, listen)}}
+        """The node's certificate and the tunnel port."""
+        own = {
+            "certificate_chain": {"inline_bytes": identity.pair.certificate},
+            "private_key": {"inline_bytes": identity.pair.key},
+        }
+        secret = messages.Secret(name=NODE_SECRET, tls_certificate=own).SerializeToString()
+        return {SECRET_URL: {NODE_SECRET: secret}, LISTENER_URL: {TUNNEL_LISTENER: self._listener(listen)}}
 
     def others(self, identity: NodeIdentity, links: Links) -> Changes:
-        """The other nodes, and what they may ask for."""
+        """Whom to believe, the other nodes, and what they may ask for."""
         clusters: dict[str, bytes | None] = {}
         nodes = {guid: (door, identity.of(guid)) for guid, door in links.nodes.items()}
         for guid in self._nodes.keys() | nodes.keys():
@@ -54,7 +63,7 @@ class Tunnels:
             if (place := links.targets.get(target)) != self._targets.get(target):
                 clusters[target_cluster(target)] = None if place is None else self._target(target, *place)
         self._nodes, self._targets = nodes, dict(links.targets)
-        return {CLUSTER_URL: clusters}
+        return {SECRET_URL: _trust(identity, nodes), CLUSTER_URL: clusters}
 
     def _target(self, target: str, address: str, port: int) -> bytes:
         """One thing that other nodes may ask for. That it exists is the permission."""
@@ -79,7 +88,7 @@ class Tunnels:
         stand_in.metadata.filter_metadata["envoy.transport_socket_match"].fields[GONE].bool_value = True
         tls = {
             "@type": _TYPE + "transport_sockets.tls.v3.UpstreamTlsContext",
-            "common_tls_context": _common_tls(identity),
+            "common_tls_context": _common_tls(AUTHORITIES_SECRET, identity),
         }
         cluster = messages.Cluster(
             name=name,
@@ -128,14 +137,14 @@ class Tunnels:
             "explicit_http_config": {"http2_protocol_options": {"connection_keepalive": keepalive, **windows}},
         }
 
-    def _listener(self, identity: NodeIdentity, listen: tuple[str, int]) -> bytes:
+    def _listener(self, listen: tuple[str, int]) -> bytes:
         """The tunnel port: only for nodes of this cluster, only to what was published as a target."""
         tls = {
             "@type": _TYPE + "transport_sockets.tls.v3.DownstreamTlsContext",
             "require_client_certificate": True,
             "disable_stateless_session_resumption": True,
             "disable_stateful_session_resumption": True,
-            "common_tls_context": _common_tls(identity.prefix),
+            "common_tls_context": _common_tls(NODES_SECRET),
         }
         address, port = listen
         listener = messages.Listener(
@@ -176,35 +185,39 @@ def _server() -> dict[str, Any]:
     return tunnel_server(
         TUNNEL_LISTENER,
         routes,
+        # New tunnels need a new connection then: a certificate that expired, or whose node was removed, is soon useless.
+        common_http_protocol_options={"max_connection_duration": f"{_CONNECTION_LIFE_S}s"},
         early_header_mutation_extensions=[{"name": "target", "typed_config": mutation}],
         local_reply_config=refusals(),
     )
 
 
-def _common_tls(identity: str) -> dict[str, Any]:
-    """Both sides show the node's certificate; the other's must be of a trusted authority and start with `identity`."""
+def _common_tls(trust: str, identity: str = "") -> dict[str, Any]:
+    """Both sides show the node's certificate; the other's must be what the secret `trust` says, or that very node's."""
+    names = [{"san_type": "URI", "matcher": {"prefix": identity}}] if identity else []
     return {
         "alpn_protocols": ["h2"],
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
         "tls_certificate_sds_secret_configs": [{"name": NODE_SECRET, "sds_config": _ADS}],
         "combined_validation_context": {
-            "default_validation_context": {
-                "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"prefix": identity}}]
-            },
-            "validation_context_sds_secret_config": {"name": NODES_SECRET, "sds_config": _ADS},
+            "default_validation_context": {"match_typed_subject_alt_names": names},
+            "validation_context_sds_secret_config": {"name": trust, "sds_config": _ADS},
         },
     }
 
 
-def _secrets(identity: NodeIdentity) -> dict[str, bytes | None]:
-    own = {
-        "certificate_chain": {"inline_bytes": identity.pair.certificate},
-        "private_key": {"inline_bytes": identity.pair.key},
-    }
-    others = {"trusted_ca": {"inline_bytes": identity.authorities}}
+def _trust(identity: NodeIdentity, nodes: Iterable[str]) -> dict[str, bytes | None]:
+    """Whom to believe. A node that was removed is not among `nodes`, whatever its certificate says."""
+    authorities = {"trusted_ca": {"inline_bytes": identity.authorities}}
+    # Never an empty list: that would mean anyone.
+    prefixes = [_NOBODY, *sorted(identity.of(guid) for guid in nodes)]
+    names = [{"san_type": messages.URI, "matcher": {"prefix": prefix}} for prefix in prefixes]
+    known = {**authorities, "match_typed_subject_alt_names": names}
     return {
-        NODE_SECRET: messages.Secret(name=NODE_SECRET, tls_certificate=own).SerializeToString(),
-        NODES_SECRET: messages.Secret(name=NODES_SECRET, validation_context=others).SerializeToString(),
+        AUTHORITIES_SECRET: messages.Secret(
+            name=AUTHORITIES_SECRET, validation_context=authorities
+        ).SerializeToString(),
+        NODES_SECRET: messages.Secret(name=NODES_SECRET, validation_context=known).SerializeToString(),
     }
 
 

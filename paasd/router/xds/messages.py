@@ -168,6 +168,7 @@ HeaderValueOption
   3 uint32 append_action
 StringMatcher
   1 string exact
+  2 string prefix
 HeaderMatcher
   1 string name
   7 bool present_match
@@ -206,8 +207,12 @@ DataSource
 TlsCertificate
   1 DataSource certificate_chain
   2 DataSource private_key
+NameMatcher
+  1 uint32 san_type
+  2 StringMatcher matcher
 ValidationContext
   1 DataSource trusted_ca
+  15 repeated NameMatcher match_typed_subject_alt_names
 Secret
   1 string name
   2 TlsCertificate tls_certificate
@@ -312,6 +317,7 @@ STATIC: Final = 0
 STRICT_DNS: Final = 1
 EDS: Final = 3
 HTTP2: Final = 1
+URI: Final = 3
 API_V3: Final = 2
 ROUND_ROBIN: Final = 0
 LEAST_REQUEST: Final = 1
