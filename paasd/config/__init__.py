@@ -22,6 +22,7 @@ from paasd.config.scheduling import LeasesConfig, LivenessConfig, SchedulerConfi
 from paasd.config.section import Section
 from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
 from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
+from paasd.config.tunnels import TunnelsConfig
 
 __all__ = [
     "ApiConfig",
@@ -48,5 +49,6 @@ __all__ = [
     "StagingConfig",
     "StateConfig",
     "SupervisorConfig",
+    "TunnelsConfig",
     "load_config",
 ]

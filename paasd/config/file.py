@@ -24,6 +24,7 @@ from paasd.config.scheduling import LeasesConfig, LivenessConfig, SchedulerConfi
 from paasd.config.section import Section
 from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
 from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
+from paasd.config.tunnels import TunnelsConfig
 from paasd.errors import ConfigError
 
 
@@ -47,6 +48,7 @@ class Config(Section, frozen=True, kw_only=True):
     supervisor: SupervisorConfig = SupervisorConfig()
     staging: StagingConfig = StagingConfig()
     router: RouterConfig = RouterConfig()
+    tunnels: TunnelsConfig = TunnelsConfig()
     auth: AuthConfig = AuthConfig()
     apps: AppsConfig = AppsConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
