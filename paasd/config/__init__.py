@@ -5,6 +5,7 @@ from these descriptions and a test keeps the two alike. `load_config` reads a fi
 """
 
 from paasd.config.cluster import ClusterConfig
+from paasd.config.copies import CopiesConfig, S3Config
 from paasd.config.file import Config, load_config
 from paasd.config.platform import (
     ApiConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "BlobsConfig",
     "ClusterConfig",
     "Config",
+    "CopiesConfig",
     "DiskConfig",
     "DnsConfig",
     "DomainsConfig",
@@ -36,6 +38,7 @@ __all__ = [
     "NodeConfig",
     "RetentionConfig",
     "RouterConfig",
+    "S3Config",
     "SandboxConfig",
     "SchedulerConfig",
     "Section",
