@@ -5,6 +5,7 @@ from these descriptions and a test keeps the two alike. `load_config` reads a fi
 """
 
 from paasd.config.cluster import ClusterConfig
+from paasd.config.copies import CopiesConfig, S3Config
 from paasd.config.file import Config, load_config
 from paasd.config.gossip import GossipConfig
 from paasd.config.peer import PeerConfig
@@ -31,6 +32,7 @@ __all__ = [
     "BlobsConfig",
     "ClusterConfig",
     "Config",
+    "CopiesConfig",
     "DiskConfig",
     "DnsConfig",
     "DomainsConfig",
@@ -43,6 +45,7 @@ __all__ = [
     "PeerConfig",
     "RetentionConfig",
     "RouterConfig",
+    "S3Config",
     "SandboxConfig",
     "SchedulerConfig",
     "Section",

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from paasd.config.cluster import ClusterConfig
+from paasd.config.copies import CopiesConfig, S3Config
 from paasd.config.gossip import GossipConfig
 from paasd.config.peer import PeerConfig
 from paasd.config.platform import (
@@ -40,6 +41,8 @@ class Config(Section, frozen=True, kw_only=True):
     api: ApiConfig = ApiConfig()
     state: StateConfig = StateConfig()
     blobs: BlobsConfig = BlobsConfig()
+    copies: CopiesConfig = CopiesConfig()
+    s3: S3Config = S3Config()
     logs: LogsConfig = LogsConfig()
     sandbox: SandboxConfig = SandboxConfig()
     network: NetworkConfig = NetworkConfig()

@@ -147,3 +147,19 @@ class LogsConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=4096, description="Bytes of a spool taken in one step; larger steps hold up other work for longer."),
     ] = 64 * 1024
+    nodes_timeout_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=30,
+            description="How long, in seconds, another node may take to give its lines of an app; then the answer goes "
+            "without them and says so.",
+        ),
+    ] = 1.0
+    nodes_at_once: Annotated[
+        int, Meta(ge=1, le=256, description="Nodes asked for lines at once; more answers sooner and costs memory.")
+    ] = 32
+    nodes_merge_s: Annotated[
+        float,
+        Meta(ge=0, le=5, description="How long a followed line waits for those of other nodes, to be put in order."),
+    ] = 0.1

@@ -32,6 +32,7 @@ from paasd.stager import Downloads, open_stager
 from paasd.state import open_database
 from paasd.state.sealing import Sealer, load_root_key, open_sealer
 from paasd.supervisor import Supervisor, open_supervisor
+from paasd.unsealing import LocalUnsealing
 
 API_SOCKET = "api.sock"
 SERVING_LIMIT_S = 10.0
@@ -160,6 +161,7 @@ async def _open_workers(
 ) -> Supervisor:
     """What carries rows out: instances, builds, and the removal of what is past its time."""
     config, database = context.config, context.database
+    unsealing = LocalUnsealing(database, context.sealer)
     api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
     supervisor: Supervisor = await enter(
         open_supervisor(
@@ -171,7 +173,7 @@ async def _open_workers(
             sandbox=sandbox,
             blobs=context.blobs,
             logs=context.logs,
-            sealer=context.sealer,
+            unsealing=unsealing,
             default_stack=config.sandbox.stack,
             api_url=api_url,
             clock=context.clock,
@@ -185,7 +187,7 @@ async def _open_workers(
             sandbox,
             context.blobs,
             context.logs,
-            context.sealer,
+            unsealing,
             directory,
             api_url=api_url,
             clock=context.clock,

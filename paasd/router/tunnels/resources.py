@@ -185,7 +185,7 @@ def _server() -> dict[str, Any]:
     return tunnel_server(
         TUNNEL_LISTENER,
         routes,
-        # New tunnels need a new connection then: a certificate that expired, or whose node was removed, is soon useless.
+        # New tunnels need a new connection then: a certificate that expired, or of a removed node, is soon useless.
         common_http_protocol_options={"max_connection_duration": f"{_CONNECTION_LIFE_S}s"},
         early_header_mutation_extensions=[{"name": "target", "typed_config": mutation}],
         local_reply_config=refusals(),
