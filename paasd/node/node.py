@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+import structlog
 import trio
 
 import paasd
@@ -22,14 +22,19 @@ from paasd.blobs import open_blobs
 from paasd.config import Config
 from paasd.dns import open_resolver
 from paasd.logs import Line, Logs, open_logs
-from paasd.node.identity import ensure_admin, node_guid, prepare_directory, register
+from paasd.membership import Book, MemberFiles, Membership, open_membership
+from paasd.node.cluster import Cluster, open_cluster_parts
+from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
+from paasd.node.log import Enter, open_replica
 from paasd.observed import Observed
+from paasd.peer import TlsPeers, open_peers
 from paasd.router import AccessEntry, RouteFeed, Router, open_route_feed, open_router, rtr_line
 from paasd.router.certificates import Certificates, open_certificates
 from paasd.sandbox import Sandbox, open_sandbox
-from paasd.scheduler import open_housekeeping, open_scheduler
+from paasd.scheduler import Acts, make_acts, open_housekeeping, open_liveness, open_scheduler
 from paasd.stager import Downloads, open_stager
-from paasd.state import open_database
+from paasd.state import Database
+from paasd.state.engine import load_migrations
 from paasd.state.sealing import Sealer, load_root_key, open_sealer
 from paasd.supervisor import Supervisor, open_supervisor
 from paasd.unsealing import LocalUnsealing
@@ -78,6 +83,9 @@ async def open_node(
     run.mkdir(mode=0o700, exist_ok=True)
     guid = node_guid(directory)
     routed = _Routed()
+    files = MemberFiles(directory)
+    book = Book(files, guid)
+    observed = Observed()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         # The sandbox comes first: it holds the lock that keeps a second daemon off this directory.
@@ -85,33 +93,60 @@ async def open_node(
             open_sandbox(config.sandbox, directory, network=config.network, disk=config.disk, keep=outlive)
         )
         await _resolve_names(enter, config, sandbox)
-        context, sealer = await _open_engines(enter, config, directory, guid, clock, routed)
-        database = context.database
+        peers = await enter(open_peers(config.peer, guid, book.address_of, clock=clock, allowed=book.allowed))
+        if files.exists:
+            peers.identify(files.identity())
+        database = await open_replica(
+            enter, config, directory, peers, book, files, unreachable=observed.unreachable, clock=clock
+        )
         domains = config.domains.apps, config.domains.system
         certificates = open_certificates(
             directory / "certificates", *domains, clock=lambda: datetime.fromtimestamp(clock(), UTC)
         )
-        await register(config, directory, database, guid)
+        sealer = await open_sealer(database, load_root_key(directory / "root-key"))
+        membership = await _open_membership(
+            enter, config, directory, database, peers, book, sealer, certificates, clock
+        )
+        context = await _open_engines(
+            enter, config, directory, database, sealer, membership, observed, routed.wait, clock
+        )
+        if files.exists:
+            await membership.start()
+        await registered(config, directory, database, guid, membership)
         issuer = f"https://login.{config.domains.system}"
         auth = await enter(open_auth(config.auth, database, sealer, issuer=issuer, clock=clock))
         password = await ensure_admin(context, directory, auth.passwords)
-        await enter(open_scheduler(config, database, clock))
+        acts = make_acts(database, observed.unreachable, guid)
+        await enter(open_scheduler(config, database, clock, sight=observed, acts=acts))
+        await enter(open_liveness(config.liveness, database, observed, acts, node_guid=guid, clock=clock))
         on_access = _access_lines(context.logs)
         holders = sandbox.holder_files
         router = await enter(
             open_router(
-                config.router, directory, certificates, on_access=on_access, holder_cgroups=holders, outlive=outlive
+                config.router,
+                directory,
+                certificates,
+                tunnels=config.tunnels,
+                on_access=on_access,
+                holder_cgroups=holders,
+                outlive=outlive,
             )
         )
-        supervisor = await _open_workers(enter, context, directory, sandbox, router)
+        cluster = await enter(open_cluster_parts(Cluster(config, directory, context, membership, peers, router)))
+        supervisor = await _open_workers(enter, context, directory, sandbox, router, acts)
         downloads = Downloads(config.staging, sandbox, context.blobs, config.sandbox.stack).open
         platform = Platform(context, auth, config, paasd.__version__, https_port=router.https_port, downloads=downloads)
         app = make_app(platform, make_route_table())
         doors = await enter(open_server(app, config.api, run / API_SOCKET, on_drain=platform.streams.end))
         # Only now: the first table opens the router, and an instance that is missing from it is out of service.
         await supervisor.adopted()
+        cluster.settled()
         system = {f"{door}.{config.domains.system}": (doors.host, doors.port) for door in SYSTEM_DOORS}
-        routed.open(await enter(open_route_feed(router, database, context.observed, system, node_guid=guid)))
+        routed.open(
+            await enter(
+                open_route_feed(router, database, observed, system, node_guid=guid, unreachable=observed.unreachable)
+            )
+        )
         await _served(router)
         yield Node(
             config=config,
@@ -133,31 +168,64 @@ async def _served(router: Router) -> None:
         await router.settled()
 
 
-Enter = Callable[[Any], Awaitable[Any]]
+async def _open_membership(
+    enter: Enter,
+    config: Config,
+    directory: Path,
+    database: Database,
+    peers: TlsPeers,
+    book: Book,
+    sealer: Sealer,
+    certificates: Certificates,
+    clock: Callable[[], float],
+) -> Membership:
+    """This node as a member, or as one that may become the first."""
+    refusals = structlog.get_logger("paasd.membership")
+    membership = Membership(
+        config.cluster,
+        config.peer,
+        directory,
+        database,
+        peers,
+        book,
+        sealer=sealer,
+        public=lambda: certificates.authority,
+        schema_limit=len(load_migrations()),
+        clock=clock,
+        refused=lambda address, token, why: refusals.warning("stranger refused", address=address, token=token, why=why),
+    )
+    opened: Membership = await enter(open_membership(membership))
+    return opened
 
 
 async def _open_engines(
-    enter: Enter, config: Config, directory: Path, guid: str, clock: Callable[[], float], routed: "_Routed"
-) -> tuple[Context, Sealer]:
+    enter: Enter,
+    config: Config,
+    directory: Path,
+    database: Database,
+    sealer: Sealer,
+    membership: Membership,
+    observed: Observed,
+    routed: Callable[[str], Awaitable[None]],
+    clock: Callable[[], float],
+) -> Context:
     """What actions work with: rows, files, facts and lines."""
-    database = await enter(open_database(directory, config.state, node=guid, clock=clock))
-    sealer = await open_sealer(database, load_root_key(directory / "root-key"))
-    context = Context(
+    return Context(
         config=config,
         database=database,
         sealer=sealer,
         blobs=await enter(open_blobs(directory / "blobs", config.blobs, clock=clock)),
         logs=await enter(open_logs(config.logs, directory / "logs", clock)),
-        observed=Observed(),
-        node_guid=guid,
+        observed=observed,
+        membership=membership,
+        node_guid=membership.book.guid,
         clock=clock,
-        routed=routed.wait,
+        routed=routed,
     )
-    return context, sealer
 
 
 async def _open_workers(
-    enter: Enter, context: Context, directory: Path, sandbox: Sandbox, router: Router
+    enter: Enter, context: Context, directory: Path, sandbox: Sandbox, router: Router, acts: Acts
 ) -> Supervisor:
     """What carries rows out: instances, builds, and the removal of what is past its time."""
     config, database = context.config, context.database
@@ -193,7 +261,9 @@ async def _open_workers(
             clock=context.clock,
         )
     )
-    await enter(open_housekeeping(config.retention, database, context.blobs, stager.referenced_blobs, context.clock))
+    await enter(
+        open_housekeeping(config.retention, database, context.blobs, stager.referenced_blobs, context.clock, acts)
+    )
     return supervisor
 
 
