@@ -5,7 +5,7 @@
 """
 
 from paasd.node.maintenance import build_stack, stop_node
-from paasd.node.node import Node, open_node
+from paasd.node.node import Node, Substitutes, open_node
 from paasd.node.run import run_node
 
-__all__ = ["Node", "build_stack", "open_node", "run_node", "stop_node"]
+__all__ = ["Node", "Substitutes", "build_stack", "open_node", "run_node", "stop_node"]

@@ -12,7 +12,7 @@ from paasd.actions import Context
 from paasd.auth.caller import ADMIN_SCOPES
 from paasd.auth.passwords import Passwords
 from paasd.config import Config
-from paasd.errors import ConfigError
+from paasd.errors import ConfigError, Unprocessable
 from paasd.model import Node, User
 from paasd.model.arguments import SYSTEM
 from paasd.model.nodes import RegisterNode, register_node
@@ -95,5 +95,8 @@ async def ensure_admin(context: Context, directory: Path, passwords: Passwords) 
         registered=True,
         actor=SYSTEM,
     )
-    await context.database.write(create_user, account)
+    try:
+        await context.database.write(create_user, account)
+    except Unprocessable:
+        return None  # Another node was quicker.
     return password

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ from paasd.node.identity import ensure_admin, node_guid, prepare_directory, regi
 from paasd.observed import Observed
 from paasd.router import AccessEntry, RouteFeed, Router, open_route_feed, open_router, rtr_line
 from paasd.router.certificates import Certificates, open_certificates
-from paasd.sandbox import Sandbox, open_sandbox
+from paasd.sandbox import AnySandbox, open_sandbox
+from paasd.sandbox.network import Network
 from paasd.scheduler import open_housekeeping, open_scheduler
 from paasd.stager import Downloads, open_stager
 from paasd.state import open_database
+from paasd.state.log import Log
 from paasd.state.sealing import Sealer, load_root_key, open_sealer
 from paasd.supervisor import Supervisor, open_supervisor
 
@@ -45,7 +48,7 @@ class Node:
     directory: Path
     guid: str
     context: Context
-    sandbox: Sandbox
+    sandbox: AnySandbox
     supervisor: Supervisor
     router: Router
     certificates: Certificates
@@ -63,9 +66,26 @@ class Node:
         return f"https://{door}.{self.config.domains.system}{self.port_suffix}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Substitutes:
+    """What an embedded node has in place of what only a machine of its own can give; see `paasd.testing`."""
+
+    open_sandbox: Callable[[Path], AbstractAsyncContextManager[AnySandbox]] | None = None
+    """Given the data directory."""
+    log: Log | None = None
+    sync: bool = True
+    """Whether the database is safe from a loss of power."""
+    runtime: Path | None = None
+    """Where Envoy's sockets are; a short path."""
+
+
 @asynccontextmanager
 async def open_node(
-    config: Config, *, outlive: bool = True, clock: Callable[[], float] = time.time
+    config: Config,
+    *,
+    outlive: bool = True,
+    clock: Callable[[], float] = time.time,
+    substitutes: Substitutes = Substitutes(),
 ) -> AsyncIterator[Node]:
     """A node that serves until the block ends.
 
@@ -80,11 +100,10 @@ async def open_node(
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         # The sandbox comes first: it holds the lock that keeps a second daemon off this directory.
-        sandbox = await enter(
-            open_sandbox(config.sandbox, directory, network=config.network, disk=config.disk, keep=outlive)
-        )
-        await _resolve_names(enter, config, sandbox)
-        context, sealer = await _open_engines(enter, config, directory, guid, clock, routed)
+        sandbox = await enter(_sandbox(config, directory, outlive, substitutes))
+        if sandbox.network is not None:
+            await _resolve_names(enter, config, sandbox.network)
+        context, sealer = await _open_engines(enter, config, directory, guid, clock, routed, substitutes)
         database = context.database
         domains = config.domains.apps, config.domains.system
         certificates = open_certificates(
@@ -96,12 +115,9 @@ async def open_node(
         password = await ensure_admin(context, directory, auth.passwords)
         await enter(open_scheduler(config, database, clock))
         on_access = _access_lines(context.logs)
-        holders = sandbox.holder_files
-        router = await enter(
-            open_router(
-                config.router, directory, certificates, on_access=on_access, holder_cgroups=holders, outlive=outlive
-            )
-        )
+        holders, runtime = sandbox.holder_files, substitutes.runtime
+        data_path = partial(open_router, on_access=on_access, holder_cgroups=holders, outlive=outlive, runtime=runtime)
+        router = await enter(data_path(config.router, directory, certificates))
         supervisor = await _open_workers(enter, context, directory, sandbox, router)
         downloads = Downloads(config.staging, sandbox, context.blobs, config.sandbox.stack).open
         platform = Platform(context, auth, config, paasd.__version__, https_port=router.https_port, downloads=downloads)
@@ -126,6 +142,14 @@ async def open_node(
         )
 
 
+def _sandbox(
+    config: Config, directory: Path, outlive: bool, substitutes: Substitutes
+) -> AbstractAsyncContextManager[AnySandbox]:
+    if substitutes.open_sandbox is not None:
+        return substitutes.open_sandbox(directory)
+    return open_sandbox(config.sandbox, directory, network=config.network, disk=config.disk, keep=outlive)
+
+
 async def _served(router: Router) -> None:
     """Who is told that the node is ready may connect; an Envoy that is slow to open its ports holds up nothing else."""
     with trio.move_on_after(SERVING_LIMIT_S):
@@ -136,10 +160,17 @@ Enter = Callable[[Any], Awaitable[Any]]
 
 
 async def _open_engines(
-    enter: Enter, config: Config, directory: Path, guid: str, clock: Callable[[], float], routed: "_Routed"
+    enter: Enter,
+    config: Config,
+    directory: Path,
+    guid: str,
+    clock: Callable[[], float],
+    routed: "_Routed",
+    substitutes: Substitutes,
 ) -> tuple[Context, Sealer]:
     """What actions work with: rows, files, facts and lines."""
-    database = await enter(open_database(directory, config.state, node=guid, clock=clock))
+    log, sync = substitutes.log, substitutes.sync
+    database = await enter(open_database(directory, config.state, log=log, node=guid, clock=clock, sync=sync))
     sealer = await open_sealer(database, load_root_key(directory / "root-key"))
     context = Context(
         config=config,
@@ -156,7 +187,7 @@ async def _open_engines(
 
 
 async def _open_workers(
-    enter: Enter, context: Context, directory: Path, sandbox: Sandbox, router: Router
+    enter: Enter, context: Context, directory: Path, sandbox: AnySandbox, router: Router
 ) -> Supervisor:
     """What carries rows out: instances, builds, and the removal of what is past its time."""
     config, database = context.config, context.database
@@ -213,9 +244,8 @@ class _Routed:
         await self._feed.settle(app_guid)
 
 
-async def _resolve_names(enter: Enter, config: Config, sandbox: Sandbox) -> None:
+async def _resolve_names(enter: Enter, config: Config, network: Network) -> None:
     """Name service for instances, on the port of the daemon before, since look-ups during a restart still go there."""
-    network = sandbox.network
     resolver = await enter(
         open_resolver(
             config.dns,

@@ -18,7 +18,7 @@ from paasd.logs import Logs
 from paasd.model import App, Build
 from paasd.model.arguments import Arguments
 from paasd.model.builds import FailBuild, fail_build, finish_build
-from paasd.sandbox import Sandbox
+from paasd.sandbox import AnySandbox
 from paasd.stager.caches import Caches
 from paasd.stager.chamber import Tools
 from paasd.stager.inputs import Opener, read_inputs
@@ -170,7 +170,7 @@ async def open_stager(
     config: Config,
     node_guid: str,
     database: Database,
-    sandbox: Sandbox,
+    sandbox: AnySandbox,
     blobs: Blobs,
     logs: Logs,
     sealer: Opener,
