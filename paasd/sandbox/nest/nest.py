@@ -60,7 +60,8 @@ class Nest:
         try:
             await trio.to_thread.run_sync(container.make)
         except BaseException:
-            await self.destroy(spec.guid)
+            with trio.CancelScope(shield=True):
+                await self.destroy(spec.guid)
             raise
         return container
 
