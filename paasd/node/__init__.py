@@ -8,5 +8,15 @@ from paasd.node.joining import join_node, join_platform
 from paasd.node.maintenance import build_stack, stop_node
 from paasd.node.node import Node, open_node
 from paasd.node.run import run_node
+from paasd.node.start import Substitutes
 
-__all__ = ["Node", "build_stack", "join_node", "join_platform", "open_node", "run_node", "stop_node"]
+__all__ = [
+    "Node",
+    "Substitutes",
+    "build_stack",
+    "join_node",
+    "join_platform",
+    "open_node",
+    "run_node",
+    "stop_node",
+]

@@ -5,7 +5,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from random import Random
 from typing import Final
 
@@ -14,7 +13,6 @@ import trio
 
 import paasd
 from paasd.actions import Context
-from paasd.config import Config
 from paasd.copies import open_copies
 from paasd.errors import PaasdError
 from paasd.gossip import About, Gossip, Member, RingKey, open_gossip
@@ -23,6 +21,7 @@ from paasd.logs.nodes import LogNode
 from paasd.logs.others import open_other_nodes
 from paasd.membership import Membership
 from paasd.model import Instance, Node
+from paasd.node.start import Start
 from paasd.observed import InstanceFact
 from paasd.peer import TlsPeers
 from paasd.pki import KeyPair
@@ -39,8 +38,7 @@ class Cluster:
 
     def __init__(
         self,
-        config: Config,
-        directory: Path,
+        start: Start,
         context: Context,
         membership: Membership,
         peers: TlsPeers,
@@ -48,8 +46,8 @@ class Cluster:
     ) -> None:
         self.ready = trio.Event()
         self.gossip: Gossip | None = None
-        self._config = config
-        self._directory = directory
+        self._config = start.config
+        self._directory = start.directory
         self._context = context
         self._membership = membership
         self._peers = peers

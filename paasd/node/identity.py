@@ -14,7 +14,7 @@ from paasd.actions import Context
 from paasd.auth.caller import ADMIN_SCOPES
 from paasd.auth.passwords import Passwords
 from paasd.config import Config
-from paasd.errors import ConfigError, OutcomeUnknown, Unavailable
+from paasd.errors import ConfigError, OutcomeUnknown, Unavailable, Unprocessable
 from paasd.membership import Membership
 from paasd.model import Domain, User
 from paasd.model.arguments import SYSTEM
@@ -120,5 +120,8 @@ async def ensure_admin(context: Context, directory: Path, passwords: Passwords) 
         registered=True,
         actor=SYSTEM,
     )
-    await context.database.write(create_user, account)
+    try:
+        await context.database.write(create_user, account)
+    except Unprocessable:
+        return None  # Another node was quicker.
     return password

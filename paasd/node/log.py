@@ -1,20 +1,16 @@
 """Which log a node's database uses when it starts: its own, that of the voters, or the one that they share."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from paasd.config import Config
-from paasd.membership import Book, MemberFiles
+from paasd.membership import Book
 from paasd.model.ownership import owner_of
+from paasd.node.start import Start
 from paasd.peer import Peers
 from paasd.state import Database, LocalLog, Log, ThreadRunner, open_database
 from paasd.state.engine import read_standing
-from paasd.state.engine.database import FILE_NAME
+from paasd.state.engine.opening import FILE_NAME
 from paasd.state.log import Voter, open_feed_log
 from paasd.state.replication import Fetching, open_replication
-
-Enter = Callable[[Any], Awaitable[Any]]
 
 
 def voters_of(book: Book) -> Callable[[], Sequence[Voter]]:
@@ -22,35 +18,39 @@ def voters_of(book: Book) -> Callable[[], Sequence[Voter]]:
     return lambda: [Voter(place.guid, place.zone) for place in book.voters()]
 
 
-async def open_replica(
-    enter: Enter,
-    config: Config,
-    directory: Path,
-    peers: Peers,
-    book: Book,
-    files: MemberFiles,
-    *,
-    unreachable: Callable[[], frozenset[str]],
-    clock: Callable[[], float],
-    log: Log | None = None,
-    sync: bool = True,
-) -> Database:
+async def open_replica(start: Start, peers: Peers) -> Database:
     """The database with the log that it needs, in step with the other nodes if there are any."""
-    standing = read_standing(directory / FILE_NAME)
-    follows = files.exists and (standing is None or standing.kind == "feed")
-    voters = voters_of(book)
-    fetch = Fetching(peers, voters, directory, ThreadRunner()).fetch if files.exists else None
-    if log is None:
-        log = await enter(open_feed_log(peers, voters)) if follows else LocalLog()
-    database: Database = await enter(
-        open_database(directory, config.state, node=book.guid, clock=clock, log=log, fetch=fetch, sync=sync)
+    book, voters = start.book, voters_of(start.book)
+    fetch = Fetching(peers, voters, start.directory, ThreadRunner()).fetch if start.is_member else None
+    database: Database = await start.enter(
+        open_database(
+            start.directory,
+            start.config.state,
+            node=start.guid,
+            clock=start.clock,
+            log=await _log(start, peers, voters),
+            fetch=fetch,
+            sync=start.substitutes.sync,
+        )
     )
     book.attach(database)
 
     def hint() -> str | None:
-        gone = unreachable()
+        gone = start.observed.unreachable()
         known = [place.guid for place in book.voters()]
         return owner_of("writes", [guid for guid in known if guid not in gone] or known)
 
-    await enter(open_replication(database, peers, config.state, voters=voters, hint=hint, clock=clock))
+    await start.enter(
+        open_replication(database, peers, start.config.state, voters=voters, hint=hint, clock=start.clock)
+    )
     return database
+
+
+async def _log(start: Start, peers: Peers, voters: Callable[[], Sequence[Voter]]) -> Log:
+    if start.substitutes.log is not None:
+        return start.substitutes.log
+    standing = read_standing(start.directory / FILE_NAME)
+    if start.is_member and (standing is None or standing.kind == "feed"):
+        log: Log = await start.enter(open_feed_log(peers, voters))
+        return log
+    return LocalLog()
