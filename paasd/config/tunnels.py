@@ -26,8 +26,13 @@ class TunnelsConfig(Section, frozen=True, kw_only=True):
         ),
     ] = 0.6
     idle_check_interval_s: Annotated[
-        float, Meta(gt=0, description="The same for nodes to which no request was ever passed on, in seconds.")
-    ] = 2.0
+        float,
+        Meta(
+            gt=0,
+            description="The same for nodes to which no request was ever passed on, in seconds. In a large cluster "
+            "most of the checks are of this kind.",
+        ),
+    ] = 1.0
     ping_interval_s: Annotated[
         float, Meta(gt=0, description="An open connection to another node is probed so often, in seconds.")
     ] = 0.3

@@ -76,8 +76,9 @@ def hop_listener() -> dict[str, Any]:
         "stat_prefix": HOP,
         "cluster": "|none|",
         "idle_timeout": "0s",
-        # A connection to the node that was found dead is no answer; the third attempt finds the node marked.
-        "max_connect_attempts": 3,
+        # A node that has just died refuses at once; the pauses last until its check has found it dead, too.
+        "max_connect_attempts": 12,
+        "backoff_options": {"base_interval": "0.02s", "max_interval": "0.2s"},
         "tunneling_config": {
             "hostname": f"%DYNAMIC_METADATA({METADATA}:target)%",
             "headers_to_add": [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],

@@ -101,6 +101,7 @@ Cluster
   22 LbSubsetConfig lb_subset_config
   24 TransportSocket transport_socket
   27 CommonLbConfig common_lb_config
+  28 string alt_stat_name
   33 ClusterLoadAssignment load_assignment
   36 map Any typed_extension_protocol_options
   43 repeated TransportSocketMatch transport_socket_matches
