@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import h2.config
 import h2.connection
@@ -37,9 +38,8 @@ async def http2_app(name: str) -> AsyncIterator[Http2App]:
     """One on a free loopback port."""
     app = Http2App(name, 0)
     async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(
-            lambda task_status: trio.serve_tcp(app.serve, 0, host="127.0.0.1", task_status=task_status)
-        )
+        serve = partial(trio.serve_tcp, app.serve, 0, host="127.0.0.1")
+        listeners = await nursery.start(serve)
         app.port = listeners[0].socket.getsockname()[1]
         yield app
         nursery.cancel_scope.cancel()
