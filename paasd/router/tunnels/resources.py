@@ -96,6 +96,7 @@ class Tunnels:
             # Unlike those of routes these have counters, which tell Envoy how often a node is worth checking.
             alt_stat_name=f"{STATS_PREFIX}{guid}",
             type=messages.STATIC if _is_address(door.address) else messages.STRICT_DNS,
+            dns_lookup_family=messages.V4_PREFERRED,
             connect_timeout=duration(self._tunnels.connect_timeout_s),
             per_connection_buffer_limit_bytes={"value": self._config.buffer_limit_bytes},
             load_assignment=assignment,
