@@ -6,8 +6,9 @@ node's authority and wildcard certificates. Envoy outlives the daemon and never 
 several shows a `NodeIdentity` and takes requests for its instances from other nodes' Envoys (`tunnels/`).
 """
 
+from paasd.pki import KeyPair
 from paasd.router.accesslog import rtr_line
-from paasd.router.certificates import Certificates, KeyPair, open_certificates
+from paasd.router.certificates import Certificates, open_certificates
 from paasd.router.feed import RouteFeed, open_route_feed
 from paasd.router.leaving import leave_routers, serve_leaving
 from paasd.router.records import AccessEntry, Endpoint, RouteEntry, RouteTable

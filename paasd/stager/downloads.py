@@ -15,8 +15,8 @@ import trio
 from paasd.blobs import Blobs
 from paasd.config import StagingConfig
 from paasd.errors import PaasdError, Unavailable
-from paasd.model import Droplet
-from paasd.sandbox import Container, ContainerSpec, Limits, ProcessSpec, Sandbox
+from paasd.model import Droplet, DropletLayer
+from paasd.sandbox import AnyContainer, AnySandbox, ContainerSpec, Limits, ProcessSpec
 
 _CHUNK_BYTES = 256 * 1024
 _MB = 1024 * 1024
@@ -31,7 +31,7 @@ _PACK = (
 class Downloads:
     """At most `[staging] downloads` at once, each as long as `[staging] download_timeout_s`."""
 
-    def __init__(self, config: StagingConfig, sandbox: Sandbox, blobs: Blobs, default_stack: str) -> None:
+    def __init__(self, config: StagingConfig, sandbox: AnySandbox, blobs: Blobs, default_stack: str) -> None:
         self._config = config
         self._sandbox = sandbox
         self._blobs = blobs
@@ -39,32 +39,33 @@ class Downloads:
         self._open = 0
         self._log = structlog.get_logger()
 
-    def _check(self, droplet: Droplet) -> None:
+    def _check(self) -> None:
         if self._open >= self._config.downloads:
             raise Unavailable(
                 f"There are {self._open} droplets being downloaded already ([staging] downloads); try again later"
             )
-        for layer in droplet.layers:
-            self._blobs.path(layer.sha256)
 
-    def open(self, droplet: Droplet) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    async def open(self, droplet: Droplet) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The tgz, piece by piece, no faster than it is taken. Raises PaasdError, also when it cannot go on.
 
-        Before anything is entered: Unavailable when there are as many as allowed, NotFound when a layer is not here.
+        Before anything is entered: Unavailable when there are as many as allowed or a layer cannot be had now, NotFound
+        when a layer is nowhere.
         """
-        self._check(droplet)
+        self._check()
+        for layer in _kept(droplet):
+            await self._blobs.ensure(layer.sha256)
         return self._stream(droplet)
 
     @asynccontextmanager
     async def _stream(self, droplet: Droplet) -> AsyncIterator[AsyncIterator[bytes]]:
-        self._check(droplet)
+        self._check()
         self._open += 1
         try:
             container = await self._sandbox.create(self._spec(droplet))
             try:
                 # It ends by itself, and with it everything in the container, however slowly somebody reads.
                 watch = ("/usr/bin/sleep", f"{self._config.download_timeout_s:.0f}")
-                await container.start(ProcessSpec(argv=watch, env=_ENVIRONMENT, cwd="/home/vcap"))
+                await container.start(ProcessSpec(argv=watch, env=_ENVIRONMENT, cwd=f"{container.root}/home/vcap"))
                 yield self._pieces(container, droplet)
             finally:
                 with trio.CancelScope(shield=True):
@@ -72,13 +73,13 @@ class Downloads:
         finally:
             self._open -= 1
 
-    async def _pieces(self, container: Container, droplet: Droplet) -> AsyncIterator[bytes]:
+    async def _pieces(self, container: AnyContainer, droplet: Droplet) -> AsyncIterator[bytes]:
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         async with trio.lowlevel.FdStream(read_end) as stream:
             nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             try:
-                fds = (nothing, write_end, nothing)
-                packing = await container.exec(("/bin/bash", "-c", _PACK), _ENVIRONMENT, "/home/vcap", fds)
+                fds, home = (nothing, write_end, nothing), f"{container.root}/home/vcap"
+                packing = await container.exec(("/bin/bash", "-c", _PACK), _ENVIRONMENT, home, fds)
             finally:
                 os.close(write_end)
                 os.close(nothing)
@@ -94,14 +95,18 @@ class Downloads:
             raise PaasdError(f"the droplet could not be packed (code {code})")
 
     def _spec(self, droplet: Droplet) -> ContainerSpec:
-        kept = [layer for layer in droplet.layers if layer.role != "toolchain"]
-        kept.sort(key=lambda layer: layer.role == "app")
         return ContainerSpec(
             guid=f"get-{droplet.guid}-{secrets.token_hex(3)}",
             # As a build, it is swept away by the next daemon.
             kind="build",
             stack=droplet.stack or self._default_stack,
-            layers=tuple(self._blobs.path(layer.sha256) for layer in kept),
+            layers=tuple(self._blobs.path(layer.sha256) for layer in _kept(droplet)),
             limits=_LIMITS,
             labels={"droplet": droplet.guid},
         )
+
+
+def _kept(droplet: Droplet) -> list[DropletLayer]:
+    """The layers that an archive has, in the order in which they are mounted."""
+    layers = [layer for layer in droplet.layers if layer.role != "toolchain"]
+    return sorted(layers, key=lambda layer: layer.role == "app")

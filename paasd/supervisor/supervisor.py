@@ -17,13 +17,15 @@ from paasd.log import traceback_of
 from paasd.logs import Logs
 from paasd.model import Instance
 from paasd.observed import InstanceFact, Observed
-from paasd.sandbox import Container, Sandbox
+from paasd.sandbox import AnyContainer, AnySandbox
 from paasd.state import Database
 from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.instance import InstanceShell
 from paasd.supervisor.journal import Journal
-from paasd.supervisor.launch import Identity, Opener, Plan, identity_for, identity_of, plan_launch
+from paasd.supervisor.launch import Identity, identity_for, identity_of
+from paasd.supervisor.planning import Planner
 from paasd.supervisor.surroundings import Surroundings
+from paasd.unsealing import Unsealing
 
 _Key = tuple[str, int]  # instance guid, epoch
 
@@ -68,7 +70,7 @@ class Supervisor:
                 continue
             identity = identity_of(container.spec.labels)
             wanted = identity is not None and (identity.instance_guid, identity.epoch) in rows
-            if identity is None or not wanted or identity.instance_guid in self._shells or not container.record.run:
+            if identity is None or not wanted or identity.instance_guid in self._shells or not container.has_run:
                 self._nursery.start_soon(self._remove, container)
                 continue
             shells.append(self._start(identity, container))
@@ -98,7 +100,7 @@ class Supervisor:
             return  # the app is being deleted; its instance rows go next
         self._start(identity, None)
 
-    def _start(self, identity: Identity, container: Container | None) -> InstanceShell:
+    def _start(self, identity: Identity, container: AnyContainer | None) -> InstanceShell:
         shell = InstanceShell(self._around, identity, container)
         self._shells[identity.instance_guid] = shell
         self._nursery.start_soon(self._run_shell, shell)
@@ -141,7 +143,7 @@ class Supervisor:
             await shell.stop_wanted.wait()
         around.observed.drop(identity.instance_guid)
 
-    async def _remove(self, container: Container) -> None:
+    async def _remove(self, container: AnyContainer) -> None:
         try:
             await self._around.sandbox.destroy(container.guid)
             await self._around.logs.forget_cursor(container.guid)
@@ -157,10 +159,10 @@ async def open_supervisor(
     node_guid: str,
     database: Database,
     observed: Observed,
-    sandbox: Sandbox,
+    sandbox: AnySandbox,
     blobs: Blobs,
     logs: Logs,
-    sealer: Opener,
+    unsealing: Unsealing,
     default_stack: str,
     api_url: str,
     clock: Callable[[], float] = time.time,
@@ -170,18 +172,14 @@ async def open_supervisor(
     `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds.
     """
 
-    def plan(instance_guid: str) -> Plan:
-        with database.read() as tx:
-            return plan_launch(
-                tx,
-                instance_guid,
-                config=config,
-                blobs=blobs,
-                sealer=sealer,
-                default_stack=default_stack,
-                api_url=api_url,
-            )
-
+    planner = Planner(
+        config=config,
+        database=database,
+        blobs=blobs,
+        unsealing=unsealing,
+        default_stack=default_stack,
+        api_url=api_url,
+    )
     crashes = CrashReports(database, config.crash_report_interval_s, clock)
     around = Surroundings(
         config=config,
@@ -191,7 +189,7 @@ async def open_supervisor(
         logs=logs,
         journal=Journal(directory),
         crashes=crashes,
-        plan=plan,
+        plan=planner.plan,
         starts=trio.CapacityLimiter(config.parallel_starts),
         clock=clock,
         new_guid=lambda: str(uuid.uuid4()),

@@ -1,6 +1,6 @@
 """What every instance of a node shares: the parts it works with, and the bounds it shares with the others."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import trio
@@ -8,7 +8,7 @@ import trio
 from paasd.config import SupervisorConfig
 from paasd.logs import Logs
 from paasd.observed import Observed
-from paasd.sandbox import Sandbox
+from paasd.sandbox import AnySandbox
 from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.journal import Journal
 from paasd.supervisor.launch import Plan
@@ -16,16 +16,16 @@ from paasd.supervisor.launch import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """Passed to each instance; `plan` reads the rows of an instance, `starts` bounds a start storm."""
+    """Passed to each instance; `plan` gets together what a launch needs, `starts` bounds a start storm."""
 
     config: SupervisorConfig
     node_guid: str
     observed: Observed
-    sandbox: Sandbox
+    sandbox: AnySandbox
     logs: Logs
     journal: Journal
     crashes: CrashReports
-    plan: Callable[[str], Plan]
+    plan: Callable[[str], Awaitable[Plan]]
     starts: trio.CapacityLimiter
     clock: Callable[[], float]  # unix seconds
     new_guid: Callable[[], str]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from paasd.router.certificates import KeyPair
+from paasd.pki import KeyPair
 
 
 class NodeIdentity(msgspec.Struct, frozen=True, kw_only=True):
