@@ -8,6 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import msgspec
 import structlog
 import trio
 
@@ -74,6 +75,18 @@ class InstanceShell:
     def stop(self) -> None:
         """Its row is gone: out of the routes, TERM, KILL, and nothing left. Returns at once."""
         self.stop_wanted.set()
+
+    async def put_off(self, end: float | None) -> None:
+        """Have the shim end it then, in boot time, and not earlier; None lets it run. One that cannot is ended now."""
+        container = self._container
+        if container is None or not container.running:
+            return
+        try:
+            await container.set_deadline(end)
+        except NotRunning as error:
+            if end is not None and container.running:
+                structlog.get_logger().warning("a leased instance is started anew", reason=error.detail)
+                await container.kill()
 
     async def run(self) -> None:
         """Returns when the instance is gone. Cancelled, it leaves the container running."""
@@ -150,6 +163,7 @@ class InstanceShell:
         around = self._around
         guid = around.new_guid()
         try:
+            await around.right_to_run(self.identity, self.stop_wanted)
             async with around.starts:
                 if self.stop_wanted.is_set():
                     raise PaasdError("the instance is not wanted any more")
@@ -159,7 +173,11 @@ class InstanceShell:
                 container = await around.sandbox.create(spec)
                 self._container = container
                 self.identity = identity_of(spec.labels) or plan.identity
-                await container.start(plan.process(container.address, around.cpus, around.config.spool_limit_bytes))
+                process = plan.process(container.address, around.cpus, around.config.spool_limit_bytes)
+                end = await around.right_to_run(self.identity, self.stop_wanted)
+                await container.start(msgspec.structs.replace(process, deadline=end))
+                if end is not None:
+                    await self.put_off(await around.right_to_run(self.identity, self.stop_wanted))
         except PaasdError as error:
             await self._abandon(guid)
             await self._send.send(LaunchFailed(error.detail))
@@ -335,4 +353,9 @@ class InstanceShell:
 
 
 def _ending(ended: Exit) -> Ending:
-    return Ending(code=ended.code, signal=ended.signal, out_of_memory=ended.reason == "out of memory")
+    return Ending(
+        code=ended.code,
+        signal=ended.signal,
+        out_of_memory=ended.reason == "out of memory",
+        lease_ended=ended.reason == "lease ended",
+    )
