@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from paasd.errors import Unprocessable
 from paasd.model.arguments import Arguments
 from paasd.model.records import Node
 from paasd.state import Tx, operation
@@ -26,7 +27,7 @@ def register_node(tx: Tx, args: RegisterNode) -> Node:
     """Insert the node, or bring its row up to date under the next incarnation.
 
     One that was dead is RETURNING, which it stays until it has proved steady; alone it is READY at once. Draining and
-    removal are somebody's decisions, which a restart does not undo.
+    removal are somebody's decisions, which a restart does not undo. Raises Unprocessable for one that was removed.
     """
     node = tx.get(Node, args.guid)
     if node is None:
@@ -55,6 +56,12 @@ def register_node(tx: Tx, args: RegisterNode) -> Node:
 
 
 def _state_after_start(tx: Tx, node: Node) -> str:
+    if node.state == "REMOVED":
+        raise Unprocessable(
+            f"{node.name} was removed from the platform; join again with a new data directory and token"
+        )
+    if node.state == "JOINING":
+        return "READY"
     if node.state != "DEAD":
         return node.state
     return "RETURNING" if tx.count(Node) > 1 else "READY"

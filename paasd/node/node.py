@@ -32,6 +32,7 @@ from paasd.stager import Downloads, open_stager
 from paasd.state import open_database
 from paasd.state.sealing import Sealer, load_root_key, open_sealer
 from paasd.supervisor import Supervisor, open_supervisor
+from paasd.unsealing import LocalUnsealing
 
 API_SOCKET = "api.sock"
 SERVING_LIMIT_S = 10.0
@@ -110,7 +111,7 @@ async def open_node(
         # Only now: the first table opens the router, and an instance that is missing from it is out of service.
         await supervisor.adopted()
         system = {f"{door}.{config.domains.system}": (doors.host, doors.port) for door in SYSTEM_DOORS}
-        routed.open(await enter(open_route_feed(router, database, context.observed, system)))
+        routed.open(await enter(open_route_feed(router, database, context.observed, system, node_guid=guid)))
         await _served(router)
         yield Node(
             config=config,
@@ -160,6 +161,7 @@ async def _open_workers(
 ) -> Supervisor:
     """What carries rows out: instances, builds, and the removal of what is past its time."""
     config, database = context.config, context.database
+    unsealing = LocalUnsealing(database, context.sealer)
     api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
     supervisor: Supervisor = await enter(
         open_supervisor(
@@ -171,7 +173,7 @@ async def _open_workers(
             sandbox=sandbox,
             blobs=context.blobs,
             logs=context.logs,
-            sealer=context.sealer,
+            unsealing=unsealing,
             default_stack=config.sandbox.stack,
             api_url=api_url,
             clock=context.clock,
@@ -185,7 +187,7 @@ async def _open_workers(
             sandbox,
             context.blobs,
             context.logs,
-            context.sealer,
+            unsealing,
             directory,
             api_url=api_url,
             clock=context.clock,

@@ -42,6 +42,7 @@ from paasd.supervisor.journal import Memory
 from paasd.supervisor.launch import PORT, Identity, identity_of
 from paasd.supervisor.lifecycle import Lifecycle, Past
 from paasd.supervisor.output import line_maker
+from paasd.supervisor.planning import planned
 from paasd.supervisor.probing import Checks
 from paasd.supervisor.surroundings import Surroundings
 from paasd.supervisor.texts import Ending, app_source_type, crash_line
@@ -70,6 +71,7 @@ class InstanceShell:
         self._nursery: trio.Nursery
         self._tail: SpoolTail | None = None
         self._tailed = trio.Event()
+        self._lease_end: float | None = None
         self.stop_wanted = trio.Event()
 
     def stop(self) -> None:
@@ -78,6 +80,7 @@ class InstanceShell:
 
     async def put_off(self, end: float | None) -> None:
         """Have the shim end it then, in boot time, and not earlier; None lets it run. One that cannot is ended now."""
+        self._lease_end = end
         container = self._container
         if container is None or not container.running:
             return
@@ -163,21 +166,24 @@ class InstanceShell:
         around = self._around
         guid = around.new_guid()
         try:
-            await around.right_to_run(self.identity, self.stop_wanted)
+            plan = await planned(
+                partial(around.plan, self.identity.instance_guid),
+                self.stop_wanted,
+                partial(self._observe, "STARTING", False),
+            )
+            self._lease_end = await around.right_to_run(self.identity, self.stop_wanted)
             async with around.starts:
                 if self.stop_wanted.is_set():
                     raise PaasdError("the instance is not wanted any more")
-                plan = around.plan(self.identity.instance_guid)
                 self.identity = plan.identity
                 spec = plan.container(guid, around.clock())
                 container = await around.sandbox.create(spec)
                 self._container = container
                 self.identity = identity_of(spec.labels) or plan.identity
                 process = plan.process(container.address, around.cpus, around.config.spool_limit_bytes)
-                end = await around.right_to_run(self.identity, self.stop_wanted)
-                await container.start(msgspec.structs.replace(process, deadline=end))
-                if end is not None:
-                    await self.put_off(await around.right_to_run(self.identity, self.stop_wanted))
+                await container.start(msgspec.structs.replace(process, deadline=self._lease_end))
+                if self._lease_end is not None:  # it may have been renewed meanwhile
+                    await self.put_off(self._lease_end)
         except PaasdError as error:
             await self._abandon(guid)
             await self._send.send(LaunchFailed(error.detail))

@@ -23,9 +23,11 @@ from paasd.state import Database
 from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.instance import InstanceShell
 from paasd.supervisor.journal import Journal
-from paasd.supervisor.launch import Identity, Opener, Plan, identity_for, identity_of, plan_launch
+from paasd.supervisor.launch import Identity, identity_for, identity_of
 from paasd.supervisor.leasing import Leasing, lease_of
+from paasd.supervisor.planning import Planner
 from paasd.supervisor.surroundings import Surroundings
+from paasd.unsealing import Unsealing
 
 _Key = tuple[str, int]  # instance guid, epoch
 
@@ -180,7 +182,7 @@ async def open_supervisor(
     sandbox: Sandbox,
     blobs: Blobs,
     logs: Logs,
-    sealer: Opener,
+    unsealing: Unsealing,
     default_stack: str,
     api_url: str,
     clock: Callable[[], float] = time.time,
@@ -190,18 +192,14 @@ async def open_supervisor(
     `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds.
     """
 
-    def plan(instance_guid: str) -> Plan:
-        with database.read() as tx:
-            return plan_launch(
-                tx,
-                instance_guid,
-                config=config,
-                blobs=blobs,
-                sealer=sealer,
-                default_stack=default_stack,
-                api_url=api_url,
-            )
-
+    planner = Planner(
+        config=config,
+        database=database,
+        blobs=blobs,
+        unsealing=unsealing,
+        default_stack=default_stack,
+        api_url=api_url,
+    )
     supervisor: Supervisor
     leasing = Leasing(database, node_guid, lambda: supervisor.leases(), lambda held, end: supervisor.put_off(held, end))
     crashes = CrashReports(database, config.crash_report_interval_s, clock)
@@ -213,7 +211,7 @@ async def open_supervisor(
         logs=logs,
         journal=Journal(directory),
         crashes=crashes,
-        plan=plan,
+        plan=planner.plan,
         right_to_run=leasing.until,
         starts=trio.CapacityLimiter(config.parallel_starts),
         clock=clock,

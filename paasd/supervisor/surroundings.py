@@ -16,7 +16,7 @@ from paasd.supervisor.launch import Identity, Plan
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """Passed to each instance; `plan` reads the rows of an instance, `starts` bounds a start storm.
+    """Passed to each instance; `plan` gets together what a launch needs, `starts` bounds a start storm.
 
     `right_to_run` waits for the lease of an instance that needs one, until the event says that it is not wanted any
     more; it gives the end in boot time, None where none is needed.
@@ -29,7 +29,7 @@ class Surroundings:
     logs: Logs
     journal: Journal
     crashes: CrashReports
-    plan: Callable[[str], Plan]
+    plan: Callable[[str], Awaitable[Plan]]
     right_to_run: Callable[[Identity, trio.Event], Awaitable[float | None]]
     starts: trio.CapacityLimiter
     clock: Callable[[], float]  # unix seconds

@@ -18,6 +18,7 @@ CREATE TABLE join_tokens (
   role TEXT NOT NULL,
   zone TEXT,                      -- NULL leaves the choice to the node
   uses_left INTEGER NOT NULL,
+  used_by TEXT NOT NULL,          -- guids of nodes; one of them may ask again
   expires_at INTEGER NOT NULL,    -- unix seconds
   created_by TEXT NOT NULL
 ) STRICT;
