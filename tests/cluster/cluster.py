@@ -35,7 +35,8 @@ class Member:
         host.data.parent.mkdir(parents=True, exist_ok=True)
         self.config.write_text(
             f'data = "{host.data}"\n[node]\nname = "node{host.number}"\nzone = "{zone}"\nmemory_mb = 4096\n'
-            f'disk_mb = 40960\n[cluster]\naddress = "{host.address}"\n[router]\nhost = "0.0.0.0"\nworkers = 1\n{sections}'
+            f'disk_mb = 40960\n[cluster]\naddress = "{host.address}"\n'
+            f'[router]\nhost = "0.0.0.0"\nworkers = 1\n{sections}'
         )
 
     @property
