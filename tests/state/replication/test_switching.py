@@ -106,30 +106,35 @@ def after_the_base(log: MemoryLog) -> None:
     log.start = start  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("plant", [before_the_base, after_the_base])
-async def test_a_crash_in_the_middle_is_repaired_at_the_next_start(
-    tmp_path: Path, plant: Callable[[MemoryLog], None], autojump_clock: object
-) -> None:
+async def crash_and_repair(folder: Path, plant: Callable[[MemoryLog], None]) -> None:
     log = MemoryLog(1)
     real = log.start
     with pytest.RaisesGroup(Crash, Unavailable):
-        async with open_things(tmp_path) as database:
+        async with open_things(folder) as database:
             await database.write(add_thing, AddThing("a"))
             plant(log)
             await switch(database, log)
-    standing = read_standing(tmp_path / "state.db")
+    standing = read_standing(folder / "state.db")
     assert standing is not None
     assert (standing.kind, standing.base) == ("etcd", standing.index)
     with pytest.raises(StateDamaged, match="shares its log"):
-        async with open_things(tmp_path):
+        async with open_things(folder):
             pass
     log.start = real  # type: ignore[method-assign]
     log.plan("unavailable", "lose_answer")
     for expected in range(3):
-        async with open_things(tmp_path, log=log.client(), start=log.start, seed=expected) as database:
+        async with open_things(folder, log=log.client(), start=log.start, seed=expected) as database:
             assert await database.write(grow, Grow("a")) == expected
     assert min(log.entries) == standing.base
-    assert read_standing(tmp_path / "state.db") != standing
+    assert read_standing(folder / "state.db") != standing
+
+
+async def test_a_crash_before_the_base_is_repaired(tmp_path: Path, autojump_clock: object) -> None:
+    await crash_and_repair(tmp_path, before_the_base)
+
+
+async def test_a_crash_after_the_base_is_repaired(tmp_path: Path, autojump_clock: object) -> None:
+    await crash_and_repair(tmp_path, after_the_base)
 
 
 async def test_a_crash_before_the_flag_leaves_a_node_that_is_alone(tmp_path: Path) -> None:
