@@ -151,6 +151,9 @@ class World:
         host.paused_until = max(host.paused_until, self.now + duration_s)
         self.at(host.paused_until, lambda: self._resume(host))
 
+    def is_paused(self, name: str) -> bool:
+        return name in self.hosts and self.hosts[name].paused_until > self.now
+
     def crash(self, name: str) -> None:
         self._note(f"crash {name}")
         self.hosts.pop(name, None)
