@@ -44,6 +44,20 @@ class StateConfig(Section, frozen=True, kw_only=True):
     retry_s: Annotated[
         float, Meta(gt=0, le=1, description="First pause, in seconds, before a lost or refused append is tried again.")
     ] = 0.005
+    fresh_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=30,
+            description="How long a read waits for the other nodes before it is answered from what this node has.",
+        ),
+    ] = 1.0
+    forward_s: Annotated[
+        float,
+        Meta(
+            gt=0, le=60, description="How long a write waits for the node that writes for all before it is done here."
+        ),
+    ] = 2.0
     readers: Annotated[
         int,
         Meta(ge=1, le=64, description="Reads that may be open at once; reads end without waiting, so few are needed."),

@@ -111,7 +111,7 @@ async def open_node(
         # Only now: the first table opens the router, and an instance that is missing from it is out of service.
         await supervisor.adopted()
         system = {f"{door}.{config.domains.system}": (doors.host, doors.port) for door in SYSTEM_DOORS}
-        routed.open(await enter(open_route_feed(router, database, context.observed, system)))
+        routed.open(await enter(open_route_feed(router, database, context.observed, system, node_guid=guid)))
         await _served(router)
         yield Node(
             config=config,
