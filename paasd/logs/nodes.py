@@ -6,9 +6,8 @@ import msgspec
 
 from paasd.logs.line import Line
 from paasd.model import Node
+from paasd.model.nodes import LIVE_STATES
 from paasd.state import Database
-
-GONE = ("DEAD", "REMOVED")
 
 
 class LogNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +42,7 @@ def log_nodes_of(
         return [
             LogNode(guid=node.guid, name=node.name, reachable=node.guid not in away)
             for node in rows
-            if node.guid != node_guid and node.state not in GONE
+            if node.guid != node_guid and node.state in LIVE_STATES
         ]
 
     return nodes

@@ -8,6 +8,7 @@ import trio
 
 from paasd.errors import BadRequest, Forbidden, NotFound, Unavailable
 from paasd.model import Build, Instance, Node
+from paasd.model.nodes import LIVE_STATES
 from paasd.model.ownership import ranked
 from paasd.peer import Peer, PeerRefused, Peers
 from paasd.state import Database
@@ -65,7 +66,7 @@ def controls_of(database: Database, unreachable: Callable[[], Collection[str]]) 
     def controls() -> list[str]:
         with database.read() as tx:
             rows = tx.all(Node, role="control", order=("guid",))
-        found = [node.guid for node in rows if node.state in ("READY", "DRAINING")]
+        found = [node.guid for node in rows if node.state in LIVE_STATES]
         away = unreachable()
         return [guid for guid in found if guid not in away] or found
 
