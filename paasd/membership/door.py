@@ -2,9 +2,10 @@
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import msgspec
 import structlog
@@ -12,7 +13,7 @@ import trio
 
 from paasd.errors import PaasdError, Unprocessable
 from paasd.membership.authority import NodeAuthority, authority_context
-from paasd.membership.files import Place
+from paasd.membership.book import places_of
 from paasd.membership.messages import (
     AUTHORITY,
     CERTIFY,
@@ -45,6 +46,9 @@ DIAL_BACK_S: Final = 3.0
 CONTROL: Final[tuple[Role, ...]] = ("control",)
 _NONCES: Final = 1000
 M = TypeVar("M")
+Clock = Callable[[], float]
+Refused = Callable[[str, str, str], None]
+"""Told the address, the id of the token and the reason when a stranger is turned away."""
 
 
 def gossip_context(key_id: str) -> str:
@@ -52,27 +56,11 @@ def gossip_context(key_id: str) -> str:
     return f"gossip_key/{key_id}"
 
 
-def places(nodes: list[Node]) -> list[Place]:
-    """Where members are."""
-    return [
-        Place(
-            guid=node.guid,
-            role=cast(Role, node.role),
-            zone=node.zone,
-            address=node.address,
-            peer_port=node.peer_port,
-            voting=node.voting,
-        )
-        for node in nodes
-        if node.address
-    ]
-
-
 class Door:
     """Registers its answers with the peers when it is made."""
 
     def __init__(
-        self, database: Database, sealer: Sealer, root_key: Path, peers: TlsPeers, clock: Any, refused: Any
+        self, database: Database, sealer: Sealer, root_key: Path, peers: TlsPeers, clock: Clock, refused: Refused
     ) -> None:
         self._database = database
         self._sealer = sealer
@@ -125,7 +113,7 @@ class Door:
             request.signing_request, self.cluster_id, Peer(guid=node.guid, role=role), now
         )
         with self._database.read() as tx:
-            known = places(members(tx))
+            known = places_of(members(tx))
             public = tx.find(Authority, purpose="public", state="SIGNING")
         structlog.get_logger(__name__).info("node.joined", node=node.guid, name=node.name, zone=node.zone, role=role)
         return JoinAnswer(

@@ -13,9 +13,10 @@ CLUSTER_ID: Final = "cluster_id"
 
 
 class OpenCluster(Arguments):
-    """Arguments of `open_cluster`: the identity, the nodes' authority and the first gossip key, secrets sealed."""
+    """Arguments of `open_cluster`: the first node, the authorities and the first gossip key, secrets sealed."""
 
     cluster_id: str
+    node_guid: str
     authority: Authority
     public: Authority
     gossip_key: GossipKey
@@ -31,6 +32,7 @@ def open_cluster(tx: Tx, args: OpenCluster) -> str:
     tx.insert(args.authority)
     tx.insert(args.public)
     tx.insert(args.gossip_key)
+    tx.update(tx.need(Node, args.node_guid), voting="VOTER")
     return args.cluster_id
 
 

@@ -58,6 +58,11 @@ class Certificates:
         self.renew()
 
     @property
+    def authority(self) -> KeyPair:
+        """The authority with its key."""
+        return self._authority
+
+    @property
     def authority_path(self) -> Path:
         """The authority's certificate, for `curl --cacert`."""
         return self._directory / "ca.pem"

@@ -44,7 +44,7 @@ class Picture(Knowledge):
         self.apps = {app.guid: app for app in tx.all(App)}
         self.organizations = {space.guid: space.organization_guid for space in tx.all(Space)}
         self.neighbours.nodes = {node.guid: node for node in tx.all(Node)}
-        self.neighbours.epochs = {instance.guid: instance.epoch for instance in tx.all(Instance)}
+        self.neighbours.placed = {one.guid: (one.epoch, one.node_guid) for one in tx.all(Instance)}
         grouped: dict[str, list[Destination]] = {}
         for destination in tx.all(Destination):
             grouped.setdefault(destination.route_guid, []).append(destination)
@@ -122,9 +122,9 @@ class Picture(Knowledge):
     def _read_instance(self, tx: ReadTx, guid: str) -> None:
         instance = tx.get(Instance, guid)
         if instance is None:
-            self.neighbours.epochs.pop(guid, None)
+            self.neighbours.placed.pop(guid, None)
         else:
-            self.neighbours.epochs[guid] = instance.epoch
+            self.neighbours.placed[guid] = instance.epoch, instance.node_guid
 
     def _hosts_of(self, routes: Iterable[str]) -> set[str]:
         found = [route for guid in routes if (route := self.routes.get(guid)) is not None]

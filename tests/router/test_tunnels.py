@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from paasd.router import Certificates, KeyPair, RouteEntry
+from paasd.pki import KeyPair
+from paasd.router import Certificates, RouteEntry
 
 from .members import PREFIX, Authority, Member, Refused, call, members, remote
 from .upstream import App, fetch

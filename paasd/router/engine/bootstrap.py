@@ -6,6 +6,7 @@ from typing import Any
 from paasd.config import RouterConfig
 from paasd.router.engine.listeners import ADS, CONTROL_CLUSTER, listener
 from paasd.router.tunnels.fixed import BOOTSTRAP_EXTENSION, gone_listener, hop_listener
+from paasd.router.tunnels.names import STATS_PREFIX, TUNNEL_LISTENER
 
 APPS_SECRET = "apps"
 SYSTEM_SECRET = "system"
@@ -51,7 +52,15 @@ def bootstrap(config: RouterConfig, *, control: Path, admin: Path, http_port: in
                 "inclusion_list": {
                     "patterns": [
                         {"prefix": prefix}
-                        for prefix in ("server.", "http.router.", "listener.", "cluster_manager.", "access_logs.")
+                        for prefix in (
+                            "server.",
+                            "http.router.",
+                            f"http.{TUNNEL_LISTENER}.",
+                            "listener.",
+                            "cluster_manager.",
+                            f"cluster.{STATS_PREFIX}",
+                            "access_logs.",
+                        )
                     ]
                 }
             }

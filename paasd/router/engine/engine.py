@@ -38,11 +38,14 @@ class EngineFailed(PaasdError):
 class Engine:
     """The running Envoy, as others may see it."""
 
-    def __init__(self, config: RouterConfig, directory: Path, uid: int, cgroups: Sequence[Path]) -> None:
+    def __init__(
+        self, config: RouterConfig, directory: Path, uid: int, cgroups: Sequence[Path], *, outlive: bool = True
+    ) -> None:
         self._config = config
         self._directory = directory
         self._uid = uid
         self._cgroups = cgroups
+        self._outlive = outlive
         self._process: EnvoyProcess | None = None
         self._log = structlog.get_logger(__name__)
         self.http_port = config.http_port
@@ -142,7 +145,12 @@ class Engine:
         if self._config.workers:
             arguments += ["--concurrency", str(self._config.workers)]
         self._process = EnvoyProcess.start(
-            self._binary, arguments, uid=self._uid, cgroups=self._cgroups, log=self._output
+            self._binary,
+            arguments,
+            uid=self._uid,
+            cgroups=self._cgroups,
+            log=self._output,
+            outlive=self._outlive,
         )
         self._write_record(self._process.pid)
         self._log.info("router.started", pid=self._process.pid, http=self.http_port, https=self.https_port)

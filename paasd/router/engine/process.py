@@ -73,10 +73,20 @@ class EnvoyProcess:
 
     @classmethod
     def start(
-        cls, binary: Path, arguments: Sequence[str], *, uid: int, cgroups: Sequence[Path], log: Path
+        cls,
+        binary: Path,
+        arguments: Sequence[str],
+        *,
+        uid: int,
+        cgroups: Sequence[Path],
+        log: Path,
+        outlive: bool = True,
     ) -> "EnvoyProcess":
-        """Start Envoy detached: own session, output to the file `log`, not tied to the life of this process."""
-        command = [sys.executable, "-I", "-S", launch.__file__, str(uid), ",".join(map(str, cgroups)), str(binary)]
+        """Start Envoy detached: own session, output to the file `log`. Without `outlive` it dies with this thread."""
+        parent = "0" if outlive else str(os.getpid())
+        become = uid if os.geteuid() == 0 else -1
+        command = [sys.executable, "-I", "-S", launch.__file__, str(become), ",".join(map(str, cgroups)), parent]
+        command.append(str(binary))
         with log.open("ab") as output:
             child = subprocess.Popen(
                 [*command, *arguments],
