@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _INCOMING: Final = "incoming"
+_DAMAGED: Final = ".damaged"
 
 
 class Blob(msgspec.Struct, frozen=True):
@@ -178,8 +179,10 @@ class Blobs:
 
     def _damaged(self, sha256: str) -> BlobDamaged:
         path = self._place(sha256)
-        aside = path.with_name(path.name + ".damaged")
+        aside = path.with_name(path.name + _DAMAGED)
         path.replace(aside)
+        now = self._clock()
+        os.utime(aside, (now, now))
         return BlobDamaged(f"blob {sha256} is damaged on this node and was moved to {aside}; store it again")
 
     async def collect(self, referenced: Set[str], older_than_s: float | None = None) -> list[str]:
@@ -201,6 +204,9 @@ class Blobs:
                 ):
                     place.unlink()
                     gone.append(place.name)
+        for aside in self._root.glob(f"??/*{_DAMAGED}"):
+            if aside.stat().st_mtime <= now - older_than_s:
+                aside.unlink()
         return gone
 
     def _is_fresh(self, sha256: str, since: float) -> bool:
