@@ -23,7 +23,7 @@ from typing import Any
 import trio
 
 from paasd.config import RouterConfig
-from paasd.model.records import App, Destination, Domain, Organization, Route, Space
+from paasd.model.records import App, Destination, Domain, Instance, Organization, Route, Space
 from paasd.observed import InstanceFact, Observed
 from paasd.router import Endpoint, RouteEntry, Router, RouteTable, open_certificates, open_route_feed, open_router
 from paasd.router.certificates import Certificates
@@ -52,6 +52,13 @@ def base(tx: Tx, args: dict[str, Any]) -> None:
     tx.insert(Domain(guid="d", name=DOMAIN))
     tx.insert(App(guid="a", name="a", space_guid="s", state="STARTED"))
     tx.insert(App(guid="b", name="b", space_guid="s", state="STARTED"))
+    for app in ("a", "b"):
+        tx.insert(
+            Instance(
+                guid=f"i-{app}", app_guid=app, process_guid="p" + app, process_type="web", index=0, app_version=1,
+                droplet_guid="d", node_guid="n", memory_mb=1, disk_mb=1,
+            )
+        )  # fmt: skip
 
 
 def fact(app: str, port: int, routable: bool = True) -> InstanceFact:
@@ -117,7 +124,7 @@ async def route_changes(count: int, upstream_port: int, certificates: Certificat
         for start in range(0, count, 200):
             await database.write(put, {"numbers": [start, min(start + 200, count)], "app": "a"})
         began = time.perf_counter()
-        async with open_route_feed(router, database, observed, {}):
+        async with open_route_feed(router, database, observed, {}, node_guid="n"):
             await router.settled()
             started_s = time.perf_counter() - began
             await measure_changes(router, database, observed, count, upstream_port)

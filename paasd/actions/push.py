@@ -16,7 +16,7 @@ from paasd.actions.visibility import need_space, visible
 from paasd.auth import Caller
 from paasd.blobs import Blob
 from paasd.errors import NotFound, PaasdError, Unavailable, Unprocessable
-from paasd.logs import Follower, Line
+from paasd.logs import Following, Line, Query
 from paasd.model import App, Build, Organization, Process, Space
 from paasd.model.jobs import job_error
 from paasd.model.manifests import AppManifest, Manifest
@@ -192,19 +192,18 @@ class _Steps:
     async def _stage(self, app: App, package_guid: str) -> Build:
         """Create the build and pass its log lines on until it ends. Raises Unprocessable when it fails."""
         context = self.context
-        async with context.logs.follow(app.guid) as lines, trio.open_nursery() as nursery:
+        async with context.logs.follow_all(app.guid) as lines, trio.open_nursery() as nursery:
             build = await builds.create(context, self.caller, package_guid=package_guid)
             nursery.start_soon(self._pass_on, lines)
             build = await self._wait_until_built(build)
-            await context.logs.flush()
-            # What was stored before the end is waiting in the follower: let it be told first.
-            await trio.lowlevel.checkpoint()
+            # What was said before the end, on whichever node, is told first.
+            await lines.settle()
             nursery.cancel_scope.cancel()
         if build.state != "STAGED":
             raise Unprocessable(build.error or "StagingError - staging failed")
         return build
 
-    async def _pass_on(self, lines: Follower) -> None:
+    async def _pass_on(self, lines: Following) -> None:
         async for line in lines:
             if line.source_type.startswith("STG"):
                 await self._tell_line(line, "build")
@@ -250,11 +249,15 @@ class _Steps:
 
     async def _tell_last_words(self, app: App) -> None:
         """What the app printed before it ended: mostly the answer."""
-        logs = self.context.logs
-        await logs.flush()
-        since_ns = int(self._step_began * 1e9)
-        last = logs.read(app.guid, start_ns=since_ns, limit=LAST_WORDS_LINES, descending=True, source_types=("APP",))
-        for line in reversed(last):
+        query = Query(
+            source_id=app.guid,
+            start_ns=int(self._step_began * 1e9),
+            limit=LAST_WORDS_LINES,
+            descending=True,
+            source_types=["APP"],
+            flush=True,
+        )
+        for line in reversed(await self.context.logs.read_all(query)):
             await self._tell_line(line, "healthy")
 
     async def _tell_line(self, line: Line, step: str) -> None:

@@ -48,7 +48,8 @@ def stats_of(context: Context, tx: ReadTx, processes: Sequence[Process]) -> dict
     placed: dict[str, dict[int, Instance]] = {guid: {} for guid in guids}
     reasons = {one.process_guid: one.reason for one in tx.all(PlacementFailure, In("process_guid", guids))}
     apps = {app.guid: app for app in tx.all(App, In("guid", {process.app_guid for process in processes}))}
-    for instance in tx.all(Instance, In("process_guid", guids)):
+    # Of one that moves, the elder is shown: it serves until its successor runs, and goes then.
+    for instance in tx.all(Instance, In("process_guid", guids), order=("-epoch",)):
         # Those of an older version are on their way out and prove nothing about the app as it is now.
         if instance.app_guid in apps and instance.app_version == apps[instance.app_guid].version:
             placed[instance.process_guid][instance.index] = instance

@@ -10,7 +10,7 @@ from paasd.api.call import Call, Reply
 from paasd.api.platform import LOG_CACHE_VERSION
 from paasd.api.table import Auth, Route, get
 from paasd.errors import BadQuery, NotFound
-from paasd.logs import read_response
+from paasd.logs import Query, read_response
 from paasd.model import App
 
 DEFAULT_LIMIT = 100
@@ -38,12 +38,14 @@ async def read(call: Call) -> Reply:
         raise BadQuery(f"The query parameter is invalid: limit must be between 0 and {MAX_LIMIT}")
     if types and not any(kind in LOG_TYPES for kind in types):
         return Reply(body=read_response([]))
-    lines = call.context.logs.read(
-        source_id,
-        _number(values, "start_time", -(2**63)),
-        _number(values, "end_time", 2**63 - 1),
-        limit or DEFAULT_LIMIT,
-        values.get("descending", "false") == "true",
+    lines = await call.context.logs.read_all(
+        Query(
+            source_id=source_id,
+            start_ns=_number(values, "start_time", -(2**63)),
+            end_ns=_number(values, "end_time", 2**63 - 1),
+            limit=limit or DEFAULT_LIMIT,
+            descending=values.get("descending", "false") == "true",
+        )
     )
     return Reply(body=read_response(lines))
 
@@ -55,16 +57,13 @@ async def meta(call: Call) -> Reply:
     found: dict[str, dict[str, str]] = {}
     with call.context.database.read() as tx:
         guids = [app.guid for app in tx.all(App, *visible(tx, call.caller, App), order=("guid",), limit=MAX_LIMIT)]
-    for guid in guids:
-        newest = call.context.logs.read(guid, limit=1, descending=True)
-        oldest = call.context.logs.read(guid, limit=1)
-        if newest and oldest:
-            found[guid] = {
-                "count": "1",
-                "expired": "0",
-                "oldestTimestamp": str(oldest[0].timestamp_ns),
-                "newestTimestamp": str(newest[0].timestamp_ns),
-            }
+    for guid, (oldest_ns, newest_ns) in (await call.context.logs.extent_all(guids)).items():
+        found[guid] = {
+            "count": "1",
+            "expired": "0",
+            "oldestTimestamp": str(oldest_ns),
+            "newestTimestamp": str(newest_ns),
+        }
     return Reply(body={"meta": found})
 
 

@@ -1,7 +1,7 @@
 """What handlers reach: the actions' context, the judge of tokens, and the addresses of the platform's own doors."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -26,7 +26,7 @@ class SshDoor(msgspec.Struct, frozen=True):
     oauth_client: str = "ssh-proxy"
 
 
-def no_downloads(_droplet: Droplet) -> Source:
+async def no_downloads(_droplet: Droplet) -> Source:
     """For an API without a sandbox."""
     raise Unavailable("Droplets cannot be downloaded from this node.")
 
@@ -43,7 +43,7 @@ class Platform:
         *,
         https_port: int = 443,
         ssh: SshDoor | None = None,
-        downloads: Callable[[Droplet], Source] = no_downloads,
+        downloads: Callable[[Droplet], Awaitable[Source]] = no_downloads,
     ) -> None:
         self.context = context
         self.auth = auth

@@ -19,7 +19,7 @@ from paasd.auth.passwords import Passwords
 from paasd.auth.throttle import Throttle
 from paasd.auth.tokens import ADMIN_SCOPE, INVALID, Client, Tokens, revocation_signature, scopes_of
 from paasd.config import AuthConfig
-from paasd.errors import InvalidToken, NotAuthenticated, PaasdError
+from paasd.errors import InvalidToken, NotAuthenticated, PaasdError, Unavailable
 from paasd.model import Setting, SigningKey, User, signing
 from paasd.state import Database
 from paasd.state.sealing import Sealer
@@ -182,6 +182,7 @@ class Auth:
         now = int(self._clock())
         with self._database.read() as tx:
             rows = signing.signing_keys(tx)
+        self.tokens.ring = KeyRing(rows, self._sealer)
         wanted = next_key(self.config, rows, now)
         if wanted is not None:
             kid = uuid.uuid4().hex[:16]
@@ -242,8 +243,11 @@ async def open_auth(
 ) -> AsyncIterator[Auth]:
     """The judge, with its keys read and, at first start, made. `issuer` stands in every token."""
     auth = Auth(config, database, sealer, issuer, clock)
-    await auth.refresh_keys()
     log = structlog.get_logger("paasd.auth")
+    try:
+        await auth.refresh_keys()
+    except Unavailable as error:  # a cluster without quorum: the keys that there are go on counting
+        log.warning("signing keys not refreshed", error=error.detail)
 
     async def keep_keys() -> None:
         async with database.watch("signing_keys") as changes:

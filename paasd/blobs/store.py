@@ -6,15 +6,16 @@ cut has its content. What is not committed stands in `<root>/incoming` and is sw
 
 import errno
 import hashlib
+import math
 import os
 import re
 import stat
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Set
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Set
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 import trio
@@ -44,15 +45,35 @@ class DiskFull(Unavailable):
     """There was no space for the blob; nothing of it was left behind."""
 
 
+class Elsewhere(Protocol):
+    """Where else blobs are kept; `paasd.copies` gives one."""
+
+    async def secure(self, blob: Blob) -> None:
+        """Return when there are as many copies as there should be, or as can be. Raises BlobDamaged."""
+
+    async def fetch(self, sha256: str) -> None:
+        """Bring the blob onto this node. Raises NotFound, Unavailable."""
+
+    async def exists(self, sha256: str) -> bool:
+        """Whether some other place has it, which then keeps it as if it had been stored now."""
+
+
 class Blobs:
     """The blobs of one node; made by `open_blobs`."""
 
-    def __init__(self, root: Path, config: BlobsConfig, clock: Callable[[], float]) -> None:
+    elsewhere: Elsewhere | None = None
+    """Set while there are other places: every blob is secured there as it is stored, and fetched when missing."""
+
+    def __init__(
+        self, root: Path, config: BlobsConfig, clock: Callable[[], float], steady: Callable[[], float] = time.monotonic
+    ) -> None:
         self._root = root
         self._config = config
         self._clock = clock
+        self._steady = steady
         self._limiter = trio.CapacityLimiter(config.threads)
         self._naming = threading.Lock()  # a blob that is stored again must not be collected at that moment
+        self._fresh: dict[str, float] = {}  # when, by a clock that nobody sets, a blob was stored or asked for again
 
     def has(self, sha256: str) -> bool:
         return self._place(sha256).exists()
@@ -64,18 +85,54 @@ class Blobs:
             raise NotFound("Blob", f"blob {sha256} is not on this node")
         return place
 
+    async def ensure(self, sha256: str, *, whole: bool = False) -> Path:
+        """The file, brought here first when it is elsewhere. With `whole`, for who reads all of it, verified first.
+
+        Raises NotFound, and Unavailable when a place that may have it cannot be reached.
+        """
+        if whole and self.has(sha256):
+            try:
+                await self.verify(sha256)
+            except BlobDamaged:
+                if self.elsewhere is None:
+                    raise
+        if not self.has(sha256) and self.elsewhere is not None:
+            await self.elsewhere.fetch(sha256)
+        return self.path(sha256)
+
+    async def exists(self, sha256: str) -> bool:
+        """Whether it is here or elsewhere, so that a row may refer to it."""
+        return self.claim(sha256) or (self.elsewhere is not None and await self.elsewhere.exists(sha256))
+
+    def claim(self, sha256: str) -> bool:
+        """Whether it is here; if so it is kept as if stored now, for somebody who is about to refer to it."""
+        with self._naming:
+            place = self._place(sha256)
+            if not place.exists():
+                return False
+            self._renew(place)
+            return True
+
+    def stored(self) -> list[str]:
+        """Names of all blobs on this node. Blocks."""
+        return [place.name for place in self._files()]
+
     def stat(self, sha256: str) -> Blob:
         """Raises NotFound."""
         return Blob(sha256, self.path(sha256).stat().st_size)
 
     @asynccontextmanager
-    async def writer(self, limit_bytes: int) -> AsyncIterator[BlobWriter]:
+    async def writer(self, limit_bytes: int, *, secure: bool = True) -> AsyncIterator[BlobWriter]:
         """Stream bytes in: `await w.write(chunk)`, at the end `await w.commit()`. Left without commit nothing stays.
 
+        After the commit it is also elsewhere, so that a row may refer to it, save without `secure` (it is a copy).
         Raises TooLarge above `limit_bytes`, DiskFull.
         """
         with _explained(self._root):
-            writer = BlobWriter(self._root / _INCOMING, limit_bytes, self._config.buffer_bytes, self._run, self._keep)
+            secured = self._secure if secure else None
+            writer = BlobWriter(
+                self._root / _INCOMING, limit_bytes, self._config.buffer_bytes, self._run, self._keep, secured
+            )
             try:
                 yield writer
             finally:
@@ -104,10 +161,26 @@ class Blobs:
         path = self.path(sha256)
         found, size_bytes = await self._run(_hash_file, path, self._config.buffer_bytes)
         if found != sha256:
-            aside = path.with_name(path.name + ".damaged")
-            path.replace(aside)
-            raise BlobDamaged(f"blob {sha256} is damaged on this node and was moved to {aside}; store it again")
+            raise self._damaged(sha256)
         return Blob(sha256, size_bytes)
+
+    async def pieces(self, sha256: str, size_bytes: int) -> AsyncGenerator[bytes, None]:
+        """The whole content, `size_bytes` at a time. Raises NotFound; at its end BlobDamaged, as `verify` does."""
+        digest = hashlib.sha256()
+        fd = await self._run(os.open, self.path(sha256), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while piece := await self._run(_read_on, fd, size_bytes, digest):
+                yield piece
+        finally:
+            os.close(fd)
+        if digest.hexdigest() != sha256:
+            raise self._damaged(sha256)
+
+    def _damaged(self, sha256: str) -> BlobDamaged:
+        path = self._place(sha256)
+        aside = path.with_name(path.name + ".damaged")
+        path.replace(aside)
+        return BlobDamaged(f"blob {sha256} is damaged on this node and was moved to {aside}; store it again")
 
     async def collect(self, referenced: Set[str], older_than_s: float | None = None) -> list[str]:
         """Delete blobs that were not referenced for that long (None: as configured); which those were.
@@ -118,15 +191,24 @@ class Blobs:
         return await self._run(self._collect, referenced, limit_s)
 
     def _collect(self, referenced: Set[str], older_than_s: float) -> list[str]:
-        now, gone = self._clock(), []
+        now, steady, gone = self._clock(), self._steady(), []
         for place in self._files():
             with self._naming:
                 if place.name in referenced:
                     os.utime(place, (now, now))  # the time of a file is when it was last known to be referenced
-                elif place.stat().st_mtime <= now - older_than_s:
+                elif place.stat().st_mtime <= now - older_than_s and not self._is_fresh(
+                    place.name, steady - older_than_s
+                ):
                     place.unlink()
                     gone.append(place.name)
         return gone
+
+    def _is_fresh(self, sha256: str, since: float) -> bool:
+        """Stored or claimed after `since`, whatever the clock of the machine was set to in the meantime."""
+        if self._fresh.get(sha256, -math.inf) > since:
+            return True
+        self._fresh.pop(sha256, None)
+        return False
 
     def _files(self) -> Iterator[Path]:
         for folder in self._root.iterdir():
@@ -136,15 +218,21 @@ class Blobs:
     def _keep(self, incoming: Path, sha256: str, size_bytes: int) -> Blob:
         """Give a synced file its name. The same content again only counts as a fresh reference."""
         place = self._place(sha256)
-        now = self._clock()
         with self._naming:
-            if place.exists() and place.stat().st_size == size_bytes:
-                os.utime(place, (now, now))
-            else:
-                os.utime(incoming, (now, now))
+            if not place.exists() or place.stat().st_size != size_bytes:
                 incoming.replace(place)
+            self._renew(place)
         sync_folder(place.parent)
         return Blob(sha256, size_bytes)
+
+    def _renew(self, place: Path) -> None:
+        now = self._clock()
+        os.utime(place, (now, now))
+        self._fresh[place.name] = self._steady()
+
+    async def _secure(self, blob: Blob) -> None:
+        if self.elsewhere is not None:
+            await self.elsewhere.secure(blob)
 
     def _place(self, sha256: str) -> Path:
         if not _SHA256.fullmatch(sha256):
@@ -157,12 +245,19 @@ class Blobs:
 
 @asynccontextmanager
 async def open_blobs(
-    root: Path, config: BlobsConfig | None = None, *, clock: Callable[[], float] = time.time
+    root: Path,
+    config: BlobsConfig | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+    steady: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Blobs]:
-    """Open or make the folder and sweep away what was never committed. `clock` gives unix seconds."""
+    """Open or make the folder and sweep away what was never committed.
+
+    `clock` gives unix seconds, `steady` seconds that no setting of the clock changes.
+    """
     with _explained(root):
         await trio.to_thread.run_sync(_prepare, root)
-    yield Blobs(root, config or BlobsConfig(), clock)
+    yield Blobs(root, config or BlobsConfig(), clock, steady)
 
 
 def _prepare(root: Path) -> None:
@@ -182,6 +277,12 @@ def sync_folder(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _read_on(fd: int, size_bytes: int, digest: "hashlib._Hash") -> bytes:
+    piece = os.read(fd, size_bytes)
+    digest.update(piece)
+    return piece
 
 
 def _hash_file(path: Path, buffer_bytes: int) -> tuple[str, int]:

@@ -7,24 +7,28 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paasd.errors import TooLarge
+from paasd.errors import BadRequest, TooLarge
 
 if TYPE_CHECKING:
     from paasd.blobs.store import Blob
 
 Run = Callable[..., Awaitable[Any]]
 Keep = Callable[[Path, str, int], "Blob"]
+Secure = Callable[["Blob"], Awaitable[None]]
 
 
 class BlobWriter:
     """Made by `Blobs.writer`. Used by one task."""
 
-    def __init__(self, folder: Path, limit_bytes: int, buffer_bytes: int, run: Run, keep: Keep) -> None:
+    def __init__(
+        self, folder: Path, limit_bytes: int, buffer_bytes: int, run: Run, keep: Keep, secure: Secure | None = None
+    ) -> None:
         self.size_bytes = 0
         self._limit_bytes = limit_bytes
         self._buffer_bytes = buffer_bytes
         self._run = run
         self._keep = keep
+        self._secure = secure
         self._digest = hashlib.sha256()
         self._buffer = bytearray()
         self._path = folder / secrets.token_hex(16)
@@ -43,10 +47,15 @@ class BlobWriter:
         if len(self._buffer) >= self._buffer_bytes:
             await self._run(self._flush)
 
-    async def commit(self) -> "Blob":
-        """Make it durable and give it its name. Raises DiskFull."""
+    async def commit(self, expected: str | None = None) -> "Blob":
+        """Make it durable, give it its name, and return when it is elsewhere too. Raises DiskFull.
+
+        Raises BadRequest, and keeps nothing, when its hash is not the `expected` one.
+        """
         self._check()
-        blob: Blob = await self._run(self._commit)
+        blob: Blob = await self._run(self._commit, expected)
+        if self._secure is not None:
+            await self._secure(blob)
         return blob
 
     def _check(self) -> None:
@@ -75,9 +84,12 @@ class BlobWriter:
             data = data[os.write(fd, data) :]
         self._broken = False
 
-    def _commit(self) -> "Blob":
+    def _commit(self, expected: str | None) -> "Blob":
         self._flush()
         fd = self._open()
+        if expected is not None and self._digest.hexdigest() != expected:
+            self._broken = True
+            raise BadRequest(f"what came is not blob {expected} but {self._digest.hexdigest()}")
         os.fsync(fd)
         os.close(fd)
         self._fd = None

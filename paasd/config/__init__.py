@@ -5,7 +5,10 @@ from these descriptions and a test keeps the two alike. `load_config` reads a fi
 """
 
 from paasd.config.cluster import ClusterConfig
+from paasd.config.copies import CopiesConfig, S3Config
 from paasd.config.file import Config, load_config
+from paasd.config.gossip import GossipConfig
+from paasd.config.peer import PeerConfig
 from paasd.config.platform import (
     ApiConfig,
     AppsConfig,
@@ -13,13 +16,14 @@ from paasd.config.platform import (
     DomainsConfig,
     NodeConfig,
     RetentionConfig,
-    SchedulerConfig,
 )
 from paasd.config.routing import RouterConfig
 from paasd.config.running import StagingConfig, SupervisorConfig
+from paasd.config.scheduling import LeasesConfig, LivenessConfig, SchedulerConfig
 from paasd.config.section import Section
 from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
 from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
+from paasd.config.tunnels import TunnelsConfig
 
 __all__ = [
     "ApiConfig",
@@ -28,19 +32,26 @@ __all__ = [
     "BlobsConfig",
     "ClusterConfig",
     "Config",
+    "CopiesConfig",
     "DiskConfig",
     "DnsConfig",
     "DomainsConfig",
+    "GossipConfig",
+    "LeasesConfig",
+    "LivenessConfig",
     "LogsConfig",
     "NetworkConfig",
     "NodeConfig",
+    "PeerConfig",
     "RetentionConfig",
     "RouterConfig",
+    "S3Config",
     "SandboxConfig",
     "SchedulerConfig",
     "Section",
     "StagingConfig",
     "StateConfig",
     "SupervisorConfig",
+    "TunnelsConfig",
     "load_config",
 ]

@@ -8,6 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from paasd.config.cluster import ClusterConfig
+from paasd.config.copies import CopiesConfig, S3Config
+from paasd.config.gossip import GossipConfig
+from paasd.config.peer import PeerConfig
 from paasd.config.platform import (
     ApiConfig,
     AppsConfig,
@@ -15,13 +18,14 @@ from paasd.config.platform import (
     DomainsConfig,
     NodeConfig,
     RetentionConfig,
-    SchedulerConfig,
 )
 from paasd.config.routing import RouterConfig
 from paasd.config.running import StagingConfig, SupervisorConfig
+from paasd.config.scheduling import LeasesConfig, LivenessConfig, SchedulerConfig
 from paasd.config.section import Section
 from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
 from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
+from paasd.config.tunnels import TunnelsConfig
 from paasd.errors import ConfigError
 
 
@@ -31,10 +35,14 @@ class Config(Section, frozen=True, kw_only=True):
     data: Annotated[str, Meta(description="Data directory, made 0700 at first start.")] = "/var/lib/paasd"
     node: NodeConfig = NodeConfig()
     cluster: ClusterConfig = ClusterConfig()
+    peer: PeerConfig = PeerConfig()
+    gossip: GossipConfig = GossipConfig()
     domains: DomainsConfig = DomainsConfig()
     api: ApiConfig = ApiConfig()
     state: StateConfig = StateConfig()
     blobs: BlobsConfig = BlobsConfig()
+    copies: CopiesConfig = CopiesConfig()
+    s3: S3Config = S3Config()
     logs: LogsConfig = LogsConfig()
     sandbox: SandboxConfig = SandboxConfig()
     network: NetworkConfig = NetworkConfig()
@@ -43,9 +51,12 @@ class Config(Section, frozen=True, kw_only=True):
     supervisor: SupervisorConfig = SupervisorConfig()
     staging: StagingConfig = StagingConfig()
     router: RouterConfig = RouterConfig()
+    tunnels: TunnelsConfig = TunnelsConfig()
     auth: AuthConfig = AuthConfig()
     apps: AppsConfig = AppsConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
+    liveness: LivenessConfig = LivenessConfig()
+    leases: LeasesConfig = LeasesConfig()
     retention: RetentionConfig = RetentionConfig()
 
 

@@ -1,4 +1,4 @@
-"""[node], [domains], [api], [auth], [apps], [scheduler], [retention]: the platform as people meet it."""
+"""[node], [domains], [api], [auth], [apps], [retention]: the platform as people meet it."""
 
 from typing import Annotated
 
@@ -131,17 +131,6 @@ class AppsConfig(Section, frozen=True, kw_only=True):
     manifest_limit_bytes: Annotated[
         int, Meta(ge=1024, description="Largest manifest, in bytes; it becomes one write, so it must stay small.")
     ] = 128 * 1024
-
-
-class SchedulerConfig(Section, frozen=True, kw_only=True):
-    """[scheduler]: how wanted instances and builds get their nodes."""
-
-    period_s: Annotated[
-        float, Meta(gt=0, description="Longest pause between two looks at the whole state; changes wake it at once.")
-    ] = 10.0
-    batch: Annotated[
-        int, Meta(ge=1, le=500, description="Most placements in one write; more is faster and blocks others longer.")
-    ] = 200
 
 
 class RetentionConfig(Section, frozen=True, kw_only=True):

@@ -44,6 +44,20 @@ class StateConfig(Section, frozen=True, kw_only=True):
     retry_s: Annotated[
         float, Meta(gt=0, le=1, description="First pause, in seconds, before a lost or refused append is tried again.")
     ] = 0.005
+    fresh_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=30,
+            description="How long a read waits for the other nodes before it is answered from what this node has.",
+        ),
+    ] = 1.0
+    forward_s: Annotated[
+        float,
+        Meta(
+            gt=0, le=60, description="How long a write waits for the node that writes for all before it is done here."
+        ),
+    ] = 2.0
     readers: Annotated[
         int,
         Meta(ge=1, le=64, description="Reads that may be open at once; reads end without waiting, so few are needed."),
@@ -133,3 +147,19 @@ class LogsConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=4096, description="Bytes of a spool taken in one step; larger steps hold up other work for longer."),
     ] = 64 * 1024
+    nodes_timeout_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=30,
+            description="How long, in seconds, another node may take to give its lines of an app; then the answer goes "
+            "without them and says so.",
+        ),
+    ] = 1.0
+    nodes_at_once: Annotated[
+        int, Meta(ge=1, le=256, description="Nodes asked for lines at once; more answers sooner and costs memory.")
+    ] = 32
+    nodes_merge_s: Annotated[
+        float,
+        Meta(ge=0, le=5, description="How long a followed line waits for those of other nodes, to be put in order."),
+    ] = 0.1

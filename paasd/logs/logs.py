@@ -2,19 +2,22 @@
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import apsw
 import msgspec
 import trio
+import trio.lowlevel
 
 from paasd.config import LogsConfig
 from paasd.errors import Unavailable
-from paasd.logs.followers import Follower
+from paasd.logs.followers import Follower, Following, OwnFollowing
 from paasd.logs.inotify import Inotify
 from paasd.logs.line import Line, Stream, clip
 from paasd.logs.rate import Pace, TokenBucket
+from paasd.logs.wire import Query
 from paasd.state.lines import LineStore, StoredLine
 
 _BATCH_LINES = 4_000
@@ -37,8 +40,24 @@ class _Batch(msgspec.Struct):
 _Origin = tuple[str, str, str]
 
 
+class Others(Protocol):
+    """The lines of other nodes."""
+
+    async def read(self, query: Query, own: list[Line]) -> list[Line]:
+        """`own`, which the query found here, with theirs."""
+
+    async def extents(self, source_ids: Sequence[str], own: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        """`own`, which is so here, with theirs."""
+
+    def follow(self, source_id: str) -> AbstractAsyncContextManager[Following]:
+        """Lines of this node and the others as they are stored."""
+
+
 class Logs:
     """Made by `open_logs`. `append` and `read` are immediate; all methods belong to the trio thread."""
+
+    others: Others | None = None
+    """Set while there are other nodes: `read_all`, `extent_all` and `follow_all` take theirs in."""
 
     def __init__(self, config: LogsConfig, store: LineStore, clock: Callable[[], float]) -> None:
         self.config = config
@@ -119,15 +138,19 @@ class Logs:
         limit: int = 100,
         descending: bool = False,
         source_types: Sequence[str] = (),
+        *,
+        skip: int = 0,
     ) -> list[Line]:
         """The `limit` oldest, or newest if descending, stored lines with start <= time < end; negative times are fine.
 
-        `source_types` keeps those types and what is below them: "APP" stands for APP/PROC/WEB as well.
-        Raises Unavailable when the store is damaged.
+        `source_types` keeps those types and what is below them: "APP" stands for APP/PROC/WEB as well;
+        the first `skip` are left out. Raises Unavailable when the store is damaged.
         """
         start_ns, end_ns = (max(-(2**63), min(bound, 2**63 - 1)) for bound in (start_ns, end_ns))
         try:
-            found = self._store.read(source_id, start_ns, end_ns, limit, descending=descending, kinds=source_types)
+            found = self._store.read(
+                source_id, start_ns, end_ns, limit, descending=descending, kinds=source_types, skip=skip
+            )
         except apsw.Error as error:
             raise Unavailable(f"the log lines of this node cannot be read: {error}") from error
         return [
@@ -142,6 +165,36 @@ class Logs:
             )
             for line in found
         ]
+
+    async def read_all(self, query: Query) -> list[Line]:
+        """Lines of all nodes, as `read` gives those of this one. Raises Unavailable when the store here is damaged."""
+        if query.flush:
+            await self.flush()
+        await trio.lowlevel.checkpoint()
+        span = query.start_ns, query.end_ns, query.limit
+        own = self.read(query.source_id, *span, query.descending, query.source_types)
+        return own if self.others is None else await self.others.read(query, own)
+
+    def extent(self, source_id: str) -> tuple[int, int] | None:
+        """Times of the oldest and newest line; None when there is none."""
+        oldest, newest = self.read(source_id, limit=1), self.read(source_id, limit=1, descending=True)
+        return (oldest[0].timestamp_ns, newest[0].timestamp_ns) if oldest and newest else None
+
+    async def extent_all(self, source_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """The same on all nodes, of the sources that have lines."""
+        await trio.lowlevel.checkpoint()
+        own = {source_id: times for source_id in source_ids if (times := self.extent(source_id)) is not None}
+        return own if self.others is None else await self.others.extents(source_ids, own)
+
+    @asynccontextmanager
+    async def follow_all(self, source_id: str) -> AsyncIterator[Following]:
+        """Lines of all nodes, as `follow` gives those of this one."""
+        if self.others is None:
+            async with self.follow(source_id) as follower:
+                yield OwnFollowing(follower, self.flush)
+        else:
+            async with self.others.follow(source_id) as following:
+                yield following
 
     @asynccontextmanager
     async def follow(self, source_id: str) -> AsyncIterator[Follower]:

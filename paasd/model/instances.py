@@ -3,21 +3,29 @@
 from typing import Any
 
 from paasd.model.arguments import Actor, Arguments
+from paasd.model.brake import read_brake
 from paasd.model.events import record_app_event
+from paasd.model.nodes import LIVE_STATES
 from paasd.model.records import App, AuditEvent, Instance, Node, PlacementFailure, Process
-from paasd.state import Duplicate, Ge, ReadTx, Tx, operation
+from paasd.state import Ge, Gt, ReadTx, Tx, operation
 
 CRASH_EVENT = "app.crash"
 
 
 class Placement(Arguments):
-    """One instance on one node, as decided from a snapshot."""
+    """One instance on one node, as decided from a snapshot.
+
+    `replaces` names the newest instance of its slot (process and index). That one goes with this placement when it is
+    `lost`; otherwise it goes on until its successor runs.
+    """
 
     process_guid: str
     index: int
     app_version: int
     node_guid: str
     epoch: int = 1
+    replaces: str | None = None
+    lost: bool = False
 
 
 class PlaceInstances(Arguments):
@@ -41,15 +49,33 @@ def place_instances(tx: Tx, args: PlaceInstances) -> list[str]:
             reserved[node.guid] = reserved_on(tx, node.guid)
         memory_mb, disk_mb = reserved[node.guid]
         full = memory_mb + process.memory_mb > node.memory_mb or disk_mb + process.disk_mb > node.disk_mb
-        if full or node.state != "READY":
+        if full or node.state != "READY" or not _takes_its_turn(tx, placement):
             continue
-        try:
-            instance = tx.insert(_instance(app, process, placement))
-        except Duplicate:
-            continue
+        instance = tx.insert(_instance(app, process, placement))
         reserved[node.guid] = (memory_mb + process.memory_mb, disk_mb + process.disk_mb)
         placed.append(instance.guid)
     return placed
+
+
+def _takes_its_turn(tx: Tx, placement: Placement) -> bool:
+    """Whether the slot is as the placement takes it to be; a lost instance is deleted here, in the same transaction."""
+    rows = tx.all(Instance, process_guid=placement.process_guid, index=placement.index, order=("epoch",))
+    newest = rows[-1] if rows else None
+    if newest is None or placement.replaces is None:
+        return newest is None and placement.replaces is None
+    if newest.guid != placement.replaces or placement.epoch <= newest.epoch:
+        return False
+    if placement.lost:
+        if is_live(tx, newest.node_guid) or read_brake(tx).engaged:
+            return False
+        tx.delete(newest)
+    return True
+
+
+def is_live(tx: ReadTx, node_guid: str) -> bool:
+    """Whether a node takes part; what is placed on one that does not is lost."""
+    node = tx.get(Node, node_guid)
+    return node is not None and node.state in LIVE_STATES
 
 
 def _wanted(app: App, process: Process, placement: Placement) -> bool:
@@ -100,6 +126,21 @@ def remove_instances(tx: Tx, args: RemoveInstances) -> int:
             tx.delete(instance)
             removed += 1
     return removed
+
+
+@operation("instances.retire", version=1)
+def retire_instances(tx: Tx, args: RemoveInstances) -> int:
+    """Delete those that still have a successor: its row, on a live node, under a higher epoch."""
+    retired = 0
+    for guid in args.guids:
+        instance = tx.get(Instance, guid)
+        if instance is None:
+            continue
+        later = tx.all(Instance, Gt("epoch", instance.epoch), process_guid=instance.process_guid, index=instance.index)
+        if any(is_live(tx, successor.node_guid) for successor in later):
+            tx.delete(instance)
+            retired += 1
+    return retired
 
 
 class RecordFailures(Arguments):

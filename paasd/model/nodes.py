@@ -1,8 +1,14 @@
 """Nodes: a machine says what it has when it starts."""
 
+from typing import Final
+
+from paasd.errors import Unprocessable
 from paasd.model.arguments import Arguments
 from paasd.model.records import Node
 from paasd.state import Tx, operation
+
+LIVE_STATES: Final = ("READY", "DRAINING", "RETURNING")
+"""Of members that take part: they may be witnesses, act, and keep what they run."""
 
 
 class RegisterNode(Arguments):
@@ -18,7 +24,11 @@ class RegisterNode(Arguments):
 
 @operation("node.register", version=1)
 def register_node(tx: Tx, args: RegisterNode) -> Node:
-    """Insert the node, or bring its row up to date under the next incarnation."""
+    """Insert the node, or bring its row up to date under the next incarnation.
+
+    One that was dead is RETURNING, which it stays until it has proved steady; alone it is READY at once. Draining and
+    removal are somebody's decisions, which a restart does not undo. Raises Unprocessable for one that was removed.
+    """
     node = tx.get(Node, args.guid)
     if node is None:
         return tx.insert(
@@ -39,9 +49,39 @@ def register_node(tx: Tx, args: RegisterNode) -> Node:
         memory_mb=args.memory_mb,
         disk_mb=args.disk_mb,
         cpus=args.cpus,
-        state="READY",
+        state=_state_after_start(tx, node),
+        state_changed_at=tx.now if node.state == "DEAD" else node.state_changed_at,
         incarnation=node.incarnation + 1,
     )
+
+
+def _state_after_start(tx: Tx, node: Node) -> str:
+    if node.state == "REMOVED":
+        raise Unprocessable(
+            f"{node.name} was removed from the platform; join again with a new data directory and token"
+        )
+    if node.state == "JOINING":
+        return "READY"
+    if node.state != "DEAD":
+        return node.state
+    return "RETURNING" if tx.count(Node) > 1 else "READY"
+
+
+class ReturnNode(Arguments):
+    """Arguments of `return_node`; `incarnation` is the one that was declared dead."""
+
+    guid: str
+    incarnation: int
+
+
+@operation("node.return", version=1)
+def return_node(tx: Tx, args: ReturnNode) -> bool:
+    """A node whose daemon never stopped finds itself declared dead: it is RETURNING under the next incarnation."""
+    node = tx.get(Node, args.guid)
+    if node is None or node.state != "DEAD" or node.incarnation != args.incarnation:
+        return False
+    tx.update(node, state="RETURNING", state_changed_at=tx.now, incarnation=node.incarnation + 1)
+    return True
 
 
 class SetNodeState(Arguments):

@@ -200,9 +200,7 @@ def restart_instance(tx: Tx, args: RestartInstance) -> None:
     process = tx.need(Process, args.process_guid)
     if not 0 <= args.index < process.instances:
         raise NotFound("Instance")
-    instance = tx.find(Instance, process_guid=process.guid, index=args.index)
-    if instance is not None:
-        tx.delete(instance)
+    tx.delete_all(Instance, process_guid=process.guid, index=args.index)
     record_app_event(
         tx,
         "audit.app.process.terminate_instance",

@@ -5,11 +5,14 @@ Bodies are the part's own msgspec structs, packed; this folder knows no kind. `o
 on both sides; `MemoryNetwork` is the same in one process, under virtual time and with faults, for simulations.
 """
 
+from paasd.peer.identity import Identity, node_uri
 from paasd.peer.interface import Handler, Peer, PeerRefused, Peers, PeerStream, PeerUnreachable, StreamHandler
 from paasd.peer.memory import MemoryNetwork, MemoryPeers
+from paasd.peer.peers import TlsPeers, open_peers
 
 __all__ = [
     "Handler",
+    "Identity",
     "MemoryNetwork",
     "MemoryPeers",
     "Peer",
@@ -18,4 +21,7 @@ __all__ = [
     "PeerUnreachable",
     "Peers",
     "StreamHandler",
+    "TlsPeers",
+    "node_uri",
+    "open_peers",
 ]

@@ -9,6 +9,7 @@ from random import Random
 
 import trio
 
+from paasd.errors import PaasdError
 from paasd.peer.interface import (
     EVERYBODY,
     Handler,
@@ -95,18 +96,23 @@ class MemoryPeers:
         async def run(handler: StreamHandler) -> None:
             try:
                 await handler(self._as_peer, body, theirs)
-            except PeerUnreachable:
-                return
+            except PaasdError as error:
+                ours.failure = error
             finally:
                 theirs.close()
 
+        failed: Exception | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run, handler)
             try:
                 yield ours
+            except Exception as error:  # noqa: BLE001 (raised again outside the nursery, which would wrap it into a group)
+                failed = error
             finally:
                 ours.close()
                 nursery.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
 
 
 class _End:
@@ -117,6 +123,7 @@ class _End:
         self._ends = source, target
         self.out: trio.MemorySendChannel[bytes]
         self.inbox: trio.MemoryReceiveChannel[bytes]
+        self.failure: PaasdError | None = None  # what the handler on the other side ended with
 
     async def send(self, message: bytes) -> None:
         await trio.sleep(self._network.random.uniform(*self._network.delay_s))
@@ -131,6 +138,8 @@ class _End:
         try:
             return await self.inbox.receive()
         except trio.EndOfChannel:
+            if self.failure is not None:
+                raise self.failure from None
             return None
 
     async def finish(self) -> None:

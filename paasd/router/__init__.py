@@ -2,20 +2,27 @@
 
 `open_router` runs Envoy and serves it a `RouteTable` over delta discovery; `open_route_feed` keeps that table equal to
 the database and the observed instances. Every request comes back as an `AccessEntry`. `open_certificates` makes the
-node's authority and wildcard certificates. Envoy outlives the daemon and never waits for it.
+node's authority and wildcard certificates. Envoy outlives the daemon and never waits for it. A node that is one of
+several shows a `NodeIdentity` and takes requests for its instances from other nodes' Envoys (`tunnels/`).
 """
 
+from paasd.pki import KeyPair
 from paasd.router.accesslog import rtr_line
 from paasd.router.certificates import Certificates, open_certificates
 from paasd.router.feed import RouteFeed, open_route_feed
 from paasd.router.records import AccessEntry, Endpoint, RouteEntry, RouteTable
 from paasd.router.router import Router, open_router, stop_left_over
 from paasd.router.routes import build_table
+from paasd.router.tunnels import Links, NodeDoor, NodeIdentity
 
 __all__ = [
     "AccessEntry",
     "Certificates",
     "Endpoint",
+    "KeyPair",
+    "Links",
+    "NodeDoor",
+    "NodeIdentity",
     "RouteEntry",
     "RouteFeed",
     "RouteTable",

@@ -35,7 +35,9 @@ def _optional_seconds(common: Any, name: str) -> float | None:
 
 def _address(address: Any) -> str:
     socket = address.socket_address
-    return f"{socket.address}:{socket.port_value}" if socket.address else ""
+    if not socket.address:
+        return str(address.envoy_internal_address.endpoint_id)
+    return f"{socket.address}:{socket.port_value}"
 
 
 def read_entry(entry: Any, table: Table) -> AccessEntry:
@@ -50,6 +52,8 @@ def read_entry(entry: Any, table: Table) -> AccessEntry:
     route = None if owner is None else owner.entry
     upstream = _address(common.upstream_remote_address)
     endpoint = None if owner is None else owner.endpoint(upstream)
+    if endpoint is not None:
+        upstream = f"{endpoint.address}:{endpoint.port}"
     app_guid = None if route is None else (endpoint.app_guid if endpoint and endpoint.app_guid else route.app_guid)
     method = request.request_method
     return AccessEntry(
@@ -76,6 +80,7 @@ def read_entry(entry: Any, table: Table) -> AccessEntry:
         attempts=common.upstream_request_attempt_count,
         client_address=_address(common.downstream_direct_remote_address),
         upstream_address=upstream or None,
+        node_guid=endpoint.node_guid if endpoint else "",
         forwarded_for=request.request_headers.get("x-forwarded-for", ""),
         forwarded_proto=request.request_headers.get("x-forwarded-proto", ""),
         user_agent=request.user_agent,

@@ -9,105 +9,26 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import serialization
 
+from paasd import pki
 from paasd.errors import PaasdError
+from paasd.pki import KeyPair
 
-AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=90)
 RENEW_BEFORE = timedelta(days=30)
-# Certificates start in the past, so that a client whose clock is a little behind accepts them.
-BACKDATED = timedelta(hours=1)
 
 
 class CertificateBroken(PaasdError):
     """A stored certificate or key cannot be used; the detail names the file."""
 
 
-class KeyPair(msgspec.Struct, frozen=True):
-    """PEM texts: the certificate with its chain, and its private key."""
-
-    certificate: bytes
-    key: bytes
-
-
-def _name(common_name: str) -> x509.Name:
-    organization = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "paasd")
-    return x509.Name([organization, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .add_extension(identifier, critical=False)
-    )
-
-
-def _usage(*, authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def make_authority(now: datetime) -> KeyPair:
-    """A new authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    # The serial in the name keeps the authorities of different nodes apart in a browser's store.
-    name = _name(f"paasd authority {os.urandom(4).hex()}")
-    certificate = (
-        _builder(name, name, key.public_key())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(now + AUTHORITY_LIFE)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(authority=True), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _key_pem(key))
-
-
 def make_wildcard(authority: KeyPair, domain: str, now: datetime) -> KeyPair:
     """A certificate of `authority` for `domain` and the names one label below it."""
-    issuer = x509.load_pem_x509_certificate(authority.certificate)
-    issuer_key = serialization.load_pem_private_key(authority.key, None)
-    assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = pki.new_key()
     names = [x509.DNSName(domain), x509.DNSName(f"*.{domain}")]
-    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
-    certificate = (
-        _builder(_name(domain[:64]), issuer.subject, key.public_key())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(min(now + LEAF_LIFE, issuer.not_valid_after_utc))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(authority=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(authority_key, critical=False)
-        .sign(issuer_key, hashes.SHA256())
-    )
-    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _key_pem(key))
+    return KeyPair(pki.issue(authority, pki.request(key), domain, names, now, LEAF_LIFE), key)
 
 
 def is_current(pair: KeyPair, authority: KeyPair, domain: str, now: datetime) -> bool:
@@ -132,9 +53,14 @@ class Certificates:
         self._clock = clock
         self.domains = dict(domains)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._authority = self._load("ca") or self._store("ca", make_authority(clock()))
+        self._authority = self._load("ca") or self._store("ca", pki.make_authority("authority", clock()))
         self.pairs: dict[str, KeyPair] = {}
         self.renew()
+
+    @property
+    def authority(self) -> KeyPair:
+        """The authority with its key."""
+        return self._authority
 
     @property
     def authority_path(self) -> Path:

@@ -8,9 +8,12 @@ from functools import cache
 from typing import Any
 
 from paasd.config import RouterConfig
+from paasd.router.nearness import tiers
 from paasd.router.records import Endpoint, RouteEntry
+from paasd.router.tunnels.names import GONE_HEADER, HOP, METADATA, node_cluster
 from paasd.router.xds import messages
 from paasd.router.xds.messages import duration
+from paasd.router.xds.typed import typed
 
 # Names ending so can be spelt by no Host header that passes a registered domain's virtual host.
 INTERNAL_MARK = "|"
@@ -24,15 +27,15 @@ def cluster_name(host: str, path: str = "") -> str:
     return host
 
 
-def encode_cluster(name: str, entry: RouteEntry, config: RouterConfig) -> bytes:
-    """The cluster of `entry`."""
+def encode_cluster(name: str, entry: RouteEntry, config: RouterConfig, *, tunnels: bool = False) -> bytes:
+    """The cluster of `entry`. With `tunnels` its instances may be on other nodes."""
     least = entry.options.get("loadbalancing") in ("least-connection", "least-connections")
     head: bytes = messages.Cluster(name=name).SerializeToString()
-    return head + _kind(config, entry.http2, least)
+    return head + _kind(config, entry.http2, least, tunnels)
 
 
 @cache
-def _kind(config: RouterConfig, http2: bool, least_request: bool) -> bytes:
+def _kind(config: RouterConfig, http2: bool, least_request: bool, tunnels: bool) -> bytes:
     source = {"ads": {}, "initial_fetch_timeout": duration(0), "resource_api_version": messages.API_V3}
     cluster = messages.Cluster(
         type=messages.EDS,
@@ -58,21 +61,35 @@ def _kind(config: RouterConfig, http2: bool, least_request: bool) -> bytes:
         typed_extension_protocol_options={
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "type_url": messages.HTTP_OPTIONS_URL,
-                "value": _http_options(config, http2).SerializeToString(),
+                "value": _http_options(config, http2, tunnels).SerializeToString(),
             }
         },
+        **({"transport_socket": _into_the_hop()} if tunnels else {}),
     )
     encoded: bytes = cluster.SerializeToString()
     return encoded
 
 
-def _http_options(config: RouterConfig, http2: bool) -> Any:
+def _into_the_hop() -> dict[str, Any]:
+    """Plain connections, which take the endpoint's metadata along when they go to an internal listener."""
+    sockets = "type.googleapis.com/envoy.extensions.transport_sockets."
+    raw = {"@type": sockets + "raw_buffer.v3.RawBuffer"}
+    socket = {
+        "@type": sockets + "internal_upstream.v3.InternalUpstreamTransport",
+        "passthrough_metadata": [{"name": METADATA, "kind": {"host": {}}}],
+        "transport_socket": {"name": "raw", "typed_config": raw},
+    }
+    return {"name": "hop", "typed_config": typed(socket)}
+
+
+def _http_options(config: RouterConfig, http2: bool, tunnels: bool) -> Any:
     return messages.HttpProtocolOptions(
         common_http_protocol_options={"idle_timeout": duration(config.upstream_idle_timeout_s)},
         explicit_http_config={"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}},
         retry_policy={
             # None of these had a byte of the request reach the app, so repeating is safe for every method.
-            "retry_on": "connect-failure,refused-stream,reset-before-request",
+            "retry_on": "connect-failure,refused-stream,reset-before-request" + ",retriable-headers" * tunnels,
+            **(_elsewhere() if tunnels else {}),
             "num_retries": {"value": config.retries},
             "retry_back_off": {"base_interval": duration(0.002), "max_interval": duration(0.02)},
             "host_selection_retry_max_attempts": 10,
@@ -86,17 +103,38 @@ def _http_options(config: RouterConfig, http2: bool) -> Any:
     )
 
 
-def encode_endpoints(name: str, endpoints: tuple[Endpoint, ...]) -> bytes:
+def _elsewhere() -> dict[str, Any]:
+    """A tunnel that led nowhere says so; the next attempt goes to another zone if there is one with instances."""
+    previous = {"@type": messages.PREVIOUS_PRIORITIES_URL, "update_frequency": 1}
+    return {
+        "retriable_headers": [{"name": GONE_HEADER, "present_match": True}],
+        "retry_priority": {"name": "envoy.retry_priorities.previous_priorities", "typed_config": typed(previous)},
+    }
+
+
+def encode_endpoints(name: str, entry: RouteEntry) -> bytes:
     """Where the instances behind cluster `name` are."""
     assignment = messages.ClusterLoadAssignment(cluster_name=name)
-    if endpoints:
-        locality = assignment.endpoints.add()
-        for endpoint in endpoints:
+    for priority, tier in enumerate(tiers(entry.endpoints)):
+        locality = assignment.endpoints.add(priority=priority)
+        for endpoint, weight in tier:
             item = locality.lb_endpoints.add()
-            item.endpoint.address.socket_address.address = endpoint.address
-            item.endpoint.address.socket_address.port_value = endpoint.port
-            item.load_balancing_weight.value = endpoint.weight
+            item.load_balancing_weight.value = weight
             if endpoint.instance_guid:
                 item.metadata.filter_metadata["envoy.lb"].fields["instance"].string_value = endpoint.instance_guid
-    encoded: bytes = assignment.SerializeToString()
+            if endpoint.target:
+                _set_hop(item, endpoint, "h2" if entry.http2 else "h1")
+            else:
+                item.endpoint.address.socket_address.address = endpoint.address
+                item.endpoint.address.socket_address.port_value = endpoint.port
+    encoded: bytes = assignment.SerializeToString(deterministic=True)
     return encoded
+
+
+def _set_hop(item: Any, endpoint: Endpoint, protocol: str) -> None:
+    item.endpoint.address.envoy_internal_address.server_listener_name = HOP
+    item.endpoint.address.envoy_internal_address.endpoint_id = endpoint.target
+    fields = item.metadata.filter_metadata[METADATA].fields
+    fields["target"].string_value = endpoint.target
+    fields["node"].string_value = node_cluster(endpoint.node_guid)
+    fields["protocol"].string_value = protocol

@@ -5,149 +5,54 @@ costs the rows that it touched, whatever the size of the table. Everything happe
 watches need no lock.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import trio
 
-from paasd.model.records import App, Destination, Domain, Route, Space
-from paasd.observed import InstanceFact, Observed
-from paasd.router.records import RouteEntry
+from paasd.model.records import Destination
+from paasd.observed import Observed
+from paasd.router.neighbours import Doors
+from paasd.router.picture import TABLES, Picture
 from paasd.router.router import Router
-from paasd.router.routes import Knowledge, build_entry, build_table, routable_instances, route_host
-from paasd.state import Database, ReadTx
+from paasd.router.routes import build_table
+from paasd.state import Database
 
-TABLES = ("routes", "destinations", "domains", "apps", "spaces")
-
-
-class Picture(Knowledge):
-    """What was last read, indexed both ways: from a row to the routes it concerns, from a route to its rows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.routes: dict[str, Route] = {}
-        self._route_of: dict[str, str] = {}
-        self._routes_of_app: dict[str, set[str]] = {}
-        self._hosts: dict[str, set[str]] = {}
-
-    def load(self, tx: ReadTx) -> None:
-        """Read everything anew."""
-        for index in (self.routes, self.destinations, self._route_of, self._routes_of_app, self._hosts):
-            index.clear()
-        self.domains = {domain.guid: domain for domain in tx.all(Domain)}
-        self.apps = {app.guid: app for app in tx.all(App)}
-        self.organizations = {space.guid: space.organization_guid for space in tx.all(Space)}
-        grouped: dict[str, list[Destination]] = {}
-        for destination in tx.all(Destination):
-            grouped.setdefault(destination.route_guid, []).append(destination)
-        for route in tx.all(Route):
-            self._set_route(route, tuple(grouped.get(route.guid, ())))
-
-    def reread(self, tx: ReadTx, touched: Iterable[tuple[str, str]]) -> set[str] | None:
-        """Read the touched rows; the hosts that they concern, or None if that is best answered by loading all."""
-        routes: set[str] = set()
-        hosts: set[str] = set()
-        for table, guid in touched:
-            if table in ("domains", "spaces"):
-                return None
-            if table == "routes":
-                routes.add(guid)
-            elif table == "destinations":
-                now = tx.get(Destination, guid)
-                before = self._route_of.get(guid)
-                routes.update(route for route in (before, now.route_guid if now else None) if route is not None)
-            elif table == "apps":
-                self._read_app(tx, guid)
-                hosts.update(self._hosts_of(self._routes_of_app.get(guid, ())))
-        for guid in routes:
-            hosts.update(self._hosts_of([guid]))
-            self._drop_route(guid)
-            route = tx.get(Route, guid)
-            if route is not None:
-                found = tuple(tx.all(Destination, route_guid=guid))
-                for destination in found:
-                    self._read_app(tx, destination.app_guid)
-                self._set_route(route, found)
-            hosts.update(self._hosts_of([guid]))
-        return hosts
-
-    def observe(self, facts: Iterable[InstanceFact]) -> set[str]:
-        """Take the observed instances; the hosts whose instances differ from before."""
-        before, self.instances = self.instances, routable_instances(facts)
-        hosts: set[str] = set()
-        for key in before.keys() | self.instances.keys():
-            if _places(before.get(key, ())) != _places(self.instances.get(key, ())):
-                hosts.update(self._hosts_of(self._routes_of_app.get(key[0], ())))
-        return hosts
-
-    def entries(self, host: str) -> tuple[RouteEntry, ...]:
-        """The entries of one host, none if it is gone."""
-        built = (build_entry(self.routes[guid], self) for guid in sorted(self._hosts.get(host, ())))
-        return tuple(entry for entry in built if entry is not None)
-
-    def _read_app(self, tx: ReadTx, guid: str) -> None:
-        app = tx.get(App, guid)
-        if app is None:
-            self.apps.pop(guid, None)
-        else:
-            self.apps[guid] = app
-
-    def _hosts_of(self, routes: Iterable[str]) -> set[str]:
-        found = [route for guid in routes if (route := self.routes.get(guid)) is not None]
-        return {
-            route_host(route, self.domains[route.domain_guid]) for route in found if route.domain_guid in self.domains
-        }
-
-    def _set_route(self, route: Route, destinations: tuple[Destination, ...]) -> None:
-        self.routes[route.guid] = route
-        self.destinations[route.guid] = destinations
-        for destination in destinations:
-            self._route_of[destination.guid] = route.guid
-            self._routes_of_app.setdefault(destination.app_guid, set()).add(route.guid)
-        for host in self._hosts_of([route.guid]):
-            self._hosts.setdefault(host, set()).add(route.guid)
-
-    def _drop_route(self, guid: str) -> None:
-        for host in self._hosts_of([guid]):
-            _discard(self._hosts, host, guid)
-        self.routes.pop(guid, None)
-        for destination in self.destinations.pop(guid, ()):
-            self._route_of.pop(destination.guid, None)
-            _discard(self._routes_of_app, destination.app_guid, guid)
+Unreachable = Callable[[], frozenset[str]]
 
 
-def _discard(index: dict[str, set[str]], key: str, value: str) -> None:
-    values = index.get(key)
-    if values is not None:
-        values.discard(value)
-        if not values:
-            del index[key]
-
-
-def _places(facts: tuple[InstanceFact, ...]) -> tuple[tuple[str, str | None, int | None, int], ...]:
-    return tuple((fact.instance_guid, fact.address, fact.port, fact.index) for fact in facts)
+def _nobody() -> frozenset[str]:
+    return frozenset()
 
 
 class RouteFeed:
     """The shell around a `Picture`."""
 
     def __init__(
-        self, router: Router, database: Database, observed: Observed, system: Mapping[str, tuple[str, int]]
+        self, router: Router, database: Database, observed: Observed, unreachable: Unreachable, picture: Picture
     ) -> None:
         self._router = router
         self._database = database
         self._observed = observed
-        self._system = dict(system)
-        self._picture = Picture()
+        self._unreachable = unreachable
+        self._picture = picture
+
+    def _observe(self) -> set[str]:
+        return self._picture.observe(self._observed.instances(), self._unreachable())
 
     def publish_all(self) -> None:
         """Read everything and publish it."""
         with self._database.read() as tx:
             self._picture.load(tx)
-        self._picture.observe(self._observed.instances())
-        self._router.publish(build_table(self._picture.routes.values(), self._picture, self._system))
+        self._observe()
+        # First, since the table's endpoints lead there.
+        self._router.publish_links(self._picture.links())
+        routes = self._picture.routes.values()
+        self._router.publish(build_table(routes, self._picture, self._picture.system()))
 
     def _publish(self, hosts: Iterable[str]) -> None:
+        self._router.publish_links(self._picture.links())
+        self._router.publish_system(self._picture.system())
         changed = {host: self._picture.entries(host) for host in hosts}
         if changed:
             self._router.publish_hosts(changed)
@@ -159,11 +64,12 @@ class RouteFeed:
         """
         with self._database.read() as tx:
             rows = [("destinations", one.guid) for one in tx.all(Destination, app_guid=app_guid)]
-            hosts = self._picture.reread(tx, [("apps", app_guid), *rows])
+            instances = [("instances", fact.instance_guid) for fact in self._observed.instances(app_guid)]
+            hosts = self._picture.reread(tx, [("apps", app_guid), *rows, *instances])
         if hosts is None:
             self.publish_all()
         else:
-            self._publish(hosts | self._picture.observe(self._observed.instances()))
+            self._publish(hosts | self._observe())
         await self._router.settled()
 
     async def follow_database(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -187,23 +93,33 @@ class RouteFeed:
                     self._publish(hosts)
 
     async def follow_instances(self) -> None:
-        """Publish every change of the observed instances."""
+        """Publish every change of the observed instances, and of which nodes can be reached."""
         async with self._observed.watch() as watch:
             while True:
                 await watch.wait()
-                self._publish(self._picture.observe(self._observed.instances()))
+                self._publish(self._observe())
 
 
 @asynccontextmanager
 async def open_route_feed(
-    router: Router, database: Database, observed: Observed, system: Mapping[str, tuple[str, int]]
+    router: Router,
+    database: Database,
+    observed: Observed,
+    doors: Doors,
+    *,
+    node_guid: str,
+    unreachable: Unreachable = _nobody,
 ) -> AsyncIterator[RouteFeed]:
-    """Keep `router` in step until the block ends. `system` maps the platform's own host names to address and port.
+    """Keep `router` in step until the block ends.
 
-    Open it after the node has found its instances again: the first table opens the router, and an instance that is
-    missing from it is taken out of service.
+    `doors` maps the platform's own host names to address and port on this node, or to None on a node that does not
+    serve them itself. Node rows say where the others are; `unreachable` says which of them not to try, and changes of
+    it must wake the watches of `observed`.
+
+    Open it after the node has found its instances again, and opened its tunnels if it has any: the first table opens
+    the router, and what is missing from it is taken out of service.
     """
-    feed = RouteFeed(router, database, observed, system)
+    feed = RouteFeed(router, database, observed, unreachable, Picture(node_guid, doors))
     async with trio.open_nursery() as nursery:
         await nursery.start(feed.follow_database)
         nursery.start_soon(feed.follow_instances)

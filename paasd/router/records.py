@@ -6,7 +6,11 @@ import msgspec
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One place that a route leads to: a running instance and the address at which this node reaches it."""
+    """One place that a route leads to: a running instance and the address at which its node reaches it.
+
+    With a `target` it is on another node, `node_guid`, whose router is asked for that target by way of a tunnel.
+    `distance` is 0 in this node's zone and grows from there; what is nearer is asked first.
+    """
 
     instance_guid: str
     index: int
@@ -15,6 +19,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     app_guid: str = ""
     process_type: str = "web"
     weight: int = 1
+    node_guid: str = ""
+    target: str = ""
+    distance: int = 0
+
+    @property
+    def place(self) -> str:
+        """What Envoy calls the endpoint in its log."""
+        return self.target or f"{self.address}:{self.port}"
 
 
 class RouteEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,18 +50,19 @@ class RouteEntry(msgspec.Struct, frozen=True, kw_only=True):
 class RouteTable(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that one node serves.
 
-    `domains` are the registered public domains; `system` maps the platform's own host names to the address and port
-    that answer them, and wins over any route of the same name.
+    `domains` are the registered public domains; `system` maps the platform's own host names to what answers them, and
+    wins over any route of the same name.
     """
 
     routes: tuple[RouteEntry, ...] = ()
     domains: tuple[str, ...] = ()
-    system: dict[str, tuple[str, int]] = {}
+    system: dict[str, tuple[Endpoint, ...]] = {}
 
 
 class AccessEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One request as Envoy saw it. Times are seconds from its first byte; `instance_guid` is None if none was reached.
 
+    `node_guid` is the other node that was asked for the instance, empty when it was one of this node's.
     `route_guid` is empty for requests that met no tenant's route (unknown hosts and the platform's own). `flags` are
     Envoy's names of what went wrong, such as `no_healthy_upstream`; `error` is the `X-Cf-RouterError` value or empty.
     """
@@ -77,6 +90,7 @@ class AccessEntry(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     client_address: str
     upstream_address: str | None
+    node_guid: str
     forwarded_for: str
     forwarded_proto: str
     user_agent: str

@@ -10,13 +10,15 @@ from typing import Any
 import structlog
 import trio
 
-from paasd.config import RouterConfig
+from paasd.config import RouterConfig, TunnelsConfig
 from paasd.errors import PaasdError
 from paasd.router.accesslog import read_entry
 from paasd.router.certificates import Certificates
 from paasd.router.engine import Engine
-from paasd.router.records import AccessEntry, RouteEntry, RouteTable
-from paasd.router.table import Table, by_host, servable
+from paasd.router.records import AccessEntry, Endpoint, RouteEntry, RouteTable
+from paasd.router.table import Changes, Table, by_host, servable
+from paasd.router.tunnels import Links, NodeIdentity
+from paasd.router.tunnels.resources import Tunnels
 from paasd.router.xds import DiscoveryService, ResourceStore, listen, serve_discovery
 from paasd.router.xds.messages import SECRET_URL, Secret
 
@@ -28,13 +30,23 @@ class Router:
     """Handle of the running data path."""
 
     def __init__(
-        self, config: RouterConfig, service: DiscoveryService, engine: Engine, certificates: Certificates
+        self,
+        config: RouterConfig,
+        tunnels: TunnelsConfig,
+        service: DiscoveryService,
+        engine: Engine,
+        certificates: Certificates,
     ) -> None:
         self._service = service
         self._certificates = certificates
         self._table = Table(config, lambda: engine.https_port)
         self._domains: tuple[str, ...] = ()
-        self._system: dict[str, tuple[str, int]] = {}
+        self._system: dict[str, tuple[Endpoint, ...]] = {}
+        self._tunnels = Tunnels(config, tunnels)
+        self._identity: NodeIdentity | None = None
+        self._links = Links()
+        # Held back until the first table: until then an Envoy that was adopted keeps all that it has.
+        self._waiting: Changes = {}
         self.engine = engine
 
     @property
@@ -66,7 +78,7 @@ class Router:
         """Serve exactly `table`. Idempotent; only differences reach Envoy. The first call opens the router."""
         self._domains, self._system = table.domains, dict(table.system)
         hosts = by_host(table.routes, table.system)
-        self._announce(lambda: self._table.replace(hosts, self._domains, self._system_names()))
+        self._announce(self._table.replace(hosts, self._domains, self._system_names()))
 
     def publish_hosts(self, hosts: Mapping[str, Sequence[RouteEntry]]) -> None:
         """Replace the routes of a few hosts, leaving all others; no entries means that the host is gone."""
@@ -74,13 +86,52 @@ class Router:
         changed = {
             host.lower(): tuple(filter(servable, entries)) for host, entries in hosts.items() if host.lower() not in own
         }
-        self._announce(lambda: self._table.update(changed, self._domains, own))
+        self._announce(self._table.update(changed, self._domains, own))
+
+    def publish_system(self, system: Mapping[str, tuple[Endpoint, ...]]) -> None:
+        """What answers the platform's own hosts from now on; their names are those of the last `publish`."""
+        if dict(system) != self._system:
+            self._system = dict(system)
+            hosts = by_host((), system)
+            self._announce(self._table.update(hosts, self._domains, self._system_names()))
+
+    def open_tunnels(self, identity: NodeIdentity, host: str, port: int) -> int:
+        """Listen for the routers of other nodes, and be able to reach them; the port, which 0 leaves open.
+
+        Running requests do not notice. Raises PortTaken.
+        """
+        claimed = self.engine.claim_tunnel(host, port)
+        self._publish(self._table.reach_out())
+        self.renew_identity(identity)
+        return claimed
+
+    def renew_identity(self, identity: NodeIdentity) -> None:
+        """Show another certificate, or trust other authorities, from the next connection on."""
+        assert self.engine.tunnel is not None, "open the tunnels first"
+        self._identity = identity
+        self._publish(self._tunnels.own(identity, self.engine.tunnel))
+        self._publish(self._tunnels.others(identity, self._links))
+
+    def publish_links(self, links: Links) -> None:
+        """The other nodes, and what they may ask for, from now on."""
+        self._links = links
+        if self._identity is not None:
+            self._publish(self._tunnels.others(self._identity, links))
+
+    def _publish(self, changes: Changes) -> None:
+        if self._service.store.opened:
+            self._service.publish(changes)
+        else:
+            _merge(self._waiting, changes)
 
     def _system_names(self) -> frozenset[str]:
         return frozenset(name.lower() for name in self._system)
 
-    def _announce(self, change: Callable[[], Mapping[str, Mapping[str, bytes | None]]]) -> None:
-        self._service.publish({**_secrets(self._certificates), **change()})
+    def _announce(self, changes: Changes) -> None:
+        everything, self._waiting = self._waiting, {}
+        _merge(everything, _secrets(self._certificates))
+        _merge(everything, changes)
+        self._service.publish(everything)
 
     def read_entry(self, entry: Any) -> AccessEntry:
         """One of Envoy's access log entries, told apart by whose route it met."""
@@ -140,7 +191,12 @@ def _prepared(directory: Path, uid: int) -> Path:
     return directory
 
 
-def _secrets(certificates: Certificates) -> dict[str, dict[str, bytes | None]]:
+def _merge(into: Changes, changes: Changes) -> None:
+    for type_url, bodies in changes.items():
+        into.setdefault(type_url, {}).update(bodies)
+
+
+def _secrets(certificates: Certificates) -> Changes:
     secrets: dict[str, bytes | None] = {}
     for name, pair in certificates.pairs.items():
         content: dict[str, Any] = {
@@ -189,6 +245,7 @@ async def open_router(
     data_directory: Path,
     certificates: Certificates,
     *,
+    tunnels: TunnelsConfig | None = None,
     on_access: OnAccess | None = None,
     holder_cgroups: Sequence[Path] = (),
     outlive: bool = True,
@@ -210,7 +267,7 @@ async def open_router(
         access_backlog=config.access_log_backlog,
     )
     engine = Engine(config, directory, uid, holder_cgroups, outlive=outlive)
-    router = Router(config, service, engine, certificates)
+    router = Router(config, tunnels or TunnelsConfig(), service, engine, certificates)
     listener = await listen(engine.control, uid)
     try:
         await engine.open()

@@ -8,15 +8,16 @@ from collections.abc import Iterable, Mapping
 
 from paasd.model.records import App, Destination, Domain, Route
 from paasd.observed import InstanceFact
+from paasd.router.neighbours import Neighbours, ProcessKey
 from paasd.router.records import Endpoint, RouteEntry, RouteTable
-
-ProcessKey = tuple[str, str]
+from paasd.router.tunnels import target_of
 
 
 class Knowledge:
     """What is needed to build entries, by guid; `destinations` by route, `instances` by app and process type."""
 
-    def __init__(self) -> None:
+    def __init__(self, node_guid: str) -> None:
+        self.neighbours = Neighbours(node_guid)
         self.domains: dict[str, Domain] = {}
         self.apps: dict[str, App] = {}
         self.organizations: dict[str, str] = {}
@@ -27,17 +28,6 @@ class Knowledge:
 def route_host(route: Route, domain: Domain) -> str:
     """The full host name of a route; `*` as host gives a wildcard."""
     return f"{route.host}.{domain.name}".lower() if route.host else domain.name.lower()
-
-
-def routable_instances(facts: Iterable[InstanceFact]) -> dict[ProcessKey, tuple[InstanceFact, ...]]:
-    """The instances that may be sent requests, by process, in order of index."""
-    found: dict[ProcessKey, list[InstanceFact]] = {}
-    for fact in facts:
-        if fact.state == "RUNNING" and fact.routable and fact.address and fact.port:
-            found.setdefault((fact.app_guid, fact.process_type), []).append(fact)
-    return {
-        key: tuple(sorted(group, key=lambda fact: (fact.index, fact.instance_guid))) for key, group in found.items()
-    }
 
 
 def build_entry(route: Route, known: Knowledge) -> RouteEntry | None:
@@ -52,7 +42,7 @@ def build_entry(route: Route, known: Knowledge) -> RouteEntry | None:
     return RouteEntry(
         host=route_host(route, domain),
         path=route.path,
-        endpoints=tuple({(item.address, item.port): item for item in endpoints}.values()),
+        endpoints=tuple({item.place: item for item in endpoints}.values()),
         route_guid=route.guid,
         app_guid=destinations[0].app_guid,
         space_guid=route.space_guid,
@@ -69,6 +59,7 @@ def _runs(app: App | None) -> bool:
 def _endpoints(destination: Destination, known: Knowledge) -> Iterable[Endpoint]:
     for fact in known.instances.get((destination.app_guid, destination.process_type), ()):
         if fact.address and fact.port:
+            elsewhere = fact.node_guid != known.neighbours.own
             yield Endpoint(
                 instance_guid=fact.instance_guid,
                 index=fact.index,
@@ -77,6 +68,9 @@ def _endpoints(destination: Destination, known: Knowledge) -> Iterable[Endpoint]
                 app_guid=fact.app_guid,
                 process_type=fact.process_type,
                 weight=max(1, destination.weight or 1),
+                node_guid=fact.node_guid if elsewhere else "",
+                target=target_of(fact.instance_guid, fact.epoch, destination.port) if elsewhere else "",
+                distance=known.neighbours.distance(fact.node_guid),
             )
 
 
@@ -85,7 +79,7 @@ def public_domains(domains: Iterable[Domain]) -> tuple[str, ...]:
     return tuple(sorted(domain.name.lower() for domain in domains if not domain.internal and not domain.deleting))
 
 
-def build_table(routes: Iterable[Route], known: Knowledge, system: Mapping[str, tuple[str, int]]) -> RouteTable:
+def build_table(routes: Iterable[Route], known: Knowledge, system: Mapping[str, tuple[Endpoint, ...]]) -> RouteTable:
     """The whole table."""
     entries = (build_entry(route, known) for route in routes)
     return RouteTable(

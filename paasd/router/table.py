@@ -33,14 +33,14 @@ Hosts = Mapping[str, tuple[RouteEntry, ...]]
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Whose cluster it is: the entry, and its endpoints by `address:port`, now and before the last change."""
+    """Whose cluster it is: the entry, and its endpoints by place, now and before the last change."""
 
     entry: RouteEntry
     endpoints: dict[str, Endpoint]
     former: dict[str, Endpoint]
 
     def endpoint(self, address: str) -> Endpoint | None:
-        """The endpoint at `address:port`; requests under way outlive their endpoint."""
+        """The endpoint at a place; requests under way outlive their endpoint."""
         return self.endpoints.get(address) or self.former.get(address)
 
 
@@ -66,15 +66,16 @@ def is_plain(host: str, entries: tuple[RouteEntry, ...]) -> bool:
     return not host.startswith("*") and all(not normal_path(entry.path) for entry in entries)
 
 
-def by_host(routes: Iterable[RouteEntry], system: Mapping[str, tuple[str, int]]) -> dict[str, tuple[RouteEntry, ...]]:
+def by_host(
+    routes: Iterable[RouteEntry], system: Mapping[str, tuple[Endpoint, ...]]
+) -> dict[str, tuple[RouteEntry, ...]]:
     """Entries by lower-case host; the platform's own hosts displace routes of the same name."""
     hosts: dict[str, tuple[RouteEntry, ...]] = {}
     for entry in filter(servable, routes):
         host = entry.host.lower()
         hosts[host] = (*hosts[host], entry) if host in hosts else (entry,)
-    for name, (address, port) in system.items():
-        door = Endpoint(instance_guid="", index=0, address=address, port=port)
-        hosts[name.lower()] = (RouteEntry(host=name.lower(), endpoints=(door,)),)
+    for name, doors in system.items():
+        hosts[name.lower()] = (RouteEntry(host=name.lower(), endpoints=doors),)
     return hosts
 
 
@@ -92,6 +93,16 @@ class Table:
         self._system: frozenset[str] = frozenset()
         self._explicit: set[str] = set()
         self._wildcards = 0
+        self._tunnels = False
+
+    def reach_out(self) -> Changes:
+        """From now on instances may be on other nodes; the clusters that change by it."""
+        self._tunnels = True
+        entries = {name: owner.entry for name, owner in self._owners.items()}
+        return {CLUSTER_URL: {name: self._cluster(name, entry) for name, entry in entries.items()}}
+
+    def _cluster(self, name: str, entry: RouteEntry) -> bytes:
+        return encode_cluster(name, entry, self._config, tunnels=self._tunnels)
 
     def replace(self, hosts: Hosts, domains: tuple[str, ...], system: frozenset[str]) -> Changes:
         """Make the table exactly `hosts`. Entries that are the same objects as before cost next to nothing."""
@@ -156,9 +167,9 @@ class Table:
         for name, entry in new.items():
             if name in old and old[name] == entry:
                 continue
-            changes[CLUSTER_URL][name] = encode_cluster(name, entry, self._config)
-            changes[ENDPOINTS_URL][name] = encode_endpoints(name, entry.endpoints)
-            places = {f"{endpoint.address}:{endpoint.port}": endpoint for endpoint in entry.endpoints}
+            changes[CLUSTER_URL][name] = self._cluster(name, entry)
+            changes[ENDPOINTS_URL][name] = encode_endpoints(name, entry)
+            places = {endpoint.place: endpoint for endpoint in entry.endpoints}
             earlier = self._owners.get(name)
             self._owners[name] = Owner(entry, places, {} if earlier is None else earlier.endpoints)
 

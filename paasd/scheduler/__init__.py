@@ -1,12 +1,28 @@
-"""Gives wanted instances and builds their nodes, and sees to it that nothing is left open.
+"""Gives wanted instances and builds their nodes, says which nodes are dead, and sees to it that nothing is left open.
 
-`placement` and `desired` are pure: rows in, decisions out. `reconcile` reads a snapshot, decides and writes operations
-that check everything again. `open_scheduler()` does so whenever something changes and once a period;
-`open_housekeeping()` takes away what is past its time.
+`placement`, `desired`, `slots`, `liveness` and `brakes` are pure: rows and facts in, decisions out. `open_scheduler()`
+and `open_liveness()` read, decide and write operations that check everything again; `open_housekeeping()` takes away
+what is past its time. Of all nodes the one acts that `make_acts` names.
 """
 
 from paasd.scheduler.housekeeping import open_housekeeping
 from paasd.scheduler.placement import Demand, Failure, NodeCapacity, Placed, place
 from paasd.scheduler.scheduler import Scheduler, open_scheduler
+from paasd.scheduler.sight import Acts, Sight, always, make_acts
+from paasd.scheduler.watching import open_liveness
 
-__all__ = ["Demand", "Failure", "NodeCapacity", "Placed", "Scheduler", "open_housekeeping", "open_scheduler", "place"]
+__all__ = [
+    "Acts",
+    "Demand",
+    "Failure",
+    "NodeCapacity",
+    "Placed",
+    "Scheduler",
+    "Sight",
+    "always",
+    "make_acts",
+    "open_housekeeping",
+    "open_liveness",
+    "open_scheduler",
+    "place",
+]

@@ -1,17 +1,24 @@
 """What should run against what has a place. Pure: rows in, a plan out."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
 from paasd.model import App, Build, Instance, Node, PlacementFailure, Process
 from paasd.model.builds import AssignBuild
 from paasd.scheduler.placement import Demand, NodeCapacity, Placed, place
+from paasd.scheduler.slots import Nodes, Verdict, judge
+
+Slot = tuple[str, int]  # process guid, index
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows that a plan is made from; `apps` are those that are started, `builds` those that are staging."""
+    """The rows that a plan is made from; `apps` are those that are started, `builds` those that are staging.
+
+    `running` are the guids of instances that are seen to be healthy, `unreachable` nodes that get nothing now, and with
+    `frozen` nothing that is lost is replaced and nothing moves.
+    """
 
     apps: list[App]
     processes: list[Process]
@@ -19,79 +26,88 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     nodes: list[Node]
     builds: list[Build]
     failures: list[PlacementFailure]
+    running: frozenset[str] = frozenset()
+    unreachable: frozenset[str] = frozenset()
+    frozen: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to write. `reasons` are changes only: why a process lacks places, None when it lacks none any more."""
+    """What to write. `reasons` are changes only: why a process lacks places, None when it lacks none any more.
+
+    While something is `moving`, what is observed of instances can lead to another plan.
+    """
 
     remove: list[str]
+    retire: list[str]
     place: list[Placed]
     reasons: dict[str, str | None]
     assign: list[AssignBuild]
+    moving: bool = False
 
 
-def make_plan(snapshot: Snapshot) -> Plan:
+def make_plan(snapshot: Snapshot, *, moves_at_once: int = 20) -> Plan:
     """Instances to take away first, then those to place, and nodes for builds that have none."""
     apps = {app.guid: app for app in snapshot.apps if app.state == "STARTED" and app.droplet_guid and not app.deleting}
-    dead = {node.guid for node in snapshot.nodes if node.state == "DEAD"}
-    known = {node.guid for node in snapshot.nodes}
     wanted = {process.guid: process for process in snapshot.processes if process.app_guid in apps}
-    kept: list[Instance] = []
+    slots: dict[Slot, list[Instance]] = defaultdict(list)
     remove: list[str] = []
-    epochs: dict[tuple[str, int], int] = {}
     for instance in snapshot.instances:
         process = wanted.get(instance.process_guid)
-        lost = instance.node_guid in dead or instance.node_guid not in known
         current = process is not None and instance.index < process.instances
-        if current and not lost and instance.app_version == apps[instance.app_guid].version:
-            kept.append(instance)
-            continue
-        remove.append(instance.guid)
-        if lost:
-            epochs[instance.process_guid, instance.index] = instance.epoch + 1
-    demands = list(_demands(apps, wanted.values(), kept, epochs))
-    nodes = _capacities(snapshot.nodes, kept)
-    placed, failed = place(demands, nodes, ((i.process_guid, i.node_guid) for i in kept))
-    reasons = {failure.demand.process_guid: failure.reason for failure in failed}
+        if current and instance.app_version == apps[instance.app_guid].version:
+            slots[instance.process_guid, instance.index].append(instance)
+        else:
+            remove.append(instance.guid)
+    nodes = Nodes.of(snapshot.nodes, snapshot.unreachable)
+    verdicts = {slot: judge(rows, nodes, snapshot.running, frozen=snapshot.frozen) for slot, rows in slots.items()}
+    kept = [instance for verdict in verdicts.values() for instance in verdict.kept]
+    under_way = sum(verdict.moving for verdict in verdicts.values())
+    demands = _demands(apps, wanted.values(), verdicts, max(0, moves_at_once - under_way))
+    capacities = _capacities(snapshot.nodes, nodes, kept)
+    placed, failed = place(demands, capacities, ((one.process_guid, one.node_guid) for one in kept))
+    # One that only wants to move runs meanwhile: that is no reason to call its process short of anything.
+    reasons = {one.demand.process_guid: one.reason for one in failed if one.demand.lost or one.demand.replaces is None}
     return Plan(
-        remove=remove,
+        remove=remove + [one.guid for verdict in verdicts.values() for one in verdict.drop],
+        retire=[one.guid for verdict in verdicts.values() for one in verdict.retire],
         place=placed,
         reasons=_changed_reasons(snapshot.failures, reasons),
-        assign=assign_builds(snapshot.builds, snapshot.nodes),
+        assign=assign_builds(snapshot.builds, snapshot.nodes, snapshot.unreachable),
+        moving=under_way > 0 or any(one.demand.replaces is not None for one in placed),
     )
 
 
 def _demands(
-    apps: dict[str, App],
-    processes: Iterable[Process],
-    kept: Iterable[Instance],
-    epochs: dict[tuple[str, int], int],
-) -> Iterable[Demand]:
-    """The missing instances, lowest indices of every process first, so that every app gets something."""
-    present: dict[str, set[int]] = defaultdict(set)
-    for instance in kept:
-        present[instance.process_guid].add(instance.index)
-    missing = [
-        Demand(
-            process_guid=process.guid,
-            index=index,
-            app_version=apps[process.app_guid].version,
-            memory_mb=process.memory_mb,
-            disk_mb=process.disk_mb,
-            epoch=epochs.get((process.guid, index), 1),
-        )
-        for process in processes
-        for index in range(process.instances)
-        if index not in present[process.guid]
-    ]
-    return sorted(missing, key=lambda demand: demand.index)
+    apps: dict[str, App], processes: Iterable[Process], verdicts: dict[Slot, Verdict], moves: int
+) -> list[Demand]:
+    """What is missing or lost, lowest indices of every process first, so that every app gets something; then moves."""
+    missing: list[Demand] = []
+    moving: list[Demand] = []
+    for process in processes:
+        for index in range(process.instances):
+            verdict = verdicts.get((process.guid, index))
+            if verdict is not None and verdict.need == "nothing":
+                continue
+            demand = Demand(
+                process_guid=process.guid,
+                index=index,
+                app_version=apps[process.app_guid].version,
+                memory_mb=process.memory_mb,
+                disk_mb=process.disk_mb,
+                epoch=1 if verdict is None else verdict.newest.epoch + 1,
+                replaces=None if verdict is None else verdict.newest.guid,
+                lost=verdict is not None and verdict.need == "lost",
+            )
+            (moving if demand.replaces and not demand.lost else missing).append(demand)
+    missing.sort(key=lambda demand: demand.index)
+    return missing + moving[:moves]
 
 
-def _capacities(nodes: Iterable[Node], kept: Iterable[Instance]) -> list[NodeCapacity]:
+def _capacities(rows: Iterable[Node], nodes: Nodes, kept: Iterable[Instance]) -> list[NodeCapacity]:
     ready = {
         node.guid: NodeCapacity(guid=node.guid, zone=node.zone, memory_mb=node.memory_mb, disk_mb=node.disk_mb)
-        for node in nodes
-        if node.state == "READY"
+        for node in rows
+        if node.guid in nodes.ready
     }
     for instance in kept:
         node = ready.get(instance.node_guid)
@@ -108,19 +124,22 @@ def _changed_reasons(known: Iterable[PlacementFailure], reasons: dict[str, str])
     return changed
 
 
-def assign_builds(builds: Iterable[Build], nodes: Iterable[Node]) -> list[AssignBuild]:
+def assign_builds(
+    builds: Iterable[Build], rows: Iterable[Node], unreachable: Collection[str] = ()
+) -> list[AssignBuild]:
     """A ready node for each staging build that has none or whose node is lost: the one with the fewest builds."""
-    alive = {node.guid for node in nodes if node.state != "DEAD"}
-    busy = {node.guid: 0 for node in nodes if node.state == "READY"}
+    nodes = Nodes.of(rows, unreachable)
+    busy = dict.fromkeys(nodes.ready, 0)
     waiting: list[Build] = []
     for build in builds:
         if build.state != "STAGING":
             continue
-        if build.node_guid in alive:
-            busy[build.node_guid] = busy.get(build.node_guid, 0) + 1
+        if build.node_guid in nodes.live:
+            if build.node_guid in busy:
+                busy[build.node_guid] += 1
         else:
             waiting.append(build)
-    ready = sorted(guid for guid in busy if guid in {node.guid for node in nodes if node.state == "READY"})
+    ready = sorted(nodes.ready)
     assigned: list[AssignBuild] = []
     for build in waiting if ready else ():
         node_guid = min(ready, key=lambda guid: (busy[guid], guid))

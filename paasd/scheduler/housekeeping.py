@@ -18,6 +18,7 @@ from paasd.model.retention import (
     expire_records,
     referenced_blobs,
 )
+from paasd.scheduler.sight import HOUSEKEEPING, Acts, always
 from paasd.state import Database
 
 log = structlog.get_logger(__name__)
@@ -30,10 +31,14 @@ async def open_housekeeping(
     blobs: Blobs,
     also_referenced: Callable[[], Iterable[str]],
     clock: Callable[[], float],
+    acts: Acts = always,
 ) -> AsyncIterator[None]:
-    """Tidy once a period while open. `also_referenced` names blobs that this node needs without a row."""
+    """Tidy once a period while open. `also_referenced` names blobs that this node needs without a row.
+
+    Rows are everybody's, so one node tidies them, as `acts` says; blobs are each node's own.
+    """
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_keep_house, config, database, blobs, also_referenced, clock)
+        nursery.start_soon(_keep_house, config, database, blobs, also_referenced, clock, acts)
         yield
         nursery.cancel_scope.cancel()
 
@@ -44,10 +49,11 @@ async def _keep_house(
     blobs: Blobs,
     also_referenced: Callable[[], Iterable[str]],
     clock: Callable[[], float],
+    acts: Acts,
 ) -> None:
     while True:
         try:
-            await tidy(config, database, blobs, also_referenced, clock)
+            await tidy(config, database, blobs, also_referenced, clock, acts)
         except (Unavailable, OutcomeUnknown) as error:
             log.warning("tidying is put off", reason=error.detail)
         await trio.sleep(config.period_s)
@@ -59,8 +65,18 @@ async def tidy(
     blobs: Blobs,
     also_referenced: Callable[[], Iterable[str]],
     clock: Callable[[], float],
+    acts: Acts = always,
 ) -> None:
     """One round. Blobs go a day (`[blobs] collect_after_s`) after the last round that found them referenced."""
+    rows = await _expire(config, database, clock) if acts(HOUSEKEEPING) else 0
+    with database.read() as tx:
+        referenced = referenced_blobs(tx)
+    collected = await blobs.collect(referenced | set(also_referenced()))
+    if rows or collected:
+        log.info("tidied", rows=rows, blobs=len(collected))
+
+
+async def _expire(config: RetentionConfig, database: Database, clock: Callable[[], float]) -> int:
     with database.read() as tx:
         apps = [app.guid for app in tx.all(App)]
     rows = 0
@@ -72,8 +88,4 @@ async def tidy(
     records = ExpireRecords(jobs_before=rfc3339(now_s - config.jobs_s), events_before=rfc3339(now_s - config.events_s))
     while gone := await database.write(expire_records, records):
         rows += gone
-    with database.read() as tx:
-        referenced = referenced_blobs(tx)
-    collected = await blobs.collect(referenced | set(also_referenced()))
-    if rows or collected:
-        log.info("tidied", rows=rows, blobs=len(collected))
+    return rows

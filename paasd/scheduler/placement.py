@@ -39,7 +39,7 @@ class NodeCapacity(msgspec.Struct, kw_only=True):
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
-    """One instance that needs a node."""
+    """One instance that needs a node. `replaces` is the newest of its slot, which is `lost`, or moves."""
 
     process_guid: str
     index: int
@@ -47,6 +47,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: int
     disk_mb: int
     epoch: int = 1
+    replaces: str | None = None
+    lost: bool = False
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):

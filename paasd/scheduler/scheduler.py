@@ -24,6 +24,7 @@ from paasd.model import (
     Space,
 )
 from paasd.model.arguments import rfc3339
+from paasd.model.brake import read_brake
 from paasd.model.builds import FailOverdueBuilds, assign_build, fail_overdue_builds
 from paasd.model.deletion import DeleteChunk, delete_chunk
 from paasd.model.instances import (
@@ -34,11 +35,13 @@ from paasd.model.instances import (
     place_instances,
     record_failures,
     remove_instances,
+    retire_instances,
 )
 from paasd.model.jobs import OPEN_STATES, FailOverdueJobs, fail_overdue_jobs
 from paasd.model.packages import FailOverdueUploads, fail_overdue_uploads
 from paasd.model.uploads import FailOverdueDropletUploads, fail_overdue_droplet_uploads
 from paasd.scheduler.desired import Plan, Snapshot, make_plan
+from paasd.scheduler.sight import DELETIONS, PLACEMENT, SWEEPS, Acts, Sight, always
 from paasd.state import Database, In, InSelect, Lt
 
 WATCHED: Final = (
@@ -50,7 +53,9 @@ WATCHED: Final = (
     "spaces",
     "organizations",
     "domains",
+    "settings",
 )
+FACTS_PAUSE_S: Final = 0.1
 DELETED_KINDS: Final = (("app", App), ("space", Space), ("domain", Domain), ("organization", Organization))
 log = structlog.get_logger(__name__)
 
@@ -58,15 +63,28 @@ log = structlog.get_logger(__name__)
 class Scheduler:
     """Level-triggered: every pass looks at everything, so a lost wake-up costs one period."""
 
-    def __init__(self, config: Config, database: Database, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        clock: Callable[[], float],
+        *,
+        sight: Sight | None = None,
+        acts: Acts = always,
+    ) -> None:
         self._config = config
         self._database = database
         self._clock = clock
+        self._sight = sight
+        self._acts = acts
+        self._moving = False
         self.passes = 0
 
     async def run(self) -> None:
         """Reconcile for ever, whenever something changed and once a period."""
-        async with self._database.watch(*WATCHED) as changes:
+        async with self._database.watch(*WATCHED) as changes, trio.open_nursery() as nursery:
+            if self._sight is not None:
+                nursery.start_soon(self._follow_facts, self._sight, changes.wake)
             while True:
                 with trio.move_on_after(self._config.scheduler.period_s):
                     await changes.wait()
@@ -79,18 +97,40 @@ class Scheduler:
                     await trio.sleep(min(1.0, self._config.scheduler.period_s))
 
     async def reconcile(self) -> None:
-        """One pass over everything."""
-        await self._apply(make_plan(self._snapshot()))
-        await self._sweep()
-        await self._delete()
+        """One pass over everything that is this node's to do."""
+        if self._acts(PLACEMENT):
+            plan = make_plan(self._snapshot(), moves_at_once=self._config.scheduler.moves_at_once)
+            self._moving = plan.moving
+            await self._apply(plan)
+        if self._acts(SWEEPS):
+            await self._sweep()
+        if self._acts(DELETIONS):
+            await self._delete()
         self.passes += 1
 
+    async def _follow_facts(self, sight: Sight, wake: Callable[[], None]) -> None:
+        """Facts change all the time; they decide something only while an instance waits for its successor to run."""
+        async with sight.watch() as facts:
+            while True:
+                await facts.wait()
+                if self._moving:
+                    wake()
+                await trio.sleep(FACTS_PAUSE_S)
+
     def _snapshot(self) -> Snapshot:
+        sight = self._sight
+        gone = frozenset() if sight is None else sight.unreachable()
+        facts = [] if sight is None else sight.instances()
+        healthy = {(one.instance_guid, one.epoch) for one in facts if one.state == "RUNNING" and one.routable}
         with self._database.read() as tx:
+            instances = tx.all(Instance)
             return Snapshot(
+                running=frozenset(one.guid for one in instances if (one.guid, one.epoch) in healthy),
+                unreachable=gone,
+                frozen=read_brake(tx).engaged,
                 apps=tx.all(App, state="STARTED", deleting=False),
                 processes=tx.all(Process, InSelect("app_guid", App, "guid", *_started())),
-                instances=tx.all(Instance),
+                instances=instances,
                 nodes=tx.all(Node),
                 builds=tx.all(Build, state="STAGING", order=("created_at",)),
                 failures=tx.all(PlacementFailure),
@@ -100,6 +140,8 @@ class Scheduler:
         batch = self._config.scheduler.batch
         for start in range(0, len(plan.remove), batch):
             await self._database.write(remove_instances, RemoveInstances(guids=plan.remove[start : start + batch]))
+        for start in range(0, len(plan.retire), batch):
+            await self._database.write(retire_instances, RemoveInstances(guids=plan.retire[start : start + batch]))
         placements = [
             Placement(
                 process_guid=placed.demand.process_guid,
@@ -107,6 +149,8 @@ class Scheduler:
                 app_version=placed.demand.app_version,
                 node_guid=placed.node_guid,
                 epoch=placed.demand.epoch,
+                replaces=placed.demand.replaces,
+                lost=placed.demand.lost,
             )
             for placed in plan.place
         ]
@@ -156,9 +200,19 @@ def _started() -> tuple[In, In]:
 
 
 @asynccontextmanager
-async def open_scheduler(config: Config, database: Database, clock: Callable[[], float]) -> AsyncIterator[Scheduler]:
-    """A scheduler that works until the block ends. `clock` gives unix seconds."""
-    scheduler = Scheduler(config, database, clock)
+async def open_scheduler(
+    config: Config,
+    database: Database,
+    clock: Callable[[], float],
+    *,
+    sight: Sight | None = None,
+    acts: Acts = always,
+) -> AsyncIterator[Scheduler]:
+    """A scheduler that works until the block ends. `clock` gives unix seconds.
+
+    In a cluster `sight` are the observed facts of all nodes and `acts` is that of `make_acts`.
+    """
+    scheduler = Scheduler(config, database, clock, sight=sight, acts=acts)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(scheduler.run)
         yield scheduler

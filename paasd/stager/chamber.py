@@ -133,6 +133,7 @@ async def open_chamber(
     reach = await resolve(sources)
     if reach.unresolved:
         say(f"       Not reachable from here: {', '.join(reach.unresolved)}")
+    await tools.blobs.ensure(inputs.package_sha256, whole=True)
     try:
         await trio.to_thread.run_sync(_hand_over, tools, sources, inputs, handed)
         container = await tools.sandbox.create(_spec(tools, inputs, handed, reach))

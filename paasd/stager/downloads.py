@@ -15,7 +15,7 @@ import trio
 from paasd.blobs import Blobs
 from paasd.config import StagingConfig
 from paasd.errors import PaasdError, Unavailable
-from paasd.model import Droplet
+from paasd.model import Droplet, DropletLayer
 from paasd.sandbox import AnyContainer, AnySandbox, ContainerSpec, Limits, ProcessSpec
 
 _CHUNK_BYTES = 256 * 1024
@@ -39,25 +39,26 @@ class Downloads:
         self._open = 0
         self._log = structlog.get_logger()
 
-    def _check(self, droplet: Droplet) -> None:
+    def _check(self) -> None:
         if self._open >= self._config.downloads:
             raise Unavailable(
                 f"There are {self._open} droplets being downloaded already ([staging] downloads); try again later"
             )
-        for layer in droplet.layers:
-            self._blobs.path(layer.sha256)
 
-    def open(self, droplet: Droplet) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    async def open(self, droplet: Droplet) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The tgz, piece by piece, no faster than it is taken. Raises PaasdError, also when it cannot go on.
 
-        Before anything is entered: Unavailable when there are as many as allowed, NotFound when a layer is not here.
+        Before anything is entered: Unavailable when there are as many as allowed or a layer cannot be had now, NotFound
+        when a layer is nowhere.
         """
-        self._check(droplet)
+        self._check()
+        for layer in _kept(droplet):
+            await self._blobs.ensure(layer.sha256)
         return self._stream(droplet)
 
     @asynccontextmanager
     async def _stream(self, droplet: Droplet) -> AsyncIterator[AsyncIterator[bytes]]:
-        self._check(droplet)
+        self._check()
         self._open += 1
         try:
             container = await self._sandbox.create(self._spec(droplet))
@@ -94,14 +95,18 @@ class Downloads:
             raise PaasdError(f"the droplet could not be packed (code {code})")
 
     def _spec(self, droplet: Droplet) -> ContainerSpec:
-        kept = [layer for layer in droplet.layers if layer.role != "toolchain"]
-        kept.sort(key=lambda layer: layer.role == "app")
         return ContainerSpec(
             guid=f"get-{droplet.guid}-{secrets.token_hex(3)}",
             # As a build, it is swept away by the next daemon.
             kind="build",
             stack=droplet.stack or self._default_stack,
-            layers=tuple(self._blobs.path(layer.sha256) for layer in kept),
+            layers=tuple(self._blobs.path(layer.sha256) for layer in _kept(droplet)),
             limits=_LIMITS,
             labels={"droplet": droplet.guid},
         )
+
+
+def _kept(droplet: Droplet) -> list[DropletLayer]:
+    """The layers that an archive has, in the order in which they are mounted."""
+    layers = [layer for layer in droplet.layers if layer.role != "toolchain"]
+    return sorted(layers, key=lambda layer: layer.role == "app")

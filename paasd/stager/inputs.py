@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -15,18 +15,12 @@ from paasd.buildpacks.hashing import digest
 from paasd.buildpacks.launch import staging_environment
 from paasd.errors import PaasdError
 from paasd.model import App, Build, Droplet, Package, Process, Space
-from paasd.model.apps import environment_context
 from paasd.model.vcap import vcap_application
 from paasd.state import ReadTx
+from paasd.unsealing import Unsealed
 
 # How many earlier droplets of the app are looked through for the very same package.
 _LOOK_BACK = 5
-
-
-class Opener(Protocol):
-    """Unseals what a row keeps secret."""
-
-    def open(self, sealed: str, context: str) -> bytes: ...
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,22 +37,21 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     disk_mb: int
 
 
-def read_inputs(tx: ReadTx, build: Build, *, sealer: Opener, api_url: str) -> Inputs:
-    """Raises NotFound when a row is gone, PaasdError when the package was never stored or a secret does not open."""
+def read_inputs(tx: ReadTx, build: Build, *, unsealed: Unsealed, api_url: str) -> Inputs:
+    """Raises NotFound when a row is gone, PaasdError when the package was never stored."""
     app = tx.need(App, build.app_guid)
     package = tx.need(Package, build.package_guid)
     space = tx.need(Space, app.space_guid)
     if package.blob_sha256 is None:
         raise PaasdError("the package has no content; upload it again")
-    own = json.loads(sealer.open(app.environment, environment_context(app.guid))) if app.environment else {}
     web = tx.find(Process, app_guid=app.guid, type="web")
     application = vcap_application(
         tx, app, api_url=api_url, memory_mb=build.staging_memory_mb, disk_mb=build.staging_disk_mb, fds=16384
     )
     environment = staging_environment(
-        app_environment={name: str(value) for name, value in own.items()},
+        app_environment=unsealed.environment,
         vcap_application=application,
-        vcap_services={},
+        vcap_services=unsealed.services,
         memory_mb=build.staging_memory_mb,
         stack=build.stack,
     )

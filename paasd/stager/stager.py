@@ -18,31 +18,34 @@ from paasd.logs import Logs
 from paasd.model import App, Build
 from paasd.model.arguments import Arguments
 from paasd.model.builds import FailBuild, fail_build, finish_build
+from paasd.model.layers import find_layer
 from paasd.sandbox import AnySandbox
 from paasd.stager.caches import Caches
 from paasd.stager.chamber import Tools
-from paasd.stager.inputs import Opener, read_inputs
+from paasd.stager.inputs import read_inputs
 from paasd.stager.outcome import StagingError
 from paasd.stager.sources import Sources, read_sources
 from paasd.stager.staging import Staging
-from paasd.stager.toolchains import Toolchains
+from paasd.stager.toolchains import Image, Toolchains
 from paasd.stager.uploads import Uploads
 from paasd.state import Database, Operation
+from paasd.unsealing import Unsealed, Unsealing
 
 T = TypeVar("T", bound=Arguments)
 _Key = tuple[str, int]  # build guid, epoch
 # Rows are looked at this often even when nobody said that they changed.
 _RECONCILE_S = 10.0
+_RETRY_S = 2.0
 
 
 class Stager:
     """Made by `open_stager`."""
 
-    def __init__(self, tools: Tools, node_guid: str, sealer: Opener, api_url: str, nursery: trio.Nursery) -> None:
+    def __init__(self, tools: Tools, node_guid: str, unsealing: Unsealing, api_url: str, nursery: trio.Nursery) -> None:
         self._tools = tools
         self._sources: Sources
         self._node_guid = node_guid
-        self._sealer = sealer
+        self._unsealing = unsealing
         self._api_url = api_url
         self._nursery = nursery
         self._limiter = trio.CapacityLimiter(tools.config.parallel)
@@ -117,8 +120,9 @@ class Stager:
         stored = False
         try:
             with trio.move_on_after(limit_s) as timer:
+                unsealed = await self._unsealed(build)
                 with self._tools.database.read() as tx:
-                    inputs = read_inputs(tx, build, sealer=self._sealer, api_url=self._api_url)
+                    inputs = read_inputs(tx, build, unsealed=unsealed, api_url=self._api_url)
                 staging = Staging(self._tools, self._sources, inputs)
                 async with staging.run() as finish:
                     # From here on the row changes by our own hand, and what follows is tidying.
@@ -140,6 +144,21 @@ class Stager:
             await self._fail(key, build, error, staging)
         elif error is not None:
             self._log.warning("build not tidied up", build=build.guid, reason=error)
+
+    async def _unsealed(self, build: Build) -> Unsealed:
+        """The app's secrets; waits for a node that has the keys, for as long as the build may take."""
+        with self._tools.database.read() as tx:
+            if not tx.need(App, build.app_guid).environment:
+                return Unsealed()
+        told = False
+        while True:
+            try:
+                return await self._unsealing.build(build.guid, build.epoch)
+            except Unavailable as error:
+                if not told:
+                    self._tools.logs.say(build.app_guid, "STG", f"       Waiting: {error.detail}", instance_id="0")
+                told = True
+                await trio.sleep(_RETRY_S)
 
     async def _fail(self, key: _Key, build: Build, error: str, staging: Staging | None) -> None:
         self._tools.logs.say(build.app_guid, "STG", f" !     {error}", instance_id="0")
@@ -173,7 +192,7 @@ async def open_stager(
     sandbox: AnySandbox,
     blobs: Blobs,
     logs: Logs,
-    sealer: Opener,
+    unsealing: Unsealing,
     directory: Path,
     *,
     api_url: str = "",
@@ -187,6 +206,12 @@ async def open_stager(
         catalogue = load_catalogue(config.staging.toolchains)
     except CatalogueError as error:
         raise ConfigError(f"[[staging.toolchains]]: {error}") from error
+
+    def registered(key: str) -> Image | None:
+        with database.read() as tx:
+            layer = find_layer(tx, key, None)
+        return None if layer is None else Image(key, layer.sha256, layer.size_bytes)
+
     folder = directory / "staging"
     for path in (folder, folder / "builds"):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -196,14 +221,14 @@ async def open_stager(
         sandbox=sandbox,
         blobs=blobs,
         logs=logs,
-        toolchains=Toolchains(directory / "toolchains", blobs, catalogue),
+        toolchains=Toolchains(directory / "toolchains", blobs, catalogue, registered),
         caches=Caches(folder / "caches"),
         directory=folder,
         clock=clock,
     )
     async with trio.open_nursery() as nursery:
         url = api_url or f"https://api.{config.domains.system}"
-        stager = Stager(tools, node_guid, sealer, url, nursery)
+        stager = Stager(tools, node_guid, unsealing, url, nursery)
         nursery.start_soon(stager.run)
         try:
             yield stager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from paasd.errors import PaasdError
+from paasd.errors import NotFound, PaasdError, Unavailable
 from paasd.model import Droplet, DropletLayer, Timing
 from paasd.model.builds import FinishBuild
 from paasd.model.layers import NewLayer, find_layer
@@ -56,7 +56,7 @@ class Staging:
         )
         with tools.database.read() as tx:
             known = keys.same_package(tx, inputs, settings, today)
-        if known is not None and self._complete(known):
+        if known is not None and await self._complete(known):
             yield self._reuse(known)
             return
         async with AsyncExitStack() as exits:
@@ -70,7 +70,7 @@ class Staging:
             key = "" if external else keys.reuse_key(settings, plan.fingerprint, moving=plan.moving, today=today)
             with tools.database.read() as tx:
                 known = keys.same_files(tx, inputs.app_guid, key) if key else None
-            if known is not None and self._complete(known):
+            if known is not None and await self._complete(known):
                 yield self._reuse(known)
                 return
             finish, layers, cached = await self._build(chamber, plan, key)
@@ -82,7 +82,7 @@ class Staging:
         tools = self._tools
         async with self._step("toolchains"):
             images = await self._toolchains(plan.toolchains)
-        found = self._found_layers(plan)
+        found = await self._found_layers(plan)
         chamber.request["granted"] = sorted(found)
         cache = tools.caches.find(self._inputs.organization_guid, self._inputs.app_guid)
         layers = (
@@ -119,13 +119,21 @@ class Staging:
             images[name, version] = await self._tools.toolchains.ensure(tool, self._say)
         return images
 
-    def _found_layers(self, plan: PlanFile) -> dict[str, DropletLayer]:
+    async def _found_layers(self, plan: PlanFile) -> dict[str, DropletLayer]:
         found: dict[str, DropletLayer] = {}
         with self._tools.database.read() as tx:
-            for layer in plan.layers:
-                row = find_layer(tx, f"dependencies/{layer.key}", self._inputs.organization_guid)
-                if row is not None and self._tools.blobs.has(row.sha256):
-                    found[layer.key] = DropletLayer(role="dependencies", sha256=row.sha256, size_bytes=row.size_bytes)
+            rows = [
+                (layer.key, find_layer(tx, f"dependencies/{layer.key}", self._inputs.organization_guid))
+                for layer in plan.layers
+            ]
+        for key, row in rows:
+            if row is None:
+                continue
+            try:
+                await self._tools.blobs.ensure(row.sha256)
+            except (NotFound, Unavailable):
+                continue  # installed anew
+            found[key] = DropletLayer(role="dependencies", sha256=row.sha256, size_bytes=row.size_bytes)
         return found
 
     async def _adopt(
@@ -188,8 +196,12 @@ class Staging:
             os.close(fd)
         return DropletLayer(role=role, sha256=blob.sha256, size_bytes=blob.size_bytes)
 
-    def _complete(self, droplet: Droplet) -> bool:
-        return all(self._tools.blobs.has(layer.sha256) for layer in droplet.layers)
+    async def _complete(self, droplet: Droplet) -> bool:
+        """Whether its layers are still there, on whichever node."""
+        for layer in droplet.layers:
+            if not await self._tools.blobs.exists(layer.sha256):
+                return False
+        return True
 
     def _reuse(self, droplet: Droplet) -> FinishBuild:
         self._say(f"-----> Nothing changed since the droplet of {droplet.created_at}: using it again")

@@ -16,7 +16,7 @@ import trio
 
 from paasd.blobs import Blobs
 from paasd.buildpacks.catalogue import ROOT, Catalogue, Toolchain
-from paasd.errors import Unavailable
+from paasd.errors import NotFound, Unavailable
 from paasd.sandbox import mksquashfs_arguments
 from paasd.stager import layouts
 
@@ -39,12 +39,18 @@ class Image(msgspec.Struct, frozen=True):
 
 
 class Toolchains:
-    """The toolchains of one node, below `directory`; blobs hold the images."""
+    """The toolchains of one node, below `directory`; blobs hold the images.
 
-    def __init__(self, directory: Path, blobs: Blobs, catalogue: Catalogue) -> None:
+    `registered` finds the image of a key that some node has made before: it is fetched from there.
+    """
+
+    def __init__(
+        self, directory: Path, blobs: Blobs, catalogue: Catalogue, registered: Callable[[str], Image | None]
+    ) -> None:
         self._directory = directory
         self._blobs = blobs
         self.catalogue = catalogue
+        self._registered = registered
         self._locks: dict[str, trio.Lock] = {}
         # What a former daemon was fetching when it ended.
         shutil.rmtree(directory / "work", ignore_errors=True)
@@ -54,7 +60,7 @@ class Toolchains:
         """The image of a toolchain, made now when there is none. Raises ToolchainMissing."""
         key = f"toolchain/{tool.identity}-{self.arch}-{_fingerprint(tool)}"
         async with self._locks.setdefault(key, trio.Lock()):
-            found = self._known(key)
+            found = await self._known(key)
             if found is not None:
                 return found
             say(f"-----> Fetching toolchain {tool.name} {tool.version} (once for this node)")
@@ -82,12 +88,28 @@ class Toolchains:
     def _prepare(self) -> None:
         (self._directory / "work").mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def _known(self, key: str) -> Image | None:
+    async def _known(self, key: str) -> Image | None:
+        """The image if it is here or on another node; one that nobody has any more is made anew."""
         try:
             found = msgspec.json.decode(self._record(key).read_bytes(), type=Image)
         except (OSError, msgspec.DecodeError):
-            return None
-        return found if self._blobs.has(found.sha256) else None
+            found = None
+        if found is not None and self._blobs.has(found.sha256):
+            return found
+        for image in (found, self._registered(key)):
+            if image is None:
+                continue
+            try:
+                await self._blobs.ensure(image.sha256)
+            except (NotFound, Unavailable):
+                continue
+            await trio.to_thread.run_sync(self._remember, image)
+            return image
+        return None
+
+    def _remember(self, image: Image) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_atomically(self._record(image.key), msgspec.json.encode(image))
 
     def _record(self, key: str) -> Path:
         return self._directory / (key.replace("/", "_") + ".json")
@@ -114,7 +136,7 @@ class Toolchains:
         finally:
             os.close(fd)
         image = Image(key, blob.sha256, blob.size_bytes)
-        await trio.to_thread.run_sync(_write_atomically, self._record(key), msgspec.json.encode(image))
+        await trio.to_thread.run_sync(self._remember, image)
         return image
 
     async def _fetch(self, tool: Toolchain, downloads: Path, work: Path, say: Callable[[str], None]) -> None:

@@ -161,8 +161,12 @@ class LineStore:
         *,
         descending: bool = False,
         kinds: Sequence[str] = (),
+        skip: int = 0,
     ) -> list[StoredLine]:
-        """Lines with start <= time < end. `kinds` match whole, or up to a slash: APP matches APP/PROC/WEB."""
+        """Lines with start <= time < end, the first `skip` left out.
+
+        `kinds` match whole, or up to a slash: APP matches APP/PROC/WEB.
+        """
         row = self._reader.execute("SELECT id FROM sources WHERE name = ?", (source,)).fetchone()
         if row is None:
             return []
@@ -172,10 +176,10 @@ class LineStore:
             "SELECT o.instance, o.kind, o.stream, l.at_ns, l.payload, l.tags"
             " FROM lines l JOIN origins o ON o.id = l.origin"
             f" WHERE l.source = ? AND l.at_ns >= ? AND l.at_ns < ? {f'AND ({wanted})' if kinds else ''}"
-            f" ORDER BY l.at_ns {direction}, l.id {direction} LIMIT ?"
+            f" ORDER BY l.at_ns {direction}, l.id {direction} LIMIT ? OFFSET ?"
         )
         doubled = [value for kind in kinds for value in (kind, kind)]
-        rows = self._reader.execute(query, (row[0], start_ns, end_ns, *doubled, limit))
+        rows = self._reader.execute(query, (row[0], start_ns, end_ns, *doubled, limit, skip))
         return [
             StoredLine(source, instance, kind, stream, at_ns, payload, json.loads(tags) if tags else {})
             for instance, kind, stream, at_ns, payload, tags in rows

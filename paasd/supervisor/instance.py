@@ -41,6 +41,7 @@ from paasd.supervisor.journal import Memory
 from paasd.supervisor.launch import Identity, identity_of
 from paasd.supervisor.lifecycle import Lifecycle, Past
 from paasd.supervisor.output import line_maker
+from paasd.supervisor.planning import planned
 from paasd.supervisor.probing import Checks
 from paasd.supervisor.surroundings import Surroundings
 from paasd.supervisor.texts import Ending, app_source_type, crash_line
@@ -150,10 +151,14 @@ class InstanceShell:
         around = self._around
         guid = around.new_guid()
         try:
+            plan = await planned(
+                partial(around.plan, self.identity.instance_guid),
+                self.stop_wanted,
+                partial(self._observe, "STARTING", False),
+            )
             async with around.starts:
                 if self.stop_wanted.is_set():
                     raise PaasdError("the instance is not wanted any more")
-                plan = around.plan(self.identity.instance_guid)
                 self.identity = plan.identity
                 spec = plan.container(guid, around.clock())
                 container = await around.sandbox.create(spec)

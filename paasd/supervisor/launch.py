@@ -1,8 +1,7 @@
 """From rows to a container: what an instance needs to be started, and what it must be recognised by later."""
 
-import json
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import msgspec
 
@@ -11,22 +10,16 @@ from paasd.buildpacks import launch as droplet_launch
 from paasd.config import SupervisorConfig
 from paasd.errors import PaasdError
 from paasd.model import App, Droplet, DropletLayer, HealthCheck, Instance, Process, Sidecar
-from paasd.model.apps import environment_context
 from paasd.model.vcap import application_version, running_application, vcap_application
 from paasd.sandbox import PORT, PUBLIC_EGRESS, ContainerSpec, Limits, ProcessSpec
 from paasd.state import ReadTx
 from paasd.supervisor.sidecars import with_sidecars
+from paasd.unsealing import Unsealed
 
 LABEL = "paasd.instance"
 _MB = 1024 * 1024
 _LAYER_ORDER = {"toolchain": 0, "dependencies": 1, "app": 2}
 _WORKER_MB = 256  # memory that one worker of a typical server takes; Heroku's rule of thumb
-
-
-class Opener(Protocol):
-    """The half of a sealer that is needed here."""
-
-    def open(self, sealed: str, context: str) -> bytes: ...
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +60,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sidecars: tuple[tuple[str, str], ...]  # (name, command)
     environment: dict[str, str]  # the app's own
     application: dict[str, object]  # VCAP_APPLICATION
+    services: dict[str, Any]  # VCAP_SERVICES
     memory_mb: int
 
     def container(self, guid: str, started_at: float) -> ContainerSpec:
@@ -88,7 +82,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         env = droplet_launch.launch_environment(
             app_environment={"WEB_CONCURRENCY": str(web_concurrency(self.memory_mb, cpus)), **self.environment},
             vcap_application=self.application,
-            vcap_services={},
+            vcap_services=self.services,
             memory_mb=self.memory_mb,
             home=f"{root}/home/vcap",
             port=port,
@@ -131,11 +125,11 @@ def plan_launch(
     *,
     config: SupervisorConfig,
     blobs: Blobs,
-    sealer: Opener,
+    unsealed: Unsealed,
     default_stack: str,
     api_url: str,
 ) -> Plan:
-    """Read what one launch needs. Raises PaasdError (a row or layer is gone, a secret does not open, no command)."""
+    """Read what one launch needs. Raises PaasdError (a row or layer is gone, no command)."""
     instance = tx.need(Instance, instance_guid)
     app = tx.need(App, instance.app_guid)
     process = tx.need(Process, instance.process_guid)
@@ -143,8 +137,6 @@ def plan_launch(
     command = droplet_launch.start_command(process.command, droplet.process_types, process.type)
     if command is None:
         raise PaasdError(f"{droplet_launch.NO_COMMAND}; add a Procfile or push with a command")
-    sealed = app.environment
-    environment = json.loads(sealer.open(sealed, environment_context(app.guid))) if sealed else {}
     application = vcap_application(
         tx,
         app,
@@ -168,8 +160,9 @@ def plan_launch(
         ),
         command=command,
         sidecars=_sidecars(tx, app, process),
-        environment={name: str(value) for name, value in environment.items()},
+        environment=unsealed.environment,
         application=running_application(application, process),
+        services=unsealed.services,
         memory_mb=instance.memory_mb,
     )
 

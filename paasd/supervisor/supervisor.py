@@ -22,8 +22,10 @@ from paasd.state import Database
 from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.instance import InstanceShell
 from paasd.supervisor.journal import Journal
-from paasd.supervisor.launch import Identity, Opener, Plan, identity_for, identity_of, plan_launch
+from paasd.supervisor.launch import Identity, identity_for, identity_of
+from paasd.supervisor.planning import Planner
 from paasd.supervisor.surroundings import Surroundings
+from paasd.unsealing import Unsealing
 
 _Key = tuple[str, int]  # instance guid, epoch
 
@@ -160,7 +162,7 @@ async def open_supervisor(
     sandbox: AnySandbox,
     blobs: Blobs,
     logs: Logs,
-    sealer: Opener,
+    unsealing: Unsealing,
     default_stack: str,
     api_url: str,
     clock: Callable[[], float] = time.time,
@@ -170,18 +172,14 @@ async def open_supervisor(
     `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds.
     """
 
-    def plan(instance_guid: str) -> Plan:
-        with database.read() as tx:
-            return plan_launch(
-                tx,
-                instance_guid,
-                config=config,
-                blobs=blobs,
-                sealer=sealer,
-                default_stack=default_stack,
-                api_url=api_url,
-            )
-
+    planner = Planner(
+        config=config,
+        database=database,
+        blobs=blobs,
+        unsealing=unsealing,
+        default_stack=default_stack,
+        api_url=api_url,
+    )
     crashes = CrashReports(database, config.crash_report_interval_s, clock)
     around = Surroundings(
         config=config,
@@ -191,7 +189,7 @@ async def open_supervisor(
         logs=logs,
         journal=Journal(directory),
         crashes=crashes,
-        plan=plan,
+        plan=planner.plan,
         starts=trio.CapacityLimiter(config.parallel_starts),
         clock=clock,
         new_guid=lambda: str(uuid.uuid4()),

@@ -1,6 +1,6 @@
 """What every instance of a node shares: the parts it works with, and the bounds it shares with the others."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import trio
@@ -16,7 +16,7 @@ from paasd.supervisor.launch import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """Passed to each instance; `plan` reads the rows of an instance, `starts` bounds a start storm."""
+    """Passed to each instance; `plan` gets together what a launch needs, `starts` bounds a start storm."""
 
     config: SupervisorConfig
     node_guid: str
@@ -25,7 +25,7 @@ class Surroundings:
     logs: Logs
     journal: Journal
     crashes: CrashReports
-    plan: Callable[[str], Plan]
+    plan: Callable[[str], Awaitable[Plan]]
     starts: trio.CapacityLimiter
     clock: Callable[[], float]  # unix seconds
     new_guid: Callable[[], str]

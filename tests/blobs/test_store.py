@@ -29,7 +29,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def blobs(tmp_path: Path, clock: Clock) -> AsyncIterator[Blobs]:
-    async with open_blobs(tmp_path / "blobs", CONFIG, clock=clock) as opened:
+    async with open_blobs(tmp_path / "blobs", CONFIG, clock=clock, steady=clock) as opened:
         yield opened
 
 

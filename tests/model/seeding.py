@@ -145,3 +145,15 @@ class Seed:
         await self.database.write(place_instances, await self.placement())
         with self.database.read() as tx:
             return tx.all(Instance)[0]
+
+    def successor(self, elder: Instance) -> PlaceInstances:
+        """The placement of what is to take an instance's place, as when it moves."""
+        placement = Placement(
+            process_guid=elder.process_guid,
+            index=elder.index,
+            app_version=elder.app_version,
+            node_guid=NODE,
+            epoch=elder.epoch + 1,
+            replaces=elder.guid,
+        )
+        return PlaceInstances(placements=[placement])

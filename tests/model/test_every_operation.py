@@ -16,12 +16,15 @@ from paasd.model import (
     Job,
     Role,
     apps,
+    brake,
     builds,
     deletion,
     domains,
+    draining,
     droplets,
     instances,
     jobs,
+    liveness,
     metadata,
     nodes,
     organizations,
@@ -433,6 +436,64 @@ async def _(seed: Seed) -> Any:
     return nodes.SetNodeState(guid=NODE, incarnation=1, state="DEAD")
 
 
+@case(nodes.return_node)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    await seed.database.write(nodes.set_node_state, nodes.SetNodeState(guid=NODE, incarnation=1, state="DEAD"))
+    return nodes.ReturnNode(guid=NODE, incarnation=1)
+
+
+@case(liveness.admit_node)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    await seed.database.write(nodes.set_node_state, nodes.SetNodeState(guid=NODE, incarnation=1, state="RETURNING"))
+    return liveness.AdmitNode(node_guid=NODE, incarnation=1)
+
+
+@case(liveness.declare_dead)
+async def _(seed: Seed) -> Any:
+    for guid in (NODE, "other", "third"):
+        await seed.node(guid)
+    return liveness.DeclareDead(node_guid=NODE, incarnation=1, witnesses=["other", "third"])
+
+
+@case(liveness.declare_dead_by_hand)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    return liveness.DeclareDeadByHand(node_guid=NODE, actor=SYSTEM)
+
+
+@case(draining.drain_node)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    return draining.DrainNode(node_guid=NODE, actor=SYSTEM)
+
+
+@case(draining.undrain_node)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    await seed.database.write(draining.drain_node, draining.DrainNode(node_guid=NODE, actor=SYSTEM))
+    return draining.DrainNode(node_guid=NODE, actor=SYSTEM)
+
+
+@case(brake.engage_brake)
+async def _(seed: Seed) -> Any:
+    return brake.EngageBrake(nodes=[NODE], reason="1 of 2 nodes")
+
+
+@case(brake.release_brake)
+async def _(seed: Seed) -> Any:
+    await seed.database.write(brake.engage_brake, brake.EngageBrake(nodes=[NODE], reason="1 of 2 nodes"))
+    return brake.ReleaseBrake(by_operator=True)
+
+
+@case(brake.accept_losses)
+async def _(seed: Seed) -> Any:
+    await seed.database.write(brake.engage_brake, brake.EngageBrake(nodes=[NODE, "other"], reason="2 of 3 nodes"))
+    await seed.database.write(brake.release_brake, brake.ReleaseBrake(by_operator=True))
+    return brake.AcceptLosses(nodes=["other"])
+
+
 @case(instances.place_instances)
 async def _(seed: Seed) -> Any:
     return await seed.placement()
@@ -441,6 +502,13 @@ async def _(seed: Seed) -> Any:
 @case(instances.remove_instances)
 async def _(seed: Seed) -> Any:
     return instances.RemoveInstances(guids=[(await seed.instance()).guid, "unknown"])
+
+
+@case(instances.retire_instances)
+async def _(seed: Seed) -> Any:
+    elder = await seed.instance()
+    await seed.database.write(instances.place_instances, seed.successor(elder))
+    return instances.RemoveInstances(guids=[elder.guid, "unknown"])
 
 
 @case(instances.record_failures)

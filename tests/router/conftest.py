@@ -6,7 +6,16 @@ import pytest
 import trio
 
 from paasd.config import RouterConfig
-from paasd.router import AccessEntry, Certificates, RouteEntry, Router, RouteTable, open_certificates, open_router
+from paasd.router import (
+    AccessEntry,
+    Certificates,
+    Endpoint,
+    RouteEntry,
+    Router,
+    RouteTable,
+    open_certificates,
+    open_router,
+)
 
 from .upstream import App, apps
 
@@ -69,7 +78,10 @@ def entry(host: str, *running: App, path: str = "", **fields: object) -> RouteEn
 
 async def serve(router: Router, *entries: RouteEntry, **system: tuple[str, int]) -> None:
     """Publish and wait until Envoy has it."""
-    doors = {f"{name}.system.localhost": place for name, place in system.items()}
+    doors = {
+        f"{name}.system.localhost": (Endpoint(instance_guid="", index=0, address=address, port=port),)
+        for name, (address, port) in system.items()
+    }
     router.publish(RouteTable(routes=entries, domains=DOMAINS, system=doors))
     with trio.fail_after(5):
         await router.settled()

@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paasd.router.xds.delta import TYPES, DeltaStream, Request, ResourceStore, Response
-from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, ROUTES_URL, SECRET_URL
+from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, LISTENER_URL, ROUTES_URL, SECRET_URL
 
 
 class Envoy:
@@ -23,6 +23,7 @@ class Envoy:
         if clusters:
             known = dict(self.versions[ENDPOINTS_URL])
             self.stream.receive(Request(type_url=ENDPOINTS_URL, subscribe=clusters, versions=known))
+        self.stream.receive(Request(type_url=LISTENER_URL, versions=dict(self.versions[LISTENER_URL])))
         known = dict(self.versions[ROUTES_URL])
         self.stream.receive(Request(type_url=ROUTES_URL, subscribe=("routes",), versions=known))
 
@@ -67,15 +68,23 @@ def both(name: str, body: bytes = b"1") -> dict[str, dict[str, bytes | None]]:
     return {CLUSTER_URL: {name: b"cluster " + body}, ENDPOINTS_URL: {name: b"endpoints " + body}}
 
 
+def greeted() -> Envoy:
+    """One that was told that there is nothing yet."""
+    envoy = Envoy(ResourceStore())
+    envoy.publish({})
+    assert envoy.run() == 0
+    return envoy
+
+
 def test_nothing_is_answered_before_the_first_publish() -> None:
     envoy = Envoy(ResourceStore())
     assert envoy.stream.take() == []
     envoy.publish({})
-    assert [response.type_url for response in envoy.stream.take()] == [CLUSTER_URL]
+    assert [response.type_url for response in envoy.stream.take()] == [CLUSTER_URL, LISTENER_URL]
 
 
 def test_routes_wait_until_every_cluster_has_its_endpoints() -> None:
-    envoy = Envoy(ResourceStore())
+    envoy = greeted()
     envoy.publish({**both("a"), ROUTES_URL: {"routes": b"to a"}})
     (clusters,) = envoy.stream.take()
     assert list(clusters.resources) == ["a"]
@@ -130,8 +139,21 @@ def test_a_replaced_cluster_gets_its_endpoints_again() -> None:
     assert envoy.order == [(CLUSTER_URL, "a"), (ENDPOINTS_URL, "a")]
 
 
+def test_a_cluster_that_brings_its_endpoints_holds_nothing_up_and_listeners_arrive_unasked() -> None:
+    envoy = greeted()
+    envoy.publish({CLUSTER_URL: {"whole": b"x"}, ROUTES_URL: {"routes": b"x"}, LISTENER_URL: {"door": b"1"}})
+    assert [one.type_url for one in envoy.stream.take()] == [CLUSTER_URL, LISTENER_URL]
+    envoy.connect()
+    envoy.run()
+    assert envoy.stream.settled and envoy.has[LISTENER_URL] == {"door": b"1"}
+    envoy.publish({LISTENER_URL: {"door": None}})
+    assert not envoy.stream.settled
+    envoy.run()
+    assert envoy.stream.settled and envoy.has[LISTENER_URL] == {}
+
+
 def test_a_refusal_is_reported_and_does_not_block_what_follows() -> None:
-    envoy = Envoy(ResourceStore())
+    envoy = greeted()
     envoy.publish({**both("bad"), ROUTES_URL: {"routes": b"x"}})
     (clusters,) = envoy.stream.take()
     envoy.stream.receive(Request(type_url=CLUSTER_URL, nonce=clusters.nonce, error="no such policy"))
@@ -143,6 +165,8 @@ def test_a_refusal_is_reported_and_does_not_block_what_follows() -> None:
 
 def test_large_tables_come_in_pieces_one_in_flight() -> None:
     envoy = Envoy(ResourceStore(), chunk=10)
+    envoy.publish({})
+    envoy.run()
     names = [f"host-{number}" for number in range(35)]
     changes: dict[str, dict[str, bytes | None]] = {
         url: dict.fromkeys(names, b"x") for url in (CLUSTER_URL, ENDPOINTS_URL)

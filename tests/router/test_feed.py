@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from paasd.model.records import App as AppRecord
-from paasd.model.records import Destination, Domain, Organization, Route, Space
+from paasd.model.records import Destination, Domain, Instance, Organization, Route, Space
 from paasd.observed import InstanceFact, Observed
 from paasd.router import Certificates, Router, open_route_feed, open_router
 from paasd.state import Database, InlineRunner, Tx, open_database, operation
@@ -14,7 +14,9 @@ from paasd.state import Database, InlineRunner, Tx, open_database, operation
 from .conftest import CONFIG
 from .upstream import App, apps, fetch
 
-RECORDS: dict[str, Any] = {one.__name__: one for one in (Organization, Space, Domain, Route, Destination, AppRecord)}
+RECORDS: dict[str, Any] = {
+    one.__name__: one for one in (Organization, Space, Domain, Route, Destination, AppRecord, Instance)
+}
 
 
 @operation("test.router.put", version=1)
@@ -30,6 +32,22 @@ def put(tx: Tx, args: dict[str, Any]) -> None:
         tx.delete(tx.need(RECORDS[name], guid))
 
 
+def instance(guid: str, index: int, epoch: int = 1, node: str = "n") -> dict[str, Any]:
+    return {
+        "guid": guid,
+        "app_guid": "app",
+        "process_guid": "p",
+        "process_type": "web",
+        "index": index,
+        "app_version": 1,
+        "droplet_guid": "d",
+        "node_guid": node,
+        "epoch": epoch,
+        "memory_mb": 1,
+        "disk_mb": 1,
+    }
+
+
 BASE = [
     ("Organization", {"guid": "org", "name": "org"}),
     ("Space", {"guid": "space", "name": "space", "organization_guid": "org"}),
@@ -39,15 +57,15 @@ BASE = [
     ("App", {"guid": "idle", "name": "idle", "space_guid": "space", "state": "STOPPED"}),
     ("Route", {"guid": "route", "domain_guid": "domain", "space_guid": "space", "host": "shop"}),
     ("Destination", {"guid": "dest", "route_guid": "route", "app_guid": "app"}),
+    *[("Instance", instance(guid, index)) for index, guid in enumerate(("one", "two"))],
 ]
 
 
 def running(app: App, guid: str, index: int = 0, **fields: Any) -> InstanceFact:
-    known: dict[str, Any] = {"state": "RUNNING", "routable": True, "app_guid": "app", "process_type": "web", **fields}
+    usual = {"app_guid": "app", "process_type": "web", "epoch": 1, "node_guid": "n"}
+    known: dict[str, Any] = {"state": "RUNNING", "routable": True, **usual, **fields}
     return InstanceFact(
         instance_guid=guid,
-        epoch=1,
-        node_guid="n",
         process_guid="p",
         index=index,
         since=0.0,
@@ -91,7 +109,7 @@ async def until(router: Router, wanted: str, host: str, target: str = "/") -> No
 
 async def test_rows_and_instances_become_routes_and_follow_every_change(database: Database, router: Router) -> None:
     observed = Observed()
-    async with apps("one", "two") as (one, two), open_route_feed(router, database, observed, {}):
+    async with apps("one", "two") as (one, two), open_route_feed(router, database, observed, {}, node_guid="n"):
         assert await outcome(router, "shop") == "503"  # the app is meant to run, and nothing runs
         observed.put(running(one, "one", state="STARTING", routable=False))
         assert await outcome(router, "shop") == "503"
@@ -110,7 +128,7 @@ async def test_rows_and_instances_become_routes_and_follow_every_change(database
 
 async def test_what_is_true_of_an_app_is_served_once_it_is_settled(database: Database, router: Router) -> None:
     observed = Observed()
-    async with apps("one") as (one,), open_route_feed(router, database, observed, {}) as feed:
+    async with apps("one") as (one,), open_route_feed(router, database, observed, {}, node_guid="n") as feed:
         assert await outcome(router, "shop") == "503"
         observed.put(running(one, "one"))
         with trio.fail_after(5):
@@ -126,7 +144,7 @@ async def test_what_is_true_of_an_app_is_served_once_it_is_settled(database: Dat
 
 async def test_a_route_comes_moves_and_goes_with_its_rows(database: Database, router: Router) -> None:
     observed = Observed()
-    async with apps("one", "two") as (one, two), open_route_feed(router, database, observed, {}):
+    async with apps("one", "two") as (one, two), open_route_feed(router, database, observed, {}, node_guid="n"):
         observed.put(running(one, "one"))
         observed.put(running(two, "two", app_guid="idle"))
         await until(router, "one", "shop")
@@ -149,7 +167,7 @@ async def test_a_route_comes_moves_and_goes_with_its_rows(database: Database, ro
 
 async def test_internal_domains_are_never_served_and_new_domains_are(database: Database, router: Router) -> None:
     observed = Observed()
-    async with apps("one") as (one,), open_route_feed(router, database, observed, {}):
+    async with apps("one") as (one,), open_route_feed(router, database, observed, {}, node_guid="n"):
         observed.put(running(one, "one"))
         inside = {"guid": "in", "domain_guid": "inside", "space_guid": "space", "host": "shop"}
         await database.write(put, {"put": [("Route", inside)]})
@@ -174,12 +192,12 @@ async def test_the_first_table_after_a_restart_is_whole(
         system = {"api.system.localhost": ("127.0.0.1", one.port)}
         async with (
             open_router(CONFIG, tmp_path, certificates) as first,
-            open_route_feed(first, database, observed, system),
+            open_route_feed(first, database, observed, system, node_guid="n"),
         ):
             assert await outcome(first, "shop") == "one"
         async with open_router(CONFIG, tmp_path, certificates, outlive=False) as second:
             assert (await fetch(second.http_port, "shop.apps.localhost")).status == 200
-            async with open_route_feed(second, database, observed, system):
+            async with open_route_feed(second, database, observed, system, node_guid="n"):
                 assert await outcome(second, "shop") == "one"
                 assert second.sent_count == 0
                 assert (await fetch(second.http_port, "api.system.localhost")).status == 308, "the way to HTTPS"

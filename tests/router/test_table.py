@@ -8,6 +8,7 @@ from paasd.router.table import HOST_HEADER, Table, by_host
 from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, ROUTES_URL, RouteConfiguration
 
 DOMAINS = ("apps.test",)
+DOOR = (Endpoint(instance_guid="", index=0, address="127.0.0.1", port=7),)
 NOBODY: frozenset[str] = frozenset()
 
 
@@ -82,7 +83,7 @@ def test_incremental_updates_equal_a_whole_replacement() -> None:
             entry("c.apps.test"),
             entry("apps.test"),
         ],
-        {"api.system.test": ("127.0.0.1", 7)},
+        {"api.system.test": DOOR},
     )
     system = frozenset(["api.system.test"])
     whole, steps = Table(RouterConfig()), Table(RouterConfig())
@@ -96,7 +97,7 @@ def test_incremental_updates_equal_a_whole_replacement() -> None:
 
 
 def test_a_system_host_displaces_routes_and_has_no_time_limit(table: Table) -> None:
-    hosts = by_host([entry("api.apps.test", port=666)], {"api.apps.test": ("127.0.0.1", 7)})
+    hosts = by_host([entry("api.apps.test", port=666)], {"api.apps.test": DOOR})
     assert hosts["api.apps.test"][0].endpoints[0].port == 7
     changes = table.replace(hosts, DOMAINS, frozenset(["api.apps.test"]))
     encoded = changes[ROUTES_URL]["routes"]

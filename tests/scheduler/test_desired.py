@@ -65,15 +65,60 @@ def test_a_stopped_deleted_or_dropletless_app_keeps_no_instances() -> None:
 def test_instances_of_a_dead_node_are_replaced_under_a_higher_epoch() -> None:
     dead = replace(NODE, state="DEAD")
     plan = make_plan(snapshot(instances=[instance(0, epoch=4), instance(1, node_guid="n2")], nodes=[dead, OTHER]))
-    assert plan.remove == ["i0"]
-    assert [(one.demand.index, one.demand.epoch, one.node_guid) for one in plan.place] == [(0, 5, "n2")]
+    assert plan.remove == []  # the placement takes the lost one with it, so that its epoch is never forgotten
+    [one] = plan.place
+    demand = one.demand
+    assert (demand.index, demand.epoch, demand.replaces, demand.lost, one.node_guid) == (0, 5, "i0", True, "n2")
 
 
-def test_a_draining_node_keeps_what_it_has_and_gets_nothing() -> None:
-    draining = replace(NODE, state="DRAINING")
-    plan = make_plan(snapshot(instances=[instance(0)], nodes=[draining, OTHER]))
-    assert plan.remove == []
-    assert [one.node_guid for one in plan.place] == ["n2"]
+def test_while_the_brake_is_on_nothing_lost_is_replaced_and_nothing_moves() -> None:
+    nodes = [replace(NODE, state="DEAD"), replace(OTHER, state="DRAINING"), replace(NODE, guid="n3")]
+    rows = [instance(0), instance(1, node_guid="n2")]
+    assert len(make_plan(snapshot(instances=rows, nodes=nodes)).place) == 2
+    frozen = make_plan(snapshot(instances=rows, nodes=nodes, frozen=True))
+    assert (frozen.remove, frozen.retire, frozen.place) == ([], [], [])
+
+
+def test_what_is_on_a_draining_node_is_started_elsewhere_and_stopped_only_when_that_runs() -> None:
+    nodes = [replace(NODE, state="DRAINING"), OTHER]
+    rows = [instance(0), instance(1, node_guid="n2")]
+    first = make_plan(snapshot(instances=rows, nodes=nodes))
+    assert (first.remove, first.retire) == ([], [])
+    assert [(one.demand.index, one.demand.epoch, one.node_guid) for one in first.place] == [(0, 2, "n2")]
+    rows.append(instance(0, guid="next", node_guid="n2", epoch=2))
+    starting = make_plan(snapshot(instances=rows, nodes=nodes))
+    assert (starting.remove, starting.retire, starting.place, starting.moving) == ([], [], [], True)
+    running = make_plan(snapshot(instances=rows, nodes=nodes, running=frozenset({"next"})))
+    assert (running.remove, running.retire, running.place) == ([], ["i0"], [])
+
+
+def test_a_successor_that_is_lost_before_it_runs_takes_nothing_with_it() -> None:
+    nodes = [NODE, replace(OTHER, state="DEAD")]
+    rows = [instance(0), instance(0, guid="next", node_guid="n2", epoch=2), instance(1)]
+    plan = make_plan(snapshot(instances=rows, nodes=nodes))
+    assert (plan.remove, plan.retire, plan.place) == (["next"], [], [])
+
+
+def test_only_so_many_instances_move_at_once() -> None:
+    nodes = [replace(NODE, state="DRAINING"), OTHER]
+    rows = [instance(index) for index in range(6)]
+    wide = replace(WEB, instances=6)
+    assert len(make_plan(snapshot(processes=[wide], instances=rows, nodes=nodes), moves_at_once=2).place) == 2
+    rows.append(instance(0, guid="next", node_guid="n2", epoch=2))
+    assert len(make_plan(snapshot(processes=[wide], instances=rows, nodes=nodes), moves_at_once=2).place) == 1
+
+
+def test_a_move_without_room_is_no_lack_of_its_process() -> None:
+    plan = make_plan(snapshot(instances=[instance(0), instance(1)], nodes=[replace(NODE, state="DRAINING")]))
+    assert (plan.place, plan.reasons) == ([], {})
+
+
+def test_a_node_that_cannot_be_reached_or_has_just_returned_gets_nothing() -> None:
+    for kept in (replace(OTHER, state="RETURNING"), OTHER):
+        unreachable = frozenset({"n2"} if kept is OTHER else ())
+        rows = [instance(0, node_guid="n2")]
+        plan = make_plan(snapshot(instances=rows, nodes=[NODE, kept], unreachable=unreachable))
+        assert [(one.demand.index, one.node_guid) for one in plan.place] == [(1, "n1")]
 
 
 def test_every_process_gets_its_first_instance_before_any_gets_a_second() -> None:

@@ -22,6 +22,7 @@ from paasd.sandbox import Container, ContainerSpec, Limits, ProcessSpec, Sandbox
 from paasd.stager import Stager, open_stager
 from paasd.state import Database, Tx, open_database, operation
 from paasd.state.sealing import Sealer, load_root_key, open_sealer
+from paasd.unsealing import LocalUnsealing
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 NODE = "node-1"
@@ -83,7 +84,7 @@ class World:
                 self.sandbox,
                 self.blobs,
                 self.logs,
-                self._sealer,
+                LocalUnsealing(self.database, self._sealer),
                 self.directory,
             ) as stager,
         ):

@@ -31,7 +31,7 @@ def replica(tmp_path: Path) -> Iterator[Replica]:
     path = tmp_path / "state.db"
     connection = open_writer(path, external=True, sync=False)
     replica = Replica(connection, path, origin="test", limits=Limits(group_bytes=10**6, operation_bytes=10**6))
-    replica.open("memory")
+    replica.open("memory", "etcd")
     yield replica
     connection.close()
 

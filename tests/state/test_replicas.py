@@ -14,6 +14,7 @@ from trio.testing import MockClock
 from paasd.errors import NotFound, OutcomeUnknown, PaasdError, Unprocessable
 from paasd.state import Database, Duplicate, Faults, MemoryLog
 from paasd.state.checking import check_operation_is_repeatable, contents
+from paasd.state.log.memory import MemoryLogClient
 from tests.state.things import (
     MIGRATIONS,
     AddThing,
@@ -45,6 +46,27 @@ async def agree(databases: list[Database]) -> dict[str, list[object]]:
     held = [contents(database.path) for database in databases]
     assert held[0] == held[1] == held[-1]
     return held[0]
+
+
+class LateNews(MemoryLogClient):
+    """Tells of new entries a moment after a writer knows that its own is among them."""
+
+    async def wait_newer(self, after: int) -> None:
+        await super().wait_newer(after)
+        await trio.sleep(0.05)
+
+
+async def test_a_replica_hears_of_others_entries_also_after_its_own(tmp_path: Path, autojump_clock: MockClock) -> None:
+    log = MemoryLog(1)
+    async with (
+        open_things(tmp_path / "one", log=LateNews(log)) as one,
+        open_things(tmp_path / "two", log=log.client()) as two,
+    ):
+        await one.write(add_thing, AddThing("ours"))
+        await trio.sleep(1)
+        await two.write(add_thing, AddThing("theirs"))
+        await trio.sleep(1)
+        assert one.index == two.index
 
 
 async def write_from_three(seed: int, folder: Path) -> None:

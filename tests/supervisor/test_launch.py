@@ -16,8 +16,10 @@ from paasd.errors import NotFound, PaasdError
 from paasd.model import App, Destination, Domain, Droplet, DropletLayer, HealthCheck, Instance, Process, Route, Sidecar
 from paasd.model.vcap import application_uris
 from paasd.state import Database, Tx, open_database, operation
-from paasd.supervisor.launch import Identity, Plan, identity_of, plan_launch, web_concurrency
+from paasd.supervisor.launch import Identity, Plan, identity_of, web_concurrency
+from paasd.supervisor.planning import Planner
 from paasd.supervisor.sidecars import with_sidecars
+from paasd.unsealing import LocalUnsealing
 
 from .world import NODE, Seed, seed_app
 
@@ -89,16 +91,15 @@ async def seeded(directory: Path, command: str | None, roles: list[str]) -> Asyn
 
 async def plan(database: Database, blobs_directory: Path, guid: str = "i") -> Plan:
     async with open_blobs(blobs_directory) as blobs:
-        with database.read() as tx:
-            return plan_launch(
-                tx,
-                guid,
-                config=SupervisorConfig(),
-                blobs=blobs,
-                sealer=Plain(),
-                default_stack="host",
-                api_url="https://api.x",
-            )
+        planner = Planner(
+            config=SupervisorConfig(),
+            database=database,
+            blobs=blobs,
+            unsealing=LocalUnsealing(database, Plain()),
+            default_stack="host",
+            api_url="https://api.x",
+        )
+        return await planner.plan(guid)
 
 
 async def test_layers_are_mounted_toolchain_first_and_app_last_whatever_the_row_says(tmp_path: Path) -> None:

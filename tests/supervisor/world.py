@@ -21,6 +21,7 @@ from paasd.sandbox import Sandbox, open_sandbox
 from paasd.state import Database, Tx, open_database, operation
 from paasd.state.sealing import Sealer, load_root_key, open_sealer
 from paasd.supervisor import Supervisor, open_supervisor
+from paasd.unsealing import LocalUnsealing
 
 T = TypeVar("T")
 NODE = "node-1"
@@ -99,7 +100,7 @@ class World:
                 sandbox=self.sandbox,
                 blobs=self._blobs,
                 logs=self.logs,
-                sealer=self._sealer,
+                unsealing=LocalUnsealing(self.database, self._sealer),
                 default_stack="host",
                 api_url="https://api.system.localhost",
             ) as supervisor,

@@ -22,7 +22,7 @@ from paasd.api.v3.apps import APPS
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.processes import Scale
 from paasd.errors import BadQuery
-from paasd.logs import Line, envelope
+from paasd.logs import Line, Query, envelope
 from paasd.model import App, Destination, Process
 from paasd.model import Route as RouteRecord
 from paasd.state import Eq, InSelect
@@ -127,8 +127,7 @@ async def get_logs(call: Call) -> Reply:
     as_json = wants_json(call)
     content_type = NDJSON if as_json else "text/plain; charset=utf-8"
     if not follow:
-        lines = call.context.logs.read(app.guid, limit=int(count), descending=True) if int(count) else []
-        raw = b"".join(encode_line(line, as_json) for line in reversed(lines))
+        raw = b"".join(encode_line(line, as_json) for line in await _recent(call, app, int(count)))
         return Reply(raw=raw, content_type=content_type)
     return Reply(stream=_follow(call, app, int(count), as_json), content_type=content_type)
 
@@ -136,14 +135,13 @@ async def get_logs(call: Call) -> Reply:
 @asynccontextmanager
 async def _follow(call: Call, app: App, count: int, as_json: bool) -> AsyncIterator[AsyncIterable[bytes]]:
     logs = call.context.logs
-    async with logs.follow(app.guid) as follower, aclosing(_lines(call, app, count, follower)) as lines:
+    async with logs.follow_all(app.guid) as follower, aclosing(_lines(call, app, count, follower)) as lines:
         yield (encode_line(line, as_json) async for line in lines)
 
 
 async def _lines(call: Call, app: App, count: int, follower: AsyncIterable[Line]) -> AsyncGenerator[Line, None]:
     """What is stored, then what comes. The follower is open already, so no line falls in between; none comes twice."""
-    recent = call.context.logs.read(app.guid, limit=count, descending=True) if count else []
-    recent.reverse()
+    recent = await _recent(call, app, count)
     for line in recent:
         yield line
     seen = {(line.timestamp_ns, line.instance_id, line.payload) for line in recent}
@@ -151,6 +149,14 @@ async def _lines(call: Call, app: App, count: int, follower: AsyncIterable[Line]
     async for line in follower:
         if line.timestamp_ns > newest or (line.timestamp_ns, line.instance_id, line.payload) not in seen:
             yield line
+
+
+async def _recent(call: Call, app: App, count: int) -> list[Line]:
+    """The newest lines, oldest first."""
+    if not count:
+        return []
+    lines = await call.context.logs.read_all(Query(source_id=app.guid, limit=count, descending=True))
+    return lines[::-1]
 
 
 def encode_line(line: Line, as_json: bool) -> bytes:

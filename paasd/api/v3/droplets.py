@@ -99,7 +99,7 @@ async def download_droplet(call: Call) -> Reply:
     """The droplet as a tgz, made while it is sent."""
     row = await droplets.download(call.context, call.caller, call.path["guid"])
     return Reply(
-        stream=call.platform.downloads(row),
+        stream=await call.platform.downloads(row),
         content_type="application/gzip",
         headers={"Content-Disposition": f'attachment; filename="droplet_{row.guid}.tgz"'},
     )

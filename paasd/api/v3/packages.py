@@ -129,12 +129,12 @@ async def download_package(call: Call) -> Reply:
         row = need_of_app(tx, call.caller, Package, call.path["guid"], Permission.READ_SECRETS)
     if row.state != "READY" or row.blob_sha256 is None:
         raise Unprocessable("Package has no bits to download.")
-    return blob_reply(call, row.blob_sha256, "application/octet-stream")
+    return await blob_reply(call, row.blob_sha256, "application/octet-stream")
 
 
-def blob_reply(call: Call, sha256: str, content_type: str) -> Reply:
+async def blob_reply(call: Call, sha256: str, content_type: str) -> Reply:
     """A blob as a stream with its length."""
-    path = call.context.blobs.path(sha256)
+    path = await call.context.blobs.ensure(sha256, whole=True)
     size = path.stat().st_size
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ class JoinToken(Record, table="join_tokens", key=("id",), label="Join token"):
     role: str
     zone: str | None = None
     uses_left: int
+    used_by: list[str] = []
     expires_at: int
     created_by: str
 

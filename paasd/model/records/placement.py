@@ -7,9 +7,9 @@ from paasd.state import Record
 class Node(Resource, table="nodes"):
     """A machine with paasd. `memory_mb` and `disk_mb` are what tenants may use.
 
-    `state` is READY, DRAINING, DEAD (decided by witnesses; it comes back by registering) or REMOVED (for good). `role`
-    is control (serves the API, may vote, holds keys) or worker. An empty `address` means that the node is alone.
-    `voting` is empty, JOINING, VOTER or LEAVING. `schema_limit` is the newest migration that its paasd knows.
+    `state` is READY, DRAINING, DEAD (decided by witnesses), RETURNING (alive again, not given anything yet) or REMOVED
+    (for good). `role` is control (serves the API, may vote, holds keys) or worker. An empty `address` means that it is
+    alone. `voting` is empty, JOINING, VOTER or LEAVING. `schema_limit` is the newest migration that its paasd knows.
     """
 
     name: str
@@ -34,7 +34,8 @@ class Node(Resource, table="nodes"):
 class Instance(Record, table="instances"):
     """One wanted instance: the scheduler writes the row, the supervisor of `node_guid` makes it true.
 
-    A row that disappears means: stop it. `memory_mb`, `disk_mb` and `log_rate_limit_bytes` are those at placement, so
+    A row that disappears means: stop it. While an instance moves there are two rows of its (process, index), the
+    successor under a higher epoch. `memory_mb`, `disk_mb` and `log_rate_limit_bytes` are those at placement, so
     that scaling a process does not change instances that already run.
     """
 

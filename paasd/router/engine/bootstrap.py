@@ -1,10 +1,11 @@
-"""Envoy's start-up file: where its control socket is, what it may use, and the two listeners."""
+"""Envoy's start-up file: where its control socket is, what it may use, and the listeners that are always there."""
 
 from pathlib import Path
 from typing import Any
 
 from paasd.config import RouterConfig
-from paasd.router.engine.listeners import CONTROL_CLUSTER, listener
+from paasd.router.engine.listeners import ADS, CONTROL_CLUSTER, listener
+from paasd.router.tunnels.fixed import BOOTSTRAP_EXTENSION, gone_listener, hop_listener
 
 APPS_SECRET = "apps"
 SYSTEM_SECRET = "system"
@@ -31,12 +32,16 @@ def bootstrap(config: RouterConfig, *, control: Path, admin: Path, http_port: in
                 "transport_api_version": "V3",
                 "grpc_services": [control_service],
             },
-            "cds_config": {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"},
+            "cds_config": ADS,
+            "lds_config": ADS,
         },
+        "bootstrap_extensions": [BOOTSTRAP_EXTENSION],
         "static_resources": {
             "listeners": [
                 listener("http", config, http_port),
                 listener("https", config, https_port, (APPS_SECRET, SYSTEM_SECRET)),
+                hop_listener(),
+                gone_listener(),
             ],
             "clusters": [_control_cluster(control)],
         },

@@ -50,6 +50,7 @@ class Engine:
         self._log = structlog.get_logger(__name__)
         self.http_port = config.http_port
         self.https_port = config.https_port
+        self.tunnel: tuple[str, int] | None = None
         self.restarts = 0
         self.adopted = False
         self.stopping = False
@@ -99,6 +100,7 @@ class Engine:
             if process is not None:
                 if record.configuration == self._digest():
                     self._process, self.adopted = process, True
+                    self.tunnel = record.tunnel
                     self._log.info("router.adopted", pid=process.pid)
                     return
                 self._process = process
@@ -116,8 +118,8 @@ class Engine:
         await self._claim_and_start()
 
     async def _claim_and_start(self) -> None:
-        self.http_port = claim_port(self._config.host, self.http_port, "http_port")
-        self.https_port = claim_port(self._config.host, self.https_port, "https_port")
+        self.http_port = claim_port(self._config.host, self.http_port, "[router] http_port")
+        self.https_port = claim_port(self._config.host, self.https_port, "[router] https_port")
         await self._start()
 
     def _digest(self) -> str:
@@ -150,18 +152,33 @@ class Engine:
             log=self._output,
             outlive=self._outlive,
         )
+        self._write_record(self._process.pid)
+        self._log.info("router.started", pid=self._process.pid, http=self.http_port, https=self.https_port)
+
+    def _write_record(self, pid: int) -> None:
         record = Record(
-            pid=self._process.pid,
-            start_time=start_time(self._process.pid) or 0,
+            pid=pid,
+            start_time=start_time(pid) or 0,
             boot_id=boot_id(),
             configuration=self._digest(),
             http_port=self.http_port,
             https_port=self.https_port,
+            tunnel=self.tunnel,
         )
         temporary = self._record.with_suffix(".new")
         temporary.write_bytes(msgspec.json.encode(record))
         temporary.replace(self._record)
-        self._log.info("router.started", pid=self._process.pid, http=self.http_port, https=self.https_port)
+
+    def claim_tunnel(self, host: str, port: int) -> int:
+        """The port for other nodes' routers: that of the Envoy which runs, else `port`, or a free one for 0.
+
+        Raises PortTaken.
+        """
+        if self.tunnel is None or self.tunnel[0] != host or port not in (0, self.tunnel[1]):
+            self.tunnel = host, claim_port(host, port, "[cluster] tunnel_port")
+            if self._process is not None:
+                self._write_record(self._process.pid)
+        return self.tunnel[1]
 
     def trim_output(self) -> None:
         """Empty Envoy's log when it has grown large. Envoy appends, so it goes on at the new end."""
@@ -248,7 +265,7 @@ def claim_port(host: str, port: int, knob: str) -> int:
             }.get(error.errno or 0, error.strerror)
             raise PortTaken(
                 f"the router cannot listen on {host}:{port}: {reason}; free it (`ss -ltnp` shows who has it) or set "
-                f"another [router] {knob}"
+                f"another {knob}"
             ) from error
         taken: int = probe.getsockname()[1]
         return taken

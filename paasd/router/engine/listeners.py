@@ -5,6 +5,7 @@ from typing import Any
 from paasd.config import RouterConfig
 from paasd.router.engine.script import request_script, response_script
 from paasd.router.table import HOST_HEADER, INSTANCE_HEADER, ROUTES_NAME
+from paasd.router.tunnels.names import GONE_HEADER
 
 _TYPE = "type.googleapis.com/envoy.extensions."
 ADS: dict[str, Any] = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
@@ -113,6 +114,7 @@ def _request_headers_filter() -> dict[str, Any]:
                 "response_mutations": [
                     _header("x-vcap-request-id", "%REQ(X-VCAP-REQUEST-ID)%"),
                     {"remove": INSTANCE_HEADER},
+                    {"remove": GONE_HEADER},
                 ],
             },
         },

@@ -24,6 +24,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     configuration: str
     http_port: int
     https_port: int
+    tunnel: tuple[str, int] | None = None  # where it listens for other nodes
 
 
 def start_time(pid: int) -> int | None:

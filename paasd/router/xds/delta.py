@@ -6,7 +6,8 @@ digests of the content: after a reconnect, also to a restarted daemon, Envoy nam
 difference.
 
 Order keeps traffic whole while routes move: clusters, endpoints and secrets first; routes only when every cluster has
-its endpoints; clusters that are no longer routed to are removed last.
+its endpoints; clusters that are no longer routed to are removed last. A cluster for which no endpoints are published
+brings its own.
 """
 
 import hashlib
@@ -14,9 +15,11 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, ROUTES_URL, SECRET_URL
+from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, LISTENER_URL, ROUTES_URL, SECRET_URL
 
-TYPES = (CLUSTER_URL, ENDPOINTS_URL, SECRET_URL, ROUTES_URL)
+TYPES = (CLUSTER_URL, ENDPOINTS_URL, SECRET_URL, LISTENER_URL, ROUTES_URL)
+# Envoy asks for all there is of these, for the others by name.
+_WHOLE = (CLUSTER_URL, LISTENER_URL)
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -105,7 +108,7 @@ class DeltaStream:
             return
         subscription = self._subscriptions.get(request.type_url)
         if subscription is None:
-            subscription = _Subscription(wildcard=request.type_url == CLUSTER_URL)
+            subscription = _Subscription(wildcard=request.type_url in _WHOLE)
             subscription.sent.update(request.versions)
             self._subscriptions[request.type_url] = subscription
             if subscription.wildcard:
@@ -147,14 +150,14 @@ class DeltaStream:
     @property
     def settled(self) -> bool:
         """Whether Envoy has acknowledged all of what is published."""
-        return (
-            self._store.opened
-            and all(
-                (subscription := self._subscriptions.get(type_url)) is not None
-                and not (subscription.pending or subscription.in_flight or subscription.unanswered)
-                for type_url in (CLUSTER_URL, ROUTES_URL)
-            )
-            and self._warm()
+        silent = not self._store.resources[LISTENER_URL] and LISTENER_URL not in self._subscriptions
+        wanted = (CLUSTER_URL, ROUTES_URL) if silent else (CLUSTER_URL, LISTENER_URL, ROUTES_URL)
+        return self._store.opened and all(map(self._has_all, wanted)) and self._warm()
+
+    def _has_all(self, type_url: str) -> bool:
+        subscription = self._subscriptions.get(type_url)
+        return subscription is not None and not (
+            subscription.pending or subscription.in_flight or subscription.unanswered
         )
 
     def _warm(self) -> bool:
@@ -217,9 +220,11 @@ class DeltaStream:
         self, clusters: _Subscription, resources: Mapping[str, Resource], removed: Iterable[str]
     ) -> None:
         endpoints = self._subscriptions.get(ENDPOINTS_URL)
+        published = self._store.resources[ENDPOINTS_URL]
         for name in resources:
             if name not in clusters.sent:
-                self._cold.add(name)
+                if name in published:
+                    self._cold.add(name)
             elif endpoints is not None and name in endpoints.names:
                 # A replaced cluster warms anew, and Envoy does not ask twice for endpoints that it subscribes to.
                 endpoints.sent.pop(name, None)

@@ -22,6 +22,7 @@ BoolValue
   1 bool value
 Value
   3 string string_value
+  4 bool bool_value
 Struct
   1 map Value fields
 Empty
@@ -66,6 +67,28 @@ Thresholds
   5 UInt32Value max_retries
 CircuitBreakers
   1 repeated Thresholds thresholds
+TransportSocket
+  1 string name
+  3 Any typed_config
+TransportSocketMatch
+  1 string name
+  2 Struct match
+  3 TransportSocket transport_socket
+HttpHealthCheck
+  1 string host
+  2 string path
+  10 uint32 codec_client_type
+HealthCheck
+  1 Duration timeout
+  2 Duration interval
+  4 UInt32Value unhealthy_threshold
+  5 UInt32Value healthy_threshold
+  8 HttpHealthCheck http_health_check
+  12 Duration no_traffic_interval
+  14 Duration unhealthy_interval
+  24 Duration no_traffic_healthy_interval
+CommonLbConfig
+  1 Empty healthy_panic_threshold
 Cluster
   1 string name
   2 uint32 type
@@ -73,9 +96,14 @@ Cluster
   4 Duration connect_timeout
   5 UInt32Value per_connection_buffer_limit_bytes
   6 uint32 lb_policy
+  8 repeated HealthCheck health_checks
   10 CircuitBreakers circuit_breakers
   22 LbSubsetConfig lb_subset_config
+  24 TransportSocket transport_socket
+  27 CommonLbConfig common_lb_config
+  33 ClusterLoadAssignment load_assignment
   36 map Any typed_extension_protocol_options
+  43 repeated TransportSocketMatch transport_socket_matches
 CommonHttpProtocolOptions
   1 Duration idle_timeout
   7 UInt32Value max_response_headers_kb
@@ -85,15 +113,20 @@ ExplicitHttpConfig
 RetryHostPredicate
   1 string name
   3 Any typed_config
+RetryPriority
+  1 string name
+  3 Any typed_config
 RetryBackOff
   1 Duration base_interval
   2 Duration max_interval
 RetryPolicy
   1 string retry_on
   2 UInt32Value num_retries
+  4 RetryPriority retry_priority
   5 repeated RetryHostPredicate retry_host_predicate
   6 int64 host_selection_retry_max_attempts
   8 RetryBackOff retry_back_off
+  9 repeated HeaderMatcher retriable_headers
 HttpProtocolOptions
   1 CommonHttpProtocolOptions common_http_protocol_options
   3 ExplicitHttpConfig explicit_http_config
@@ -103,11 +136,18 @@ SocketAddress
   3 uint32 port_value
 Pipe
   1 string path
+InternalAddress
+  1 string server_listener_name
+  2 string endpoint_id
 Address
   1 SocketAddress socket_address
   2 Pipe pipe
+  3 InternalAddress envoy_internal_address
+HealthCheckConfig
+  4 bool disable_active_health_check
 Endpoint
   1 Address address
+  2 HealthCheckConfig health_check_config
 Metadata
   1 map Struct filter_metadata
 LbEndpoint
@@ -116,6 +156,7 @@ LbEndpoint
   4 UInt32Value load_balancing_weight
 LocalityLbEndpoints
   2 repeated LbEndpoint lb_endpoints
+  5 uint32 priority
 ClusterLoadAssignment
   1 string cluster_name
   2 repeated LocalityLbEndpoints endpoints
@@ -127,8 +168,10 @@ HeaderValueOption
   3 uint32 append_action
 StringMatcher
   1 string exact
+  2 string prefix
 HeaderMatcher
   1 string name
+  7 bool present_match
   13 StringMatcher string_match
 RouteMatch
   1 string prefix
@@ -164,9 +207,28 @@ DataSource
 TlsCertificate
   1 DataSource certificate_chain
   2 DataSource private_key
+NameMatcher
+  1 uint32 san_type
+  2 StringMatcher matcher
+ValidationContext
+  1 DataSource trusted_ca
+  15 repeated NameMatcher match_typed_subject_alt_names
 Secret
   1 string name
   2 TlsCertificate tls_certificate
+  4 ValidationContext validation_context
+Filter
+  1 string name
+  4 Any typed_config
+FilterChain
+  3 repeated Filter filters
+  6 TransportSocket transport_socket
+  9 Duration transport_socket_connect_timeout
+Listener
+  1 string name
+  2 Address address
+  3 repeated FilterChain filter_chains
+  5 UInt32Value per_connection_buffer_limit_bytes
 ResponseFlags
   1 bool failed_local_healthcheck
   2 bool no_healthy_upstream
@@ -235,17 +297,27 @@ HttpProtocolOptions: Any = _CLASSES["HttpProtocolOptions"]
 ClusterLoadAssignment: Any = _CLASSES["ClusterLoadAssignment"]
 RouteConfiguration: Any = _CLASSES["RouteConfiguration"]
 Secret: Any = _CLASSES["Secret"]
+Listener: Any = _CLASSES["Listener"]
+Struct: Any = _CLASSES["Struct"]
 StreamAccessLogsMessage: Any = _CLASSES["StreamAccessLogsMessage"]
 HTTPAccessLogEntry: Any = _CLASSES["HTTPAccessLogEntry"]
 
 CLUSTER_URL: Final = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ENDPOINTS_URL: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 SECRET_URL: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+LISTENER_URL: Final = "type.googleapis.com/envoy.config.listener.v3.Listener"
 ROUTES_URL: Final = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 HTTP_OPTIONS_URL: Final = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+PREVIOUS_PRIORITIES_URL: Final = (
+    "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
+)
 PREVIOUS_HOSTS_URL: Final = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 
+STATIC: Final = 0
+STRICT_DNS: Final = 1
 EDS: Final = 3
+HTTP2: Final = 1
+URI: Final = 3
 API_V3: Final = 2
 ROUND_ROBIN: Final = 0
 LEAST_REQUEST: Final = 1

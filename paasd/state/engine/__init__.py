@@ -1,10 +1,14 @@
 """The engine: one writer task per database, operations captured as changesets, replay, readers, the watch feed."""
 
 from paasd.state.engine.connection import DiskFull, StateDamaged
-from paasd.state.engine.database import Database, open_database
+from paasd.state.engine.database import Database
+from paasd.state.engine.forwarding import Forwarded, Forwarder, NotTaken, Undelivered
+from paasd.state.engine.opening import open_database
 from paasd.state.engine.runner import InlineRunner, ThreadRunner
 from paasd.state.engine.schema import SchemaError, broken_rules, load_migrations
 from paasd.state.engine.snapshots import Manifest, list_snapshots, restore_snapshot, take_snapshot
+from paasd.state.engine.standing import LogKind, Standing, read_standing
+from paasd.state.engine.switching import StartLog
 from paasd.state.engine.watch import Changes
 from paasd.state.engine.writer import CommitFailed
 
@@ -13,15 +17,23 @@ __all__ = [
     "CommitFailed",
     "Database",
     "DiskFull",
+    "Forwarded",
+    "Forwarder",
     "InlineRunner",
+    "LogKind",
     "Manifest",
+    "NotTaken",
     "SchemaError",
+    "Standing",
+    "StartLog",
     "StateDamaged",
     "ThreadRunner",
+    "Undelivered",
     "broken_rules",
     "list_snapshots",
     "load_migrations",
     "open_database",
+    "read_standing",
     "restore_snapshot",
     "take_snapshot",
 ]

@@ -47,6 +47,12 @@ def _configure(connection: apsw.Connection, synchronous: str) -> None:
         connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
+def set_external(connection: apsw.Connection, external: bool) -> None:
+    """A connection that went over to another kind of log; one that does not sync at all stays so."""
+    if connection.execute("PRAGMA synchronous").fetchall() != [(0,)]:
+        connection.execute(f"PRAGMA synchronous={'NORMAL' if external else 'FULL'}").fetchall()
+
+
 def open_reader(path: Path) -> apsw.Connection:
     """A connection that cannot write; it sees what is committed."""
     with explained(path):
@@ -103,7 +109,7 @@ class Guard:
         return apsw.SQLITE_DENY
 
 
-_ENGINE_TABLES: Final = ("state_meta", "state_entries")
+_ENGINE_TABLES: Final = ("state_meta", "state_entries", "state_log")
 _SESSION_PRAGMAS: Final = ("table_info", "table_xinfo")  # asked by the session itself when it first sees a table
 _CHANGES: Final = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)
 _ALLOWED: Final = (

@@ -1,11 +1,11 @@
-"""`open_database`: state.db with its writer task, its readers and its watch feed."""
+"""The database as the parts of a node see it: writes, reads, the watch feed, and how fresh all of it is."""
 
-import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random
 from typing import TypeVar
 
 import apsw
@@ -14,18 +14,18 @@ import trio
 
 from paasd.config import StateConfig
 from paasd.errors import OutcomeUnknown, Unavailable
+from paasd.state.engine.barrier import Barrier
 from paasd.state.engine.changes import touched_rows
-from paasd.state.engine.connection import damaged, open_reader, open_writer
-from paasd.state.engine.replica import Call, Limits, Replica
-from paasd.state.engine.requests import forget_requests_until
-from paasd.state.engine.runner import ThreadRunner
-from paasd.state.engine.schema import SchemaError, checked_migrations, load_migrations
-from paasd.state.engine.snapshots import keep_snapshots
+from paasd.state.engine.connection import damaged, open_reader
+from paasd.state.engine.forwarding import Forwarder, NotTaken, Undelivered
+from paasd.state.engine.recent import Recent
+from paasd.state.engine.replica import Call, Replica
+from paasd.state.engine.standing import LogKind
+from paasd.state.engine.switching import StartLog, change_log
 from paasd.state.engine.watch import Changes, Feed
-from paasd.state.engine.writer import Writer, WriterLimits
-from paasd.state.guard import exclusive_access
-from paasd.state.log import LocalLog, Log, LogTrimmed, LogUnavailable, Runner
-from paasd.state.log.entries import Migration, decode_entry
+from paasd.state.engine.writer import Rescue, Writer
+from paasd.state.log import Log, LogTrimmed, LogUnavailable, Runner
+from paasd.state.log.entries import decode_entry
 from paasd.state.operations import Operation
 from paasd.state.transactions import ReadTx
 
@@ -39,15 +39,27 @@ class Database:
     """The replicated database as the parts of a node see it; made by `open_database`."""
 
     def __init__(
-        self, path: Path, config: StateConfig, replica: Replica, writer: Writer, log: Log, feed: Feed, random: Random
+        self,
+        path: Path,
+        config: StateConfig,
+        replica: Replica,
+        writer: Writer,
+        feed: Feed,
+        random: Random,
+        run: Runner,
     ) -> None:
         self.path = path
+        self.forwarder: Forwarder | None = None
+        """Set while this node has others that may run its operations."""
+        self.suspect = False
+        """What is here may be wrong and is being replaced by another node's snapshot: doors answer 503."""
         self._config = config
         self._replica = replica
         self._writer = writer
-        self._log = log
         self._feed = feed
         self._random = random
+        self._run = run
+        self._barrier = Barrier(self._ask_newest, config.fresh_s)
         self._readers: list[apsw.Connection] = []
         self._reader_count = 0
 
@@ -70,9 +82,50 @@ class Database:
             request_id=request_id or str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
             may_be_repeated=request_id is not None,
         )
+        deadline = trio.current_time() + (self._config.write_timeout_s if timeout_s is None else timeout_s)
+        there = self.forwarder.target() if self.forwarder is not None and self._log.external else None
+        if self.forwarder is None or there is None:
+            return await self._write_here(call, deadline)
+        return await self._write_there(self.forwarder, there, call, deadline)
+
+    async def write_here(self, operation: Operation[A, R], arguments: A, *, request_id: str, timeout_s: float) -> R:
+        """Run an operation that another node sent: as `write`, but it is not sent on."""
+        call: Call[R] = Call(operation=operation, arguments=arguments, request_id=request_id, may_be_repeated=True)
+        return await self._write_here(call, trio.current_time() + timeout_s)
+
+    async def _write_there(self, forwarder: Forwarder, there: str, call: Call[R], deadline: float) -> R:
+        """Have the node that is hinted at run it; here, if that node cannot. All under the same request id."""
+        maybe_done = False
+        try:
+            answer = await forwarder.run(there, call, deadline - trio.current_time())
+        except Undelivered:
+            maybe_done = True
+        except NotTaken:
+            pass
+        else:
+            with trio.move_on_at(deadline):
+                await self._writer.wait_applied(answer.index)
+            if self.index < answer.index:
+                raise OutcomeUnknown(
+                    "the write was carried out and cannot be read on this node yet; ask again with the same request id",
+                    call.request_id,
+                )
+            if answer.error is not None:
+                raise answer.error
+            return call.operation.result_decoder.decode(answer.result)
+        call.may_be_repeated = True
+        try:
+            return await self._write_here(call, deadline)
+        except Unavailable as error:
+            if not maybe_done:
+                raise
+            detail = f"node {there} did not say whether it carried the write out; ask again with the same request id"
+            raise OutcomeUnknown(detail, call.request_id) from error
+
+    async def _write_here(self, call: Call[R], deadline: float) -> R:
         waiting = self._writer.put(call)
         try:
-            with trio.move_on_after(self._config.write_timeout_s if timeout_s is None else timeout_s):
+            with trio.move_on_at(deadline):
                 await waiting.done.wait()
         finally:
             withdrawn = not waiting.done.is_set() and self._writer.withdraw(waiting)
@@ -120,7 +173,77 @@ class Database:
 
         Raises LogUnavailable when the log has no quorum; what is read then is as old as the last contact.
         """
-        await self._writer.wait_applied(await self._log.newest())
+        if self._log.external:
+            await self._writer.wait_applied(await self._barrier.newest())
+
+    async def fresh(self, timeout_s: float | None = None) -> bool:
+        """As `catch_up`, but False when that takes longer or the log has no quorum. Free while the log is local.
+
+        Raises Unavailable while what is here is being replaced, because it does not fit the log.
+        """
+        if self.suspect:
+            raise Unavailable("this node is loading its state from another one; try again in a moment")
+        if not self._log.external:
+            return True
+        with trio.move_on_after(self._config.fresh_s if timeout_s is None else timeout_s):
+            try:
+                await self.catch_up()
+            except LogUnavailable:
+                return False
+            return True
+        return False
+
+    @property
+    def stale_s(self) -> float:
+        """Seconds since this node last knew that it had everything; 0 while the log is local."""
+        return self._barrier.age_s if self._log.external else 0.0
+
+    async def newest(self) -> int:
+        """Index of the newest entry that was acknowledged before this call. Raises LogUnavailable."""
+        return await self._barrier.newest() if self._log.external else self.index
+
+    async def _ask_newest(self) -> int:
+        return await self._log.newest()
+
+    async def entries(self, after: int, limit: int) -> Sequence[bytes]:
+        """What follows entry `after`, for nodes that follow this one. Raises LogTrimmed, LogUnavailable."""
+        if self._writer.recent is None:
+            self._writer.recent = Recent()
+        return self._writer.recent.read(after, limit) or await self._log.read(after, limit)
+
+    async def wait_beyond(self, index: int) -> None:
+        """Return when an entry after this one can be read here."""
+        while self.index <= index:
+            await self._writer.moved.wait()
+
+    async def use_log(self, log: Log, kind: LogKind, *, start: StartLog | None = None) -> None:
+        """Go over to another log while writes go on: from the local one to a shared one, which `start` begins with the
+        newest entry of this database; or between two ways to the same shared log. None of the writes is refused.
+        """
+        await change_log(self._writer, self._replica, self._run, log, kind, start)
+
+    async def load(self, snapshot: Path) -> None:
+        """Put the state.db of a snapshot in place of what is here, between two groups of writes."""
+        await self._writer.between(partial(self.load_now, snapshot))
+
+    async def load_now(self, snapshot: Path) -> None:
+        """As `load`, inside the writer's task: for a rescue."""
+        await self._run(self._replica.load, snapshot)
+        self._log.attach(self._replica.connection, self._run)
+        self._writer.moved_at_once()
+
+    def rescue_with(self, rescue: Rescue | None) -> None:
+        """What to do when the log and this database no longer fit together; without it the node stops."""
+        self._writer.rescue = rescue
+
+    @property
+    def log(self) -> Log:
+        """The log as it is now; it may be another one after an await."""
+        return self._writer.log
+
+    @property
+    def _log(self) -> Log:
+        return self._writer.log
 
     @property
     def index(self) -> int:
@@ -179,88 +302,3 @@ class Reading:
         self._give_back(self._connection)
         if isinstance(error, apsw.CorruptError):
             raise damaged(self._path, str(error)) from error
-
-
-@asynccontextmanager
-async def open_database(
-    directory: Path,
-    config: StateConfig | None = None,
-    *,
-    log: Log | None = None,
-    migrations: Sequence[Migration] | None = None,
-    node: str = "",
-    clock: Callable[[], float] = time.time,
-    random: Random | None = None,
-    runner: Runner | None = None,
-    sync: bool = True,
-) -> AsyncIterator[Database]:
-    """Open `directory`/state.db, replay the log, bring the schema up to date, and write until the block ends.
-
-    `clock` gives unix seconds. `sync=False` gives up durability at power loss, for tests. Raises StateDamaged,
-    SchemaError, LogDamaged, LogTrimmed; inside the block CommitFailed ends everything: exit and start again.
-    """
-    config = config or StateConfig()
-    log = log or LocalLog()
-    run = runner or ThreadRunner()
-    random = random or SystemRandom()
-    steps = load_migrations() if migrations is None else checked_migrations(migrations)
-    path = directory / FILE_NAME
-    async with _writing(path, external=log.external, sync=sync) as connection:
-        limits = Limits(group_bytes=config.group_bytes, operation_bytes=config.operation_bytes)
-        replica = Replica(connection, path, origin=node, limits=limits)
-        replica.open(log.identity)
-        log.attach(connection, run)
-        if replica.schema > len(steps):
-            raise SchemaError(f"{path} has schema {replica.schema}, this paasd knows {len(steps)}; upgrade paasd")
-        feed = Feed(config.watch_keys)
-        writer = Writer(replica, log, run, feed, _writer_limits(config), clock, random)
-        await writer.migrate(steps)
-        database = Database(path, config, replica, writer, log, feed, random)
-        with _single_error():
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(writer.serve)  # noqa: ASYNC113 - what is asked before it runs is queued
-                nursery.start_soon(writer.follow)
-                nursery.start_soon(forget_requests_until, database, config.request_memory_s, clock)
-                if config.snapshot_interval_s:
-                    copier = runner or ThreadRunner()  # a copy must not hold up the writer's thread
-                    nursery.start_soon(
-                        keep_snapshots, path, config.snapshot_interval_s, config.snapshots, clock, copier
-                    )
-                try:
-                    yield database
-                finally:
-                    nursery.cancel_scope.cancel()
-                    database._close_readers()
-
-
-@contextmanager
-def _single_error() -> Iterator[None]:
-    """What a block raises leaves it as it is; a group comes out only if several things failed."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) > 1:
-            raise
-        alone = group.exceptions[0]
-        raise alone from alone.__cause__
-
-
-@asynccontextmanager
-async def _writing(path: Path, *, external: bool, sync: bool) -> AsyncIterator[apsw.Connection]:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with exclusive_access(path):
-        connection = open_writer(path, external=external, sync=sync)
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-
-def _writer_limits(config: StateConfig) -> WriterLimits:
-    return WriterLimits(
-        queue=config.queue,
-        group=config.group,
-        catch_up=config.catch_up_entries,
-        retry_s=config.retry_s,
-        keep_entries=config.log_entries,
-    )

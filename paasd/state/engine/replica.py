@@ -15,7 +15,16 @@ import msgspec
 from paasd.errors import TooLarge, Unprocessable
 from paasd.state.engine.changes import Touched, touched_rows
 from paasd.state.engine.connection import Guard, StateDamaged, damaged, explained
-from paasd.state.engine.schema import ENGINE_TABLES, ENGINE_VERSION, NOT_REPLICATED, SchemaError, broken_rules
+from paasd.state.engine.schema import ENGINE_VERSION, NOT_REPLICATED, SchemaError, broken_rules
+from paasd.state.engine.standing import (
+    LogKind,
+    Standing,
+    copy_into,
+    make_engine_tables,
+    set_log,
+    standing_of,
+    upgrade_engine_tables,
+)
 from paasd.state.log.entries import (
     NO_HASH,
     Entry,
@@ -32,8 +41,8 @@ from paasd.state.transactions import Tx
 R = TypeVar("R")
 
 _META: Final = "SELECT position, hash, schema, log_identity, engine FROM state_meta"
-_NEW_META: Final = "INSERT INTO state_meta VALUES (1, 0, ?, 0, ?, ?)"
 _MOVE: Final = "UPDATE state_meta SET position = ?, hash = ?, schema = ?"
+_LOCAL_ENTRY: Final = "INSERT INTO state_entries (position, data) VALUES (?, ?)"
 _KNOWN_REQUEST: Final = "SELECT operation, result FROM state_requests WHERE request_id = ?"
 _NEW_REQUEST: Final = "INSERT INTO state_requests VALUES (?, ?, ?, ?)"
 
@@ -75,8 +84,8 @@ class Replica:
     """One state.db as its writer sees it."""
 
     def __init__(self, connection: apsw.Connection, path: Path, *, origin: str, limits: Limits) -> None:
-        self._connection = connection
-        self._path = path
+        self.connection = self._connection = connection
+        self.path = self._path = path
         self._origin = origin
         self._limits = limits
         self._guard = Guard(connection)
@@ -85,27 +94,77 @@ class Replica:
         self.schema = 0
         self.identity = ""
 
-    def open(self, identity: str | None) -> None:
+    def open(self, identity: str | None, kind: LogKind) -> None:
         """Read where this database stands, making the engine's tables if it is new. Raises StateDamaged."""
         with explained(self._path):
             if not self._rows("SELECT 1 FROM sqlite_schema LIMIT 1"):
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.execute(ENGINE_TABLES).fetchall()
-                self._connection.execute(_NEW_META, (NO_HASH, identity or str(uuid.uuid4()), ENGINE_VERSION))
-                self._connection.execute("COMMIT")
+                make_engine_tables(self._connection, identity or str(uuid.uuid4()), kind)
+        self.look(identity)
+
+    def look(self, identity: str | None = None) -> None:
+        """Read where this database stands, also after another was put in its place. Raises StateDamaged."""
+        with explained(self._path):
             try:
                 rows = self._rows(_META)
             except apsw.SQLError as error:
                 raise damaged(self._path, "it has no state_meta table") from error
-        if len(rows) != 1:
-            raise damaged(self._path, "its position in the log is missing")
-        self.index, self.hash, self.schema, self.identity, engine = rows[0]
-        if engine > ENGINE_VERSION:
-            raise StateDamaged(f"{self._path} was written by a newer paasd; upgrade this node")
+            if len(rows) != 1:
+                raise damaged(self._path, "its position in the log is missing")
+            self.index, self.hash, self.schema, self.identity, engine = rows[0]
+            if engine > ENGINE_VERSION:
+                raise StateDamaged(f"{self._path} was written by a newer paasd; upgrade this node")
+            if engine < ENGINE_VERSION:
+                upgrade_engine_tables(self._connection)
         if identity is not None and identity != self.identity:
             raise StateDamaged(
                 f"{self._path} belongs to log {self.identity}, not {identity}; restore a snapshot of that log"
             )
+
+    def load(self, file: Path) -> None:
+        """Put the content of a snapshot in place of what is here, all or nothing; readers see one or the other."""
+        self.rollback()
+        with explained(self._path):
+            copy_into(self._connection, file)
+        self.look()
+
+    def standing(self) -> Standing:
+        """Which log it uses, and how far it is."""
+        return standing_of(self._connection)
+
+    def note_log(self, kind: LogKind) -> None:
+        """From the next start on, and certain: the log is this one, and has begun."""
+        with explained(self._path):
+            set_log(self._connection, kind)
+
+    def leave_local(self, kind: LogKind) -> tuple[Applied, bytes]:
+        """In one transaction: a last local entry, and that a log of this kind, which begins with it, is used next."""
+        index = self.index + 1
+        data = encode_entry(
+            Entry(
+                index=index,
+                kind="data",
+                id=f"base-{index}",
+                origin=self._origin,
+                previous=self.hash,
+                schema=self.schema,
+            )
+        )
+        with explained(self._path):
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.execute(_LOCAL_ENTRY, (index, data))
+                set_log(self._connection, kind, index)
+                self._move(index, entry_hash(data), self.schema)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self.rollback()
+                raise
+        self.index, self.hash = index, entry_hash(data)
+        return Applied(index, frozenset()), data
+
+    def local_entry(self, index: int) -> bytes:
+        """An entry that `leave_local` wrote."""
+        return bytes(self._rows("SELECT data FROM state_entries WHERE position = ?", index)[0][0])
 
     def prepare(self, calls: Sequence[Call[Any]], now_s: float, random_bits: Callable[[int], int]) -> Prepared:
         """Run the calls, each in its own savepoint, until the entry is large enough; leave the transaction open.

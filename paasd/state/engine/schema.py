@@ -23,6 +23,11 @@ CREATE TABLE IF NOT EXISTS state_meta (
     log_identity TEXT NOT NULL,
     engine INTEGER NOT NULL         -- version of these tables
 ) STRICT;
+CREATE TABLE IF NOT EXISTS state_log (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    kind TEXT NOT NULL,             -- which log this node uses: local, etcd, feed
+    base INTEGER NOT NULL           -- entry that the new log has to begin with, while that is not certain; else 0
+) STRICT;
 CREATE TABLE IF NOT EXISTS state_entries (position INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS state_requests (
     request_id TEXT PRIMARY KEY NOT NULL,
@@ -40,8 +45,8 @@ CREATE TABLE IF NOT EXISTS data_keys (
     active INTEGER NOT NULL
 ) STRICT;
 """
-ENGINE_VERSION: Final = 1
-NOT_REPLICATED: Final = frozenset({"state_meta", "state_entries"})
+ENGINE_VERSION: Final = 2  # 1 had no state_log: every log was a local one
+NOT_REPLICATED: Final = frozenset({"state_meta", "state_entries", "state_log"})
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _ACTIONS: Final = "SELECT m.name FROM sqlite_schema m, pragma_foreign_key_list(m.name) f WHERE m.type = 'table' AND "

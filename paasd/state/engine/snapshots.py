@@ -19,6 +19,7 @@ import trio
 
 from paasd.errors import PaasdError
 from paasd.state.engine.connection import StateDamaged, explained, open_reader
+from paasd.state.engine.standing import LogKind, use_as_own
 from paasd.state.log import Runner
 
 FOLDER: Final = "snapshots"
@@ -41,6 +42,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     taken_at_s: float
 
+    @property
+    def folder(self) -> str:
+        """Name of the folder of a snapshot among those of its node."""
+        return f"{self.position:016d}"
+
 
 def take_snapshot(path: Path, folder: Path, now_s: float) -> Manifest:
     """Copy the open database at `path` into `folder`/<position>; the same position again is taken once.
@@ -56,7 +62,7 @@ def take_snapshot(path: Path, folder: Path, now_s: float) -> Manifest:
         manifest = _describe(part / _FILE, now_s)
         (part / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
         _sync(part / _MANIFEST, part / _FILE, part)
-        final = folder / f"{manifest.position:016d}"
+        final = folder / manifest.folder
         if not final.exists():
             part.rename(final)
             _sync(folder)
@@ -107,6 +113,28 @@ def restore_snapshot(snapshot: Path, directory: Path, *, new_log: bool = True) -
     part.rename(target)
     _sync(directory)
     return manifest
+
+
+def adopt_snapshot(file: Path, manifest: Manifest, kind: LogKind) -> None:
+    """Make the state.db of another node's snapshot one of this node, that uses a log of this kind.
+
+    Blocking; its bytes were verified. Raises StateDamaged when it is not the database that the manifest describes.
+    """
+    with explained(file):
+        connection = apsw.Connection(str(file))
+        try:
+            problems = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
+            found = connection.execute(_META).fetchall()
+            if problems != ["ok"] or found != [
+                (manifest.position, bytes.fromhex(manifest.hash), manifest.schema, manifest.log_identity)
+            ]:
+                raise StateDamaged("the snapshot is not the database that its manifest describes; take another one")
+            use_as_own(connection, kind)
+        except apsw.SQLError as error:
+            raise StateDamaged(f"the snapshot is no database of paasd: {error}") from error
+        finally:
+            connection.close()
+    _sync(file)
 
 
 async def keep_snapshots(path: Path, interval_s: float, keep: int, clock: Callable[[], float], run: Runner) -> None:

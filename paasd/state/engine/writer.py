@@ -1,51 +1,35 @@
 """The one task that changes a database: groups what is queued, has the log order it, applies what others wrote.
 
 A refused group is rolled back, what came between is applied, and the group runs again. An append without an answer is
-sent again, the same bytes to the same index, until the log says which it was: nothing else can tell.
+sent again, the same bytes to the same index, until the log says which it was: nothing else can tell. What must happen
+between two groups (another log, a snapshot put in place, a migration) is an errand: `between` runs it in this task.
 """
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
 import apsw
-import msgspec
 import trio
 
 from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
+from paasd.state.engine.connection import StateDamaged
+from paasd.state.engine.recent import Recent
 from paasd.state.engine.replica import Applied, Call, Prepared, Replica
+from paasd.state.engine.waiting import Errand, Waiting, WriterLimits
 from paasd.state.engine.watch import Feed
-from paasd.state.log import Log, LogUnavailable, NoAnswer, Refused, Runner
-from paasd.state.log.entries import Migration, decode_entry
+from paasd.state.log import Log, LogTrimmed, LogUnavailable, NoAnswer, Refused, Runner
+from paasd.state.log.entries import LogDamaged, Migration, decode_entry
 
 R = TypeVar("R")
+Rescue = Callable[[PaasdError], Awaitable[None]]
+"""Makes the database whole again after LogTrimmed, LogDamaged or StateDamaged; called in the writer's task."""
 
 
 class CommitFailed(Exception):
     """The log accepted an entry that could not be committed here: the process has to exit and replay the log."""
-
-
-class Waiting(msgspec.Struct, kw_only=True):
-    """A queued call and how its caller is told."""
-
-    call: Call[Any]
-    done: trio.Event = msgspec.field(default_factory=trio.Event)
-    started: bool = False
-    failure: Exception | None = None
-
-    def fail(self, failure: Exception) -> None:
-        self.failure = failure
-        self.done.set()
-
-
-class WriterLimits(msgspec.Struct, frozen=True, kw_only=True):
-    queue: int
-    group: int
-    catch_up: int
-    retry_s: float
-    keep_entries: int
 
 
 class Writer:
@@ -70,12 +54,22 @@ class Writer:
         self._random = random
         self._queue: deque[Waiting] = deque()
         self._started: list[Waiting] = []
+        self._errands: deque[Errand] = deque()
         self._wake = trio.Event()
         self._behind = False
+        self._known = 0  # an entry of this index is known to exist
         self._moved = trio.Event()
+        self._looked = trio.Event()
+        self._waiting_for_log = trio.CancelScope()
         self._trimmed = 0
+        self.rescue: Rescue | None = None
+        self.recent: Recent | None = None
         self.conflicts = 0
         self.resent = 0
+
+    @property
+    def log(self) -> Log:
+        return self._log
 
     def put(self, call: Call[Any]) -> Waiting:
         """Queue a call. Raises Unavailable when the queue is full."""
@@ -94,40 +88,96 @@ class Writer:
         return True
 
     async def wait_applied(self, index: int) -> None:
-        """Return when the database has this entry and all before it."""
+        """Return when the database has this entry, which exists, and all before it."""
+        self._known = max(self._known, index)
         while self._replica.index < index:
             self._behind = True
             self._wake.set()
             await self._moved.wait()
 
+    @property
+    def moved(self) -> trio.Event:
+        """Set at the next entry."""
+        return self._moved
+
+    async def between(self, function: Callable[[], Awaitable[R]]) -> R:
+        """Run it between two groups of writes, when no transaction is open. Raises what it raises as PaasdError."""
+        errand = Errand(function=function)
+        self._errands.append(errand)
+        self._wake.set()
+        await errand.done.wait()
+        if errand.failure is not None:
+            raise errand.failure
+        return errand.result  # type: ignore[no-any-return]
+
+    def replace_log(self, log: Log) -> None:
+        """Use another log from now on; an append under way goes on there. Only for one with the same entries."""
+        self._log = log
+        self._waiting_for_log.cancel()
+
     async def serve(self) -> None:
-        """Work until cancelled. Raises CommitFailed, LogDamaged, StateDamaged, LogTrimmed: none can be gone past."""
+        """Work until cancelled. Raises CommitFailed, and what only a snapshot can heal when there is no `rescue`:
+        LogDamaged, StateDamaged, LogTrimmed.
+        """
         try:
             while True:
-                if not self._queue and not self._behind:
+                if not (self._queue or self._behind or self._errands):
                     await self._wake.wait()
                 self._wake = trio.Event()
-                if self._behind:
-                    self._behind = False
-                    await self._catch_up_or_wait()
-                await self._write_group()
-                await self._trim()
+                try:
+                    await self._turn()
+                except (LogTrimmed, LogDamaged, StateDamaged) as error:
+                    if self.rescue is None:
+                        raise
+                    self._put_back(self._started)
+                    await self.rescue(error)
         finally:
             self._close()
+
+    async def _turn(self) -> None:
+        while self._errands:
+            await self._run_errand(self._errands.popleft())
+        if self._behind:
+            self._behind = False
+            await self._catch_up_or_wait()
+        await self._write_group()
+        await self._trim()
+
+    async def _run_errand(self, errand: Errand) -> None:
+        try:
+            errand.result = await errand.function()
+        except PaasdError as error:
+            errand.failure = error
+        except BaseException:
+            errand.failure = Unavailable("paasd is stopping")
+            raise
+        finally:
+            errand.done.set()
 
     async def follow(self) -> None:
         """Wake the writer whenever others have appended."""
         while True:
-            await self._log.wait_newer(self._replica.index)
-            await self.wait_applied(self._replica.index + 1)
+            with trio.CancelScope() as self._waiting_for_log:
+                await self._log.wait_newer(self._replica.index)
+                looked = self._looked
+                self._behind = True
+                self._wake.set()
+                await looked.wait()
 
     async def catch_up(self) -> None:
         """Apply everything that the log has now. Raises LogUnavailable, LogTrimmed, LogDamaged, StateDamaged."""
         newest = await self._log.newest()
         if newest < self._replica.index:
             raise CommitFailed(f"the log ends at {newest}, before entry {self._replica.index} of this database")
+        await self._apply_until(newest)
+
+    async def _apply_until(self, newest: int) -> None:
+        """Apply at least this far, which exists. Raises LogUnavailable when the log cannot give it now."""
         while self._replica.index < newest:
-            await self._apply(await self._log.read(self._replica.index, self._limits.catch_up))
+            entries = await self._log.read(self._replica.index, self._limits.catch_up)
+            if not entries:
+                raise LogUnavailable(f"entry {newest} exists and cannot be had now")
+            await self._apply(entries)
 
     async def migrate(self, migrations: tuple[Migration, ...]) -> None:
         """Bring the schema up to date through the log. Only before `serve`.
@@ -140,18 +190,28 @@ class Writer:
             if self._replica.schema < len(migrations):
                 raise
             self._behind = True
+        except (LogTrimmed, LogDamaged, StateDamaged) as error:
+            if self.rescue is None:
+                raise
+            await self.rescue(error)
         while self._replica.schema < len(migrations):
             migration = migrations[self._replica.schema]
             prepared = await self._run(self._prepare_migration, migration)
             await self._settle(prepared)
 
     async def _catch_up_or_wait(self) -> None:
+        """Apply what there is. It does not ask for the newest: who has to know that does so itself."""
         try:
-            await self.catch_up()
-        except Unavailable:  # the log has no quorum, or the disk is full
+            while entries := await self._log.read(self._replica.index, self._limits.catch_up):
+                await self._apply(entries)
+            await self._apply_until(self._known)
+        except Unavailable:  # the log cannot be reached, or the disk is full
             await trio.sleep(self._backoff(10))
             self._behind = True
             self._wake.set()
+        finally:
+            self._looked.set()
+            self._looked = trio.Event()
 
     async def _write_group(self) -> None:
         group = [self._queue.popleft() for _ in range(min(len(self._queue), self._limits.group))]
@@ -169,10 +229,14 @@ class Writer:
         else:
             for waiting in group[:finished]:
                 waiting.done.set()
-            for waiting in reversed(group[finished:]):
-                waiting.started = False
-                self._queue.appendleft(waiting)
+            self._put_back(group[finished:])
         self._started = []
+
+    def _put_back(self, group: list[Waiting]) -> None:
+        self._started = []
+        for waiting in reversed(group):
+            waiting.started = False
+            self._queue.appendleft(waiting)
 
     async def _write(self, calls: list[Call[Any]]) -> int:
         """Write the first of the calls, as many as fit; how many that were."""
@@ -198,7 +262,8 @@ class Writer:
         """Nobody can come between: all of it in one visit to the thread."""
         prepared, applied = await self._run(self._prepare_and_commit, calls)
         if applied is not None:
-            self._publish(applied)
+            assert prepared.data is not None
+            self.publish(applied, prepared.data)
         return len(prepared.calls)
 
     def _prepare_and_commit(self, calls: list[Call[Any]]) -> tuple[Prepared, Applied | None]:
@@ -273,14 +338,26 @@ class Writer:
                 raise CommitFailed(f"entry {prepared.index} is in the log and not in the database: {error}") from error
             await self._run(self._replica.rollback)
             raise
-        self._publish(applied)
+        assert prepared.data is not None
+        self.publish(applied, prepared.data)
 
     async def _apply(self, entries: Sequence[bytes]) -> None:
-        for applied in await self._run(self._replica.apply, entries):
-            self._publish(applied)
+        for applied, data in zip(await self._run(self._replica.apply, entries), entries, strict=True):
+            self.publish(applied, data)
 
-    def _publish(self, applied: Applied) -> None:
+    def publish(self, applied: Applied, data: bytes) -> None:
+        """Tell everybody of an entry that can be read now."""
+        if self.recent is not None:
+            self.recent.add(applied.index, data)
         self._feed.publish(applied.index, applied.touched)
+        self._moved.set()
+        self._moved = trio.Event()
+
+    def moved_at_once(self) -> None:
+        """A snapshot took the place of the database: whoever watches reads everything anew."""
+        if self.recent is not None:
+            self.recent.clear()
+        self._feed.publish(self._replica.index, None)
         self._moved.set()
         self._moved = trio.Event()
 
@@ -303,4 +380,8 @@ class Writer:
             waiting.fail(OutcomeUnknown(detail, waiting.call.request_id))
         for waiting in self._queue:
             waiting.fail(Unavailable("paasd is stopping; nothing was changed"))
+        for errand in self._errands:
+            errand.failure = Unavailable("paasd is stopping")
+            errand.done.set()
         self._queue.clear()
+        self._errands.clear()

@@ -18,6 +18,7 @@ CREATE TABLE join_tokens (
   role TEXT NOT NULL,
   zone TEXT,                      -- NULL leaves the choice to the node
   uses_left INTEGER NOT NULL,
+  used_by TEXT NOT NULL,          -- guids of nodes; one of them may ask again
   expires_at INTEGER NOT NULL,    -- unix seconds
   created_by TEXT NOT NULL
 ) STRICT;
@@ -48,3 +49,28 @@ CREATE TABLE leases (
   renewals INTEGER NOT NULL       -- counts up; nobody compares clocks
 ) STRICT;
 CREATE INDEX leases_node ON leases (node_guid);
+
+-- While an instance moves there are two of one index: the one that serves, and its successor under the next epoch.
+CREATE TABLE instances_next (
+  guid TEXT PRIMARY KEY NOT NULL,
+  created_at TEXT NOT NULL,
+  app_guid TEXT NOT NULL,
+  process_guid TEXT NOT NULL,
+  process_type TEXT NOT NULL,
+  "index" INTEGER NOT NULL,
+  app_version INTEGER NOT NULL,
+  droplet_guid TEXT NOT NULL,
+  node_guid TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  desired TEXT NOT NULL,
+  memory_mb INTEGER NOT NULL,
+  disk_mb INTEGER NOT NULL,
+  log_rate_limit_bytes INTEGER NOT NULL,
+  UNIQUE (process_guid, "index", epoch)
+) STRICT;
+INSERT INTO instances_next SELECT guid, created_at, app_guid, process_guid, process_type, "index", app_version,
+  droplet_guid, node_guid, epoch, desired, memory_mb, disk_mb, log_rate_limit_bytes FROM instances ORDER BY rowid;
+DROP TABLE instances;
+ALTER TABLE instances_next RENAME TO instances;
+CREATE INDEX instances_app ON instances (app_guid);
+CREATE INDEX instances_node ON instances (node_guid);

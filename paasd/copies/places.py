@@ -1,0 +1,45 @@
+"""Where copies of a blob should be: rendezvous hashing over zones, then over the nodes of each. Pure."""
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from paasd.model.ownership import ranked
+
+COPIES = 2
+"""In so many zones a blob is kept, if there are as many."""
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A node that belongs to the platform. `taking` says whether it may be given new copies."""
+
+    guid: str
+    zone: str
+    reachable: bool = True
+    taking: bool = True
+
+    @property
+    def counts(self) -> bool:
+        """Whether a copy there is one to rely on: not on a node that is away, or about to leave."""
+        return self.reachable and self.taking
+
+
+def wanted_zones(places: Iterable[Place]) -> int:
+    """In how many zones a blob should be now."""
+    return min(COPIES, len({place.zone for place in places if place.counts}))
+
+
+def preferred(sha256: str, places: Collection[Place], without: Collection[str] = ()) -> list[Place]:
+    """Reachable nodes outside the zones `without`, best first: the best of each zone, then the second best."""
+    by_guid = {place.guid: place for place in places if place.reachable and place.zone not in without}
+    by_zone: dict[str, list[Place]] = {}
+    for guid in ranked(sha256, by_guid):
+        by_zone.setdefault(by_guid[guid].zone, []).append(by_guid[guid])
+    zones = ranked(sha256, by_zone)
+    depth = max((len(nodes) for nodes in by_zone.values()), default=0)
+    return [by_zone[zone][row] for row in range(depth) for zone in zones if row < len(by_zone[zone])]
+
+
+def targets(sha256: str, places: Collection[Place], covered: Collection[str]) -> list[Place]:
+    """Who may be given a further copy, best first, when the zones `covered` have one."""
+    return [place for place in preferred(sha256, places, covered) if place.taking]

@@ -1,0 +1,30 @@
+"""Being a member: tokens that let nodes join, certificates between nodes, and what each node keeps of both.
+
+`Membership` is this node's side while it runs, `join` the command on a new machine, `parse_token` reads what
+people type. The first token opens the cluster; a node that never made one has no port open for others.
+"""
+
+from paasd.membership.book import Book
+from paasd.membership.files import MemberFile, MemberFiles, Place, Ports
+from paasd.membership.joining import Machine, join
+from paasd.membership.membership import Membership, choose_ports, cluster_id_of, open_membership
+from paasd.membership.messages import RingKey
+from paasd.membership.tokens import BadToken, Token, parse_token
+
+__all__ = [
+    "BadToken",
+    "Book",
+    "Machine",
+    "MemberFile",
+    "MemberFiles",
+    "Membership",
+    "Place",
+    "Ports",
+    "RingKey",
+    "Token",
+    "choose_ports",
+    "cluster_id_of",
+    "join",
+    "open_membership",
+    "parse_token",
+]

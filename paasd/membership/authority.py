@@ -1,0 +1,87 @@
+"""Certificates of nodes: short lives, the cluster's own authority, and what an expired one is still good for."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from paasd import pki
+from paasd.errors import Unavailable, Unprocessable
+from paasd.model import Authority
+from paasd.peer import Peer, node_uri
+from paasd.peer.identity import node_of_uri
+from paasd.pki import KeyPair
+from paasd.state import Database
+from paasd.state.sealing import Sealer
+
+LIFE: Final = timedelta(hours=24)
+GRACE: Final = timedelta(days=30)
+"""So long after its end a certificate still proves who a node is, when it asks for a new one."""
+PURPOSE: Final = "nodes"
+
+
+def authority_context(guid: str) -> str:
+    """What an authority's key is sealed for."""
+    return f"authority/{guid}"
+
+
+class NodeAuthority:
+    """The authorities of the rows, opened with this node's keys; only on control nodes."""
+
+    def __init__(self, database: Database, sealer: Sealer) -> None:
+        self._database = database
+        self._sealer = sealer
+
+    def rows(self) -> list[Authority]:
+        """Those that are believed, oldest first."""
+        with self._database.read() as tx:
+            return [row for row in tx.all(Authority, purpose=PURPOSE, order=("created_at",)) if row.state != "RETIRED"]
+
+    def trusted(self) -> list[bytes]:
+        """Their certificates, PEM."""
+        return [row.certificate.encode() for row in self.rows()]
+
+    def signing(self) -> KeyPair:
+        """Raises Unavailable while there is none."""
+        for row in self.rows():
+            if row.state == "SIGNING":
+                key = self._sealer.open(row.sealed_key, authority_context(row.guid))
+                return KeyPair(row.certificate.encode(), key)
+        raise Unavailable("this node has no authority for node certificates yet; try again in a moment")
+
+    def issue(self, signing_request: bytes, cluster_id: str, peer: Peer, now: datetime) -> bytes:
+        """A node's certificate, PEM. Raises Unprocessable for a bad request."""
+        names = [x509.UniformResourceIdentifier(node_uri(cluster_id, peer.guid, peer.role))]
+        try:
+            return pki.issue(self.signing(), signing_request, peer.guid, names, now, LIFE, client=True)
+        except ValueError as error:
+            raise Unprocessable(f"the signing request is refused: {error}") from error
+
+    def owner_of(self, certificate: bytes, cluster_id: str, nonce: bytes, signature: bytes, now: datetime) -> Peer:
+        """Who holds the key of a certificate of ours, current or expired not too long ago. Raises Unprocessable."""
+        try:
+            found = x509.load_pem_x509_certificate(certificate)
+            trusted = [x509.load_pem_x509_certificate(one) for one in self.trusted()]
+            key = found.public_key()
+            if not isinstance(key, ec.EllipticCurvePublicKey):
+                raise ValueError("its key is of another kind")
+            key.verify(signature, nonce, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature as error:
+            raise Unprocessable("the certificate's key is not the one that signed") from error
+        except ValueError as error:
+            raise Unprocessable(f"the certificate is refused: {error}") from error
+        if not any(pki.issued_by(found, authority) for authority in trusted):
+            raise Unprocessable("the certificate is not of this cluster; join again with a new token")
+        if now > found.not_valid_after_utc + GRACE:
+            raise Unprocessable(
+                f"the certificate ended over {GRACE.days} days ago; remove this node and join again with a new token"
+            )
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        for uri in names.get_values_for_type(x509.UniformResourceIdentifier):
+            owner = node_of_uri(uri)
+            if owner is not None and owner[0] == cluster_id:
+                return owner[1]
+        raise Unprocessable("the certificate names no node of this cluster")

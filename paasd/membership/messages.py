@@ -1,0 +1,95 @@
+"""What is said while a node joins and as long as it is a member; every struct may grow by fields with defaults."""
+
+import msgspec
+
+from paasd.membership.files import Place
+from paasd.peer.interface import Role
+
+AUTHORITY = "join.authority"
+JOIN = "join.join"
+NONCE = "member.nonce"
+RENEW = "member.renew"
+CERTIFY = "member.certify"
+KEYS = "member.keys"
+GOSSIP_KEYS = "member.gossip_keys"
+DIAL_BACK_BYTES = 16
+
+
+class AuthorityAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The authorities that are trusted, PEM; the first one signs."""
+
+    cluster_id: str
+    authorities: list[bytes]
+
+
+class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`at` is the joining node's unix time. Its peer port answers with `dial_back`: it is reached."""
+
+    token_id: str
+    secret: str
+    at: float
+    dial_back: bytes
+    signing_request: bytes
+    guid: str
+    name: str
+    zone: str
+    memory_mb: int
+    disk_mb: int
+    cpus: int
+    address: str
+    peer_port: int
+    tunnel_port: int
+    etcd_client_port: int
+    etcd_peer_port: int
+    version: str
+    schema_limit: int
+
+
+class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Certificates as PEM: the node's own, its issuer's, and all that are trusted."""
+
+    certificate: bytes
+    issuer: bytes
+    trusted: list[bytes]
+    role: Role
+    zone: str
+    cluster_id: str
+    places: list[Place]
+    public_authority: bytes
+
+
+class CertifyRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A member asks for its next certificate over its present one."""
+
+    signing_request: bytes
+
+
+class RenewRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One whose certificate has expired asks: it signs a nonce of the other node with the old certificate's key."""
+
+    certificate: bytes
+    nonce: bytes
+    signature: bytes
+    signing_request: bytes
+
+
+class Certified(msgspec.Struct, frozen=True, kw_only=True):
+    certificate: bytes
+    issuer: bytes
+    trusted: list[bytes]
+
+
+class ControlKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """What only control nodes get: the root key file, and the authority of the domains' certificates."""
+
+    root_key: str
+    public_certificate: bytes
+    public_key: bytes
+
+
+class RingKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A gossip key; `sending` ones also seal."""
+
+    id: str
+    key: bytes
+    sending: bool

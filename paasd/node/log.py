@@ -1,0 +1,56 @@
+"""Which log a node's database uses when it starts: its own, that of the voters, or the one that they share."""
+
+from collections.abc import Callable, Sequence
+
+from paasd.membership import Book
+from paasd.model.ownership import owner_of
+from paasd.node.start import Start
+from paasd.peer import Peers
+from paasd.state import Database, LocalLog, Log, ThreadRunner, open_database
+from paasd.state.engine import read_standing
+from paasd.state.engine.opening import FILE_NAME
+from paasd.state.log import Voter, open_feed_log
+from paasd.state.replication import Fetching, open_replication
+
+
+def voters_of(book: Book) -> Callable[[], Sequence[Voter]]:
+    """Those that have the log, as replication wants them."""
+    return lambda: [Voter(place.guid, place.zone) for place in book.voters()]
+
+
+async def open_replica(start: Start, peers: Peers) -> Database:
+    """The database with the log that it needs, in step with the other nodes if there are any."""
+    book, voters = start.book, voters_of(start.book)
+    fetch = Fetching(peers, voters, start.directory, ThreadRunner()).fetch if start.is_member else None
+    database: Database = await start.enter(
+        open_database(
+            start.directory,
+            start.config.state,
+            node=start.guid,
+            clock=start.clock,
+            log=await _log(start, peers, voters),
+            fetch=fetch,
+            sync=start.substitutes.sync,
+        )
+    )
+    book.attach(database)
+
+    def hint() -> str | None:
+        gone = start.observed.unreachable()
+        known = [place.guid for place in book.voters()]
+        return owner_of("writes", [guid for guid in known if guid not in gone] or known)
+
+    await start.enter(
+        open_replication(database, peers, start.config.state, voters=voters, hint=hint, clock=start.clock)
+    )
+    return database
+
+
+async def _log(start: Start, peers: Peers, voters: Callable[[], Sequence[Voter]]) -> Log:
+    if start.substitutes.log is not None:
+        return start.substitutes.log
+    standing = read_standing(start.directory / FILE_NAME)
+    if start.is_member and (standing is None or standing.kind == "feed"):
+        log: Log = await start.enter(open_feed_log(peers, voters))
+        return log
+    return LocalLog()

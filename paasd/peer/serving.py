@@ -1,0 +1,197 @@
+"""The listening side: who comes in, what they may ask, and their answers."""
+
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import Final, TypeVar
+
+import structlog
+import trio
+
+from paasd.config import PeerConfig
+from paasd.errors import PaasdError, Unavailable
+from paasd.peer.connection import Connection, TlsStream
+from paasd.peer.identity import Identity
+from paasd.peer.interface import EVERYBODY, Handler, Peer, PeerRefused, PeerUnreachable, Role, StreamHandler
+from paasd.peer.streams import streaming
+from paasd.peer.wire import OLDEST_VERSION, VERSION, Accepted, Answer, Ask, Failure, Garbage, Hello, Welcome, failure_of
+
+H = TypeVar("H")
+StrangerHandler = Callable[[str, bytes], Awaitable[bytes]]
+STRANGER_LIFE_S: Final = 30.0
+"""Who has no certificate must be done by then: joining is a few short questions."""
+
+
+class Kinds:
+    """What this node answers, and to whom."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, tuple[Handler, Collection[Role]]] = {}
+        self.streams: dict[str, tuple[StreamHandler, Collection[Role]]] = {}
+        self.strangers: dict[str, StrangerHandler] = {}
+
+    def call(self, kind: str, peer: Peer) -> Handler:
+        """Raises PeerRefused."""
+        handler, roles = self.calls.get(kind, (None, EVERYBODY))
+        return self._allowed(handler, roles, kind, peer)
+
+    def stream(self, kind: str, peer: Peer) -> StreamHandler:
+        """Raises PeerRefused."""
+        handler, roles = self.streams.get(kind, (None, EVERYBODY))
+        return self._allowed(handler, roles, kind, peer)
+
+    @staticmethod
+    def _allowed(handler: H | None, roles: Collection[Role], kind: str, peer: Peer) -> H:
+        if handler is None:
+            raise PeerRefused(f"this node does not answer {kind!r}; is it of another release?")
+        if peer.role not in roles:
+            raise PeerRefused(f"a {peer.role} may not ask {kind!r}")
+        return handler
+
+
+class Strangers:
+    """How often each address came without a certificate, within a minute."""
+
+    def __init__(self, config: PeerConfig) -> None:
+        self._config = config
+        self._times: dict[str, deque[float]] = {}
+        self.open = 0
+
+    def admit(self, address: str) -> bool:
+        """Count one more; False when it is one too many."""
+        now = trio.current_time()
+        if len(self._times) > 10_000:
+            self._times = {key: times for key, times in self._times.items() if times[-1] > now - 60}
+        times = self._times.setdefault(address, deque(maxlen=self._config.strangers_per_minute))
+        if self.open >= self._config.strangers_limit or (len(times) == times.maxlen and times[0] > now - 60):
+            return False
+        times.append(now)
+        return True
+
+
+class Server:
+    """Serves connections of other nodes on one listener."""
+
+    def __init__(
+        self,
+        config: PeerConfig,
+        kinds: Kinds,
+        identity: Callable[[], Identity],
+        context: Callable[[], ssl.SSLContext],
+        allowed: Callable[[str], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._kinds = kinds
+        self._identity = identity
+        self._context = context
+        self._allowed = allowed
+        self._clock = clock
+        self._strangers = Strangers(config)
+        self._open = 0
+        self._log = structlog.get_logger(__name__)
+
+    async def serve(self, plain: trio.SocketStream) -> None:
+        """One connection, until either side ends it. Nothing that the other side does raises."""
+        if self._open >= self._config.connections_limit:
+            await trio.aclose_forcefully(plain)
+            return
+        self._open += 1
+        address = str(plain.socket.getpeername()[0])
+        stream: TlsStream = trio.SSLStream(plain, self._context(), server_side=True, https_compatible=True)
+        connection = Connection(stream, self._config, address)
+        try:
+            with trio.fail_after(self._config.connect_timeout_s):
+                await stream.do_handshake()
+            peer = self._identity().peer_of(stream.getpeercert())
+            if peer is None:
+                await self._serve_stranger(connection, address)
+            else:
+                await self._serve_node(connection, peer)
+        except (PeerUnreachable, Garbage, trio.BrokenResourceError, trio.TooSlowError, OSError) as error:
+            self._log.debug("peer.connection_ended", address=address, reason=str(error))
+        finally:
+            self._open -= 1
+            await connection.close()
+
+    async def _serve_node(self, connection: Connection, peer: Peer) -> None:
+        await self._greet(connection)
+        while True:
+            message = await connection.receive_late(self._config.idle_s)
+            if not isinstance(message, Ask):
+                raise Garbage(f"a {type(message).__name__} instead of a question")
+            if not self._allowed(peer.guid):
+                await connection.send(failure_of(PeerRefused("this node is not a member any more")))
+                return
+            if message.stream:
+                await self._stream(connection, peer, message)
+                return
+            await self._answer(connection, partial(self._call, peer, message))
+
+    async def _call(self, peer: Peer, ask: Ask) -> bytes:
+        return await self._kinds.call(ask.kind, peer)(peer, ask.body)
+
+    async def _serve_stranger(self, connection: Connection, address: str) -> None:
+        if not self._strangers.admit(address):
+            refusal = "too many attempts to join from this address; wait a minute and try again"
+            await self._greet(connection)
+            await connection.receive_late(self._config.connect_timeout_s)
+            await connection.send(failure_of(Unavailable(refusal)))
+            return
+        self._strangers.open += 1
+        try:
+            with trio.move_on_after(STRANGER_LIFE_S):
+                await self._greet(connection)
+                while True:
+                    ask = await connection.receive_late(self._config.connect_timeout_s)
+                    handler = self._kinds.strangers.get(ask.kind) if isinstance(ask, Ask) and not ask.stream else None
+                    if handler is None or not isinstance(ask, Ask):
+                        await connection.send(failure_of(PeerRefused("who has no certificate may only join")))
+                        return
+                    await self._answer(connection, partial(handler, address, ask.body))
+        finally:
+            self._strangers.open -= 1
+
+    async def _greet(self, connection: Connection) -> None:
+        hello = await connection.receive_late(self._config.connect_timeout_s)
+        if not isinstance(hello, Hello):
+            raise Garbage("no greeting")
+        cluster_id = self._identity().cluster_id
+        if hello.cluster_id and hello.cluster_id != cluster_id:
+            await connection.send(failure_of(PeerRefused(f"this node belongs to cluster {cluster_id}")))
+            raise Garbage("another cluster")
+        version = min(hello.version, VERSION)
+        if version < max(hello.oldest, OLDEST_VERSION):
+            detail = f"this node speaks versions {OLDEST_VERSION} to {VERSION}, not {hello.oldest} to {hello.version}"
+            await connection.send(failure_of(PeerRefused(f"{detail}; upgrade the older one by one release at a time")))
+            raise Garbage("no version in common")
+        await connection.send(Welcome(version, self._clock()))
+
+    async def _answer(self, connection: Connection, ask: Callable[[], Awaitable[bytes]]) -> None:
+        """Carry a call out, showing life meanwhile. It is carried out to its end even if nobody waits any more."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.show_life)
+            try:
+                answer: Answer | Failure = Answer(await ask())
+            except PaasdError as error:
+                answer = failure_of(error)
+            nursery.cancel_scope.cancel()
+        await connection.send(answer)
+
+    async def _stream(self, connection: Connection, peer: Peer, ask: Ask) -> None:
+        try:
+            handler = self._kinds.stream(ask.kind, peer)
+        except PeerRefused as refused:
+            await connection.send(failure_of(refused))
+            return
+        await connection.send(Accepted())
+        async with streaming(connection) as stream:
+            try:
+                await handler(peer, ask.body, stream)
+            except PeerUnreachable:
+                return
+            except PaasdError as error:
+                await stream.fail(error)
+            else:
+                await stream.finish()

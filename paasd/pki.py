@@ -1,0 +1,158 @@
+"""Keys and certificates: ECDSA P-256, PEM texts, and what all certificates of paasd have in common.
+
+Who is certified for what is decided elsewhere: `membership` for nodes, `router` for domains.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+AUTHORITY_LIFE: Final = timedelta(days=3650)
+BACKDATED: Final = timedelta(hours=1)
+"""Certificates start in the past, so that a machine whose clock is a little behind accepts them."""
+
+
+class KeyPair(msgspec.Struct, frozen=True):
+    """PEM texts: the certificate with its chain, and its private key."""
+
+    certificate: bytes
+    key: bytes
+
+
+def new_key() -> bytes:
+    """A private key, as PEM."""
+    return _key_pem(ec.generate_private_key(ec.SECP256R1()))
+
+
+def make_authority(what: str, now: datetime) -> KeyPair:
+    """A new authority; `what` is in its name, with a number that keeps it apart from others in a browser's store."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name(f"paasd {what} {os.urandom(4).hex()}")
+    certificate = (
+        _builder(name, name, key.public_key())
+        .not_valid_before(now - BACKDATED)
+        .not_valid_after(now + AUTHORITY_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(authority=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _key_pem(key))
+
+
+def request(key: bytes) -> bytes:
+    """A signing request (PEM) that proves possession of the key and says nothing else."""
+    private = _private(key)
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(_name("request"))
+        .sign(private, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+
+
+def issue(
+    authority: KeyPair,
+    signing_request: bytes,
+    common_name: str,
+    names: Sequence[x509.GeneralName],
+    now: datetime,
+    life: timedelta,
+    *,
+    client: bool = False,
+) -> bytes:
+    """A certificate (PEM) for the key of a request, for servers and, if asked, for clients. Raises ValueError.
+
+    What the request says about itself is not looked at: `common_name` and `names` are the issuer's decision.
+    """
+    asked = x509.load_pem_x509_csr(signing_request)
+    if not asked.is_signature_valid:
+        raise ValueError("the request is not signed by its own key")
+    key = asked.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ValueError("the key is not of the kind P-256")
+    issuer = x509.load_pem_x509_certificate(authority.certificate)
+    issuer_key = _private(authority.key)
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if client else [])]
+    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    certificate = (
+        _builder(_name(common_name[:64]), issuer.subject, key)
+        .not_valid_before(now - BACKDATED)
+        .not_valid_after(min(now + life, issuer.not_valid_after_utc))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(authority=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(authority_key, critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Whether the signature is that of the authority."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
+
+
+def spki_sha256(certificate: bytes) -> str:
+    """The pin of a certificate (PEM): the hash of its public key, in hexadecimal. Raises ValueError."""
+    key = x509.load_pem_x509_certificate(certificate).public_key()
+    return hashlib.sha256(
+        key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    ).hexdigest()
+
+
+def _name(common_name: str) -> x509.Name:
+    organization = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "paasd")
+    return x509.Name([organization, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _private(key: bytes) -> ec.EllipticCurvePrivateKey:
+    private = serialization.load_pem_private_key(key, None)
+    if not isinstance(private, ec.EllipticCurvePrivateKey):
+        raise ValueError("the key is not an elliptic one")
+    return private
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .add_extension(identifier, critical=False)
+    )
+
+
+def _usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )

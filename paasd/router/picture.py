@@ -1,0 +1,167 @@
+"""What the route feed has read: rows and facts, indexed both ways. No I/O but the reads that it is handed."""
+
+from collections.abc import Iterable
+
+from paasd.model.records import App, Destination, Domain, Instance, Node, Route, Space
+from paasd.observed import InstanceFact
+from paasd.router.neighbours import Doors, ProcessKey
+from paasd.router.records import Endpoint, RouteEntry
+from paasd.router.routes import Knowledge, build_entry, route_host
+from paasd.router.tunnels import Links
+from paasd.state import ReadTx
+
+TABLES = ("routes", "destinations", "domains", "apps", "spaces", "instances", "nodes")
+# Rows of these concern so much that all is read anew.
+_BROAD = ("domains", "spaces", "nodes")
+
+
+class Picture(Knowledge):
+    """What was last read, indexed both ways: from a row to the routes it concerns, from a route to its rows."""
+
+    def __init__(self, node_guid: str, doors: Doors) -> None:
+        super().__init__(node_guid)
+        self.routes: dict[str, Route] = {}
+        self._doors = doors
+        self._facts: list[InstanceFact] = []
+        self._route_of: dict[str, str] = {}
+        self._routes_of_app: dict[str, set[str]] = {}
+        self._hosts: dict[str, set[str]] = {}
+        # The few that name another port than the instances' usual one.
+        self._ported: dict[str, Destination] = {}
+
+    def load(self, tx: ReadTx) -> None:
+        """Read everything anew."""
+        for index in (
+            self.routes,
+            self.destinations,
+            self._route_of,
+            self._routes_of_app,
+            self._hosts,
+            self._ported,
+        ):
+            index.clear()
+        self.domains = {domain.guid: domain for domain in tx.all(Domain)}
+        self.apps = {app.guid: app for app in tx.all(App)}
+        self.organizations = {space.guid: space.organization_guid for space in tx.all(Space)}
+        self.neighbours.nodes = {node.guid: node for node in tx.all(Node)}
+        self.neighbours.epochs = {instance.guid: instance.epoch for instance in tx.all(Instance)}
+        grouped: dict[str, list[Destination]] = {}
+        for destination in tx.all(Destination):
+            grouped.setdefault(destination.route_guid, []).append(destination)
+        for route in tx.all(Route):
+            self._set_route(route, tuple(grouped.get(route.guid, ())))
+
+    def reread(self, tx: ReadTx, touched: Iterable[tuple[str, str]]) -> set[str] | None:
+        """Read the touched rows; the hosts that they concern, or None if that is best answered by loading all."""
+        routes: set[str] = set()
+        hosts: set[str] = set()
+        for table, guid in touched:
+            if table in _BROAD:
+                return None
+            if table == "routes":
+                routes.add(guid)
+            elif table == "destinations":
+                now = tx.get(Destination, guid)
+                before = self._route_of.get(guid)
+                routes.update(route for route in (before, now.route_guid if now else None) if route is not None)
+            elif table == "apps":
+                self._read_app(tx, guid)
+                hosts.update(self._hosts_of(self._routes_of_app.get(guid, ())))
+            elif table == "instances":
+                self._read_instance(tx, guid)
+        for guid in routes:
+            hosts.update(self._hosts_of([guid]))
+            self._drop_route(guid)
+            route = tx.get(Route, guid)
+            if route is not None:
+                found = tuple(tx.all(Destination, route_guid=guid))
+                for destination in found:
+                    self._read_app(tx, destination.app_guid)
+                self._set_route(route, found)
+            hosts.update(self._hosts_of([guid]))
+        return hosts | self._recount()
+
+    def observe(self, facts: list[InstanceFact], unreachable: frozenset[str]) -> set[str]:
+        """Take the observed instances and nodes; the hosts whose instances differ from before."""
+        self._facts = facts
+        self.neighbours.unreachable = unreachable
+        return self._recount()
+
+    def _recount(self) -> set[str]:
+        before, self.instances = self.instances, self.neighbours.routable(self._facts)
+        hosts: set[str] = set()
+        for key in before.keys() | self.instances.keys():
+            if _places(before.get(key, ())) != _places(self.instances.get(key, ())):
+                hosts.update(self._hosts_of(self._routes_of_app.get(key[0], ())))
+        return hosts
+
+    def entries(self, host: str) -> tuple[RouteEntry, ...]:
+        """The entries of one host, none if it is gone."""
+        built = (build_entry(self.routes[guid], self) for guid in sorted(self._hosts.get(host, ())))
+        return tuple(entry for entry in built if entry is not None)
+
+    def links(self) -> Links:
+        """The other nodes, and what of this one they may ask for."""
+        ports: dict[ProcessKey, set[int]] = {}
+        for one in self._ported.values():
+            if one.port is not None:
+                ports.setdefault((one.app_guid, one.process_type), set()).add(one.port)
+        return self.neighbours.links(self._facts, ports, self._doors)
+
+    def system(self) -> dict[str, tuple[Endpoint, ...]]:
+        """What answers the platform's own hosts."""
+        return self.neighbours.system(self._doors)
+
+    def _read_app(self, tx: ReadTx, guid: str) -> None:
+        app = tx.get(App, guid)
+        if app is None:
+            self.apps.pop(guid, None)
+        else:
+            self.apps[guid] = app
+
+    def _read_instance(self, tx: ReadTx, guid: str) -> None:
+        instance = tx.get(Instance, guid)
+        if instance is None:
+            self.neighbours.epochs.pop(guid, None)
+        else:
+            self.neighbours.epochs[guid] = instance.epoch
+
+    def _hosts_of(self, routes: Iterable[str]) -> set[str]:
+        found = [route for guid in routes if (route := self.routes.get(guid)) is not None]
+        return {
+            route_host(route, self.domains[route.domain_guid]) for route in found if route.domain_guid in self.domains
+        }
+
+    def _set_route(self, route: Route, destinations: tuple[Destination, ...]) -> None:
+        self.routes[route.guid] = route
+        self.destinations[route.guid] = destinations
+        for destination in destinations:
+            self._route_of[destination.guid] = route.guid
+            self._routes_of_app.setdefault(destination.app_guid, set()).add(route.guid)
+            if destination.port is not None:
+                self._ported[destination.guid] = destination
+        for host in self._hosts_of([route.guid]):
+            self._hosts.setdefault(host, set()).add(route.guid)
+
+    def _drop_route(self, guid: str) -> None:
+        for host in self._hosts_of([guid]):
+            _discard(self._hosts, host, guid)
+        self.routes.pop(guid, None)
+        for destination in self.destinations.pop(guid, ()):
+            self._route_of.pop(destination.guid, None)
+            self._ported.pop(destination.guid, None)
+            _discard(self._routes_of_app, destination.app_guid, guid)
+
+
+def _discard(index: dict[str, set[str]], key: str, value: str) -> None:
+    values = index.get(key)
+    if values is not None:
+        values.discard(value)
+        if not values:
+            del index[key]
+
+
+def _places(facts: tuple[InstanceFact, ...]) -> tuple[tuple[str, int, str, str | None, int | None, int], ...]:
+    return tuple(
+        (fact.instance_guid, fact.epoch, fact.node_guid, fact.address, fact.port, fact.index) for fact in facts
+    )

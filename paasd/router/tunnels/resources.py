@@ -1,0 +1,246 @@
+"""What Envoy is told once its node is one of several: the tunnel port, the other nodes, and what they may ask for."""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Any
+
+from paasd.config import RouterConfig, TunnelsConfig
+from paasd.router.tunnels.fixed import refusals, tunnel_server
+from paasd.router.tunnels.names import (
+    AUTHORITIES_SECRET,
+    GONE,
+    NODE_SECRET,
+    NODES_SECRET,
+    TARGET_HEADER,
+    TARGET_PATTERN,
+    TUNNEL_LISTENER,
+    node_cluster,
+    target_cluster,
+)
+from paasd.router.tunnels.records import Links, NodeDoor, NodeIdentity
+from paasd.router.xds import messages
+from paasd.router.xds.messages import CLUSTER_URL, LISTENER_URL, SECRET_URL, duration
+from paasd.router.xds.typed import typed
+
+_TYPE = "type.googleapis.com/envoy.extensions."
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_ADS: dict[str, Any] = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
+_HEALTH_PATH = "/paasd/answers"
+_RAW = {"@type": _TYPE + "transport_sockets.raw_buffer.v3.RawBuffer"}
+_UNLIMITED = {"value": 1 << 30}
+_CONNECTION_LIFE_S = 600
+_NOBODY = "|nobody|"
+
+Changes = dict[str, dict[str, bytes | None]]
+
+
+class Tunnels:
+    """What is published for the node's identity and links. Returns what differs from the time before; no I/O."""
+
+    def __init__(self, config: RouterConfig, tunnels: TunnelsConfig) -> None:
+        self._config = config
+        self._tunnels = tunnels
+        self._nodes: dict[str, tuple[NodeDoor, str]] = {}
+        self._targets: dict[str, tuple[str, int]] = {}
+
+    def own(self, identity: NodeIdentity, listen: tuple[str, int]) -> Changes:
+        """The node's certificate and the tunnel port."""
+        own = {
+            "certificate_chain": {"inline_bytes": identity.pair.certificate},
+            "private_key": {"inline_bytes": identity.pair.key},
+        }
+        secret = messages.Secret(name=NODE_SECRET, tls_certificate=own).SerializeToString()
+        return {SECRET_URL: {NODE_SECRET: secret}, LISTENER_URL: {TUNNEL_LISTENER: self._listener(listen)}}
+
+    def others(self, identity: NodeIdentity, links: Links) -> Changes:
+        """Whom to believe, the other nodes, and what they may ask for."""
+        clusters: dict[str, bytes | None] = {}
+        nodes = {guid: (door, identity.of(guid)) for guid, door in links.nodes.items()}
+        for guid in self._nodes.keys() | nodes.keys():
+            if (known := nodes.get(guid)) != self._nodes.get(guid):
+                clusters[node_cluster(guid)] = None if known is None else self._node(guid, *known)
+        for target in self._targets.keys() | links.targets.keys():
+            if (place := links.targets.get(target)) != self._targets.get(target):
+                clusters[target_cluster(target)] = None if place is None else self._target(target, *place)
+        self._nodes, self._targets = nodes, dict(links.targets)
+        return {SECRET_URL: _trust(identity, nodes), CLUSTER_URL: clusters}
+
+    def _target(self, target: str, address: str, port: int) -> bytes:
+        """One thing that other nodes may ask for. That it exists is the permission."""
+        name = target_cluster(target)
+        cluster = messages.Cluster(
+            name=name,
+            type=messages.STATIC,
+            connect_timeout=duration(self._config.connect_timeout_s),
+            per_connection_buffer_limit_bytes={"value": self._config.buffer_limit_bytes},
+            load_assignment=_assignment(name, address, port),
+            circuit_breakers=_breakers(self._config),
+        )
+        return bytes(cluster.SerializeToString())
+
+    def _node(self, guid: str, door: NodeDoor, identity: str) -> bytes:
+        """Another node's tunnel port, and the stand-in for when it does not answer."""
+        name = node_cluster(guid)
+        assignment = _assignment(name, door.address, door.port)
+        stand_in = assignment.endpoints.add(priority=1).lb_endpoints.add()
+        stand_in.endpoint.address.envoy_internal_address.server_listener_name = GONE
+        stand_in.endpoint.health_check_config.disable_active_health_check = True
+        stand_in.metadata.filter_metadata["envoy.transport_socket_match"].fields[GONE].bool_value = True
+        tls = {
+            "@type": _TYPE + "transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": _common_tls(AUTHORITIES_SECRET, identity),
+        }
+        cluster = messages.Cluster(
+            name=name,
+            type=messages.STATIC if _is_address(door.address) else messages.STRICT_DNS,
+            connect_timeout=duration(self._tunnels.connect_timeout_s),
+            per_connection_buffer_limit_bytes={"value": self._config.buffer_limit_bytes},
+            load_assignment=assignment,
+            circuit_breakers=_breakers(self._config),
+            # No panic: that is, no requests to a node that is known not to answer.
+            common_lb_config={"healthy_panic_threshold": {}},
+            transport_socket={"name": "tls", "typed_config": typed(tls)},
+            transport_socket_matches=[
+                {
+                    "name": GONE,
+                    "match": messages.Struct(fields={GONE: {"bool_value": True}}),
+                    "transport_socket": {"name": "raw", "typed_config": typed(_RAW)},
+                }
+            ],
+            health_checks=[self._health_check()],
+            typed_extension_protocol_options={_HTTP_OPTIONS: typed(self._http2())},
+        )
+        return bytes(cluster.SerializeToString())
+
+    def _health_check(self) -> dict[str, Any]:
+        interval = duration(self._tunnels.check_interval_s)
+        idle = duration(self._tunnels.idle_check_interval_s)
+        return {
+            "timeout": duration(self._tunnels.check_timeout_s),
+            "interval": interval,
+            "unhealthy_interval": interval,
+            "no_traffic_interval": interval,
+            "no_traffic_healthy_interval": idle,
+            "unhealthy_threshold": {"value": 1},
+            "healthy_threshold": {"value": 1},
+            "http_health_check": {"host": "node", "path": _HEALTH_PATH, "codec_client_type": messages.HTTP2},
+        }
+
+    def _http2(self) -> dict[str, Any]:
+        keepalive = {
+            "interval": f"{self._tunnels.ping_interval_s}s",
+            "timeout": f"{self._tunnels.ping_timeout_s}s",
+        }
+        windows = {"initial_stream_window_size": 256 * 1024, "initial_connection_window_size": 4 * 1024 * 1024}
+        return {
+            "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+            "explicit_http_config": {"http2_protocol_options": {"connection_keepalive": keepalive, **windows}},
+        }
+
+    def _listener(self, listen: tuple[str, int]) -> bytes:
+        """The tunnel port: only for nodes of this cluster, only to what was published as a target."""
+        tls = {
+            "@type": _TYPE + "transport_sockets.tls.v3.DownstreamTlsContext",
+            "require_client_certificate": True,
+            "disable_stateless_session_resumption": True,
+            "disable_stateful_session_resumption": True,
+            "common_tls_context": _common_tls(NODES_SECRET),
+        }
+        address, port = listen
+        listener = messages.Listener(
+            name=TUNNEL_LISTENER,
+            address={"socket_address": {"address": address, "port_value": port}},
+            per_connection_buffer_limit_bytes={"value": self._config.buffer_limit_bytes},
+            filter_chains=[
+                {
+                    "filters": [{"name": "http", "typed_config": typed(_server())}],
+                    "transport_socket": {"name": "tls", "typed_config": typed(tls)},
+                    "transport_socket_connect_timeout": duration(self._config.handshake_timeout_s),
+                }
+            ],
+        )
+        return bytes(listener.SerializeToString())
+
+
+def _server() -> dict[str, Any]:
+    """The cluster is named by the target and by nothing else that the other side may say."""
+    well_formed = {"safe_regex": {"regex": TARGET_PATTERN}}
+    routes = [
+        {
+            "match": {"connect_matcher": {}, "headers": [{"name": ":authority", "string_match": well_formed}]},
+            "route": {
+                "cluster_header": TARGET_HEADER,
+                "cluster_not_found_response_code": "NOT_FOUND",
+                "timeout": "0s",
+                "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
+            },
+        },
+        {"match": {"path": _HEALTH_PATH}, "direct_response": {"status": 200}},
+    ]
+    header = {"key": TARGET_HEADER, "value": target_cluster("%REQ(:AUTHORITY)%")}
+    mutation = {
+        "@type": _TYPE + "http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        "mutations": [{"append": {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}],
+    }
+    return tunnel_server(
+        TUNNEL_LISTENER,
+        routes,
+        # New tunnels need a new connection then: a certificate that expired, or of a removed node, is soon useless.
+        common_http_protocol_options={"max_connection_duration": f"{_CONNECTION_LIFE_S}s"},
+        early_header_mutation_extensions=[{"name": "target", "typed_config": mutation}],
+        local_reply_config=refusals(),
+    )
+
+
+def _common_tls(trust: str, identity: str = "") -> dict[str, Any]:
+    """Both sides show the node's certificate; the other's must be what the secret `trust` says, or that very node's."""
+    names = [{"san_type": "URI", "matcher": {"prefix": identity}}] if identity else []
+    return {
+        "alpn_protocols": ["h2"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+        "tls_certificate_sds_secret_configs": [{"name": NODE_SECRET, "sds_config": _ADS}],
+        "combined_validation_context": {
+            "default_validation_context": {"match_typed_subject_alt_names": names},
+            "validation_context_sds_secret_config": {"name": trust, "sds_config": _ADS},
+        },
+    }
+
+
+def _trust(identity: NodeIdentity, nodes: Iterable[str]) -> dict[str, bytes | None]:
+    """Whom to believe. A node that was removed is not among `nodes`, whatever its certificate says."""
+    authorities = {"trusted_ca": {"inline_bytes": identity.authorities}}
+    # Never an empty list: that would mean anyone.
+    prefixes = [_NOBODY, *sorted(identity.of(guid) for guid in nodes)]
+    names = [{"san_type": messages.URI, "matcher": {"prefix": prefix}} for prefix in prefixes]
+    known = {**authorities, "match_typed_subject_alt_names": names}
+    return {
+        AUTHORITIES_SECRET: messages.Secret(
+            name=AUTHORITIES_SECRET, validation_context=authorities
+        ).SerializeToString(),
+        NODES_SECRET: messages.Secret(name=NODES_SECRET, validation_context=known).SerializeToString(),
+    }
+
+
+def _breakers(config: RouterConfig) -> dict[str, Any]:
+    limits = {
+        "max_connections": {"value": config.connections_limit},
+        "max_pending_requests": {"value": config.connections_limit},
+        "max_requests": _UNLIMITED,
+        "max_retries": _UNLIMITED,
+    }
+    return {"thresholds": [limits]}
+
+
+def _assignment(name: str, address: str, port: int) -> Any:
+    assignment = messages.ClusterLoadAssignment(cluster_name=name)
+    socket = assignment.endpoints.add().lb_endpoints.add().endpoint.address.socket_address
+    socket.address, socket.port_value = address, port
+    return assignment
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

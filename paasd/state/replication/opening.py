@@ -1,0 +1,61 @@
+"""`open_replication`: a database among others."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from paasd.config import StateConfig
+from paasd.peer import Peer, Peers
+from paasd.state.engine import Database, ThreadRunner
+from paasd.state.engine.rescuing import Rescuer
+from paasd.state.log import Runner, Voter
+from paasd.state.replication.copying import Fetching, serve_snapshots
+from paasd.state.replication.forwarding import Hint, OwnRows, PeerForwarder, Refusal, serve_operations
+from paasd.state.replication.serving import serve_log
+from paasd.state.transactions import ReadTx
+
+ARGUMENT_BYTES = 1024 * 1024
+
+
+def nothing_is_own(tx: ReadTx, name: str, version: int, arguments: Any) -> str | None:
+    """For clusters without workers."""
+    return None
+
+
+async def _unheard(peer: Peer, name: str) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+@asynccontextmanager
+async def open_replication(
+    database: Database,
+    peers: Peers,
+    config: StateConfig,
+    *,
+    voters: Callable[[], Sequence[Voter]],
+    hint: Hint,
+    zone: str = "",
+    own_rows: OwnRows = nothing_is_own,
+    on_refused: Refusal = _unheard,
+    run: Runner | None = None,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[None]:
+    """Serve the log and snapshots to other nodes, run their operations and send ours, until the block ends.
+
+    `voters` are the nodes that have the log, `hint` is the one that should run operations now.
+    """
+    copier = run or ThreadRunner()
+    serve_log(peers, database)
+    serve_operations(peers, database, own_rows=own_rows, on_refused=on_refused, limit_bytes=ARGUMENT_BYTES)
+    serve_snapshots(peers, database, copier, clock)
+    fetching = Fetching(peers, voters, database.path.parent, copier, zone=zone)
+    database.rescue_with(Rescuer(database, fetching.fetch))
+    database.forwarder = PeerForwarder(peers, hint, config.forward_s)
+    try:
+        yield
+    finally:
+        database.forwarder = None
+        database.rescue_with(None)

@@ -1,0 +1,91 @@
+"""Asks control nodes for secrets, and answers those that ask."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+import msgspec
+import trio
+
+from paasd.errors import BadRequest, Forbidden, NotFound, Unavailable
+from paasd.model import Build, Instance
+from paasd.model.ownership import ranked
+from paasd.peer import Peer, PeerRefused, Peers
+from paasd.state import Database
+from paasd.unsealing.interface import Unsealed
+from paasd.unsealing.local import LocalUnsealing
+
+ENVIRONMENT: Final = "secrets.environment"
+ANSWER_TIMEOUT_S: Final = 4.0
+CATCH_UP_S: Final = 2.0
+"""How long a control node waits for a row that the node which asks has seen before it."""
+
+
+class Ask(msgspec.Struct, kw_only=True):
+    """`secrets.environment`: of the instance or build of this guid and epoch, which the one who asks is to run."""
+
+    kind: Literal["instance", "build"]
+    guid: str
+    epoch: int
+
+
+class RemoteUnsealing:
+    """For workers. `controls` gives the guids of the control nodes that seem reachable now."""
+
+    def __init__(self, peers: Peers, controls: Callable[[], Sequence[str]]) -> None:
+        self._peers = peers
+        self._controls = controls
+
+    async def instance(self, guid: str, epoch: int) -> Unsealed:
+        return await self._ask(Ask(kind="instance", guid=guid, epoch=epoch))
+
+    async def build(self, guid: str, epoch: int) -> Unsealed:
+        return await self._ask(Ask(kind="build", guid=guid, epoch=epoch))
+
+    async def _ask(self, ask: Ask) -> Unsealed:
+        body = msgspec.msgpack.encode(ask)
+        refused: Forbidden | NotFound | None = None
+        away: list[str] = []
+        for node in ranked(ask.guid, self._controls()):
+            try:
+                answer = await self._peers.call(node, ENVIRONMENT, body, timeout_s=ANSWER_TIMEOUT_S)
+                return msgspec.msgpack.decode(answer, type=Unsealed)
+            except (Forbidden, NotFound) as error:
+                refused = error  # or it has not heard of the row yet: another one may have
+            except (Unavailable, PeerRefused, msgspec.MsgspecError) as error:
+                away.append(str(error))
+        if refused is not None and not away:
+            raise refused
+        why = "; ".join(away) or "none is known to be up"
+        raise Unavailable(f"the app's environment has to come from a control node, and none answers: {why}")
+
+
+def serve(peers: Peers, database: Database, local: LocalUnsealing) -> None:
+    """Answer nodes about what rows give to them to run; for control nodes."""
+
+    async def answer(peer: Peer, body: bytes) -> bytes:
+        try:
+            ask = msgspec.msgpack.decode(body, type=Ask)
+        except msgspec.MsgspecError as error:
+            raise BadRequest(f"the question cannot be read: {error}") from error
+        await _placed(database, ask, peer)
+        unsealed = await (local.instance if ask.kind == "instance" else local.build)(ask.guid, ask.epoch)
+        return msgspec.msgpack.encode(unsealed)
+
+    peers.serve(ENVIRONMENT, answer)
+
+
+async def _placed(database: Database, ask: Ask, peer: Peer) -> None:
+    """Return when the row is that of the node which asks. Raises Forbidden when it is not, nor will be in a moment."""
+    kind: type[Instance] | type[Build] = Instance if ask.kind == "instance" else Build
+    async with database.watch(f"{ask.kind}s") as changes:
+        with trio.move_on_after(CATCH_UP_S):
+            while True:
+                changes.take()
+                with database.read() as tx:
+                    row = tx.get(kind, ask.guid)
+                if row is not None and row.epoch == ask.epoch and row.node_guid == peer.guid:
+                    return
+                if row is not None and row.epoch > ask.epoch:
+                    break
+                await changes.wait()
+    raise Forbidden(f"{ask.kind} {ask.guid} of epoch {ask.epoch} is not given to node {peer.guid}")
