@@ -36,6 +36,8 @@ async def open_replica(start: Start, peers: Peers) -> Database:
     book.attach(database)
 
     def hint() -> str | None:
+        if start.substitutes.log is not None:
+            return None  # It is shared by all.
         gone = start.observed.unreachable()
         known = [place.guid for place in book.voters()]
         return owner_of("writes", [guid for guid in known if guid not in gone] or known)
