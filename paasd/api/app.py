@@ -2,8 +2,8 @@
 
 import base64
 import binascii
-import os
 import math
+import os
 import re
 import time
 import uuid
