@@ -93,8 +93,8 @@ class Table:
         self._system: frozenset[str] = frozenset()
         self._explicit: set[str] = set()
         self._wildcards = 0
-        # Whether instances may be on other nodes. Only what is published from then on is made for it: an entry that does
-        # not change has none there.
+        # Whether instances may be on other nodes. Only what is published from then on is made for it: an entry that
+        # does not change has none there.
         self.tunnels = False
 
     def replace(self, hosts: Hosts, domains: tuple[str, ...], system: frozenset[str]) -> Changes:
