@@ -3,8 +3,8 @@
     python -m benchmarks.tunnels [--routes 1000 10000] [--seconds 3] [--rounds 3] [--losses 10]
 
 Two whole routers on this machine, fed from the same rows, with facts handed to both, so gossip's delay is not in it.
-Needs wrk and nginx, and nft (as root) for the losses in which a link falls silent. CPU is that of the proxies' processes,
-from /proc; the ratios to bare Envoy, measured in the same run and interleaved, are what counts.
+Needs wrk and nginx, and nft (as root) for the losses in which a link falls silent. CPU is that of the proxies'
+processes, from /proc; the ratios to bare Envoy, measured in the same run and interleaved, are what counts.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def nodes(tx: Tx, args: dict[str, Any]) -> None:
     for guid, port in args["ports"].items():
         tx.insert(
             Node(
-                guid=guid, name=guid, zone=guid, memory_mb=1, disk_mb=1, cpus=1, address="127.0.0.1", tunnel_port=port
+                guid=guid, name=guid, zone="z", memory_mb=1, disk_mb=1, cpus=1, address="127.0.0.1", tunnel_port=port
             )
         )  # fmt: skip
     for app, node in args["apps"].items():
@@ -237,9 +237,9 @@ async def checks(certificates: Certificates, directory: Path) -> None:
     per_check_us = used / (2 * 5 / eager.check_interval_s) * 1e6
     often = 1 / TunnelsConfig().check_interval_s
     print(
-        f"asking a node whether it answers, {often:.1f} times a second: {per_check_us:.0f} us CPU for both sides together,"
+        f"asking a node whether it answers: {per_check_us:.0f} us CPU for both sides together; {often:.1f} times a second"
     )
-    print(f"  so {100 * often * per_check_us / 1e6:.3f} % of a core for each other node")
+    print(f"  that is {100 * often * per_check_us / 1e6:.3f} % of a core for each other node")
 
 
 # --- what a lost node costs ----------------------------------------------------------------------------------------
@@ -289,9 +289,9 @@ def pause(owner: Side) -> None:
 
 def silence(owner: Side) -> None:
     _, port = owner.router.engine.tunnel or ("", 0)
-    rules = f"tcp dport {port} drop; tcp sport {port} drop;"
-    hook = "type filter hook input priority -300;"
-    subprocess.run(["nft", f"table inet paasd_benchmark {{ chain cut {{ {hook} {rules} }} }}"], check=True)
+    rules = f"tcp dport {port} drop; tcp sport {port} drop"
+    hook = "type filter hook input priority -300"
+    subprocess.run(["nft", f"table inet paasd_benchmark {{ chain cut {{ {hook}; {rules}; }}; }}"], check=True)
 
 
 def heal() -> None:
