@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import httpx
 import msgspec
 import trio
 
-from paasd.node import stop_node
 from tests.cluster.fabric import Fabric, Host, fabric
 from tests.node.harness import Pusher
 
@@ -207,15 +207,15 @@ class Cluster:
         return "\n".join(f"--- {member.name}\n{member.log[-4000:]}" for member in self.members)
 
     async def destroy(self) -> None:
-        """End every machine and remove what its daemon left on this one."""
+        """Switch every machine off, and remove what its daemon left in this machine's cgroups."""
         for member in self.members:
             if member.host.running:
                 member.host.power_off()
         for member in self.members:
             if member.host.data.exists():
-                await trio.to_thread.run_sync(
-                    lambda member=member: list(stop_node(member.host.data, member.config, everything=True))
-                )
+                member.host.power_on()
+                await trio.to_thread.run_sync(partial(member.paasd, "stop", "--all", "--config", str(member.config)))
+                member.host.power_off()
 
 
 @asynccontextmanager
