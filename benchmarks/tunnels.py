@@ -237,7 +237,7 @@ async def checks(certificates: Certificates, directory: Path) -> None:
     per_check_us = used / (2 * 5 / eager.check_interval_s) * 1e6
     often = 1 / TunnelsConfig().check_interval_s
     print(
-        f"asking a node whether it answers: {per_check_us:.0f} us CPU for both sides together; {often:.1f} times a second"
+        f"asking a node whether it answers: {per_check_us:.0f} us CPU on both sides, {often:.1f} times a second"
     )
     print(f"  that is {100 * often * per_check_us / 1e6:.3f} % of a core for each other node")
 
