@@ -101,7 +101,7 @@ class Router:
         Running requests do not notice. Raises PortTaken.
         """
         claimed = self.engine.claim_tunnel(host, port)
-        self._publish(self._table.reach_out())
+        self._table.tunnels = True
         self.renew_identity(identity)
         return claimed
 
