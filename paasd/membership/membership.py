@@ -236,6 +236,13 @@ class Membership:
                 failures.append(error.detail)
         raise Unavailable(f"no control node certifies {domain}: " + "; ".join(failures))
 
+    def certificate_left_s(self) -> float | None:
+        """How long this node's certificate is still good for; None while it is alone."""
+        if not self.opened.is_set():
+            return None
+        end = x509.load_pem_x509_certificate(self.files.certificate()).not_valid_after_utc
+        return end.timestamp() - self._clock()
+
     def later(self, act: Callable[[], Awaitable[None]]) -> None:
         """Do this as soon as writes are possible again."""
         self._later.append(act)
