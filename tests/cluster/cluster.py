@@ -150,11 +150,12 @@ class Load:
         """How many of each outcome."""
         return Counter(answer.outcome for answer in self.answers())
 
-    def stop(self) -> None:
-        """No further requests."""
+    async def stop(self) -> None:
+        """No further requests; `read` goes on until the last answer."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(timeout=20)
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._process.wait)
 
 
 def failures(answers: Sequence[Answer], after: float, *, through: Sequence[Member]) -> list[Answer]:

@@ -60,7 +60,7 @@ async def test_nodes_join_serve_and_leave(tmp_path: Path) -> None:
             assert "drained: nothing of tenants runs on it any more" in drained
             await running(platform, one, 3)
             assert re.search(r"node3 .*draining.* 0$", one.paasd("members"), re.M)
-            load.stop()
+            await load.stop()
         assert failures(load.answers(), 0, through=platform.members) == []
 
         await trio.to_thread.run_sync(lambda: one.paasd("node", "undrain", "node3"))
