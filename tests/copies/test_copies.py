@@ -24,12 +24,16 @@ async def test_what_is_stored_on_one_node_is_in_two_zones_when_the_commit_return
         assert world.copies["a1"].short == {}
 
 
-async def test_one_zone_makes_no_copies_and_asks_nobody(tmp_path: Path) -> None:
-    async with open_world(tmp_path, {"a1": "a", "a2": "a"}) as world:
-        world.cut_off("a2")
+async def test_a_node_that_is_alone_makes_no_copies_and_asks_nobody(tmp_path: Path) -> None:
+    async with open_world(tmp_path, {"a1": "a"}) as world:
         sha256 = await world.store("a1", some())
         assert world.holders(sha256) == ["a1"]
         assert world.copies["a1"].short == {}
+
+
+async def test_in_one_zone_a_blob_is_on_two_nodes(tmp_path: Path) -> None:
+    async with open_world(tmp_path, {"a1": "a", "a2": "a", "a3": "a"}) as world:
+        assert len(world.holders(await world.store("a1", some()))) == 2
 
 
 async def test_an_empty_blob_is_copied_too(tmp_path: Path) -> None:

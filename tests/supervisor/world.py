@@ -13,15 +13,18 @@ import trio
 from paasd.blobs import Blobs, open_blobs
 from paasd.config import Config, LogsConfig, SupervisorConfig
 from paasd.logs import Logs, open_logs
-from paasd.model import App, Droplet, HealthCheck, Instance, Node, Organization, Process, Sidecar, Space
+from paasd.model import App, Droplet, HealthCheck, Instance, Lease, Node, Organization, Process, Sidecar, Space
 from paasd.model.apps import environment_context
+from paasd.model.arguments import Metadata
 from paasd.model.instances import RemoveInstances, remove_instances
+from paasd.model.leases import SINGLETON_LABEL, instance_slot
+from paasd.model.metadata import merge_metadata
 from paasd.observed import InstanceFact, Observed
 from paasd.sandbox import Sandbox, open_sandbox
 from paasd.state import Database, Tx, open_database, operation
 from paasd.state.sealing import Sealer, load_root_key, open_sealer
 from paasd.supervisor import Supervisor, open_supervisor
-from paasd.unsealing import LocalUnsealing
+from paasd.unsealing import LocalUnsealing, Unsealing
 
 T = TypeVar("T")
 NODE = "node-1"
@@ -66,6 +69,16 @@ class Bump(msgspec.Struct):
     guid: str
 
 
+class LabelApp(msgspec.Struct):
+    app_guid: str
+    value: str
+
+
+@operation("test.label_singleton", version=1)
+def label_singleton(tx: Tx, args: LabelApp) -> None:
+    merge_metadata(tx, "app", args.app_guid, Metadata(labels={SINGLETON_LABEL: args.value or None}))
+
+
 @operation("test.bump_epoch", version=1)
 def bump_epoch(tx: Tx, args: Bump) -> None:
     """As when an instance is placed anew under the same guid."""
@@ -86,7 +99,9 @@ class World:
         self._sealer = sealer
 
     @asynccontextmanager
-    async def supervised(self, config: SupervisorConfig = QUICK) -> AsyncIterator[Supervisor]:
+    async def supervised(
+        self, config: SupervisorConfig = QUICK, *, unsealing: Unsealing | None = None
+    ) -> AsyncIterator[Supervisor]:
         self.observed = Observed()
         logs_config = LogsConfig(write_delay_s=0.001)
         async with (
@@ -100,7 +115,7 @@ class World:
                 sandbox=self.sandbox,
                 blobs=self._blobs,
                 logs=self.logs,
-                unsealing=LocalUnsealing(self.database, self._sealer),
+                unsealing=unsealing or LocalUnsealing(self.database, self._sealer),
                 default_stack="host",
                 api_url="https://api.system.localhost",
             ) as supervisor,
@@ -158,6 +173,14 @@ class World:
 
     async def remove(self, *guids: str) -> None:
         await self.database.write(remove_instances, RemoveInstances(guids=list(guids)))
+
+    async def label(self, app_guid: str, value: str = "true") -> None:
+        """Make the app a singleton, or with an empty value none any more."""
+        await self.database.write(label_singleton, LabelApp(app_guid, value))
+
+    def lease(self, app_guid: str) -> Lease | None:
+        with self.database.read() as tx:
+            return tx.get(Lease, instance_slot(f"{app_guid}-web", 0))
 
     async def bump(self, guid: str) -> None:
         await self.database.write(bump_epoch, Bump(guid))
