@@ -241,9 +241,14 @@ async def _dial_back(machine: Machine) -> AsyncIterator[bytes]:
             f"port {machine.ports.peer} is taken on this machine ({error.strerror}); is paasd running? Stop it, or set "
             "another [cluster] peer_port"
         ) from error
-    async with trio.open_nursery(strict_exception_groups=False) as nursery:
+    failed: Exception | None = None
+    async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, answer, listeners)
         try:
             yield nonce
+        except Exception as error:  # noqa: BLE001 (raised again outside the nursery, which would wrap it into a group)
+            failed = error
         finally:
             nursery.cancel_scope.cancel()
+    if failed is not None:
+        raise failed

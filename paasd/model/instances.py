@@ -5,6 +5,7 @@ from typing import Any
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.brake import read_brake
 from paasd.model.events import record_app_event
+from paasd.model.leases import grant_lease, instance_slot, is_singleton
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.records import App, AuditEvent, Instance, Node, PlacementFailure, Process
 from paasd.state import Ge, Gt, ReadTx, Tx, operation
@@ -16,7 +17,7 @@ class Placement(Arguments):
     """One instance on one node, as decided from a snapshot.
 
     `replaces` names the newest instance of its slot (process and index). That one goes with this placement when it is
-    `lost`; otherwise it goes on until its successor runs.
+    `lost`; otherwise it goes on until its successor runs. `lease_s` is how long the lease of a singleton lasts.
     """
 
     process_guid: str
@@ -26,6 +27,7 @@ class Placement(Arguments):
     epoch: int = 1
     replaces: str | None = None
     lost: bool = False
+    lease_s: float | None = None
 
 
 class PlaceInstances(Arguments):
@@ -49,16 +51,21 @@ def place_instances(tx: Tx, args: PlaceInstances) -> list[str]:
             reserved[node.guid] = reserved_on(tx, node.guid)
         memory_mb, disk_mb = reserved[node.guid]
         full = memory_mb + process.memory_mb > node.memory_mb or disk_mb + process.disk_mb > node.disk_mb
-        if full or node.state != "READY" or not _takes_its_turn(tx, placement):
+        if full or node.state != "READY" or not _takes_its_turn(tx, app, placement):
             continue
-        instance = tx.insert(_instance(app, process, placement))
+        epoch = _right_to_run(tx, app, placement)
+        if epoch is None:
+            continue
+        instance = tx.insert(_instance(app, process, placement, epoch))
         reserved[node.guid] = (memory_mb + process.memory_mb, disk_mb + process.disk_mb)
         placed.append(instance.guid)
     return placed
 
 
-def _takes_its_turn(tx: Tx, placement: Placement) -> bool:
+def _takes_its_turn(tx: Tx, app: App, placement: Placement) -> bool:
     """Whether the slot is as the placement takes it to be; a lost instance is deleted here, in the same transaction."""
+    if placement.replaces is not None and is_singleton(tx, app.guid):
+        return False  # two at once is what it must never have: first the one goes, then its lease, then comes the other
     rows = tx.all(Instance, process_guid=placement.process_guid, index=placement.index, order=("epoch",))
     newest = rows[-1] if rows else None
     if newest is None or placement.replaces is None:
@@ -70,6 +77,17 @@ def _takes_its_turn(tx: Tx, placement: Placement) -> bool:
             return False
         tx.delete(newest)
     return True
+
+
+def _right_to_run(tx: Tx, app: App, placement: Placement) -> int | None:
+    """The epoch of the new instance; a singleton's needs the lease of its slot, and is None while another has it."""
+    if not is_singleton(tx, app.guid):
+        return placement.epoch
+    if placement.index != 0 or placement.lease_s is None:
+        return None
+    slot = instance_slot(placement.process_guid, placement.index)
+    lease = grant_lease(tx, slot, placement.node_guid, epoch=placement.epoch, duration_s=placement.lease_s)
+    return None if lease is None else lease.epoch
 
 
 def is_live(tx: ReadTx, node_guid: str) -> bool:
@@ -88,7 +106,7 @@ def _wanted(app: App, process: Process, placement: Placement) -> bool:
     )
 
 
-def _instance(app: App, process: Process, placement: Placement) -> Instance:
+def _instance(app: App, process: Process, placement: Placement, epoch: int) -> Instance:
     return Instance(
         app_guid=app.guid,
         process_guid=process.guid,
@@ -97,7 +115,7 @@ def _instance(app: App, process: Process, placement: Placement) -> Instance:
         app_version=app.version,
         droplet_guid=app.droplet_guid or "",
         node_guid=placement.node_guid,
-        epoch=placement.epoch,
+        epoch=epoch,
         memory_mb=process.memory_mb,
         disk_mb=process.disk_mb,
         log_rate_limit_bytes=process.log_rate_limit_bytes,
@@ -141,6 +159,19 @@ def retire_instances(tx: Tx, args: RemoveInstances) -> int:
             tx.delete(instance)
             retired += 1
     return retired
+
+
+@operation("instances.remove_lost", version=1)
+def remove_lost_instances(tx: Tx, args: RemoveInstances) -> int:
+    """Delete those whose node is not live, unless the brake is on; what takes their place is placed later."""
+    if read_brake(tx).engaged:
+        return 0
+    lost = [
+        one for guid in args.guids if (one := tx.get(Instance, guid)) is not None and not is_live(tx, one.node_guid)
+    ]
+    for instance in lost:
+        tx.delete(instance)
+    return len(lost)
 
 
 class RecordFailures(Arguments):

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from random import Random
+from random import Random, SystemRandom
 from typing import Final
 
 import structlog
@@ -65,7 +65,7 @@ class Cluster:
         await self._membership.opened.wait()
         member = self._membership.member
         observed, database = self._context.observed, self._context.database
-        boot = take_boot(self._directory)
+        boot = take_boot(self._directory, SystemRandom())
         observed.believe(placed_by_rows(database))
         async with AsyncExitStack() as stack:
             enter = stack.enter_async_context

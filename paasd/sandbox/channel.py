@@ -13,6 +13,17 @@ import trio
 from paasd.sandbox.launcher import wire
 
 
+async def send_datagram(directory: Path, name: str, message: dict[str, Any]) -> None:
+    """Send one message of JSON to the datagram socket `name` in `directory`, and wait for nothing."""
+    handle = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_DGRAM) as connection:
+            await connection.connect(f"/proc/self/fd/{handle}/{name}")
+            await connection.send(msgspec.json.encode(message))
+    finally:
+        os.close(handle)
+
+
 async def connect(directory: Path, name: str) -> trio.socket.SocketType:
     """Connect to the socket `name` in `directory`, whose path may be longer than a socket address can be."""
     handle = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

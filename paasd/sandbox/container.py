@@ -167,6 +167,16 @@ class Container:
         except ProcessLookupError as error:
             raise NotRunning(f"container {self.guid} has no running app") from error
 
+    async def set_deadline(self, deadline: float | None) -> None:
+        """Let the run end at this time of CLOCK_BOOTTIME, whatever becomes of this daemon; None lets it run.
+
+        Raises NotRunning, also for a run of an earlier paasd, which knows no deadlines.
+        """
+        try:
+            await channel.send_datagram(self.run_directory, "deadline.sock", {"deadline": deadline})
+        except OSError as error:
+            raise NotRunning(f"container {self.guid} takes no deadline: {error.strerror}") from error
+
     async def kill(self) -> None:
         """SIGKILL to everything inside, at once; returns when all of it is gone and the exit is known."""
         if not self.running:
@@ -303,6 +313,7 @@ class Container:
             "binds": binds,
             "shm_bytes": parts.config.shm_bytes,
             "open_files": spec.limits.open_files,
+            "deadline": process.deadline,
             "argv": list(process.argv),
             "env": {"PATH": _FALLBACK_PATH, **process.env},
             "cwd": process.cwd,

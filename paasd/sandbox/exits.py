@@ -23,6 +23,8 @@ def read_exit(run_directory: Path) -> Exit | None:
         killed_at = int((run_directory / "killed").read_text())
     except (FileNotFoundError, ValueError):
         killed_at = None
+    if content.get("lease_ended"):
+        return Exit(code=None, signal=_SIGKILL, reason="lease ended", at=content["at"])
     return name_reason(
         content["status"], content["oom_kills"], content["oom_total"], content["at"], killed_at_oom=killed_at
     )

@@ -61,6 +61,10 @@ class AnyContainer(Protocol):
 
     def signal(self, signum: int) -> None: ...
 
+    def set_deadline(self, deadline: float | None) -> Awaitable[None]:
+        """Let the run end at this time of CLOCK_BOOTTIME; None lets it run. Raises NotRunning."""
+        ...
+
     def kill(self) -> Awaitable[None]: ...
 
     def exec(

@@ -10,7 +10,7 @@ from paasd.sandbox.network import EgressRule
 
 MIB = 1024 * 1024
 
-Reason = Literal["exited", "signal", "out of memory", "killed", "lost"]
+Reason = Literal["exited", "signal", "out of memory", "killed", "lost", "lease ended"]
 
 
 class SandboxError(PaasdError):
@@ -60,12 +60,16 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """The program of one run of a container."""
+    """The program of one run of a container.
+
+    With a `deadline` (seconds of CLOCK_BOOTTIME) the run ends then, unless `Container.set_deadline` puts it off.
+    """
 
     argv: tuple[str, ...]
     env: dict[str, str] = {}
     cwd: str = "/home/vcap/app"
     spool_limit_bytes: int = 16 * MIB
+    deadline: float | None = None
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +77,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
 
     out of memory: the kernel's counter of this container rose and the app died of SIGKILL. killed: `kill` was called.
     lost: the shim died, so that nobody could see the status; nothing of the container runs any more.
+    lease ended: nobody put its deadline off in time.
     """
 
     code: int | None

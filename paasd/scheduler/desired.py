@@ -5,9 +5,11 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from paasd.model import App, Build, Instance, Node, PlacementFailure, Process
+from paasd.model import App, Build, Instance, Lease, Node, PlacementFailure, Process
 from paasd.model.builds import AssignBuild
+from paasd.model.leases import instance_slot
 from paasd.scheduler.placement import Demand, NodeCapacity, Placed, place
+from paasd.scheduler.singles import ONLY_ONE, WAITING, SingleVerdict, judge_single
 from paasd.scheduler.slots import Nodes, Verdict, judge
 
 Slot = tuple[str, int]  # process guid, index
@@ -17,7 +19,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The rows that a plan is made from; `apps` are those that are started, `builds` those that are staging.
 
     `running` are the guids of instances that are seen to be healthy, `unreachable` nodes that get nothing now, and with
-    `frozen` nothing that is lost is replaced and nothing moves.
+    `frozen` nothing that is lost is replaced and nothing moves. `singletons` are apps, `leases` those of instances.
     """
 
     apps: list[App]
@@ -29,78 +31,138 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     running: frozenset[str] = frozenset()
     unreachable: frozenset[str] = frozenset()
     frozen: bool = False
+    singletons: frozenset[str] = frozenset()
+    leases: list[Lease] = []
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to write. `reasons` are changes only: why a process lacks places, None when it lacks none any more.
 
-    While something is `moving`, what is observed of instances can lead to another plan.
+    While something is `moving`, what is observed of instances can lead to another plan. `waiting` are slots whose
+    lease must end before anything can be placed there.
     """
 
     remove: list[str]
     retire: list[str]
+    lost: list[str]
+    lease: list[str]
     place: list[Placed]
     reasons: dict[str, str | None]
     assign: list[AssignBuild]
-    moving: bool = False
+    waiting: list[str]
+    moving: bool
 
 
 def make_plan(snapshot: Snapshot, *, moves_at_once: int = 20) -> Plan:
     """Instances to take away first, then those to place, and nodes for builds that have none."""
     apps = {app.guid: app for app in snapshot.apps if app.state == "STARTED" and app.droplet_guid and not app.deleting}
     wanted = {process.guid: process for process in snapshot.processes if process.app_guid in apps}
-    slots: dict[Slot, list[Instance]] = defaultdict(list)
-    remove: list[str] = []
-    for instance in snapshot.instances:
-        process = wanted.get(instance.process_guid)
-        current = process is not None and instance.index < process.instances
-        if current and instance.app_version == apps[instance.app_guid].version:
-            slots[instance.process_guid, instance.index].append(instance)
-        else:
-            remove.append(instance.guid)
     nodes = Nodes.of(snapshot.nodes, snapshot.unreachable)
+    slots, stale = _by_slot(snapshot, apps, wanted)
+    leases = {lease.slot: lease for lease in snapshot.leases}
+    singles = {
+        guid: judge_single(slots.pop((guid, 0), ()), nodes, leases.get(instance_slot(guid, 0)), frozen=snapshot.frozen)
+        for guid, process in wanted.items()
+        if process.app_guid in snapshot.singletons and process.instances > 0
+    }
     verdicts = {slot: judge(rows, nodes, snapshot.running, frozen=snapshot.frozen) for slot, rows in slots.items()}
     kept = [instance for verdict in verdicts.values() for instance in verdict.kept]
+    kept += [verdict.kept for verdict in singles.values() if verdict.kept is not None]
     under_way = sum(verdict.moving for verdict in verdicts.values())
-    demands = _demands(apps, wanted.values(), verdicts, max(0, moves_at_once - under_way))
+    demands = _demands(apps, wanted.values(), verdicts, singles, max(0, moves_at_once - under_way))
     capacities = _capacities(snapshot.nodes, nodes, kept)
     placed, failed = place(demands, capacities, ((one.process_guid, one.node_guid) for one in kept))
     # One that only wants to move runs meanwhile: that is no reason to call its process short of anything.
-    reasons = {one.demand.process_guid: one.reason for one in failed if one.demand.lost or one.demand.replaces is None}
+    reasons = {one.demand.process_guid: one.reason for one in failed if not one.demand.moves}
+    waiting = [guid for guid, verdict in singles.items() if verdict.need == "wait"]
+    reasons.update(dict.fromkeys(waiting, WAITING))
+    for guid in singles:
+        if wanted[guid].instances > 1:
+            reasons.setdefault(guid, ONLY_ONE)
+    stopped_first = {one.demand.replaces for one in placed if one.demand.process_guid in singles} - {None}
     return Plan(
-        remove=remove + [one.guid for verdict in verdicts.values() for one in verdict.drop],
+        remove=[
+            *stale,
+            *(one.guid for verdict in verdicts.values() for one in verdict.drop),
+            *(one.guid for verdict in singles.values() for one in verdict.remove),
+            *sorted(guid for guid in stopped_first if guid is not None),
+        ],
         retire=[one.guid for verdict in verdicts.values() for one in verdict.retire],
-        place=placed,
+        lost=[one.guid for verdict in singles.values() for one in verdict.lost],
+        lease=[verdict.lease.guid for verdict in singles.values() if verdict.lease is not None],
+        place=[one for one in placed if one.demand.replaces not in stopped_first],
         reasons=_changed_reasons(snapshot.failures, reasons),
         assign=assign_builds(snapshot.builds, snapshot.nodes, snapshot.unreachable),
+        waiting=[instance_slot(guid, 0) for guid in waiting],
         moving=under_way > 0 or any(one.demand.replaces is not None for one in placed),
     )
 
 
+def _by_slot(
+    snapshot: Snapshot, apps: dict[str, App], wanted: dict[str, Process]
+) -> tuple[dict[Slot, list[Instance]], list[str]]:
+    """The instances that are still wanted, by slot, and the guids of the others."""
+    slots: dict[Slot, list[Instance]] = defaultdict(list)
+    stale: list[str] = []
+    for instance in snapshot.instances:
+        process = wanted.get(instance.process_guid)
+        count = 0 if process is None else _count(process, snapshot.singletons)
+        if instance.index < count and instance.app_version == apps[instance.app_guid].version:
+            slots[instance.process_guid, instance.index].append(instance)
+        else:
+            stale.append(instance.guid)
+    return slots, stale
+
+
+def _count(process: Process, singletons: Collection[str]) -> int:
+    return min(1, process.instances) if process.app_guid in singletons else process.instances
+
+
 def _demands(
-    apps: dict[str, App], processes: Iterable[Process], verdicts: dict[Slot, Verdict], moves: int
+    apps: dict[str, App],
+    processes: Iterable[Process],
+    verdicts: dict[Slot, Verdict],
+    singles: dict[str, SingleVerdict],
+    moves: int,
 ) -> list[Demand]:
     """What is missing or lost, lowest indices of every process first, so that every app gets something; then moves."""
     missing: list[Demand] = []
     moving: list[Demand] = []
     for process in processes:
+        version = apps[process.app_guid].version
+        single = singles.get(process.guid)
+        if single is not None:
+            if single.need == "place":
+                missing.append(demand_for(process, 0, version))
+            elif single.need == "move" and single.kept is not None:
+                moving.append(demand_for(process, 0, version, single.kept))
+            continue
         for index in range(process.instances):
             verdict = verdicts.get((process.guid, index))
-            if verdict is not None and verdict.need == "nothing":
-                continue
-            demand = Demand(
-                process_guid=process.guid,
-                index=index,
-                app_version=apps[process.app_guid].version,
-                memory_mb=process.memory_mb,
-                disk_mb=process.disk_mb,
-                epoch=1 if verdict is None else verdict.newest.epoch + 1,
-                replaces=None if verdict is None else verdict.newest.guid,
-                lost=verdict is not None and verdict.need == "lost",
-            )
-            (moving if demand.replaces and not demand.lost else missing).append(demand)
+            if verdict is None:
+                missing.append(demand_for(process, index, version))
+            elif verdict.need == "lost":
+                missing.append(demand_for(process, index, version, verdict.newest, lost=True))
+            elif verdict.need == "move":
+                moving.append(demand_for(process, index, version, verdict.newest))
     missing.sort(key=lambda demand: demand.index)
     return missing + moving[:moves]
+
+
+def demand_for(
+    process: Process, index: int, app_version: int, replaces: Instance | None = None, *, lost: bool = False
+) -> Demand:
+    """One instance of a process, in an empty slot or in place of its newest."""
+    return Demand(
+        process_guid=process.guid,
+        index=index,
+        app_version=app_version,
+        memory_mb=process.memory_mb,
+        disk_mb=process.disk_mb,
+        epoch=1 if replaces is None else replaces.epoch + 1,
+        replaces=None if replaces is None else replaces.guid,
+        lost=lost,
+    )
 
 
 def _capacities(rows: Iterable[Node], nodes: Nodes, kept: Iterable[Instance]) -> list[NodeCapacity]:

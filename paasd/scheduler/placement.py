@@ -50,6 +50,11 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     replaces: str | None = None
     lost: bool = False
 
+    @property
+    def moves(self) -> bool:
+        """Whether it runs meanwhile where it is."""
+        return self.replaces is not None and not self.lost
+
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
     """A demand with its node."""

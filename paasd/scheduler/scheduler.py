@@ -1,8 +1,8 @@
 """The shell around the plan: reads, decides, writes, and waits for the next change or period."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 import trio
@@ -16,6 +16,7 @@ from paasd.model import (
     DropletUpload,
     Instance,
     Job,
+    Lease,
     Node,
     Organization,
     Package,
@@ -35,12 +36,15 @@ from paasd.model.instances import (
     place_instances,
     record_failures,
     remove_instances,
+    remove_lost_instances,
     retire_instances,
 )
 from paasd.model.jobs import OPEN_STATES, FailOverdueJobs, fail_overdue_jobs
+from paasd.model.leases import LeaseRunning, lease_running, singleton_apps
 from paasd.model.packages import FailOverdueUploads, fail_overdue_uploads
 from paasd.model.uploads import FailOverdueDropletUploads, fail_overdue_droplet_uploads
 from paasd.scheduler.desired import Plan, Snapshot, make_plan
+from paasd.scheduler.expiring import Expiring, drop_needless
 from paasd.scheduler.sight import DELETIONS, PLACEMENT, SWEEPS, Acts, Sight, always
 from paasd.state import Database, In, InSelect, Lt
 
@@ -54,8 +58,10 @@ WATCHED: Final = (
     "organizations",
     "domains",
     "settings",
+    "labels",
 )
 FACTS_PAUSE_S: Final = 0.1
+T = TypeVar("T")
 DELETED_KINDS: Final = (("app", App), ("space", Space), ("domain", Domain), ("organization", Organization))
 log = structlog.get_logger(__name__)
 
@@ -78,13 +84,17 @@ class Scheduler:
         self._sight = sight
         self._acts = acts
         self._moving = False
+        self._wake: Callable[[], None] = lambda: None
+        self._expiring = Expiring(config.leases, database, lambda: self._wake())
         self.passes = 0
 
     async def run(self) -> None:
         """Reconcile for ever, whenever something changed and once a period."""
         async with self._database.watch(*WATCHED) as changes, trio.open_nursery() as nursery:
+            self._wake = changes.wake
+            nursery.start_soon(self._expiring.run)
             if self._sight is not None:
-                nursery.start_soon(self._follow_facts, self._sight, changes.wake)
+                nursery.start_soon(self._follow_facts, self._sight)
             while True:
                 with trio.move_on_after(self._config.scheduler.period_s):
                     await changes.wait()
@@ -101,20 +111,25 @@ class Scheduler:
         if self._acts(PLACEMENT):
             plan = make_plan(self._snapshot(), moves_at_once=self._config.scheduler.moves_at_once)
             self._moving = plan.moving
+            self._expiring.want(plan.waiting)
             await self._apply(plan)
+        else:
+            self._moving = False
+            self._expiring.want(())
         if self._acts(SWEEPS):
             await self._sweep()
+            await drop_needless(self._database)
         if self._acts(DELETIONS):
             await self._delete()
         self.passes += 1
 
-    async def _follow_facts(self, sight: Sight, wake: Callable[[], None]) -> None:
+    async def _follow_facts(self, sight: Sight) -> None:
         """Facts change all the time; they decide something only while an instance waits for its successor to run."""
         async with sight.watch() as facts:
             while True:
                 await facts.wait()
                 if self._moving:
-                    wake()
+                    self._wake()
                 await trio.sleep(FACTS_PAUSE_S)
 
     def _snapshot(self) -> Snapshot:
@@ -134,14 +149,22 @@ class Scheduler:
                 nodes=tx.all(Node),
                 builds=tx.all(Build, state="STAGING", order=("created_at",)),
                 failures=tx.all(PlacementFailure),
+                singletons=singleton_apps(tx),
+                leases=tx.all(Lease),
             )
 
     async def _apply(self, plan: Plan) -> None:
-        batch = self._config.scheduler.batch
-        for start in range(0, len(plan.remove), batch):
-            await self._database.write(remove_instances, RemoveInstances(guids=plan.remove[start : start + batch]))
-        for start in range(0, len(plan.retire), batch):
-            await self._database.write(retire_instances, RemoveInstances(guids=plan.retire[start : start + batch]))
+        leases = self._config.leases
+        for operation, guids in (
+            (remove_instances, plan.remove),
+            (retire_instances, plan.retire),
+            (remove_lost_instances, plan.lost),
+        ):
+            for batch in self._batches(guids):
+                await self._database.write(operation, RemoveInstances(guids=batch))
+        if plan.lease:
+            given = LeaseRunning(instance_guids=plan.lease, duration_s=leases.duration_s)
+            await self._database.write(lease_running, given)
         placements = [
             Placement(
                 process_guid=placed.demand.process_guid,
@@ -151,16 +174,21 @@ class Scheduler:
                 epoch=placed.demand.epoch,
                 replaces=placed.demand.replaces,
                 lost=placed.demand.lost,
+                lease_s=leases.duration_s,
             )
             for placed in plan.place
         ]
-        for start in range(0, len(placements), batch):
-            chunk = PlaceInstances(placements=placements[start : start + batch])
-            await self._database.write(place_instances, chunk)
+        for chunk in self._batches(placements):
+            await self._database.write(place_instances, PlaceInstances(placements=chunk))
         if plan.reasons:
             await self._database.write(record_failures, RecordFailures(reasons=plan.reasons))
         for assignment in plan.assign:
             await self._database.write(assign_build, assignment)
+
+    def _batches(self, items: list[T]) -> Iterator[list[T]]:
+        size = self._config.scheduler.batch
+        for start in range(0, len(items), size):
+            yield items[start : start + size]
 
     async def _sweep(self) -> None:
         """End what has run past its deadline; writes only if there is something to end."""

@@ -17,7 +17,6 @@ SWEEPS: Final = "sweeps"
 DELETIONS: Final = "deletions"
 HOUSEKEEPING: Final = "housekeeping"
 LIVENESS: Final = "liveness"
-LEASES: Final = "leases"
 
 
 class Report(Protocol):

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import msgspec
 import structlog
 import trio
 
@@ -70,11 +71,25 @@ class InstanceShell:
         self._nursery: trio.Nursery
         self._tail: SpoolTail | None = None
         self._tailed = trio.Event()
+        self._lease_end: float | None = None
         self.stop_wanted = trio.Event()
 
     def stop(self) -> None:
         """Its row is gone: out of the routes, TERM, KILL, and nothing left. Returns at once."""
         self.stop_wanted.set()
+
+    async def put_off(self, end: float | None) -> None:
+        """Have the shim end it then, in boot time, and not earlier; None lets it run. One that cannot is ended now."""
+        self._lease_end = end
+        container = self._container
+        if container is None or not container.running:
+            return
+        try:
+            await container.set_deadline(end)
+        except NotRunning as error:
+            if end is not None and container.running:
+                structlog.get_logger().warning("a leased instance is started anew", reason=error.detail)
+                await container.kill()
 
     async def run(self) -> None:
         """Returns when the instance is gone. Cancelled, it leaves the container running."""
@@ -156,6 +171,7 @@ class InstanceShell:
                 self.stop_wanted,
                 partial(self._observe, "STARTING", False),
             )
+            self._lease_end = await around.right_to_run(self.identity, self.stop_wanted)
             async with around.starts:
                 if self.stop_wanted.is_set():
                     raise PaasdError("the instance is not wanted any more")
@@ -166,7 +182,9 @@ class InstanceShell:
                 self.identity = identity_of(spec.labels) or plan.identity
                 bounds = around.cpus, around.config.spool_limit_bytes
                 process = plan.process(container.address, *bounds, port=container.port, root=container.root)
-                await container.start(process)
+                await container.start(msgspec.structs.replace(process, deadline=self._lease_end))
+                if self._lease_end is not None:  # it may have been renewed meanwhile
+                    await self.put_off(self._lease_end)
         except PaasdError as error:
             await self._abandon(guid)
             await self._send.send(LaunchFailed(error.detail))
@@ -342,4 +360,9 @@ class InstanceShell:
 
 
 def _ending(ended: Exit) -> Ending:
-    return Ending(code=ended.code, signal=ended.signal, out_of_memory=ended.reason == "out of memory")
+    return Ending(
+        code=ended.code,
+        signal=ended.signal,
+        out_of_memory=ended.reason == "out of memory",
+        lease_ended=ended.reason == "lease ended",
+    )

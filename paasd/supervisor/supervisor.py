@@ -16,6 +16,7 @@ from paasd.errors import PaasdError
 from paasd.log import traceback_of
 from paasd.logs import Logs
 from paasd.model import Instance
+from paasd.model.leases import HeldLease, instance_slot
 from paasd.observed import InstanceFact, Observed
 from paasd.sandbox import AnyContainer, AnySandbox
 from paasd.state import Database
@@ -23,6 +24,7 @@ from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.instance import InstanceShell
 from paasd.supervisor.journal import Journal
 from paasd.supervisor.launch import Identity, identity_for, identity_of
+from paasd.supervisor.leasing import Leasing, lease_of
 from paasd.supervisor.planning import Planner
 from paasd.supervisor.surroundings import Surroundings
 from paasd.unsealing import Unsealing
@@ -40,6 +42,7 @@ class Supervisor:
         self._shells: dict[str, InstanceShell] = {}
         self._adopted = trio.Event()
         self._wake: Callable[[], None] = lambda: None
+        self.ended: Callable[[], None] = lambda: None
 
     async def adopted(self) -> None:
         """Returns when every instance that a former daemon left running is published again."""
@@ -49,6 +52,22 @@ class Supervisor:
     def instances(self) -> dict[str, Identity]:
         """What is being run now, by instance guid; an instance that is being stopped is among them."""
         return {guid: shell.identity for guid, shell in self._shells.items()}
+
+    def leases(self) -> set[HeldLease]:
+        """Under which instances are here, also while they end, or are to be."""
+        found = {lease_of(shell.identity) for shell in self._shells.values()}
+        for container in self._around.sandbox.containers.values():
+            identity = identity_of(container.spec.labels)
+            if identity is not None:
+                found.add(lease_of(identity))
+        rows = self._rows().values()
+        return found | {HeldLease(slot=instance_slot(row.process_guid, row.index), epoch=row.epoch) for row in rows}
+
+    def put_off(self, held: HeldLease, end: float | None) -> None:
+        """A lease was renewed, or is not needed any more: the shim of its instance is told."""
+        for shell in self._shells.values():
+            if lease_of(shell.identity) == held:
+                self._nursery.start_soon(shell.put_off, end)
 
     async def run(self) -> None:
         await self._adopt()
@@ -118,6 +137,7 @@ class Supervisor:
         if self._shells.get(guid) is shell:
             del self._shells[guid]
         self._wake()
+        self.ended()
 
     async def _clean_up(self, shell: InstanceShell) -> None:
         around, identity = self._around, shell.identity
@@ -180,6 +200,8 @@ async def open_supervisor(
         default_stack=default_stack,
         api_url=api_url,
     )
+    supervisor: Supervisor
+    leasing = Leasing(database, node_guid, lambda: supervisor.leases(), lambda held, end: supervisor.put_off(held, end))
     crashes = CrashReports(database, config.crash_report_interval_s, clock)
     around = Surroundings(
         config=config,
@@ -190,6 +212,7 @@ async def open_supervisor(
         journal=Journal(directory),
         crashes=crashes,
         plan=planner.plan,
+        right_to_run=leasing.until,
         starts=trio.CapacityLimiter(config.parallel_starts),
         clock=clock,
         new_guid=lambda: str(uuid.uuid4()),
@@ -197,8 +220,10 @@ async def open_supervisor(
     )
     async with trio.open_nursery() as nursery:
         supervisor = Supervisor(database, around, nursery)
+        supervisor.ended = lambda: leasing.wake()
         nursery.start_soon(crashes.run)
         nursery.start_soon(supervisor.run)
+        nursery.start_soon(leasing.run, supervisor.adopted)
         try:
             yield supervisor
         finally:

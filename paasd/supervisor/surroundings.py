@@ -11,12 +11,16 @@ from paasd.observed import Observed
 from paasd.sandbox import AnySandbox
 from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.journal import Journal
-from paasd.supervisor.launch import Plan
+from paasd.supervisor.launch import Identity, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """Passed to each instance; `plan` gets together what a launch needs, `starts` bounds a start storm."""
+    """Passed to each instance; `plan` gets together what a launch needs, `starts` bounds a start storm.
+
+    `right_to_run` waits for the lease of an instance that needs one, until the event says that it is not wanted any
+    more; it gives the end in boot time, None where none is needed.
+    """
 
     config: SupervisorConfig
     node_guid: str
@@ -26,6 +30,7 @@ class Surroundings:
     journal: Journal
     crashes: CrashReports
     plan: Callable[[str], Awaitable[Plan]]
+    right_to_run: Callable[[Identity, trio.Event], Awaitable[float | None]]
     starts: trio.CapacityLimiter
     clock: Callable[[], float]  # unix seconds
     new_guid: Callable[[], str]

@@ -11,6 +11,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     code: int | None = None
     signal: int | None = None
     out_of_memory: bool = False  # the kernel ended it, whatever the signal says
+    lease_ended: bool = False  # its node could not renew the right to run it
 
     @property
     def status(self) -> int:
@@ -25,6 +26,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 def exit_status(ending: Ending) -> str:
     if ending.out_of_memory:
         return "Exit status 137 (out of memory)"
+    if ending.lease_ended:
+        return "Exit status 137 (its node could not renew the lease of this singleton)"
     if ending.code is None and ending.signal is None:
         return "Exit status unknown (the process that watched it was lost)"
     return f"Exit status {ending.status}"

@@ -11,8 +11,9 @@ ordered log is in memory, and instances are plain processes of the current user,
 is for suites that run on trio, `running_cluster` for all others. Everything ends with the block, whatever ends it.
 """
 
+from paasd.testing.blocking import BlockingCluster, running_cluster
 from paasd.testing.client import PushFailed
 from paasd.testing.cluster import Cluster, cluster
 from paasd.testing.embedded import EmbeddedNode
 
-__all__ = ["Cluster", "EmbeddedNode", "PushFailed", "cluster"]
+__all__ = ["BlockingCluster", "Cluster", "EmbeddedNode", "PushFailed", "cluster", "running_cluster"]

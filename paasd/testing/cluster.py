@@ -11,18 +11,18 @@ from typing import Any
 import httpx
 import trio
 
-from paasd.config import DomainsConfig
+from paasd.config import ClusterConfig
 from paasd.config.section import Section
 from paasd.errors import PaasdError
-from paasd.router.certificates import open_certificates
+from paasd.model.arguments import SYSTEM
 from paasd.state.log import MemoryLog
-from paasd.state.sealing import load_root_key
 from paasd.testing import client
 from paasd.testing.client import SPACE, Files
 from paasd.testing.embedded import EmbeddedNode, Shared
 from paasd.testing.settings import node_config
 
 UNTIL_S = 30.0
+TOKEN_S = 600
 _POLL_S = 0.02
 # Unix sockets have names of at most 107 bytes, and ours have 40 of their own.
 _PATH_LIMIT_BYTES = 60
@@ -41,7 +41,7 @@ class Cluster:
     @property
     def authority(self) -> Path:
         """The certificate authority of the cluster's routers, for other clients."""
-        return self.directory / "certificates" / "ca.pem"
+        return self.nodes[0].directory / "certificates" / "ca.pem"
 
     async def push(self, name: str, files: Files, *, manifest: str | None = None, space: str = SPACE) -> dict[str, Any]:
         """Push a folder (its manifest.yml counts) or files by name; returns when it runs. Raises PushFailed."""
@@ -82,16 +82,13 @@ async def cluster(
     with _directory(directory) as home, _alone():
         shared = Shared(home, MemoryLog(seed=0))
         try:
-            _common_files(home)
-            async with client.web_client(home / "certificates" / "ca.pem") as web, trio.open_nursery() as nursery:
+            async with trio.open_nursery() as nursery:
                 zoned = [zone for zone in names for _ in range(nodes_per_zone)]
                 nodes = [_node(shared, number, zone, nursery, sections) for number, zone in enumerate(zoned, 1)]
                 try:
-                    async with trio.open_nursery() as starting:
-                        for node in nodes:
-                            starting.start_soon(node.start)
-                    made = Cluster(home, nodes, web)
-                    yield made
+                    await _start(nodes)
+                    async with client.web_client(nodes[0].node.certificates.authority_path) as web:
+                        yield Cluster(home, nodes, web)
                 finally:
                     with trio.CancelScope(shield=True):
                         async with trio.open_nursery() as ending:
@@ -102,25 +99,38 @@ async def cluster(
             shared.ports.close()
 
 
+async def _start(nodes: Sequence[EmbeddedNode]) -> None:
+    """The first one makes the cluster; the others join it by a token, all at once, as on machines of their own."""
+    first, *others = nodes
+    await first.start()
+    if not others:
+        return
+    token, _ = await first.node.membership.make_token("control", None, TOKEN_S, len(others), SYSTEM)
+    async with trio.open_nursery() as joining:
+        for node in others:
+            joining.start_soon(node.join, token)
+
+
 def _node(shared: Shared, number: int, zone: str, nursery: trio.Nursery, sections: dict[str, Section]) -> EmbeddedNode:
-    data = shared.directory / f"n{number}"
-    data.mkdir(mode=0o700)
-    for name in ("certificates", "root-key"):
-        source = shared.directory / name
-        if source.is_dir():
-            shutil.copytree(source, data / name)
-        else:
-            shutil.copy2(source, data / name)
-    http, https = shared.ports.take(), shared.ports.take()
-    config = node_config(data, name=f"node-{number}", zone=zone, http_port=http, https_port=https, sections=sections)
+    take = shared.ports.take
+    address = f"127.90.0.{number}"
+    network = ClusterConfig(
+        listen=address,
+        address=address,
+        peer_port=take(),
+        tunnel_port=take(),
+        etcd_client_port=take(),
+        etcd_peer_port=take(),
+    )
+    config = node_config(
+        shared.directory / f"n{number}",
+        name=f"node-{number}",
+        zone=zone,
+        cluster=network,
+        router_ports=(take(), take()),
+        sections=sections,
+    )
     return EmbeddedNode(shared, config, nursery)
-
-
-def _common_files(home: Path) -> None:
-    """What nodes that join get from those that are there: the authority of their certificates, and the root key."""
-    domains = DomainsConfig()
-    open_certificates(home / "certificates", domains.apps, domains.system)
-    load_root_key(home / "root-key")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import trio
 from paasd.config import Config
 from paasd.errors import Unavailable
 from paasd.node import Node, Substitutes, open_node
+from paasd.node.joining import join_node
 from paasd.sandbox.nest import Layers, Nest, Ports, open_nest
 from paasd.state.log import MemoryLog
 
@@ -92,6 +93,11 @@ class EmbeddedNode:
         with trio.fail_after(START_LIMIT_S):
             await self._nursery.start(self._run)
 
+    async def join(self, token: str) -> None:
+        """Become a member by this token, and start. Raises PaasdError."""
+        await join_node(self.config, token, _nothing_to_say)
+        await self.start()
+
     async def kill(self) -> None:
         """A power cut: every process of the node gets SIGKILL at once, and nothing of it is told to anybody."""
         self._kill_envoy()
@@ -143,3 +149,7 @@ class EmbeddedNode:
         doomed = [shared.directory]
         async with open_nest(directory, layers=shared.layers, ports=shared.ports, doomed=doomed) as self._nest:
             yield self._nest
+
+
+def _nothing_to_say(_text: str) -> None:
+    """What joining says is for a person who waits."""

@@ -6,7 +6,16 @@ from typing import Any
 
 import msgspec
 
-from paasd.config import ApiConfig, AuthConfig, Config, NodeConfig, RouterConfig, StagingConfig, StateConfig
+from paasd.config import (
+    ApiConfig,
+    AuthConfig,
+    ClusterConfig,
+    Config,
+    NodeConfig,
+    RouterConfig,
+    StagingConfig,
+    StateConfig,
+)
 from paasd.config.section import Section
 
 _MEMORY_MB = 64 * 1024
@@ -14,7 +23,13 @@ _DISK_MB = 1024 * 1024
 
 
 def node_config(
-    data: Path, *, name: str, zone: str, http_port: int, https_port: int, sections: Mapping[str, Section]
+    data: Path,
+    *,
+    name: str,
+    zone: str,
+    cluster: ClusterConfig,
+    router_ports: tuple[int, int],
+    sections: Mapping[str, Section],
 ) -> Config:
     """`sections`, such as `supervisor=SupervisorConfig(...)`, replace those of an embedded node."""
     own: dict[str, Any] = {
@@ -22,7 +37,8 @@ def node_config(
         "node": NodeConfig(name=name, zone=zone, memory_mb=_MEMORY_MB, disk_mb=_DISK_MB),
         "api": ApiConfig(port=0, grace_s=0.5),
         # Also for root: Envoy as another user could not enter a directory of the tests.
-        "router": RouterConfig(http_port=http_port, https_port=https_port, workers=1, uid=0),
+        "router": RouterConfig(http_port=router_ports[0], https_port=router_ports[1], workers=1, uid=0),
+        "cluster": cluster,
         # The password is as good as the account that runs the tests.
         "auth": AuthConfig(hash_memory_kib=8, hash_time_cost=1),
         "state": StateConfig(snapshot_interval_s=0),

@@ -13,9 +13,12 @@ import trio
 from paasd.blobs import Blobs, open_blobs
 from paasd.config import Config, LogsConfig, SupervisorConfig
 from paasd.logs import Logs, open_logs
-from paasd.model import App, Droplet, HealthCheck, Instance, Node, Organization, Process, Sidecar, Space
+from paasd.model import App, Droplet, HealthCheck, Instance, Lease, Node, Organization, Process, Sidecar, Space
 from paasd.model.apps import environment_context
+from paasd.model.arguments import Metadata
 from paasd.model.instances import RemoveInstances, remove_instances
+from paasd.model.leases import SINGLETON_LABEL, instance_slot
+from paasd.model.metadata import merge_metadata
 from paasd.observed import InstanceFact, Observed
 from paasd.sandbox import Sandbox, open_sandbox
 from paasd.state import Database, Tx, open_database, operation
@@ -64,6 +67,16 @@ def seed_app(tx: Tx, args: Seed) -> None:
 
 class Bump(msgspec.Struct):
     guid: str
+
+
+class LabelApp(msgspec.Struct):
+    app_guid: str
+    value: str
+
+
+@operation("test.label_singleton", version=1)
+def label_singleton(tx: Tx, args: LabelApp) -> None:
+    merge_metadata(tx, "app", args.app_guid, Metadata(labels={SINGLETON_LABEL: args.value or None}))
 
 
 @operation("test.bump_epoch", version=1)
@@ -160,6 +173,14 @@ class World:
 
     async def remove(self, *guids: str) -> None:
         await self.database.write(remove_instances, RemoveInstances(guids=list(guids)))
+
+    async def label(self, app_guid: str, value: str = "true") -> None:
+        """Make the app a singleton, or with an empty value none any more."""
+        await self.database.write(label_singleton, LabelApp(app_guid, value))
+
+    def lease(self, app_guid: str) -> Lease | None:
+        with self.database.read() as tx:
+            return tx.get(Lease, instance_slot(f"{app_guid}-web", 0))
 
     async def bump(self, guid: str) -> None:
         await self.database.write(bump_epoch, Bump(guid))

@@ -118,3 +118,25 @@ async def test_a_block_leaves_nothing_however_it_ends(tmp_path: Path, way: str) 
     assert list(tmp_path.iterdir()) == []
     assert psutil.Process().children(recursive=True) == []
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+
+
+async def test_every_node_of_three_zones_serves_an_app_and_a_lost_node_is_replaced() -> None:
+    manifest = "applications:\n- name: hello\n  instances: 2\n"
+    async with paasd.testing.cluster(zones=["aws/a", "aws/b", "dc1"]) as c:
+        await c.push("hello", HELLO, manifest=manifest)
+        for node in c.nodes:
+            assert (await c.get("hello", node=node)).status_code == 200
+        doomed = next(node for node in c.nodes if node.node.sandbox.containers)
+        await doomed.kill()
+        others = [node for node in c.nodes if node.alive]
+
+        async def replaced() -> bool:
+            return {(await c.get("hello", node=node)).text for node in others * 3} == {"instance 0", "instance 1"}
+
+        await c.until(replaced)
+        answer = await c.api.post("/v3/organizations", json={"name": "written-without-it"})
+        assert answer.status_code == 201
+        await doomed.restart()
+        listed = await doomed.api.get("/v3/organizations", params={"names": "written-without-it"})
+        assert listed.json()["pagination"]["total_results"] == 1
+        assert (await c.get("hello", node=doomed)).status_code == 200

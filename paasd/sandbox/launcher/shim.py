@@ -1,7 +1,7 @@
 """The shim: one per running container, outside its cgroup. Holds its output, its exit status and the door for exec.
 
 It outlives the daemon. What a new daemon needs is in files of the run directory: `shim.json` (who is running), `exit`
-(how it ended, put there by rename), `control.sock`.
+(how it ended, put there by rename), `control.sock`, `deadline.sock`.
 """
 
 import contextlib
@@ -14,6 +14,8 @@ from typing import Any
 
 from . import syscalls as sys_
 from . import wire
+from .deadline import SOCKET as DEADLINE_SOCKET
+from .deadline import Deadline
 from .enter import run_helper
 from .pid1 import run_pid1
 from .spool import ERR, OUT, SpoolWriter
@@ -60,7 +62,7 @@ class _Shim:
         }
         self._oom_before = self._oom_kills()
         self._pid1 = 0
-        self._app_status: int | None = None
+        self._deadline: Deadline | None = None
         # A first word before anything is made: a daemon that starts now can find and end this shim.
         wire.write_file("shim.json", self.facts, run_fd)
 
@@ -109,8 +111,10 @@ class _Shim:
     def serve(self) -> None:
         pidfd = os.pidfd_open(self._pid1)
         streams = {self._outputs[0][0]: OUT, self._outputs[1][0]: ERR}
+        deadline = self._deadline
+        assert deadline is not None
         poll = select.poll()
-        for fd in (*streams, pidfd, self._control.fileno()):
+        for fd in (*streams, pidfd, self._control.fileno(), deadline.timer, deadline.messages):
             poll.register(fd, select.POLLIN)
         for fd in streams:
             os.set_blocking(fd, False)
@@ -118,10 +122,17 @@ class _Shim:
             ready = {fd for fd, _event in poll.poll()}
             for fd in streams.keys() & ready:
                 self._copy(fd, streams[fd])
-            if self._control.fileno() in ready:
-                self._answer()
             if pidfd in ready:
                 break
+            # The end before what might put it off: a shim that was held up for long must not be late as well.
+            if deadline.timer in ready and not deadline.passed:
+                deadline.passed = True
+                poll.unregister(deadline.timer)
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)  # everything inside ends with its pid 1
+            if deadline.messages in ready:
+                deadline.take()
+            if self._control.fileno() in ready:
+                self._answer()
         os.waitpid(self._pid1, 0)
         for fd, stream in streams.items():
             while self._copy(fd, stream):
@@ -148,10 +159,17 @@ class _Shim:
 
     def _write_exit(self, status: int | None) -> None:
         oom_kills = max(0, self._oom_kills() - self._oom_before)
-        content = {"status": status, "oom_kills": oom_kills, "oom_total": self._oom_kills(), "at": time.time()}
+        content = {
+            "status": status,
+            "oom_kills": oom_kills,
+            "oom_total": self._oom_kills(),
+            "at": time.time(),
+            "lease_ended": self._deadline is not None and self._deadline.passed,
+        }
         with contextlib.suppress(OSError):  # The directory may have been removed with its container.
             wire.write_file("exit", content, self._run_fd)
-            os.unlink("control.sock", dir_fd=self._run_fd)
+            for name in ("control.sock", DEADLINE_SOCKET):
+                os.unlink(name, dir_fd=self._run_fd)
 
     def _oom_kills(self) -> int:
         try:
@@ -168,6 +186,7 @@ class _Shim:
             os.unlink("control.sock")
         listener.bind("control.sock")
         listener.listen(_BACKLOG)
+        self._deadline = Deadline(self._request.get("deadline"))
         os.chdir("/")
         return listener
 

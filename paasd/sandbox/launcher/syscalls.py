@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import time
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -21,6 +22,7 @@ _AT_EMPTY_PATH = 0x1000
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _CLOSE_RANGE_CLOEXEC = 4
+_TFD_TIMER_ABSTIME, _TFD_NONBLOCK, _TFD_CLOEXEC = 1, os.O_NONBLOCK, os.O_CLOEXEC
 # The kernel gives calls added after 2019 the same number everywhere; pivot_root is older.
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435, 442
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]
@@ -178,3 +180,20 @@ def set_title(title: str) -> None:
     if size <= 1:
         return
     ctypes.memmove(start, title.encode()[: size - 1].ljust(size, b"\0"), size)
+
+
+class _TimerSpec(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_long) for name in ("interval_s", "interval_ns", "value_s", "value_ns")]
+
+
+def boot_timer() -> int:
+    """A timer, as an fd, on the clock that also runs while the machine is suspended."""
+    return _check(_libc.timerfd_create(time.CLOCK_BOOTTIME, _TFD_NONBLOCK | _TFD_CLOEXEC), "timerfd_create")
+
+
+def set_boot_timer(fd: int, at_s: float | None) -> None:
+    """Make the timer's fd readable at this boot time, at once when that is over; None never."""
+    # All zero would switch it off.
+    ns = 0 if at_s is None else max(1, int(at_s * 1e9))
+    spec = _TimerSpec(0, 0, ns // 10**9, ns % 10**9)
+    _check(_libc.timerfd_settime(fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None), "timerfd_settime")

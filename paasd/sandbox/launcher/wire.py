@@ -10,7 +10,7 @@ import socket
 import struct
 from typing import Any
 
-PROTOCOL = 2
+PROTOCOL = 3
 FRAME_LIMIT_BYTES = 8 * 1024 * 1024
 _DESCRIPTOR_LIMIT = 8
 

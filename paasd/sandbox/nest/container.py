@@ -57,6 +57,7 @@ class PlainContainer:
         self._busy = trio.Lock()
         self._doomed = False
         self._killed = False
+        self._deadline = trio.CancelScope()
         self._connection: trio.socket.SocketType | None = None
         self._telling = trio.Lock()
         self._shim = 0
@@ -110,6 +111,8 @@ class PlainContainer:
                 self._app = os.pidfd_open(pids["app"])
             self._connection, self.has_run = connection, True
             self._nursery.start_soon(self._watch, connection)
+        if process.deadline is not None:
+            await self.set_deadline(process.deadline)
 
     async def wait(self) -> Exit:
         if not self.has_run:
@@ -125,6 +128,19 @@ class PlainContainer:
             signal.pidfd_send_signal(self._app, signum)
         except ProcessLookupError as error:
             raise NotRunning(f"container {self.guid} has no running app") from error
+
+    async def set_deadline(self, deadline: float | None) -> None:
+        if not self.running:
+            raise NotRunning(f"container {self.guid} has no running app")
+        self._deadline.cancel()
+        if deadline is not None:
+            self._deadline = trio.CancelScope()
+            self._nursery.start_soon(self._end_at, deadline, self._deadline)
+
+    async def _end_at(self, deadline: float, scope: trio.CancelScope) -> None:
+        with scope:
+            await trio.sleep(max(0.0, deadline - time.clock_gettime(time.CLOCK_BOOTTIME)))
+            await self.kill()
 
     async def kill(self) -> None:
         if self._connection is None:

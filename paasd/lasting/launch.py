@@ -1,8 +1,8 @@
-"""Runs in the child between the daemon and Envoy: joins cgroups, drops privileges, becomes Envoy.
+"""Runs in the child between the daemon and a program that outlives it: joins cgroups, drops privileges, becomes it.
 
 A program of its own (standard library only), because the daemon has threads and must not run Python between fork and
 exec. Arguments: uid (-1 keeps the present one), comma-separated cgroup.procs files, a pid with whose thread it is to
-die (0: it outlives it), binary, then Envoy's arguments.
+die (0: it outlives it), binary, then the program's arguments.
 """
 
 import ctypes
@@ -56,7 +56,7 @@ def main() -> None:
         # After the change of user, which takes it back.
         _prctl(ctypes.CDLL(None, use_errno=True), _PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != int(parent):
-            sys.exit("the process that started Envoy is gone")
+            sys.exit("the process that started this one is gone")
     os.execve(program, [binary, *arguments], {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})
 
 

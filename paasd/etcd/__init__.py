@@ -1,0 +1,11 @@
+"""etcd as paasd uses it: a supervised child on the nodes that vote, and a small client of its API.
+
+`Member` starts, finds again and stops the process; `open_client` calls whichever member answers, over TLS with a
+certificate that only voters have. What is kept in it, and what its answers mean, is `state/log/etcd.py`'s business.
+"""
+
+from paasd.etcd.channel import Lost, Refused, Unreachable
+from paasd.etcd.client import Client, open_client
+from paasd.etcd.member import Member, MemberSpec, election_ms, peer_url
+
+__all__ = ["Client", "Lost", "Member", "MemberSpec", "Refused", "Unreachable", "election_ms", "open_client", "peer_url"]
