@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 
-from paasd.copies import Repair, findings, kept_only_here
+from paasd.copies import Repair, findings, kept_only_on
 from paasd.copies.findings import serve_state
 from paasd.copies.scrub import scrub
 from paasd.copies.wire import GET, WANT
@@ -153,9 +153,9 @@ async def test_copies_on_a_node_that_leaves_do_not_count_and_it_knows_when_it_ma
     async with open_world(tmp_path, THREE, config=IMPATIENT) as world:
         blobs = [await world.store("a1", some(2000)) for _ in range(6)]
         world.know("a1", taking=False)
-        assert await kept_only_here(world.copies["a1"], blobs) == sorted(blobs)
+        assert await kept_only_on(world.copies["b1"], "a1", blobs) == sorted(blobs)
         await look_everywhere(world, blobs)
-        assert await kept_only_here(world.copies["a1"], blobs) == []
+        assert await kept_only_on(world.copies["b1"], "a1", blobs) == []
         for sha256 in blobs:
             assert set(world.holders(sha256)) == set(THREE)
 
