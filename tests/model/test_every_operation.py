@@ -13,6 +13,7 @@ import paasd.model
 from paasd.model import (
     Authority,
     DropletLayer,
+    GossipKey,
     HealthCheck,
     Job,
     Role,
@@ -26,6 +27,7 @@ from paasd.model import (
     instances,
     jobs,
     liveness,
+    membership,
     metadata,
     nodes,
     organizations,
@@ -430,6 +432,79 @@ async def _(seed: Seed) -> Any:
 @case(nodes.register_node)
 async def _(seed: Seed) -> Any:
     return nodes.RegisterNode(guid="n", name="n", zone="z", memory_mb=1, disk_mb=1, cpus=1)
+
+
+@case(membership.open_cluster)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    return membership.OpenCluster(
+        cluster_id="cluster",
+        node_guid=NODE,
+        authority=Authority(guid="a1", purpose="nodes", certificate="pem", sealed_key="s", state="SIGNING"),
+        public=Authority(guid="a2", purpose="public", certificate="pem", sealed_key="s", state="SIGNING"),
+        gossip_key=GossipKey(id="k", sealed="s", state="SENDING"),
+    )
+
+
+@case(membership.advertise_node)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    return membership.Advertise(
+        guid=NODE,
+        role="control",
+        address="10.0.0.1",
+        peer_port=1,
+        tunnel_port=2,
+        etcd_client_port=3,
+        etcd_peer_port=4,
+        version="1",
+        schema_limit=3,
+    )
+
+
+TOKEN = membership.CreateToken(id="t", secret_hash="h", role="worker", expires_at=4_000_000_000, actor=SYSTEM)
+
+
+@case(membership.create_token)
+async def _(seed: Seed) -> Any:
+    return TOKEN
+
+
+@case(membership.delete_token)
+async def _(seed: Seed) -> Any:
+    await seed.database.write(membership.create_token, TOKEN)
+    return membership.DeleteToken(id="t", actor=SYSTEM)
+
+
+@case(membership.admit_member)
+async def _(seed: Seed) -> Any:
+    await seed.database.write(membership.create_token, TOKEN)
+    return membership.AdmitMember(
+        token_id="t",
+        secret_hash="h",
+        guid="new",
+        name="new",
+        zone="z",
+        memory_mb=1,
+        disk_mb=1,
+        cpus=1,
+        address="10.0.0.2",
+        peer_port=1,
+        tunnel_port=2,
+        etcd_client_port=3,
+        etcd_peer_port=4,
+        version="1",
+        schema_limit=3,
+    )
+
+
+@case(membership.remove_node)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    await seed.database.write(
+        nodes.register_node, nodes.RegisterNode(guid="n2", name="n2", zone="z", memory_mb=1, disk_mb=1, cpus=1)
+    )
+    return membership.RemoveNode(guid="n2", force=True, actor=SYSTEM)
 
 
 @case(nodes.set_node_state)

@@ -48,22 +48,7 @@ def bootstrap(config: RouterConfig, *, control: Path, admin: Path, http_port: in
         },
         # Counters per route come from the access log; Envoy's own would cost more memory than the routes.
         "stats_config": {
-            "stats_matcher": {
-                "inclusion_list": {
-                    "patterns": [
-                        {"prefix": prefix}
-                        for prefix in (
-                            "server.",
-                            "http.router.",
-                            f"http.{TUNNEL_LISTENER}.",
-                            "listener.",
-                            "cluster_manager.",
-                            f"cluster.{STATS_PREFIX}",
-                            "access_logs.",
-                        )
-                    ]
-                }
-            }
+            "stats_matcher": {"inclusion_list": {"patterns": [{"prefix": prefix} for prefix in _COUNTED]}}
         },
         "overload_manager": {
             "resource_monitors": [
@@ -77,6 +62,17 @@ def bootstrap(config: RouterConfig, *, control: Path, admin: Path, http_port: in
             ]
         },
     }
+
+
+_COUNTED = (
+    "server.",
+    "http.router.",
+    f"http.{TUNNEL_LISTENER}.",
+    "listener.",
+    "cluster_manager.",
+    f"cluster.{STATS_PREFIX}",
+    "access_logs.",
+)
 
 
 def _control_cluster(control: Path) -> dict[str, Any]:
