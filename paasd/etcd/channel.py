@@ -46,6 +46,8 @@ class Channel:
         self._inboxes: dict[int, trio.MemorySendChannel[bytes | PaasdError]] = {}
         self._wake = trio.Event()
         self._heard_at = trio.current_time()
+        self._scope = trio.CancelScope()
+        self._closing = False
         self.broken: PaasdError | None = None
 
     async def unary(self, method: str, message: bytes) -> bytes:
@@ -64,12 +66,18 @@ class Channel:
         """A call and what arrives for it; an error is the last that does. Raises Lost."""
         if self.broken is not None:
             raise Lost(self.broken.detail)
-        number = self._grpc.open(method, metadata=metadata)
+        try:
+            number = self._grpc.open(method, metadata=metadata)
+        except Broken as error:
+            self.close(error.detail)
+            raise Lost(error.detail) from error
         self._inboxes[number], inbox = trio.open_memory_channel[bytes | PaasdError](_WAITING)
         try:
             yield number, inbox
         finally:
             self._inboxes.pop(number, None)
+            if self._closing and not self._inboxes:
+                self.close("the connection to etcd is of no more use")
             if self.broken is None:
                 self._grpc.cancel(number)
                 self._wake.set()
@@ -79,8 +87,28 @@ class Channel:
         self._grpc.send(number, message, finish=finish)
         self._wake.set()
 
+    def close(self, reason: str) -> None:
+        """Of no more use: calls under way fail, and nothing of it stays behind."""
+        self._break(reason)
+        self._scope.cancel()
+
+    def close_when_idle(self) -> None:
+        """Close after the last call that is under way."""
+        self._closing = True
+        if not self._inboxes:
+            self.close("the connection to etcd is of no more use")
+
     async def run(self) -> None:
-        """Read, write and ping until the connection breaks; then every call fails."""
+        """Read, write and ping until the connection breaks or is closed; then every call fails."""
+        try:
+            with self._scope:
+                await self._run()
+        finally:
+            self._break("the connection to etcd was closed")
+            with trio.CancelScope(shield=True):
+                await trio.aclose_forcefully(self._stream)
+
+    async def _run(self) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write)
@@ -89,10 +117,6 @@ class Channel:
                 nursery.cancel_scope.cancel()
         except* (Broken, trio.BrokenResourceError, trio.ClosedResourceError, OSError) as group:
             self._break(str(group.exceptions[0]))
-        finally:
-            self._break("the connection to etcd was closed")
-            with trio.CancelScope(shield=True):
-                await trio.aclose_forcefully(self._stream)
 
     async def _read(self) -> None:
         while True:
