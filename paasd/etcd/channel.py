@@ -7,6 +7,7 @@ fails nothing by itself: without a ping a watch would stay deaf for as long as T
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -194,11 +195,11 @@ async def open_channel(address: tuple[str, int], context: ssl.SSLContext, nurser
     return channel
 
 
-def client_context(certificate: str, key: str, authority: str) -> ssl.SSLContext:
-    """TLS towards etcd with this certificate. The files are read now; make another context when they change."""
+def client_context(pair: Path, authorities: Path) -> ssl.SSLContext:
+    """TLS towards etcd with a certificate and its key. The files are read now; make another when they change."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # what etcd 3.4 speaks at the least; it picks 1.3 itself
-    context.load_cert_chain(certificate, key)
-    context.load_verify_locations(authority)
+    context.load_cert_chain(pair)
+    context.load_verify_locations(authorities)
     context.set_alpn_protocols(["h2"])
     return context

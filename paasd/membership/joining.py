@@ -18,7 +18,7 @@ from cryptography import x509
 from paasd import pki
 from paasd.config import PeerConfig
 from paasd.errors import PaasdError, Unavailable, Unprocessable
-from paasd.membership.files import MemberFile, MemberFiles, Ports, write_private
+from paasd.membership.files import MemberFile, MemberFiles, Ports
 from paasd.membership.messages import (
     AUTHORITY,
     DIAL_BACK_BYTES,

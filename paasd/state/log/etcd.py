@@ -96,6 +96,7 @@ class EtcdLog:
         return Refused(())
 
     async def read(self, after: int, limit: int) -> Sequence[bytes]:
+        self._heard.forget(after)
         kept = self._heard.take(after, limit)
         if kept:
             return kept
