@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFE: Final = timedelta(days=3650)
+DOMAIN_LIFE: Final = timedelta(days=90)
 BACKDATED: Final = timedelta(hours=1)
 """Certificates start in the past, so that a machine whose clock is a little behind accepts them."""
 
@@ -96,6 +97,11 @@ def issue(
         .sign(issuer_key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def wildcard_names(domain: str) -> list[x509.GeneralName]:
+    """A domain and the names one label below it."""
+    return [x509.DNSName(domain), x509.DNSName(f"*.{domain}")]
 
 
 def issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:

@@ -7,7 +7,7 @@ from paasd.actions.permissions import authorise_admin
 from paasd.auth import Caller
 from paasd.errors import NotFound, Unavailable, Unprocessable
 from paasd.membership import Membership
-from paasd.model import Instance, JoinToken, Node
+from paasd.model import Instance, JoinToken, Node, brake, draining
 from paasd.model import membership as model
 from paasd.peer.interface import Role
 
@@ -66,6 +66,33 @@ def find_node(context: Context, caller: Caller, name: str) -> Node:
             if name in (node.name, node.guid):
                 return node
     raise NotFound("Node", f"there is no node {name!r}; `paasd members` lists them")
+
+
+async def drain_node(context: Context, caller: Caller, name: str) -> Node:
+    """Move what tenants run there elsewhere. Raises Forbidden, NotFound, Unprocessable."""
+    node = find_node(context, caller, name)
+    change = draining.DrainNode(node_guid=node.guid, actor=actor_of(caller))
+    return await context.database.write(draining.drain_node, change)
+
+
+async def undrain_node(context: Context, caller: Caller, name: str) -> Node:
+    """Let it take instances again. Raises Forbidden, NotFound, Unprocessable."""
+    node = find_node(context, caller, name)
+    change = draining.DrainNode(node_guid=node.guid, actor=actor_of(caller))
+    return await context.database.write(draining.undrain_node, change)
+
+
+def drain_progress(context: Context, node: Node) -> draining.DrainProgress:
+    """What is still on it."""
+    with context.database.read() as tx:
+        return draining.drain_progress(tx, node)
+
+
+async def release_brake(context: Context, caller: Caller) -> bool:
+    """Let dead nodes be replaced although many died at once; False when the brake was not on. Raises Forbidden."""
+    authorise_admin(caller)
+    release = brake.ReleaseBrake(by_operator=True, actor=actor_of(caller))
+    return await context.database.write(brake.release_brake, release)
 
 
 async def remove_node(context: Context, caller: Caller, name: str, *, force: bool) -> Node:

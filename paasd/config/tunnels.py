@@ -17,7 +17,7 @@ class TunnelsConfig(Section, frozen=True, kw_only=True):
 
     check_interval_s: Annotated[
         float, Meta(gt=0, description="Each other node's router is asked so often, in seconds, whether it answers.")
-    ] = 0.25
+    ] = 0.4
     check_timeout_s: Annotated[
         float,
         Meta(
@@ -25,7 +25,7 @@ class TunnelsConfig(Section, frozen=True, kw_only=True):
             description="A node whose router has not answered after so many seconds gets no requests until it does. "
             "Keep it above twice the longest round trip between nodes plus 0.2 s: then one lost packet does not count.",
         ),
-    ] = 0.6
+    ] = 0.5
     idle_check_interval_s: Annotated[
         float,
         Meta(

@@ -12,5 +12,6 @@ from paasd.copies.members import places_of
 from paasd.copies.opening import open_copies
 from paasd.copies.places import Place
 from paasd.copies.repair import Repair, kept_only_here
+from paasd.copies.s3 import open_s3
 
-__all__ = ["Copies", "Place", "Repair", "findings", "kept_only_here", "open_copies", "places_of"]
+__all__ = ["Copies", "Place", "Repair", "findings", "kept_only_here", "open_copies", "open_s3", "places_of"]

@@ -218,5 +218,10 @@ class Copies:
     async def _answer_want(self, _peer: Peer, body: bytes) -> bytes:
         wanted = decode(body, Want)
         if not self.blobs.claim(wanted.sha256):
-            await self.fetch(wanted.sha256, repair=True)
+            try:
+                await self.fetch(wanted.sha256, repair=True)
+            except (NotFound, Unavailable):
+                if self.blobs.store is None:
+                    raise
+                await self.blobs.store.fetch(wanted.sha256)
         return b""

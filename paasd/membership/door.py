@@ -2,7 +2,7 @@
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -11,6 +11,7 @@ import msgspec
 import structlog
 import trio
 
+from paasd import pki
 from paasd.errors import PaasdError, Unprocessable
 from paasd.membership.authority import NodeAuthority, authority_context
 from paasd.membership.book import places_of
@@ -18,6 +19,7 @@ from paasd.membership.messages import (
     AUTHORITY,
     CERTIFY,
     DIAL_BACK_BYTES,
+    DOMAIN,
     GOSSIP_KEYS,
     JOIN,
     KEYS,
@@ -27,6 +29,7 @@ from paasd.membership.messages import (
     Certified,
     CertifyRequest,
     ControlKeys,
+    DomainRequest,
     JoinAnswer,
     JoinRequest,
     RenewRequest,
@@ -60,8 +63,16 @@ class Door:
     """Registers its answers with the peers when it is made."""
 
     def __init__(
-        self, database: Database, sealer: Sealer, root_key: Path, peers: TlsPeers, clock: Clock, refused: Refused
+        self,
+        database: Database,
+        sealer: Sealer,
+        root_key: Path,
+        peers: TlsPeers,
+        clock: Clock,
+        refused: Refused,
+        domains: Collection[str],
     ) -> None:
+        self._domains = frozenset(domains)
         self._database = database
         self._sealer = sealer
         self._root_key = root_key
@@ -76,6 +87,7 @@ class Door:
         peers.serve(CERTIFY, self._certify)
         peers.serve(KEYS, self._control_keys, roles=CONTROL)
         peers.serve(GOSSIP_KEYS, self._gossip_keys)
+        peers.serve(DOMAIN, self._certify_domain)
 
     @property
     def cluster_id(self) -> str:
@@ -187,6 +199,25 @@ class Door:
         root_key = await trio.to_thread.run_sync(self._root_key.read_text)
         keys = ControlKeys(root_key=root_key, public_certificate=public.certificate.encode(), public_key=key)
         return msgspec.msgpack.encode(keys)
+
+    async def _certify_domain(self, peer: Peer, body: bytes) -> bytes:
+        request = decoded(body, DomainRequest)
+        if request.domain not in self._domains:
+            raise Unprocessable(
+                f"{request.domain} is no domain of this platform; set [domains] on the worker as on the control nodes"
+            )
+        with self._database.read() as tx:
+            public = tx.find(Authority, purpose="public", state="SIGNING")
+        if public is None:
+            raise Unprocessable("there is no authority for domains yet")
+        key = self._sealer.open(public.sealed_key, authority_context(public.guid))
+        authority = pki.KeyPair(public.certificate.encode(), key)
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        names = pki.wildcard_names(request.domain)
+        try:
+            return pki.issue(authority, request.signing_request, request.domain, names, now, pki.DOMAIN_LIFE)
+        except ValueError as error:
+            raise Unprocessable(f"the signing request is refused: {error}") from error
 
     async def _gossip_keys(self, peer: Peer, body: bytes) -> bytes:
         return msgspec.msgpack.encode(self.ring())

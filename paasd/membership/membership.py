@@ -5,7 +5,7 @@ A node that is alone has none of it until the first join token is made there; th
 
 import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,11 +28,13 @@ from paasd.membership.door import Door, Refused, gossip_context
 from paasd.membership.files import MemberFile, MemberFiles, Place, Ports
 from paasd.membership.messages import (
     CERTIFY,
+    DOMAIN,
     GOSSIP_KEYS,
     NONCE,
     RENEW,
     Certified,
     CertifyRequest,
+    DomainRequest,
     RenewRequest,
     RingKey,
 )
@@ -78,7 +80,7 @@ class Membership:
         book: Book,
         *,
         sealer: Sealer | None,
-        public: Callable[[], KeyPair],
+        domains: Collection[str],
         schema_limit: int,
         clock: Callable[[], float],
         refused: Refused,
@@ -93,13 +95,13 @@ class Membership:
         self._peer_config = peer_config
         self._database = database
         self._sealer = sealer
-        self._public = public
+        self.public: Callable[[], KeyPair] = _nothing_public
         self._peers = peers
         self._schema_limit = schema_limit
         self._clock = clock
         self._log = structlog.get_logger(__name__)
         if sealer is not None:
-            self.door = Door(database, sealer, directory / "root-key", peers, clock, refused)
+            self.door = Door(database, sealer, directory / "root-key", peers, clock, refused, domains)
 
     @property
     def role(self) -> Role:
@@ -137,7 +139,7 @@ class Membership:
     def _first_secrets(self, now: datetime) -> OpenCluster:
         assert self._sealer is not None
         authority = pki.make_authority("nodes", now)
-        public = self._public()
+        public = self.public()
         key_id = uuid.uuid4().hex[:8]
         rows = []
         for purpose, pair in (("nodes", authority), ("public", public)):
@@ -174,7 +176,6 @@ class Membership:
         member = self.files.read()
         row = Advertise(
             guid=member.guid,
-            role=member.role,
             address=member.address,
             peer_port=member.ports.peer,
             tunnel_port=member.ports.tunnel,
@@ -222,6 +223,25 @@ class Membership:
             except PeerUnreachable:
                 continue
         raise PeerUnreachable("no control node can be reached for the gossip keys")
+
+    async def domain_certificate(self, domain: str) -> KeyPair:
+        """For a worker: a certificate for a domain of the platform. Raises Unavailable, Unprocessable."""
+        key = pki.new_key()
+        body = msgspec.msgpack.encode(DomainRequest(domain=domain, signing_request=pki.request(key)))
+        failures = []
+        for place in self.book.others(role="control"):
+            try:
+                return KeyPair(await self._peers.call(place.guid, DOMAIN, body), key)
+            except PeerUnreachable as error:
+                failures.append(error.detail)
+        raise Unavailable(f"no control node certifies {domain}: " + "; ".join(failures))
+
+    def certificate_left_s(self) -> float | None:
+        """How long this node's certificate is still good for; None while it is alone."""
+        if not self.opened.is_set():
+            return None
+        end = x509.load_pem_x509_certificate(self.files.certificate()).not_valid_after_utc
+        return end.timestamp() - self._clock()
 
     def later(self, act: Callable[[], Awaitable[None]]) -> None:
         """Do this as soon as writes are possible again."""
@@ -327,6 +347,10 @@ class Membership:
         trusted = x509.load_pem_x509_certificates((self.files.folder / "ca.pem").read_bytes())
         if shown is None or not any(pki.issued_by(x509.load_der_x509_certificate(shown), one) for one in trusted):
             raise PeerUnreachable("who answers there is not of this cluster")
+
+
+def _nothing_public() -> KeyPair:
+    raise Unavailable("the domains' authority is not open yet")
 
 
 def _body(answer: object) -> bytes:

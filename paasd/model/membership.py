@@ -40,7 +40,6 @@ class Advertise(Arguments):
     """Arguments of `advertise_node`: where others reach a node, and what its paasd knows."""
 
     guid: str
-    role: str
     address: str
     peer_port: int
     tunnel_port: int

@@ -1,25 +1,29 @@
 """What actions and workers work with, opened over an open database."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final
 
 import structlog
+import trio
 
 from paasd.actions import Context
 from paasd.blobs import open_blobs
+from paasd.errors import PaasdError
 from paasd.logs import Line, Logs, open_logs
 from paasd.membership import Membership, open_membership
 from paasd.node.start import Start
 from paasd.peer import TlsPeers
-from paasd.router import AccessEntry, rtr_line
-from paasd.router.certificates import Certificates
+from paasd.router import AccessEntry, Router, rtr_line
+from paasd.router.certificates import Certificates, open_certificates
 from paasd.state import Database
 from paasd.state.engine import load_migrations
 from paasd.state.sealing import Sealer
 
+PERIOD_S: Final = 3600.0
 
-async def make_membership(
-    start: Start, database: Database, peers: TlsPeers, sealer: Sealer, certificates: Certificates
-) -> Membership:
+
+async def make_membership(start: Start, database: Database, peers: TlsPeers, sealer: Sealer | None) -> Membership:
     """This node as a member, or as one that may become the first."""
     refusals = structlog.get_logger("paasd.membership")
     membership = Membership(
@@ -30,7 +34,7 @@ async def make_membership(
         peers,
         start.book,
         sealer=sealer,
-        public=lambda: certificates.authority,
+        domains=(start.config.domains.apps, start.config.domains.system),
         schema_limit=len(load_migrations()),
         clock=start.clock,
         refused=lambda address, token, why: refusals.warning("stranger refused", address=address, token=token, why=why),
@@ -62,6 +66,36 @@ async def make_context(
         clock=clock,
         routed=routed,
     )
+
+
+async def make_certificates(start: Start, membership: Membership) -> Certificates:
+    """Those of the platform's domains: a control node issues its own, a worker asks for them."""
+    certificates = open_certificates(
+        start.directory / "certificates",
+        start.config.domains.apps,
+        start.config.domains.system,
+        clock=lambda: datetime.fromtimestamp(start.clock(), UTC),
+        authority=not start.is_worker,
+    )
+    if start.is_worker:
+        for name, domain in certificates.wanted().items():
+            certificates.store(name, await membership.domain_certificate(domain))
+    else:
+        membership.public = lambda: certificates.authority
+    return certificates
+
+
+async def keep_domain_certificates(membership: Membership, certificates: Certificates, router: Router) -> None:
+    """On a worker: ask for the next ones in time, for ever."""
+    while True:
+        await trio.sleep(PERIOD_S)
+        for name, domain in certificates.wanted().items():
+            try:
+                certificates.store(name, await membership.domain_certificate(domain))
+            except PaasdError as error:
+                structlog.get_logger(__name__).warning("certificate not renewed yet", domain=domain, why=error.detail)
+            else:
+                router.show_certificates()
 
 
 def access_lines(logs: Logs) -> Callable[[list[AccessEntry]], None]:

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
+import structlog
+import trio
+
 from paasd.membership import Book
 from paasd.model.ownership import owner_of
+from paasd.model.worker_rights import owner_of_rows
 from paasd.node.start import Start
-from paasd.peer import Peers
+from paasd.peer import Peer, Peers
 from paasd.state import Database, LocalLog, Log, ThreadRunner, open_database
 from paasd.state.engine import read_standing
 from paasd.state.engine.opening import FILE_NAME
@@ -43,9 +47,23 @@ async def open_replica(start: Start, peers: Peers) -> Database:
         return owner_of("writes", [guid for guid in known if guid not in gone] or known)
 
     await start.enter(
-        open_replication(database, peers, start.config.state, voters=voters, hint=hint, clock=start.clock)
+        open_replication(
+            database,
+            peers,
+            start.config.state,
+            voters=voters,
+            hint=hint,
+            own_rows=owner_of_rows,
+            on_refused=_refused,
+            clock=start.clock,
+        )
     )
     return database
+
+
+async def _refused(peer: Peer, operation: str) -> None:
+    structlog.get_logger(__name__).warning("a worker may not write this", node=peer.guid, operation=operation)
+    await trio.lowlevel.checkpoint()
 
 
 async def _log(start: Start, peers: Peers, voters: Callable[[], Sequence[Voter]]) -> Log:

@@ -1,11 +1,11 @@
 """One node: all the parts, nested in the order in which they need each other, so that shutdown is the way back."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -20,17 +20,17 @@ from paasd.auth.service import open_auth
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles, Membership
 from paasd.node.cluster import Cluster, open_cluster_parts
-from paasd.node.engines import access_lines, make_context, make_membership
+from paasd.node.engines import access_lines, keep_domain_certificates, make_certificates, make_context, make_membership
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
 from paasd.node.log import open_replica
 from paasd.node.start import Start, Substitutes
 from paasd.node.workers import resolve_names, start_scheduling, start_workers
 from paasd.peer import TlsPeers, open_peers
 from paasd.router import RouteFeed, Router, open_route_feed, open_router
-from paasd.router.certificates import Certificates, open_certificates
+from paasd.router.certificates import Certificates
 from paasd.sandbox import AnySandbox, open_sandbox
 from paasd.stager import Downloads
-from paasd.state.sealing import load_root_key, open_sealer
+from paasd.state.sealing import Keyless, load_root_key, open_sealer
 from paasd.supervisor import Supervisor
 
 API_SOCKET = "api.sock"
@@ -105,22 +105,20 @@ async def _open(start: Start) -> Node:
         await resolve_names(start, sandbox.network)
     peers = await _peers(start)
     database = await open_replica(start, peers)
-    certificates = open_certificates(
-        start.directory / "certificates",
-        config.domains.apps,
-        config.domains.system,
-        clock=lambda: datetime.fromtimestamp(start.clock(), UTC),
-    )
-    sealer = await open_sealer(database, load_root_key(start.directory / "root-key"))
-    membership = await make_membership(start, database, peers, sealer, certificates)
+    worker = start.is_worker
+    sealer = Keyless() if worker else await open_sealer(database, load_root_key(start.directory / "root-key"))
+    membership = await make_membership(start, database, peers, None if worker else sealer)
+    certificates = await make_certificates(start, membership)
     routed = _Routed()
     context = await make_context(start, database, sealer, membership, routed.wait)
     await registered(config, start.directory, database, start.guid, membership)
     issuer = f"https://login.{config.domains.system}"
-    auth = await enter(open_auth(config.auth, database, sealer, issuer=issuer, clock=start.clock))
+    auth = await enter(open_auth(config.auth, database, sealer, issuer=issuer, clock=start.clock, signs=not worker))
     password = await ensure_admin(context, start.directory, auth.passwords)
     acts = await start_scheduling(start, context)
     router = await _router(start, context, sandbox, certificates)
+    if worker:
+        await enter(going_on(keep_domain_certificates, membership, certificates, router))
     cluster = await enter(open_cluster_parts(Cluster(start, context, membership, peers, router)))
     api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
     supervisor = await start_workers(start, context, sandbox, peers, acts, api_url)
@@ -131,7 +129,9 @@ async def _open(start: Start) -> Node:
     # Only now: the first table opens the router, and an instance that is missing from it is out of service.
     await supervisor.adopted()
     cluster.settled()
-    system = {f"{door}.{config.domains.system}": (doors.host, doors.port) for door in SYSTEM_DOORS}
+    # A worker's own API has no keys: requests for the platform's doors go to a control node.
+    own_door = None if worker else (doors.host, doors.port)
+    system = dict.fromkeys((f"{door}.{config.domains.system}" for door in SYSTEM_DOORS), own_door)
     feed = open_route_feed(router, database, observed, system, node_guid=start.guid, unreachable=observed.unreachable)
     routed.open(await enter(feed))
     await _served(router)
@@ -149,6 +149,17 @@ async def _open(start: Start) -> Node:
         doors=doors,
         admin_password=password,
     )
+
+
+@asynccontextmanager
+async def going_on(task: Callable[..., Awaitable[None]], *arguments: Any) -> AsyncIterator[None]:
+    """Run a task beside the block."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(task, *arguments)
+        try:
+            yield
+        finally:
+            nursery.cancel_scope.cancel()
 
 
 def _sandbox(start: Start) -> AbstractAsyncContextManager[AnySandbox]:

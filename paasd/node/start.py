@@ -52,6 +52,11 @@ class Start:
         return self.directory / "run"
 
     @property
+    def is_worker(self) -> bool:
+        """Whether this node only runs tenants, without keys."""
+        return self.files.exists and self.files.read().role == "worker"
+
+    @property
     def is_member(self) -> bool:
         """Whether this node belonged to a cluster when it started."""
         return self.files.exists

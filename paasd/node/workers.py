@@ -11,7 +11,7 @@ from paasd.sandbox.network import Network
 from paasd.scheduler import Acts, make_acts, open_housekeeping, open_liveness, open_scheduler
 from paasd.stager import open_stager
 from paasd.supervisor import Supervisor, open_supervisor
-from paasd.unsealing import LocalUnsealing, serve
+from paasd.unsealing import LocalUnsealing, RemoteUnsealing, Unsealing, controls_of, serve
 
 
 async def start_scheduling(start: Start, context: Context) -> Acts:
@@ -30,8 +30,12 @@ async def start_workers(
 ) -> Supervisor:
     """The supervisor and the stager of this node. `api_url` is told to apps."""
     config, database = start.config, context.database
-    unsealing = LocalUnsealing(database, context.sealer)
-    serve(peers, database, unsealing)
+    unsealing: Unsealing
+    if start.is_worker:
+        unsealing = RemoteUnsealing(peers, controls_of(database, start.observed.unreachable))
+    else:
+        unsealing = LocalUnsealing(database, context.sealer)
+        serve(peers, database, unsealing)
     supervisor: Supervisor = await start.enter(
         open_supervisor(
             config.supervisor,

@@ -101,7 +101,7 @@ class Router:
         Running requests do not notice. Raises PortTaken.
         """
         claimed = self.engine.claim_tunnel(host, port)
-        self._publish(self._table.reach_out())
+        self._table.tunnels = True
         self.renew_identity(identity)
         return claimed
 
@@ -140,9 +140,14 @@ class Router:
     def renew_certificates(self) -> bool:
         """Renew what is close to its end and show it at once; whether anything was."""
         changed = self._certificates.renew()
-        if changed and self._service.store.opened:
-            self._service.publish(_secrets(self._certificates))
+        if changed:
+            self.show_certificates()
         return changed
+
+    def show_certificates(self) -> None:
+        """Show those that the node has now, from the next connection on."""
+        if self._service.store.opened:
+            self._service.publish(_secrets(self._certificates))
 
     async def settled(self) -> None:
         """Wait until Envoy acknowledged everything published so far."""

@@ -451,7 +451,6 @@ async def _(seed: Seed) -> Any:
     await seed.node()
     return membership.Advertise(
         guid=NODE,
-        role="control",
         address="10.0.0.1",
         peer_port=1,
         tunnel_port=2,

@@ -151,3 +151,15 @@ async def test_changes_of_routes_instances_and_nodes_under_load_fail_no_request(
                 await owner.link(edge, one_1=one, two_1=two)
             nursery.cancel_scope.cancel()
         assert load.failures == []
+
+
+async def test_a_stale_route_never_reaches_who_has_the_address_now(pair: list[Member]) -> None:
+    edge, owner = pair
+    async with apps("stranger") as (stranger,):
+        await meet(edge, owner, tenant_2=stranger, stranger_1=stranger)
+        gone = remote(App("tenant", stranger.port), owner)
+        await edge.serve(route(gone), route(remote(stranger, owner), host="new.apps.localhost"))
+        seen = [await fetch(edge.router.http_port, HOST) for _ in range(5)]
+        assert [answer.status for answer in seen] == [502] * 5
+        assert stranger.requests == 0
+        assert (await fetch(edge.router.http_port, "new.apps.localhost")).seen["instance"] == "stranger"
