@@ -66,11 +66,17 @@ class Client:
                 raise Unreachable("there is no member of etcd to ask")
             self._address = known[self._skip % len(known)]
             try:
-                self._channel = await open_channel(self._address, self._context(), self._nursery)
+                self._channel = await open_channel(self._address, self._tls(), self._nursery)
             except Unreachable:
                 self._go_elsewhere()
                 raise
             return self._channel
+
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            return self._context()
+        except OSError as error:
+            raise Unreachable(f"this node's certificate for etcd cannot be used: {error}") from error
 
     def leave(self, channel: Channel) -> None:
         """This connection's member does not answer: the next call goes to another one."""

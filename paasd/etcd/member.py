@@ -47,6 +47,8 @@ class Member:
         self._log = structlog.get_logger(__name__)
         self._stopping = False
         self.adopted = False
+        self.certified = 0
+        """Counts the certificates that were written."""
 
     @property
     def data(self) -> Path:
@@ -66,6 +68,19 @@ class Member:
         self._folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         write_private(self._folder / AUTHORITIES, authorities, self._uid)
         write_private(self._folder / PAIR, pair.key + pair.certificate, self._uid)
+        self.certified += 1
+
+    def certificate(self) -> bytes | None:
+        """What it shows now, if it has one."""
+        try:
+            return (self._folder / PAIR).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def authorities(self) -> bytes:
+        """Whom it believes; empty before the first certificate."""
+        path = self._folder / AUTHORITIES
+        return path.read_bytes() if path.exists() else b""
 
     def client_context(self) -> ssl.SSLContext:
         """TLS towards any member, with this node's certificate."""
@@ -144,6 +159,7 @@ class Member:
         """Let go; it goes on running."""
         if self._process is not None:
             self._process.close()
+            self._process = None
 
     def last_words(self) -> str:
         """The end of its output."""

@@ -83,7 +83,6 @@ class Seed:
         await self.node(guid)
         where = Advertise(
             guid=guid,
-            role="control",
             address="192.0.2.1",
             peer_port=1,
             tunnel_port=2,

@@ -166,12 +166,15 @@ class EtcdLog:
         """Learn of others' entries, for ever: by watch, and by asking once a second as well."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._look_now_and_then)
+            reason = ""
             while True:
                 try:
                     await self._watch()
                 except (Lost, EtcdRefused, Unreachable, LogUnavailable, LogDamaged) as error:
                     # What is damaged stops whoever reads it; here it is only not followed.
-                    self._log.debug("log.watch_ended", reason=error.detail)
+                    if error.detail != reason:
+                        reason = error.detail
+                        self._log.info("log.watch_ended", reason=reason)
                     await trio.sleep(RETRY_S)
 
     async def _watch(self) -> None:
