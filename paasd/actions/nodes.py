@@ -5,10 +5,12 @@ from typing import Any, cast
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import authorise_admin
 from paasd.auth import Caller
+from paasd.copies import Copies, kept_only_on
 from paasd.errors import NotFound, Unavailable, Unprocessable
 from paasd.membership import Membership
 from paasd.model import Instance, JoinToken, Node, brake, draining
 from paasd.model import membership as model
+from paasd.model.retention import referenced_blobs
 from paasd.peer.interface import Role
 
 TTL_S = 3600
@@ -98,6 +100,22 @@ async def release_brake(context: Context, caller: Caller) -> bool:
 async def remove_node(context: Context, caller: Caller, name: str, *, force: bool) -> Node:
     """Take a node out for good. Raises Forbidden, NotFound, Unprocessable with what to do first."""
     node = find_node(context, caller, name)
+    if not force:
+        await _check_blobs(context, node)
     return await context.database.write(
         model.remove_node, model.RemoveNode(guid=node.guid, force=force, actor=actor_of(caller))
     )
+
+
+async def _check_blobs(context: Context, node: Node) -> None:
+    """Raise Unprocessable while the node has blobs that would be in too few zones without it."""
+    copies = context.blobs.elsewhere
+    if not isinstance(copies, Copies) or node.state == "DEAD":
+        return
+    with context.database.read() as tx:
+        referenced = referenced_blobs(tx)
+    if kept := await kept_only_on(copies, node.guid, referenced):
+        raise Unprocessable(
+            f"{len(kept)} blobs of {node.name} are not on enough other nodes yet. They are copied while it drains "
+            f"(`paasd node drain {node.name}`): wait a little and try again, or remove it by force and lose them."
+        )

@@ -5,8 +5,7 @@ from typing import Any
 from paasd.actions.findings import Platform, advice, problems
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get
-from paasd.copies import Copies
-from paasd.copies import findings as blob_findings
+from paasd.copies import blob_findings
 from paasd.model import App, Build, Instance, Node, Organization, Space
 from paasd.model.brake import brake_finding
 from paasd.model.draining import drain_progress
@@ -48,7 +47,7 @@ async def status(call: Call) -> Reply:
 async def picture(call: Call) -> Platform:
     """What this node knows of the platform."""
     context = call.context
-    observed, membership, copies = context.observed, context.membership, context.blobs.elsewhere
+    observed, membership = context.observed, context.membership
     fresh = await context.database.fresh()
     with context.database.read() as tx:
         nodes = members(tx)
@@ -64,7 +63,7 @@ async def picture(call: Call) -> Platform:
         stale_s=None if fresh else context.database.stale_s,
         index=context.database.index,
         certificate_left_s=None if membership is None else membership.certificate_left_s(),
-        blobs=await blob_findings(copies) if isinstance(copies, Copies) else [],
+        blobs=await blob_findings(context.blobs),
         log_error=context.logs.write_error,
     )
 
