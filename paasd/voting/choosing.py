@@ -38,8 +38,8 @@ def choose_voters(nodes: Iterable[Candidate], current: frozenset[str]) -> frozen
     alive = sum(1 for one in able if one.guid in staying)
     if len(chosen) >= len(staying) > 1:
         return chosen
-    # Who is away may come back: fewer voters are a loss then, unless those left tolerate more among themselves. One that
-    # voted alone and is away cannot hand anything over.
+    # Who is away may come back: fewer voters are a loss then, unless those left tolerate more among themselves. One
+    # that voted alone and is away cannot hand anything over.
     return chosen if alive and _spare(len(chosen), len(chosen)) > _spare(alive, len(staying)) else staying
 
 

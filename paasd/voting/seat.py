@@ -90,7 +90,7 @@ class Seat:
             await self.start(record.spec, record.member_id)
 
     def certify(self, authority: KeyPair, spec: MemberSpec) -> bool:
-        """A fresh certificate, unless the present one of this authority has half of its life left. Whether it is new."""
+        """A fresh certificate, unless the present one has half of its life left. Whether it is new."""
         present = self.member.certificate()
         if (
             present is not None
