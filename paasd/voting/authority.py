@@ -6,7 +6,7 @@ Control nodes can open the authority's key and issue only to themselves, and onl
 import ipaddress
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography import x509
 
@@ -17,16 +17,23 @@ from paasd.model.membership import authority_context
 from paasd.model.voting import ETCD_AUTHORITY, AddEtcdAuthority, add_etcd_authority
 from paasd.pki import KeyPair
 from paasd.state import Database
-from paasd.state.sealing import Sealer
 
 LIFE: Final = timedelta(hours=24)
 LOOPBACK: Final = "127.0.0.1"
 
 
+class Sealing(Protocol):
+    """As `paasd.state.sealing.Sealer`."""
+
+    def seal(self, secret: bytes, context: str) -> str: ...
+
+    def open(self, sealed: str, context: str) -> bytes: ...
+
+
 class EtcdAuthority:
     """The authority in the rows, opened with this node's keys."""
 
-    def __init__(self, database: Database, sealer: Sealer) -> None:
+    def __init__(self, database: Database, sealer: Sealing) -> None:
         self._database = database
         self._sealer = sealer
 

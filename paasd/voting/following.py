@@ -16,8 +16,7 @@ from paasd.model import Node
 from paasd.model.voting import ChangeVote, OfferVote, Voting, change_vote, offer_vote
 from paasd.state import Database, Log
 from paasd.state.log.etcd import EtcdLog
-from paasd.state.sealing import Sealer
-from paasd.voting.authority import EtcdAuthority
+from paasd.voting.authority import EtcdAuthority, Sealing
 from paasd.voting.seat import Seat
 
 RETRY_S: Final = 0.5
@@ -35,7 +34,7 @@ class Follower:
         self,
         seat: Seat,
         database: Database,
-        sealer: Sealer,
+        sealer: Sealing,
         *,
         listen: str,
         open_feed: OpenFeed,

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from paasd.state import Database
-from paasd.state.sealing import Sealer
+from paasd.voting.authority import Sealing
 from paasd.voting.following import Follower, OpenFeed
 from paasd.voting.manager import Guids, Manager
 from paasd.voting.seat import Seat
@@ -16,7 +16,7 @@ from paasd.voting.seat import Seat
 async def open_voting(
     seat: Seat,
     database: Database,
-    sealer: Sealer,
+    sealer: Sealing,
     *,
     listen: str,
     open_feed: OpenFeed,
