@@ -22,7 +22,7 @@ import paasd
 from paasd import pki
 from paasd.config import ClusterConfig, PeerConfig
 from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
-from paasd.membership.authority import LIFE, authority_context
+from paasd.membership.authority import LIFE
 from paasd.membership.book import Book
 from paasd.membership.door import Door, Refused, gossip_context
 from paasd.membership.files import MemberFile, MemberFiles, Place, Ports
@@ -47,6 +47,7 @@ from paasd.model.membership import (
     CreateToken,
     OpenCluster,
     advertise_node,
+    authority_context,
     create_token,
     members,
     open_cluster,

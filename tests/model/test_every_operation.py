@@ -43,6 +43,7 @@ from paasd.model import (
     spaces,
     uploads,
     users,
+    voting,
 )
 from paasd.model.arguments import SYSTEM, Metadata
 from paasd.model.manifests import ApplyManifest, AppToApply, apply_manifest, parse_manifest
@@ -725,6 +726,24 @@ async def _(seed: Seed) -> Any:
 async def _(seed: Seed) -> Any:
     await seed.app()
     return retention.ExpireRecords(jobs_before="9999-01-01T00:00:00Z", events_before="9999-01-01T00:00:00Z")
+
+
+@case(voting.add_etcd_authority)
+async def _(seed: Seed) -> Any:
+    authority = Authority(guid="a", purpose="etcd", certificate="pem", sealed_key="sealed", state="SIGNING")
+    return voting.AddEtcdAuthority(authority=authority)
+
+
+@case(voting.offer_vote)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    return voting.OfferVote(node_guid=NODE, etcd_version="3.4.23")
+
+
+@case(voting.change_vote)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    return voting.ChangeVote(node_guid=NODE, before="", after="JOINING")
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
