@@ -99,3 +99,13 @@ async def test_a_full_disk_while_others_write_is_waited_for(tmp_path: Path, auto
         with two.read() as tx:
             assert [thing.name for thing in tx.all(Thing)] == ["a"]
         assert contents(one.path) == contents(two.path)
+
+
+async def test_nobody_is_told_of_an_entry_before_it_can_be_read(replica: Replica, entries: list[bytes]) -> None:
+    """Entries are applied in a thread, while others in the event loop look at how far the database is."""
+    told: list[int] = []
+    replica.connection.set_commit_hook(lambda: told.append(replica.index) or False)  # type: ignore[func-returns-value]
+    replica.apply(entries[:1])
+    replica.apply(entries[1:])
+    assert told == [0, 1]
+    assert replica.index == len(entries)
