@@ -299,39 +299,43 @@ class Replica:
             self._connection.execute("ROLLBACK")
 
     def apply(self, entries: Sequence[bytes]) -> list[Applied]:
-        """Apply entries that others appended, all or none. Raises LogDamaged, StateDamaged, DiskFull."""
-        position = (self.index, self.hash, self.schema)
+        """Apply entries that others appended, all or none. Raises LogDamaged, StateDamaged, DiskFull.
+
+        Only after the commit does `index` tell of them: who waits for an entry reads it at once, in another thread.
+        """
+        index, digest, schema = self.index, self.hash, self.schema
+        applied: list[Applied] = []
         with explained(self._path):
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
-                applied = [self._apply(data) for data in entries]
-                self._move(self.index, self.hash, self.schema)
+                for data in entries:
+                    touched, schema = self._apply(data, index + 1, digest, schema)
+                    index, digest = index + 1, entry_hash(data)
+                    applied.append(Applied(index, touched))
+                self._move(index, digest, schema)
                 self._connection.execute("COMMIT")
             except BaseException:
                 self.rollback()
-                self.index, self.hash, self.schema = position
                 raise
+        self.index, self.hash, self.schema = index, digest, schema
         return applied
 
-    def _apply(self, data: bytes) -> Applied:
+    def _apply(self, data: bytes, index: int, previous: bytes, schema: int) -> tuple[Touched | None, int]:
+        """What entry `index` touched, and the schema after it."""
         entry = decode_entry(data)
-        if entry.index != self.index + 1 or entry.previous != self.hash:
+        if entry.index != index or entry.previous != previous:
             raise LogDamaged(
-                f"entry {entry.index} of the log does not follow entry {self.index} of {self._path}; "
+                f"entry {entry.index} of the log does not follow entry {index - 1} of {self._path}; "
                 "restore this node from a snapshot of the cluster"
             )
-        if entry.schema != self.schema:
-            raise LogDamaged(f"entry {entry.index} was written for schema {entry.schema}, this is {self.schema}")
-        touched: Touched | None = None
+        if entry.schema != schema:
+            raise LogDamaged(f"entry {entry.index} was written for schema {entry.schema}, this is {schema}")
         if entry.kind == "ddl":
             migration = msgspec.msgpack.decode(entry.payload, type=Migration)
             self._migrate(migration)
-            self.schema = migration.number
-        else:
-            self._apply_changeset(entry)
-            touched = touched_rows(entry.payload)
-        self.index, self.hash = entry.index, entry_hash(data)
-        return Applied(entry.index, touched)
+            return None, migration.number
+        self._apply_changeset(entry)
+        return touched_rows(entry.payload), schema
 
     def _apply_changeset(self, entry: Entry) -> None:
         conflicts: list[str] = []
