@@ -1,13 +1,12 @@
 """What a member keeps beside its data, to be one again after a restart without asking anybody.
 
 DATA/member/member.json    cluster, role, zone, address and ports, and where other members were last
-DATA/member/node.pem       its private key, its certificate, and the authority that issued it: one file, so always a pair
+DATA/member/node.pem       its private key, its certificate, and the authority that issued it: one file, always a pair
 DATA/member/ca.pem         every authority that is trusted
 DATA/member/joining.key    the key of a join that is under way
 """
 
 import re
-
 from pathlib import Path
 from typing import Final
 
