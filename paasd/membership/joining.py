@@ -113,7 +113,7 @@ class Joining:
             say(f"it is the platform that the token names; joining as {machine.name} in zone {machine.zone} ...")
             answer: JoinAnswer = await _ask(connection, JOIN, self._request(address), JoinAnswer)
         finally:
-            await connection.close()
+            connection.close()
         files.write_pair(self._key, answer.certificate, answer.issuer, answer.trusted)
         member = MemberFile(
             guid=machine.guid,

@@ -48,7 +48,7 @@ async def answering(listen: str, ports: Ports, role: Role) -> AsyncIterator[byte
                 try:
                     if transport == "TCP":
                         listeners = await trio.open_tcp_listeners(port, host=listen)
-                        nursery.start_soon(trio.serve_listeners, answer, listeners)
+                        nursery.start_soon(trio.serve_listeners, answer, listeners)  # noqa: ASYNC113 - who knocks waits
                     else:
                         nursery.start_soon(_answer_datagrams, await _bound(listen, port), nonce)
                 except OSError as error:

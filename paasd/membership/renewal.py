@@ -133,7 +133,7 @@ class Renewal:
             body = msgspec.msgpack.encode(request)
             return msgspec.msgpack.decode(await _asked(connection, RENEW, body), type=Certified)
         finally:
-            await connection.close()
+            connection.close()
 
     def _check_issuer(self, connection: Connection, place: Place) -> None:
         """What comes back says whom to believe from now on, so it must come from a control node of this cluster."""

@@ -126,8 +126,7 @@ class TlsPeers(Peers):
                 await connection.send(Ask(kind, body))
                 answer = await self._received(connection)
             except BaseException:
-                with trio.CancelScope(shield=True):
-                    await connection.close()
+                connection.close()
                 raise
             self._keep(node_guid, connection)
             match answer:
@@ -150,11 +149,10 @@ class TlsPeers(Peers):
             if not isinstance(answer, Accepted):
                 raise PeerUnreachable(f"node {node_guid} answered with a {type(answer).__name__}")
         except Garbage as error:
-            await connection.close()
+            connection.close()
             raise PeerUnreachable(f"node {node_guid} is not understood: {error}") from error
         except BaseException:
-            with trio.CancelScope(shield=True):
-                await connection.close()
+            connection.close()
             raise
         async with streaming(connection) as opened:
             yield opened
@@ -190,14 +188,14 @@ class TlsPeers(Peers):
             connection = pooled.pop()
             if not connection.stale:
                 return connection
-            await connection.close()
+            connection.close()
         return await self._connect(node_guid)
 
     def _keep(self, node_guid: str, connection: Connection) -> None:
         pooled = self._idle.setdefault(node_guid, [])
         connection.used_at = trio.current_time()
         if connection.broken or len(pooled) >= _POOLED:
-            self._nursery.start_soon(connection.close)
+            connection.close()
         else:
             pooled.append(connection)
 
@@ -219,22 +217,21 @@ class TlsPeers(Peers):
                 return connection
         except trio.TooSlowError as error:
             failure = f"node {node_guid} at {address[0]}:{address[1]} did not answer in time"
-            await _close(connection)
+            _close(connection)
             raise PeerUnreachable(failure) from error
         except BaseException:
-            await _close(connection)
+            _close(connection)
             raise
 
-    async def close_idle(self) -> None:
+    def close_idle(self) -> None:
         for pooled in self._idle.values():
             while pooled:
-                await pooled.pop().close()
+                pooled.pop().close()
 
 
-async def _close(connection: Connection | None) -> None:
+def _close(connection: Connection | None) -> None:
     if connection is not None:
-        with trio.CancelScope(shield=True):
-            await connection.close()
+        connection.close()
 
 
 async def open_connection(address: Address, context: ssl.SSLContext, config: PeerConfig, who: str) -> Connection:
@@ -247,11 +244,11 @@ async def open_connection(address: Address, context: ssl.SSLContext, config: Pee
     stream: TlsStream = trio.SSLStream(plain, context, https_compatible=True)
     try:
         await stream.do_handshake()
-    except BaseException as error:
-        with trio.CancelScope(shield=True):
-            await trio.aclose_forcefully(stream)
-        if isinstance(error, (trio.BrokenResourceError, OSError)):
-            raise PeerUnreachable(f"{who} at {host}:{port} has no acceptable certificate: {error.__cause__}") from error
+    except (trio.BrokenResourceError, OSError) as error:
+        plain.socket.close()
+        raise PeerUnreachable(f"{who} at {host}:{port} has no acceptable certificate: {error.__cause__}") from error
+    except BaseException:
+        plain.socket.close()
         raise
     return Connection(stream, config, who)
 
@@ -291,5 +288,4 @@ async def open_peers(
             yield peers
         finally:
             nursery.cancel_scope.cancel()
-            with trio.CancelScope(shield=True):
-                await peers.close_idle()
+            peers.close_idle()

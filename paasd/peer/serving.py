@@ -102,7 +102,7 @@ class Server:
         except (PeerUnreachable, Garbage, trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
             self._log.debug("peer.connection_ended", address=address, reason=str(error))
         finally:
-            await connection.close()
+            connection.close()
 
     async def _serve_node(self, connection: Connection, peer: Peer) -> None:
         await self._greet(connection)

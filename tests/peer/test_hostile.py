@@ -60,7 +60,7 @@ async def closed_within(connection: Connection, limit_s: float) -> float:
                 pass
         except (trio.BrokenResourceError, OSError):
             pass
-    await connection.close()
+    connection.close()
     return time.monotonic() - began
 
 
@@ -118,7 +118,7 @@ async def test_a_stranger_cannot_make_a_node_hold_large_frames(tmp_path: Path, l
         await greet(fine, "", time.time)
         await fine.send(Ask("hello", bytes(STRANGER_FRAME_LIMIT_BYTES - 100)))
         assert await fine.receive() == Answer(b"hello")
-        await fine.close()
+        fine.close()
 
 
 async def test_a_member_cannot_send_a_frame_above_the_limit(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ async def test_a_removed_node_is_told_by_control_nodes_and_believes_no_worker(tm
         for one in (worker, control):
             with pytest.raises((NoMember, PeerUnreachable)):
                 await node.call(one.guid, "echo")
-            await node.close_idle()
+            node.close_idle()
             with pytest.raises(NoMember):
                 await node.call(one.guid, "echo")
         assert set(told) == {control.guid}
@@ -237,4 +237,4 @@ async def test_releases_that_have_no_version_in_common_say_so(
         else:
             assert isinstance(answer, Failure)
             assert answer.detail.startswith(f"this node speaks versions 1 to 1, not {oldest} to {version}; upgrade")
-        await connection.close()
+        connection.close()
