@@ -18,14 +18,12 @@ from paasd.errors import PaasdError
 from paasd.gossip import About, Gossip, Member, RingKey, open_gossip
 from paasd.gossip.boot import store_boot, take_boot
 from paasd.logs import log_nodes_of, open_other_nodes
-from paasd.membership import MemberFile, Membership
-from paasd.membership.door import SKEW_LIMIT_S
+from paasd.membership import SKEW_LIMIT_S, MemberFile, Membership
 from paasd.model import Instance, Node
 from paasd.node.log import voters_of
 from paasd.node.start import Start
 from paasd.observed import InstanceFact
 from paasd.peer import TlsPeers
-from paasd.pki import KeyPair
 from paasd.router import Router
 from paasd.router.tunnels import NodeIdentity
 from paasd.state import Database
@@ -157,8 +155,8 @@ class Cluster:
         member, files = self._membership.member, self._membership.files
         return NodeIdentity(
             prefix=f"spiffe://paasd/{member.cluster_id}/node/",
-            pair=KeyPair((files.folder / "node.pem").read_bytes(), files.key()),
-            authorities=(files.folder / "ca.pem").read_bytes(),
+            pair=files.pair(),
+            authorities=files.authorities(),
         )
 
     async def _follow_rows(self) -> None:
