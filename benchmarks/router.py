@@ -165,8 +165,9 @@ async def measure_changes(router: Router, database: Database, observed: Observed
 class Proxy:
     """What is measured: where it listens, its processes, and what each round gave."""
 
-    def __init__(self, name: str, url: str, pids: list[int]) -> None:
+    def __init__(self, name: str, url: str, pids: list[int], host: str = f"app.{DOMAIN}") -> None:
         self.name = name
+        self.host = host
         self.url = url
         self.pids = pids
         self.rates: list[float] = []
@@ -178,7 +179,7 @@ class Proxy:
 
     async def load(self, seconds: int) -> None:
         before = self.cpu_s()
-        command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "-H", f"Host: app.{DOMAIN}", self.url]
+        command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "-H", f"Host: {self.host}", self.url]
         done = await trio.run_process(command, capture_stdout=True)
         used = self.cpu_s() - before
         text = done.stdout.decode()

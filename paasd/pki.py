@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFE: Final = timedelta(days=3650)
+DOMAIN_LIFE: Final = timedelta(days=90)
 BACKDATED: Final = timedelta(hours=1)
 """Certificates start in the past, so that a machine whose clock is a little behind accepts them."""
 
@@ -97,6 +99,11 @@ def issue(
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
+def wildcard_names(domain: str) -> list[x509.GeneralName]:
+    """A domain and the names one label below it."""
+    return [x509.DNSName(domain), x509.DNSName(f"*.{domain}")]
+
+
 def issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
     """Whether the signature is that of the authority."""
     try:
@@ -156,3 +163,20 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def write_private(path: Path, content: bytes, uid: int = -1) -> None:
+    """Write a file of the owner (-1: this process's) alone, whole or not at all, on disk when this returns."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        os.fchown(file.fileno(), uid, -1)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

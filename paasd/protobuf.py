@@ -28,9 +28,15 @@ def _set_type(field: Any, kind: str) -> None:
 
 
 def _add_field(message: Any, line: str) -> None:
-    """`number kind name`, `number repeated kind name` or `number map kind name` (keys are strings)."""
+    """`number kind name`, `number repeated kind name`, `number map kind name` (keys are strings), or `number present
+    kind name` for a field that is sent also when it is zero.
+    """
     number, *words, name = line.split()
     field = message.field.add(name=name, number=int(number), label=descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL)
+    if words[0] == "present":
+        field.oneof_index = len(message.oneof_decl)
+        message.oneof_decl.add(name=f"only_{name}")
+        words.pop(0)
     if words[0] == "map":
         entry = message.nested_type.add(name="".join(part.capitalize() for part in name.split("_")) + "Entry")
         entry.options.map_entry = True

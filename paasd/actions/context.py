@@ -12,6 +12,7 @@ from paasd.auth import Caller
 from paasd.blobs import Blobs
 from paasd.config import Config
 from paasd.logs import Logs
+from paasd.membership import Membership
 from paasd.model.arguments import Actor
 from paasd.model.processes import Sizes
 from paasd.observed import Observed
@@ -45,6 +46,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     logs: Logs
     sealer: Sealing
     node_guid: str
+    membership: Membership | None = None
     clock: Callable[[], float]
     new_guid: Callable[[], str] = lambda: str(uuid.uuid4())
     choose: Callable[[list[str]], str] = secrets.choice

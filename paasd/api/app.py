@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import math
+import os
 import re
 import time
 import uuid
@@ -32,7 +34,7 @@ from paasd.api.table import Auth, Route, RouteTable, Size
 from paasd.auth import Caller, root_caller
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import INVALID
-from paasd.errors import BadRequest, InvalidToken, NotAuthenticated
+from paasd.errors import BadRequest, InvalidToken, NotAuthenticated, OutcomeUnknown
 from paasd.log import traceback_of
 from paasd.model.manifests import ManifestError
 
@@ -90,6 +92,8 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                     if response.status_code == 401 and route.auth is Auth.BASIC:
                         response.headers["WWW-Authenticate"] = 'Basic realm="paasd"'
             response.headers["X-Vcap-Request-Id"] = request_id
+            if hasattr(quart.g, "stale"):
+                response.headers["X-Paasd-Stale"] = quart.g.stale
             status = response.status_code
             return response
         finally:
@@ -118,10 +122,22 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     body = cast(Body, request.body)
     body.limit_bytes = config.upload_limit_bytes if route.size is Size.UPLOAD else config.body_limit_bytes
     body.timeout_s = config.body_timeout_s
+    await _refresh(platform, route)
     caller = await _caller(platform, route)
     raw = request.query_string.decode("latin-1")
     query = parse_any(raw) if route.any_query else parse_query(raw, route.query)
     return Call(platform, request, caller=caller, path=path, query=query, request_id=request_id)
+
+
+async def _refresh(platform: Platform, route: Route) -> None:
+    """Wait until what was acknowledged by any node can be read here. Where too few nodes are left for that, the answer
+    comes from what this one has, and a header says how many seconds ago it last knew that it had everything.
+    """
+    if route.auth is Auth.NONE and route.method == "GET":
+        return  # the platform's addresses and public keys
+    database = platform.context.database
+    if not await database.fresh():
+        quart.g.stale = "unknown" if math.isinf(database.stale_s) else str(math.ceil(database.stale_s))
 
 
 async def _caller(platform: Platform, route: Route) -> Caller | None:
@@ -131,7 +147,7 @@ async def _caller(platform: Platform, route: Route) -> Caller | None:
     scheme, _, credentials = request.headers.get("Authorization", "").strip().partition(" ")
     credentials = credentials.strip()
     if not scheme:
-        if request.scope.get("state", {}).get("peer_uid") == 0:
+        if request.scope.get("state", {}).get("peer_uid") in (0, os.geteuid()):
             return root_caller()
         raise NotAuthenticated("Authentication error" + (WITH_PASSWORD if route.auth is Auth.BASIC else ""))
     match scheme.lower():
@@ -194,6 +210,8 @@ def _failure(error: Exception, request_id: str, log: Any) -> Response:
     response = _error_response(code.status, envelope(code, *details), request_id)
     if code.status == 401:
         response.headers["WWW-Authenticate"] = "bearer"
+    if isinstance(known, OutcomeUnknown):
+        response.headers["X-Paasd-Request-Id"] = known.request_id
     if code.status == 503:
         response.headers["Retry-After"] = "1"
     return response

@@ -19,7 +19,7 @@ from paasd.auth.passwords import Passwords
 from paasd.auth.throttle import Throttle
 from paasd.auth.tokens import ADMIN_SCOPE, INVALID, Client, Tokens, revocation_signature, scopes_of
 from paasd.config import AuthConfig
-from paasd.errors import InvalidToken, NotAuthenticated, PaasdError
+from paasd.errors import InvalidToken, NotAuthenticated, PaasdError, Unavailable
 from paasd.model import Setting, SigningKey, User, signing
 from paasd.state import Database
 from paasd.state.sealing import Sealer
@@ -45,7 +45,14 @@ class Auth:
     """Passwords, tokens and keys of one node."""
 
     def __init__(
-        self, config: AuthConfig, database: Database, sealer: Sealer, issuer: str, clock: Callable[[], float]
+        self,
+        config: AuthConfig,
+        database: Database,
+        sealer: Sealer,
+        issuer: str,
+        clock: Callable[[], float],
+        *,
+        signs: bool = True,
     ) -> None:
         self.config = config
         self.passwords = Passwords(config)
@@ -53,6 +60,7 @@ class Auth:
         self._database = database
         self._sealer = sealer
         self._clock = clock
+        self._signs = signs
         self._throttle = Throttle(config)
         self._remembered: OrderedDict[bytes, tuple[str, str, float]] = OrderedDict()
         self._remember_key = secrets.token_bytes(32)
@@ -182,6 +190,9 @@ class Auth:
         now = int(self._clock())
         with self._database.read() as tx:
             rows = signing.signing_keys(tx)
+        self.tokens.ring = KeyRing(rows, self._sealer)
+        if not self._signs:
+            return
         wanted = next_key(self.config, rows, now)
         if wanted is not None:
             kid = uuid.uuid4().hex[:16]
@@ -239,11 +250,18 @@ async def open_auth(
     *,
     issuer: str,
     clock: Callable[[], float] = time.time,
+    signs: bool = True,
 ) -> AsyncIterator[Auth]:
-    """The judge, with its keys read and, at first start, made. `issuer` stands in every token."""
-    auth = Auth(config, database, sealer, issuer, clock)
-    await auth.refresh_keys()
+    """The judge, with its keys read and, at first start, made. `issuer` stands in every token.
+
+    Without `signs` (a worker) it judges by the keys that others publish.
+    """
+    auth = Auth(config, database, sealer, issuer, clock, signs=signs)
     log = structlog.get_logger("paasd.auth")
+    try:
+        await auth.refresh_keys()
+    except Unavailable as error:  # a cluster without quorum: the keys that there are go on counting
+        log.warning("signing keys not refreshed", error=error.detail)
 
     async def keep_keys() -> None:
         async with database.watch("signing_keys") as changes:

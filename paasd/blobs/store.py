@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _INCOMING: Final = "incoming"
+_DAMAGED: Final = ".damaged"
 
 
 class Blob(msgspec.Struct, frozen=True):
@@ -62,7 +63,10 @@ class Blobs:
     """The blobs of one node; made by `open_blobs`."""
 
     elsewhere: Elsewhere | None = None
-    """Set while there are other places: every blob is secured there as it is stored, and fetched when missing."""
+    """Set while there are other nodes: every blob is secured there as it is stored, and fetched when missing."""
+
+    store: Elsewhere | None = None
+    """Set while there is a store beside the nodes: the last place to fetch from."""
 
     def __init__(
         self, root: Path, config: BlobsConfig, clock: Callable[[], float], steady: Callable[[], float] = time.monotonic
@@ -94,15 +98,40 @@ class Blobs:
             try:
                 await self.verify(sha256)
             except BlobDamaged:
-                if self.elsewhere is None:
+                if not self._others:
                     raise
-        if not self.has(sha256) and self.elsewhere is not None:
-            await self.elsewhere.fetch(sha256)
+        if not self.has(sha256):
+            await self._fetch(sha256)
         return self.path(sha256)
+
+    async def _fetch(self, sha256: str) -> None:
+        absent: NotFound | None = None
+        away: Unavailable | None = None
+        for place in self._others:
+            try:
+                await place.fetch(sha256)
+            except NotFound as error:
+                absent = absent or error
+            except Unavailable as error:
+                away = away or error
+            else:
+                return
+        failure = away or absent
+        if failure is not None:
+            raise failure
+
+    @property
+    def _others(self) -> list[Elsewhere]:
+        return [place for place in (self.elsewhere, self.store) if place is not None]
 
     async def exists(self, sha256: str) -> bool:
         """Whether it is here or elsewhere, so that a row may refer to it."""
-        return self.claim(sha256) or (self.elsewhere is not None and await self.elsewhere.exists(sha256))
+        if self.claim(sha256):
+            return True
+        for place in self._others:
+            if await place.exists(sha256):
+                return True
+        return False
 
     def claim(self, sha256: str) -> bool:
         """Whether it is here; if so it is kept as if stored now, for somebody who is about to refer to it."""
@@ -178,8 +207,10 @@ class Blobs:
 
     def _damaged(self, sha256: str) -> BlobDamaged:
         path = self._place(sha256)
-        aside = path.with_name(path.name + ".damaged")
+        aside = path.with_name(path.name + _DAMAGED)
         path.replace(aside)
+        now = self._clock()
+        os.utime(aside, (now, now))
         return BlobDamaged(f"blob {sha256} is damaged on this node and was moved to {aside}; store it again")
 
     async def collect(self, referenced: Set[str], older_than_s: float | None = None) -> list[str]:
@@ -201,6 +232,9 @@ class Blobs:
                 ):
                     place.unlink()
                     gone.append(place.name)
+        for aside in self._root.glob(f"??/*{_DAMAGED}"):
+            if aside.stat().st_mtime <= now - older_than_s:
+                aside.unlink()
         return gone
 
     def _is_fresh(self, sha256: str, since: float) -> bool:
@@ -231,8 +265,8 @@ class Blobs:
         self._fresh[place.name] = self._steady()
 
     async def _secure(self, blob: Blob) -> None:
-        if self.elsewhere is not None:
-            await self.elsewhere.secure(blob)
+        for place in self._others:
+            await place.secure(blob)
 
     def _place(self, sha256: str) -> Path:
         if not _SHA256.fullmatch(sha256):

@@ -130,7 +130,7 @@ def main(arguments: list[str]) -> int:
     """Run one phase; the exit code is Cloud Foundry's, failure.json says the rest."""
     phase, request_path = arguments[:2]
     request = json.loads(Path(request_path).read_text())
-    places = {name: Path(request[name]) for name in ("home", "temporary", "toolchains") if name in request}
+    places = {name: Path(request[name]) for name in ("home", "temporary", "toolchains", "root") if name in request}
     layout = Layout(**places)
     layout.staging.mkdir(parents=True, exist_ok=True)
     run, output = PHASES[phase]

@@ -26,6 +26,8 @@ class Layout:
     home: Path = Path("/home/vcap")
     temporary: Path = Path("/tmp")
     toolchains: Path = Path(ROOT)
+    # What images leave out of their files' names: not "/" where there is no file system of the build's own.
+    root: Path = Path("/")
 
     @property
     def app(self) -> Path:

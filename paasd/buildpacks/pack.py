@@ -21,7 +21,7 @@ def pack(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
     sizes: dict[str, int] = {}
     excluded: list[str] = []
     if request["images"] == "cache":
-        return {"cache": _squash([layout.cache], out / "cache.sqfs", timed, rooted=True)}
+        return {"cache": _squash([layout.cache], out / "cache.sqfs", timed, root=layout.root)}
     for number, layer in enumerate(result["layers"]):
         if layer["launch"]:
             excluded += layer["paths"]
@@ -29,26 +29,27 @@ def pack(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
             continue
         sources = [Path(path) for path in ([layer["tree"]] if layer["tree"] else layer["paths"])]
         image = out / f"layer-{number}.sqfs"
-        sizes[image.stem] = _squash(sources, image, timeless, rooted=not layer["tree"])
+        sizes[image.stem] = _squash(sources, image, timeless, root=None if layer["tree"] else layout.root)
     parts = [layout.app, layout.deps, layout.profile_d, layout.home / "staging_info.yml"]
     parts = [part for part in parts if part.exists()]
-    sizes["app"] = _squash(parts, out / "app.sqfs", timed, rooted=True, excluded=excluded)
+    sizes["app"] = _squash(parts, out / "app.sqfs", timed, root=layout.root, excluded=excluded)
     return sizes
 
 
 def _squash(
-    sources: list[Path], image: Path, options: list[str], *, rooted: bool, excluded: list[str] | None = None
+    sources: list[Path], image: Path, options: list[str], *, root: Path | None, excluded: list[str] | None = None
 ) -> int:
-    """One image; `rooted` keeps the sources' whole paths. Gives its size in bytes."""
-    command = ["mksquashfs", *map(str, sources), str(image), *options]
-    command += ["-no-strip"] if rooted else []
+    """One image; with `root` it keeps the sources' whole paths as seen from there. Gives its size in bytes."""
+    named = sources if root is None else [source.relative_to(root) for source in sources]
+    command = ["mksquashfs", *map(str, named), str(image), *options]
+    command += ["-no-strip"] if root is not None else []
     command += ["-e", *excluded] if excluded else []
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"},
-        cwd="/",
+        cwd=root or "/",
         check=False,
     )
     if done.returncode:

@@ -100,4 +100,4 @@ class S3Config(Section, frozen=True, kw_only=True):
     interval_s: Annotated[
         float,
         Meta(gt=0, description="Seconds between looks at what is there, what is missing and what nobody needs."),
-    ] = 3600.0
+    ] = 900.0

@@ -35,9 +35,23 @@ class StateConfig(Section, frozen=True, kw_only=True):
     log_entries: Annotated[
         int,
         Meta(
-            ge=10, le=10_000_000, description="Entries that the log of a single node keeps; watchers resume from them."
+            ge=10,
+            le=10_000_000,
+            description="Entries that the log keeps in any case; watchers and nodes that were away resume from them.",
         ),
     ] = 10_000
+    away_entries: Annotated[
+        int,
+        Meta(
+            ge=100,
+            le=10_000_000,
+            description="Entries that several nodes keep for one that does not take them; if it missed more, it loads"
+            " another node's state when it is back. More costs disk and memory of etcd.",
+        ),
+    ] = 100_000
+    trim_interval_s: Annotated[
+        float, Meta(gt=0, description="How often the log that several nodes share is shortened, in seconds.")
+    ] = 60.0
     catch_up_entries: Annotated[
         int, Meta(ge=1, le=500, description="Entries read and applied at once when others have written.")
     ] = 200

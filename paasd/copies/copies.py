@@ -8,7 +8,7 @@ import trio
 
 from paasd.blobs import Blob, BlobDamaged, Blobs, DiskFull
 from paasd.config import CopiesConfig
-from paasd.copies.places import COPIES, Place, preferred, targets, wanted_zones
+from paasd.copies.places import COPIES, Place, apart, preferred, targets, wanted_zones
 from paasd.copies.transfer import Pace, Paced, Transfers, at_once
 from paasd.copies.wire import GET, HAVE, PUT, WANT, Had, Have, Want, decode, encode
 from paasd.errors import NotFound, PaasdError, Unavailable
@@ -33,15 +33,23 @@ class Copies:
         self.config = config
         self.blobs = blobs
         self.peers = peers
-        self.places = places
+        self._places = places
         self.short: dict[str, str] = {}
         """Blobs that could not be copied as they should be, with the reason; repair takes them up."""
+        self.missing: set[str] = set()
+        """Blobs of which no node that answers has a copy."""
+        self.damaged: set[str] = set()
+        """Blobs whose copy here was found damaged since the daemon started."""
         self._transfers = Transfers(blobs, peers, config.stall_timeout_s)
         self._limiter = trio.CapacityLimiter(config.transfers)
         self._repairs = trio.CapacityLimiter(config.repairs)
         self._pace = Paced(config.repair_bytes_per_s)
         self._fetches: dict[str, _Fetch] = {}
         self._log = structlog.get_logger()
+
+    def places(self) -> list[Place]:
+        """This node and all others, as of now."""
+        return apart(self._places())
 
     def serve(self) -> None:
         """Answer other nodes."""
@@ -51,8 +59,10 @@ class Copies:
         self.peers.serve_stream(PUT, self._transfers.take)
 
     async def secure(self, blob: Blob) -> None:
-        """Copy a blob of this node until it is in min(2, live zones) zones. With too few zones, or nodes that
-        are full, what asked for it goes on with fewer copies, and repair makes them later. Raises BlobDamaged.
+        """Copy a blob of this node until it is in two zones, or on two nodes of the only zone.
+
+        With too few of them, or nodes that are full, what asked for it goes on with fewer copies, and repair makes them
+        later. Raises BlobDamaged.
         """
         places = self.places()
         wanted = wanted_zones(places)
@@ -208,5 +218,10 @@ class Copies:
     async def _answer_want(self, _peer: Peer, body: bytes) -> bytes:
         wanted = decode(body, Want)
         if not self.blobs.claim(wanted.sha256):
-            await self.fetch(wanted.sha256, repair=True)
+            try:
+                await self.fetch(wanted.sha256, repair=True)
+            except (NotFound, Unavailable):
+                if self.blobs.store is None:
+                    raise
+                await self.blobs.store.fetch(wanted.sha256)
         return b""

@@ -4,9 +4,8 @@ from collections.abc import Callable, Collection
 
 from paasd.copies.places import Place
 from paasd.model import Node
+from paasd.model.nodes import LIVE_STATES
 from paasd.state import Database
-
-GONE = ("DEAD", "REMOVED")
 
 
 def places_of(
@@ -21,7 +20,7 @@ def places_of(
         return [
             Place(guid=node.guid, zone=node.zone, reachable=node.guid not in away, taking=node.state == "READY")
             for node in nodes
-            if node.state not in GONE or node.guid == node_guid
+            if node.state in LIVE_STATES or node.guid == node_guid
         ]
 
     return places

@@ -7,7 +7,7 @@ import msgspec
 from paasd.model.ownership import ranked
 
 COPIES = 2
-"""In so many zones a blob is kept, if there are as many."""
+"""In so many zones a blob is kept, if there are as many; with nodes in one zone only, on so many nodes."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +22,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     def counts(self) -> bool:
         """Whether a copy there is one to rely on: not on a node that is away, or about to leave."""
         return self.reachable and self.taking
+
+
+def apart(places: Iterable[Place]) -> list[Place]:
+    """The places as they are, or, if only one zone is there to take copies, each node as a zone of its own."""
+    found = list(places)
+    if len({place.zone for place in found if place.counts}) > 1:
+        return found
+    return [msgspec.structs.replace(place, zone=place.guid) for place in found]
 
 
 def wanted_zones(places: Iterable[Place]) -> int:

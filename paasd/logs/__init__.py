@@ -9,7 +9,7 @@ from paasd.logs.envelope import envelope, read_response
 from paasd.logs.followers import Follower, Following
 from paasd.logs.line import Line, Stream
 from paasd.logs.logs import Logs, open_logs
-from paasd.logs.nodes import LogNode
+from paasd.logs.nodes import LogNode, log_nodes_of
 from paasd.logs.others import open_other_nodes
 from paasd.logs.tail import MakeLine, SpoolTail
 from paasd.logs.wire import Query
@@ -25,6 +25,7 @@ __all__ = [
     "SpoolTail",
     "Stream",
     "envelope",
+    "log_nodes_of",
     "open_logs",
     "open_other_nodes",
     "read_response",

@@ -353,9 +353,16 @@ async def open_logs(config: LogsConfig, directory: Path, clock: Callable[[], flo
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, while the node opens
     store = LineStore(directory / "lines.db")
     logs = Logs(config, store, clock)
+    # Else a node that is cancelled would wait for lines that nobody writes any more.
+    writing = trio.CancelScope(shield=True)
+
+    async def write() -> None:
+        with writing:
+            await logs.write_forever()
+
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(logs.write_forever)
+            nursery.start_soon(write)
             nursery.start_soon(logs.trim_forever)
             nursery.start_soon(logs.inotify.run)
             try:
@@ -364,6 +371,7 @@ async def open_logs(config: LogsConfig, directory: Path, clock: Callable[[], flo
                 logs.end_followers()
                 with trio.move_on_after(5, shield=True):
                     await logs.flush()
+                writing.cancel()
                 nursery.cancel_scope.cancel()
     finally:
         logs.inotify.close()

@@ -4,6 +4,7 @@
 people type. The first token opens the cluster; a node that never made one has no port open for others.
 """
 
+from paasd.membership.book import Book
 from paasd.membership.files import MemberFile, MemberFiles, Place, Ports
 from paasd.membership.joining import Machine, join
 from paasd.membership.membership import Membership, choose_ports, cluster_id_of, open_membership
@@ -12,6 +13,7 @@ from paasd.membership.tokens import BadToken, Token, parse_token
 
 __all__ = [
     "BadToken",
+    "Book",
     "Machine",
     "MemberFile",
     "MemberFiles",

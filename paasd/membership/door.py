@@ -2,21 +2,24 @@
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import msgspec
 import structlog
 import trio
 
+from paasd import pki
 from paasd.errors import PaasdError, Unprocessable
-from paasd.membership.authority import NodeAuthority, authority_context
-from paasd.membership.files import Place
+from paasd.membership.authority import NodeAuthority
+from paasd.membership.book import places_of
 from paasd.membership.messages import (
     AUTHORITY,
     CERTIFY,
     DIAL_BACK_BYTES,
+    DOMAIN,
     GOSSIP_KEYS,
     JOIN,
     KEYS,
@@ -26,6 +29,7 @@ from paasd.membership.messages import (
     Certified,
     CertifyRequest,
     ControlKeys,
+    DomainRequest,
     JoinAnswer,
     JoinRequest,
     RenewRequest,
@@ -33,7 +37,7 @@ from paasd.membership.messages import (
 )
 from paasd.membership.tokens import secret_hash
 from paasd.model import Authority, GossipKey, Node
-from paasd.model.membership import CLUSTER_ID, AdmitMember, admit_member, members
+from paasd.model.membership import CLUSTER_ID, AdmitMember, admit_member, authority_context, members
 from paasd.model.settings import read_setting
 from paasd.peer import Peer, TlsPeers
 from paasd.peer.interface import Role
@@ -45,6 +49,9 @@ DIAL_BACK_S: Final = 3.0
 CONTROL: Final[tuple[Role, ...]] = ("control",)
 _NONCES: Final = 1000
 M = TypeVar("M")
+Clock = Callable[[], float]
+Refused = Callable[[str, str, str], None]
+"""Told the address, the id of the token and the reason when a stranger is turned away."""
 
 
 def gossip_context(key_id: str) -> str:
@@ -52,28 +59,20 @@ def gossip_context(key_id: str) -> str:
     return f"gossip_key/{key_id}"
 
 
-def places(nodes: list[Node]) -> list[Place]:
-    """Where members are."""
-    return [
-        Place(
-            guid=node.guid,
-            role=cast(Role, node.role),
-            zone=node.zone,
-            address=node.address,
-            peer_port=node.peer_port,
-            voting=node.voting,
-        )
-        for node in nodes
-        if node.address
-    ]
-
-
 class Door:
     """Registers its answers with the peers when it is made."""
 
     def __init__(
-        self, database: Database, sealer: Sealer, root_key: Path, peers: TlsPeers, clock: Any, refused: Any
+        self,
+        database: Database,
+        sealer: Sealer,
+        root_key: Path,
+        peers: TlsPeers,
+        clock: Clock,
+        refused: Refused,
+        domains: Collection[str],
     ) -> None:
+        self._domains = frozenset(domains)
         self._database = database
         self._sealer = sealer
         self._root_key = root_key
@@ -88,6 +87,7 @@ class Door:
         peers.serve(CERTIFY, self._certify)
         peers.serve(KEYS, self._control_keys, roles=CONTROL)
         peers.serve(GOSSIP_KEYS, self._gossip_keys)
+        peers.serve(DOMAIN, self._certify_domain)
 
     @property
     def cluster_id(self) -> str:
@@ -125,7 +125,7 @@ class Door:
             request.signing_request, self.cluster_id, Peer(guid=node.guid, role=role), now
         )
         with self._database.read() as tx:
-            known = places(members(tx))
+            known = places_of(members(tx))
             public = tx.find(Authority, purpose="public", state="SIGNING")
         structlog.get_logger(__name__).info("node.joined", node=node.guid, name=node.name, zone=node.zone, role=role)
         return JoinAnswer(
@@ -199,6 +199,25 @@ class Door:
         root_key = await trio.to_thread.run_sync(self._root_key.read_text)
         keys = ControlKeys(root_key=root_key, public_certificate=public.certificate.encode(), public_key=key)
         return msgspec.msgpack.encode(keys)
+
+    async def _certify_domain(self, peer: Peer, body: bytes) -> bytes:
+        request = decoded(body, DomainRequest)
+        if request.domain not in self._domains:
+            raise Unprocessable(
+                f"{request.domain} is no domain of this platform; set [domains] on the worker as on the control nodes"
+            )
+        with self._database.read() as tx:
+            public = tx.find(Authority, purpose="public", state="SIGNING")
+        if public is None:
+            raise Unprocessable("there is no authority for domains yet")
+        key = self._sealer.open(public.sealed_key, authority_context(public.guid))
+        authority = pki.KeyPair(public.certificate.encode(), key)
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        names = pki.wildcard_names(request.domain)
+        try:
+            return pki.issue(authority, request.signing_request, request.domain, names, now, pki.DOMAIN_LIFE)
+        except ValueError as error:
+            raise Unprocessable(f"the signing request is refused: {error}") from error
 
     async def _gossip_keys(self, peer: Peer, body: bytes) -> bytes:
         return msgspec.msgpack.encode(self.ring())

@@ -5,7 +5,7 @@ A node that is alone has none of it until the first join token is made there; th
 
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,17 +21,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import paasd
 from paasd import pki
 from paasd.config import ClusterConfig, PeerConfig
-from paasd.errors import PaasdError, Unavailable
-from paasd.membership.authority import LIFE, authority_context
-from paasd.membership.door import Door, gossip_context, places
+from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
+from paasd.membership.authority import LIFE
+from paasd.membership.book import Book
+from paasd.membership.door import Door, Refused, gossip_context
 from paasd.membership.files import MemberFile, MemberFiles, Place, Ports
 from paasd.membership.messages import (
     CERTIFY,
+    DOMAIN,
     GOSSIP_KEYS,
     NONCE,
     RENEW,
     Certified,
     CertifyRequest,
+    DomainRequest,
     RenewRequest,
     RingKey,
 )
@@ -44,6 +47,7 @@ from paasd.model.membership import (
     CreateToken,
     OpenCluster,
     advertise_node,
+    authority_context,
     create_token,
     members,
     open_cluster,
@@ -59,6 +63,7 @@ from paasd.state import Database
 from paasd.state.sealing import Sealer
 
 RETRY_S: Final = 30.0
+LATER_S: Final = 1.0
 ENDPOINTS: Final = 3
 """Control nodes that a token names."""
 
@@ -73,27 +78,31 @@ class Membership:
         directory: Path,
         database: Database,
         peers: TlsPeers,
+        book: Book,
         *,
         sealer: Sealer | None,
-        public: Callable[[], KeyPair],
+        domains: Collection[str],
         schema_limit: int,
         clock: Callable[[], float],
-        refused: Callable[[str, str, str], None],
+        refused: Refused,
     ) -> None:
         self.files = MemberFiles(directory)
+        self.book = book
+        self.on_renewed: Callable[[], None] = lambda: None
+        self._later: list[Callable[[], Awaitable[None]]] = []
         self.opened = trio.Event()
         self.door: Door | None = None
         self._config = config
         self._peer_config = peer_config
         self._database = database
         self._sealer = sealer
-        self._public = public
+        self.public: Callable[[], KeyPair] = _nothing_public
         self._peers = peers
         self._schema_limit = schema_limit
         self._clock = clock
         self._log = structlog.get_logger(__name__)
         if sealer is not None:
-            self.door = Door(database, sealer, directory / "root-key", peers, clock, refused)
+            self.door = Door(database, sealer, directory / "root-key", peers, clock, refused, domains)
 
     @property
     def role(self) -> Role:
@@ -112,7 +121,7 @@ class Membership:
         assert self._sealer is not None and self.door is not None
         now = datetime.fromtimestamp(self._clock(), UTC)
         cluster_id = await self._database.write(open_cluster, self._first_secrets(now))
-        ports = self._free_ports()
+        ports = choose_ports(self._config)
         address = self._config.address or _default_address()
         key = pki.new_key()
         peer = Peer(guid=self._peers.guid, role="control")
@@ -131,7 +140,7 @@ class Membership:
     def _first_secrets(self, now: datetime) -> OpenCluster:
         assert self._sealer is not None
         authority = pki.make_authority("nodes", now)
-        public = self._public()
+        public = self.public()
         key_id = uuid.uuid4().hex[:8]
         rows = []
         for purpose, pair in (("nodes", authority), ("public", public)):
@@ -149,17 +158,14 @@ class Membership:
         gossip = self._sealer.seal(uuid.uuid4().bytes + uuid.uuid4().bytes, gossip_context(key_id))
         return OpenCluster(
             cluster_id=str(uuid.uuid4()),
+            node_guid=self._peers.guid,
             authority=rows[0],
             public=rows[1],
             gossip_key=GossipKey(id=key_id, sealed=gossip, state="SENDING"),
         )
 
-    def _free_ports(self) -> Ports:
-        config = self._config
-        return choose_ports(config)
-
     async def start(self) -> None:
-        """Take up the identity and let others in. Raises PaasdError when the port is taken."""
+        """Let others in. Raises PaasdError when the port is taken."""
         member = self.files.read()
         self._peers.identify(self.files.identity())
         await self._peers.listen(self._config.listen, member.ports.peer)
@@ -171,7 +177,6 @@ class Membership:
         member = self.files.read()
         row = Advertise(
             guid=member.guid,
-            role=member.role,
             address=member.address,
             peer_port=member.ports.peer,
             tunnel_port=member.ports.tunnel,
@@ -208,30 +213,11 @@ class Membership:
         )
         return token.text(), expires_at
 
-    def address_of(self, guid: str) -> tuple[str, int] | None:
-        """Where a member listens: as its row says, else where it was last."""
-        for place in self.places():
-            if place.guid == guid:
-                return place.address, place.peer_port
-        return None
-
-    def places(self) -> list[Place]:
-        """The members with an address, from rows, or from the file while there are none."""
-        with self._database.read() as tx:
-            known = places(members(tx))
-        return known or (self.files.read().places if self.files.exists else [])
-
-    def allowed(self, guid: str) -> bool:
-        """Whether a certificate of this node still counts; one without a row has just joined."""
-        with self._database.read() as tx:
-            node = tx.get(Node, guid)
-        return node is None or node.state != "REMOVED"
-
     async def gossip_keys(self) -> list[RingKey]:
         """The ring, from this node's own rows or from a control node. Raises PeerUnreachable."""
         if self.door is not None:
             return self.door.ring()
-        for place in self._control_places():
+        for place in self.book.others(role="control"):
             try:
                 answer = await self._peers.call(place.guid, GOSSIP_KEYS)
                 return msgspec.msgpack.decode(answer, type=list[RingKey])
@@ -239,8 +225,39 @@ class Membership:
                 continue
         raise PeerUnreachable("no control node can be reached for the gossip keys")
 
-    def _control_places(self) -> list[Place]:
-        return [place for place in self.places() if place.role == "control" and place.guid != self._peers.guid]
+    async def domain_certificate(self, domain: str) -> KeyPair:
+        """For a worker: a certificate for a domain of the platform. Raises Unavailable, Unprocessable."""
+        key = pki.new_key()
+        body = msgspec.msgpack.encode(DomainRequest(domain=domain, signing_request=pki.request(key)))
+        failures = []
+        for place in self.book.others(role="control"):
+            try:
+                return KeyPair(await self._peers.call(place.guid, DOMAIN, body), key)
+            except PeerUnreachable as error:
+                failures.append(error.detail)
+        raise Unavailable(f"no control node certifies {domain}: " + "; ".join(failures))
+
+    def certificate_left_s(self) -> float | None:
+        """How long this node's certificate is still good for; None while it is alone."""
+        if not self.opened.is_set():
+            return None
+        end = x509.load_pem_x509_certificate(self.files.certificate()).not_valid_after_utc
+        return end.timestamp() - self._clock()
+
+    def later(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do this as soon as writes are possible again."""
+        self._later.append(act)
+
+    async def catch_up(self) -> None:
+        """Do what had to be put off. For ever."""
+        while True:
+            await trio.sleep(LATER_S)
+            while self._later:
+                try:
+                    await self._later[0]()
+                except (Unavailable, OutcomeUnknown):
+                    break
+                self._later.pop(0)
 
     async def keep(self) -> None:
         """Renew the certificate at half of its life, and remember where the others are. For ever, once opened."""
@@ -269,7 +286,7 @@ class Membership:
 
     def _remember_places(self) -> None:
         member = self.files.read()
-        found = [place for place in self.places() if place.guid != member.guid]
+        found = self.book.others()
         if found != member.places:
             self.files.write(msgspec.structs.replace(member, places=found))
 
@@ -280,6 +297,7 @@ class Membership:
         self.files.write_key(key)
         self.files.write_certificate(certified.certificate, certified.issuer, certified.trusted)
         self._peers.identify(self.files.identity())
+        self.on_renewed()
         self._log.info("certificate renewed")
 
     async def _certify(self, signing_request: bytes) -> Certified:
@@ -294,7 +312,7 @@ class Membership:
             )
         expired = x509.load_pem_x509_certificate(self.files.certificate()).not_valid_after_utc <= now
         failures = []
-        for place in self._control_places():
+        for place in self.book.others(role="control"):
             try:
                 if expired:
                     return await self._renew_expired(place, signing_request)
@@ -330,6 +348,10 @@ class Membership:
         trusted = x509.load_pem_x509_certificates((self.files.folder / "ca.pem").read_bytes())
         if shown is None or not any(pki.issued_by(x509.load_der_x509_certificate(shown), one) for one in trusted):
             raise PeerUnreachable("who answers there is not of this cluster")
+
+
+def _nothing_public() -> KeyPair:
+    raise Unavailable("the domains' authority is not open yet")
 
 
 def _body(answer: object) -> bytes:
@@ -373,6 +395,7 @@ async def open_membership(membership: Membership) -> AsyncIterator[Membership]:
     """Keep the certificate and the list of others fresh until the block ends."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(membership.keep)
+        nursery.start_soon(membership.catch_up)
         try:
             yield membership
         finally:

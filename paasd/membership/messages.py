@@ -12,6 +12,7 @@ RENEW = "member.renew"
 CERTIFY = "member.certify"
 KEYS = "member.keys"
 GOSSIP_KEYS = "member.gossip_keys"
+DOMAIN = "member.certify_domain"
 DIAL_BACK_BYTES = 16
 
 
@@ -61,6 +62,13 @@ class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class CertifyRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A member asks for its next certificate over its present one."""
 
+    signing_request: bytes
+
+
+class DomainRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker asks for a certificate of one of the platform's two domains; it has no authority of its own."""
+
+    domain: str
     signing_request: bytes
 
 

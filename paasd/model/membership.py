@@ -12,10 +12,16 @@ from paasd.state import Ne, ReadTx, Tx, operation
 CLUSTER_ID: Final = "cluster_id"
 
 
+def authority_context(guid: str) -> str:
+    """What an authority's key is sealed for."""
+    return f"authority/{guid}"
+
+
 class OpenCluster(Arguments):
-    """Arguments of `open_cluster`: the identity, the nodes' authority and the first gossip key, secrets sealed."""
+    """Arguments of `open_cluster`: the first node, the authorities and the first gossip key, secrets sealed."""
 
     cluster_id: str
+    node_guid: str
     authority: Authority
     public: Authority
     gossip_key: GossipKey
@@ -31,6 +37,7 @@ def open_cluster(tx: Tx, args: OpenCluster) -> str:
     tx.insert(args.authority)
     tx.insert(args.public)
     tx.insert(args.gossip_key)
+    tx.update(tx.need(Node, args.node_guid), voting="VOTER")
     return args.cluster_id
 
 
@@ -38,7 +45,6 @@ class Advertise(Arguments):
     """Arguments of `advertise_node`: where others reach a node, and what its paasd knows."""
 
     guid: str
-    role: str
     address: str
     peer_port: int
     tunnel_port: int

@@ -4,8 +4,19 @@
 `stop_node` and `build_stack` the two commands that work while no daemon runs. Reading `node.py` shows the whole system.
 """
 
+from paasd.node.joining import join_node, join_platform
 from paasd.node.maintenance import build_stack, stop_node
 from paasd.node.node import Node, open_node
 from paasd.node.run import run_node
+from paasd.node.start import Substitutes
 
-__all__ = ["Node", "build_stack", "open_node", "run_node", "stop_node"]
+__all__ = [
+    "Node",
+    "Substitutes",
+    "build_stack",
+    "join_node",
+    "join_platform",
+    "open_node",
+    "run_node",
+    "stop_node",
+]

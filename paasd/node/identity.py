@@ -6,14 +6,17 @@ import stat
 import uuid
 from pathlib import Path
 
+import msgspec
 import psutil
+import structlog
 
 from paasd.actions import Context
 from paasd.auth.caller import ADMIN_SCOPES
 from paasd.auth.passwords import Passwords
 from paasd.config import Config
-from paasd.errors import ConfigError
-from paasd.model import Node, User
+from paasd.errors import ConfigError, OutcomeUnknown, Unavailable, Unprocessable
+from paasd.membership import Membership
+from paasd.model import Domain, User
 from paasd.model.arguments import SYSTEM
 from paasd.model.nodes import RegisterNode, register_node
 from paasd.model.settings import Bootstrap, bootstrap
@@ -61,20 +64,42 @@ def write_private(path: Path, text: str) -> None:
     part.rename(path)
 
 
-async def register(config: Config, directory: Path, database: Database, guid: str) -> Node:
-    """Write what this machine has into its row, and what every platform has from its first start."""
-    await database.write(bootstrap, Bootstrap(apps_domain=config.domains.apps))
+async def registered(config: Config, directory: Path, database: Database, guid: str, membership: Membership) -> None:
+    """Write what this machine has into its row, and what every platform has from its first start.
+
+    A member whose cluster has no quorum starts all the same: its row is written when that is back.
+    """
+    try:
+        await register(config, directory, database, guid, membership)
+    except (Unavailable, OutcomeUnknown) as error:
+        if not membership.opened.is_set():
+            raise
+        structlog.get_logger(__name__).warning("registering is put off", reason=error.detail)
+        membership.later(lambda: register(config, directory, database, guid, membership))
+
+
+async def register(config: Config, directory: Path, database: Database, guid: str, membership: Membership) -> None:
+    """Raises Unavailable, OutcomeUnknown."""
+    with database.read() as tx:
+        begun = tx.exists(Domain, name=config.domains.apps)
+    if not begun:
+        await database.write(bootstrap, Bootstrap(apps_domain=config.domains.apps))
+    machine = measure(config, directory, guid)
+    if membership.opened.is_set():
+        machine = msgspec.structs.replace(machine, zone=membership.member.zone)
+    await database.write(register_node, machine)
+
+
+def measure(config: Config, directory: Path, guid: str) -> RegisterNode:
+    """What this machine has for tenants, as configured or as found."""
     machine = config.node
-    return await database.write(
-        register_node,
-        RegisterNode(
-            guid=guid,
-            name=machine.name or os.uname().nodename,
-            zone=machine.zone,
-            memory_mb=machine.memory_mb or int(psutil.virtual_memory().total / _MB * _SHARE_FOR_TENANTS),
-            disk_mb=machine.disk_mb or int(psutil.disk_usage(str(directory)).total / _MB * _SHARE_FOR_TENANTS),
-            cpus=psutil.cpu_count() or 1,
-        ),
+    return RegisterNode(
+        guid=guid,
+        name=machine.name or os.uname().nodename,
+        zone=machine.zone,
+        memory_mb=machine.memory_mb or int(psutil.virtual_memory().total / _MB * _SHARE_FOR_TENANTS),
+        disk_mb=machine.disk_mb or int(psutil.disk_usage(str(directory)).total / _MB * _SHARE_FOR_TENANTS),
+        cpus=psutil.cpu_count() or 1,
     )
 
 
@@ -95,5 +120,8 @@ async def ensure_admin(context: Context, directory: Path, passwords: Passwords) 
         registered=True,
         actor=SYSTEM,
     )
-    await context.database.write(create_user, account)
+    try:
+        await context.database.write(create_user, account)
+    except Unprocessable:
+        return None  # Another node was quicker.
     return password

@@ -17,7 +17,8 @@ from msgspec import Meta
 
 from paasd.observed.facts import ABOUT, Counter, Fact, Guid, InstanceFact, NodeFact, Usage
 
-BOOT_LEAP: Final = 1 << 20
+BOOT_LEAP: Final = 1 << 36
+"""A boot has 16 random bits, so this is a million starts."""
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True):

@@ -10,6 +10,7 @@ from paasd.pki import KeyPair
 from paasd.router.accesslog import rtr_line
 from paasd.router.certificates import Certificates, open_certificates
 from paasd.router.feed import RouteFeed, open_route_feed
+from paasd.router.leaving import leave_routers, serve_leaving
 from paasd.router.records import AccessEntry, Endpoint, RouteEntry, RouteTable
 from paasd.router.router import Router, open_router, stop_left_over
 from paasd.router.routes import build_table
@@ -28,9 +29,11 @@ __all__ = [
     "RouteTable",
     "Router",
     "build_table",
+    "leave_routers",
     "open_certificates",
     "open_route_feed",
     "open_router",
     "rtr_line",
+    "serve_leaving",
     "stop_left_over",
 ]

@@ -44,7 +44,9 @@ def read_entry(entry: Any, table: Table) -> AccessEntry:
     """One decoded `HTTPAccessLogEntry`."""
     common, request, response = entry.common_properties, entry.request, entry.response
     flags = tuple(field.name for field, value in common.response_flags.ListFields() if value is True)
-    error = next((error for flag, error in _ERRORS if flag in flags), "")
+    # A tunnel that led nowhere answered in the way of an app, by this header.
+    said = response.response_headers.get("x-cf-routererror", "")
+    error = next((error for flag, error in _ERRORS if flag in flags), said)
     owner = table.owner_of(common.upstream_cluster)
     if owner is None and error != "unknown_route":
         # Envoy names no cluster when it found no instance in it.

@@ -16,7 +16,7 @@ from paasd import pki
 from paasd.errors import PaasdError
 from paasd.pki import KeyPair
 
-LEAF_LIFE = timedelta(days=90)
+LEAF_LIFE = pki.DOMAIN_LIFE
 RENEW_BEFORE = timedelta(days=30)
 
 
@@ -27,35 +27,51 @@ class CertificateBroken(PaasdError):
 def make_wildcard(authority: KeyPair, domain: str, now: datetime) -> KeyPair:
     """A certificate of `authority` for `domain` and the names one label below it."""
     key = pki.new_key()
-    names = [x509.DNSName(domain), x509.DNSName(f"*.{domain}")]
-    return KeyPair(pki.issue(authority, pki.request(key), domain, names, now, LEAF_LIFE), key)
+    return KeyPair(pki.issue(authority, pki.request(key), domain, pki.wildcard_names(domain), now, LEAF_LIFE), key)
 
 
 def is_current(pair: KeyPair, authority: KeyPair, domain: str, now: datetime) -> bool:
     """Whether `pair` still serves: right names, right issuer, its own key, and not close to its end."""
     certificate = x509.load_pem_x509_certificate(pair.certificate)
     issuer = x509.load_pem_x509_certificate(authority.certificate)
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     key = serialization.load_pem_private_key(pair.key, None)
-    return (
-        set(names.get_values_for_type(x509.DNSName)) == {domain, f"*.{domain}"}
-        and certificate.issuer == issuer.subject
-        and certificate.public_key() == key.public_key()
-        and now < certificate.not_valid_after_utc - RENEW_BEFORE
-    )
+    right = certificate.issuer == issuer.subject and certificate.public_key() == key.public_key()
+    return right and lasts(pair, domain, now)
+
+
+def lasts(pair: KeyPair, domain: str, now: datetime) -> bool:
+    """Whether `pair` is for the domain and not close to its end."""
+    certificate = x509.load_pem_x509_certificate(pair.certificate)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    right = set(names.get_values_for_type(x509.DNSName)) == {domain, f"*.{domain}"}
+    return right and now < certificate.not_valid_after_utc - RENEW_BEFORE
 
 
 class Certificates:
-    """The files of one node. `directory` is made 0700; `domains` maps a secret's name to the domain it is for."""
+    """The files of one node. `directory` is made 0700; `domains` maps a secret's name to the domain it is for.
 
-    def __init__(self, directory: Path, domains: Mapping[str, str], clock: Callable[[], datetime]) -> None:
+    With `authority` the node has, or makes, the authority and certifies itself; without it (a worker) others put
+    certificates into the folder with `store`.
+    """
+
+    def __init__(
+        self, directory: Path, domains: Mapping[str, str], clock: Callable[[], datetime], *, authority: bool = True
+    ) -> None:
         self._directory = directory
         self._clock = clock
         self.domains = dict(domains)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._authority = self._load("ca") or self._store("ca", pki.make_authority("authority", clock()))
+        self._authority: KeyPair | None = None
+        if authority:
+            self._authority = self._load("ca") or self._store("ca", pki.make_authority("authority", clock()))
         self.pairs: dict[str, KeyPair] = {}
         self.renew()
+
+    @property
+    def authority(self) -> KeyPair:
+        """The authority with its key; not on a worker."""
+        assert self._authority is not None, "a worker has no authority"
+        return self._authority
 
     @property
     def authority_path(self) -> Path:
@@ -67,15 +83,28 @@ class Certificates:
         changed = False
         for name, domain in self.domains.items():
             pair = self.pairs.get(name) or self._load(name)
-            if pair is None or not self._current(name, pair, domain):
+            if self._authority is not None and (pair is None or not self._current(name, pair, domain)):
                 pair = self._store(name, make_wildcard(self._authority, domain, self._clock()))
-            changed |= self.pairs.get(name) != pair
-            self.pairs[name] = pair
+            if pair is not None:
+                changed |= self.pairs.get(name) != pair
+                self.pairs[name] = pair
         return changed
+
+    def wanted(self) -> dict[str, str]:
+        """Domains by name for which there is no certificate, or one close to its end."""
+        return {
+            name: domain
+            for name, domain in self.domains.items()
+            if name not in self.pairs or not lasts(self.pairs[name], domain, self._clock())
+        }
+
+    def store(self, name: str, pair: KeyPair) -> None:
+        """Take a certificate that another node has issued."""
+        self.pairs[name] = self._store(name, pair)
 
     def _current(self, name: str, pair: KeyPair, domain: str) -> bool:
         try:
-            return is_current(pair, self._authority, domain, self._clock())
+            return is_current(pair, self.authority, domain, self._clock())
         except ValueError as error:
             raise self._broken(name, error) from error
 
@@ -114,7 +143,12 @@ class Certificates:
 
 
 def open_certificates(
-    directory: Path, apps_domain: str, system_domain: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    directory: Path,
+    apps_domain: str,
+    system_domain: str,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    authority: bool = True,
 ) -> Certificates:
     """The node's certificates under `directory`, made at first start. Raises CertificateBroken."""
-    return Certificates(directory, {"apps": apps_domain, "system": system_domain}, clock)
+    return Certificates(directory, {"apps": apps_domain, "system": system_domain}, clock, authority=authority)

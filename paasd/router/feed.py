@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from paasd.model.records import Destination
+from paasd.model.records import Destination, Instance
 from paasd.observed import Observed
 from paasd.router.neighbours import Doors
 from paasd.router.picture import TABLES, Picture
@@ -38,7 +38,7 @@ class RouteFeed:
         self._picture = picture
 
     def _observe(self) -> set[str]:
-        return self._picture.observe(self._observed.instances(), self._unreachable())
+        return self._picture.observe(self._observed.facts(), self._unreachable())
 
     def publish_all(self) -> None:
         """Read everything and publish it."""
@@ -71,6 +71,23 @@ class RouteFeed:
         else:
             self._publish(hosts | self._observe())
         await self._router.settled()
+
+    async def without(self, instance_guid: str, epoch: int) -> None:
+        """Wait until the row of this run of an instance is gone from here, and Envoy sends it nothing new."""
+        async with self._database.watch("instances") as changes:
+            while self._is_wanted(instance_guid, epoch):
+                await changes.wait()
+                changes.take()
+        with self._database.read() as tx:
+            hosts = self._picture.reread(tx, [("instances", instance_guid)])
+        if hosts is not None:
+            self._publish(hosts)
+        await self._router.settled()
+
+    def _is_wanted(self, instance_guid: str, epoch: int) -> bool:
+        with self._database.read() as tx:
+            row = tx.get(Instance, instance_guid)
+        return row is not None and row.epoch <= epoch
 
     async def follow_database(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Publish every change of the database. Reports ready after the first whole table."""

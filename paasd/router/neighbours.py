@@ -1,8 +1,8 @@
 """Which nodes there are, how near they are, and which instances of theirs may be sent requests. Pure.
 
-An instance counts while its row says that it is wanted in just that epoch, so what runs on a node that was cut off and
-replaced gets nothing. A node that cannot be reached is passed over, unless an app has instances nowhere else: then
-trying is better than refusing.
+An instance counts while its row says that it is wanted there in just that epoch: what runs on a node that was cut off
+and replaced gets nothing, and no node can claim the requests of an app that was not given to it. A node that cannot be
+reached is passed over, unless an app has instances nowhere else: then trying is better than refusing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,12 +19,12 @@ _GONE = ("DEAD", "REMOVED")
 
 
 class Neighbours:
-    """The nodes as seen from `own`; `epochs` are those of the instance rows, by instance guid."""
+    """The nodes as seen from `own`; `placed` is what the instance rows say, epoch and node by instance guid."""
 
     def __init__(self, own: str) -> None:
         self.own = own
         self.nodes: dict[str, Node] = {}
-        self.epochs: dict[str, int] = {}
+        self.placed: dict[str, tuple[int, str]] = {}
         self.unreachable: frozenset[str] = frozenset()
 
     @property
@@ -48,23 +48,16 @@ class Neighbours:
         """Whether requests to a node have a chance."""
         return guid == self.own or (guid not in self.unreachable and self.nodes[guid].state not in _GONE)
 
-    def routable(self, facts: Iterable[InstanceFact]) -> dict[ProcessKey, tuple[InstanceFact, ...]]:
-        """The instances that may be sent requests, by process, in order of index."""
-        found: dict[ProcessKey, list[InstanceFact]] = {}
-        for fact in facts:
-            if fact.state == "RUNNING" and fact.routable and fact.address and fact.port and self._counts(fact):
-                found.setdefault((fact.app_guid, fact.process_type), []).append(fact)
-        return {
-            key: tuple(sorted(self._preferred(group), key=lambda fact: (fact.index, fact.instance_guid)))
-            for key, group in found.items()
-        }
+    def routable(self, facts: Iterable[InstanceFact]) -> tuple[InstanceFact, ...]:
+        """Those of a process's instances that may be sent requests, in order of index."""
+        able = [fact for fact in facts if fact.state == "RUNNING" and fact.routable and self._counts(fact)]
+        preferred = [fact for fact in able if self.answers(fact.node_guid)] or able
+        return tuple(sorted(preferred, key=lambda fact: (fact.index, fact.instance_guid)))
 
     def _counts(self, fact: InstanceFact) -> bool:
         known = fact.node_guid == self.own or self.door(fact.node_guid) is not None
-        return known and self.epochs.get(fact.instance_guid) == fact.epoch
-
-    def _preferred(self, facts: list[InstanceFact]) -> list[InstanceFact]:
-        return [fact for fact in facts if self.answers(fact.node_guid)] or facts
+        placed = self.placed.get(fact.instance_guid) == (fact.epoch, fact.node_guid)
+        return known and placed and bool(fact.address and fact.port)
 
     def links(self, facts: Iterable[InstanceFact], ports: Mapping[ProcessKey, set[int]], doors: Doors) -> Links:
         """The other nodes, and what of this one they may ask for.
@@ -87,7 +80,8 @@ class Neighbours:
         return Links(nodes=nodes, targets=targets)
 
     def _superseded(self, fact: InstanceFact) -> bool:
-        return self.epochs.get(fact.instance_guid, fact.epoch) > fact.epoch
+        epoch, _node = self.placed.get(fact.instance_guid, (fact.epoch, fact.node_guid))
+        return epoch > fact.epoch
 
     def system(self, doors: Doors) -> dict[str, tuple[Endpoint, ...]]:
         """What answers the platform's own hosts: this node's door, if it has one, and then those of control nodes."""

@@ -101,7 +101,7 @@ class Router:
         Running requests do not notice. Raises PortTaken.
         """
         claimed = self.engine.claim_tunnel(host, port)
-        self._publish(self._table.reach_out())
+        self._table.tunnels = True
         self.renew_identity(identity)
         return claimed
 
@@ -140,9 +140,14 @@ class Router:
     def renew_certificates(self) -> bool:
         """Renew what is close to its end and show it at once; whether anything was."""
         changed = self._certificates.renew()
-        if changed and self._service.store.opened:
-            self._service.publish(_secrets(self._certificates))
+        if changed:
+            self.show_certificates()
         return changed
+
+    def show_certificates(self) -> None:
+        """Show those that the node has now, from the next connection on."""
+        if self._service.store.opened:
+            self._service.publish(_secrets(self._certificates))
 
     async def settled(self) -> None:
         """Wait until Envoy acknowledged everything published so far."""
@@ -178,7 +183,10 @@ def runtime_directory(data_directory: Path, uid: int) -> Path:
         base.mkdir(mode=0o700, exist_ok=True)
     if base.stat().st_uid != os.geteuid():
         raise PaasdError(f"{base} belongs to another user; remove it, or set XDG_RUNTIME_DIR to a directory of yours")
-    directory = base / name
+    return _prepared(base / name, uid)
+
+
+def _prepared(directory: Path, uid: int) -> Path:
     # Envoy owns just the folder of its administration socket: what root writes must not lie where Envoy could swap it.
     directory.mkdir(exist_ok=True)
     directory.chmod(0o711)
@@ -246,22 +254,24 @@ async def open_router(
     on_access: OnAccess | None = None,
     holder_cgroups: Sequence[Path] = (),
     outlive: bool = True,
+    runtime: Path | None = None,
 ) -> AsyncIterator[Router]:
     """The data path of a node: Envoy running, and told what is published.
 
     `on_access` gets batches of access entries and must return at once. `holder_cgroups` are the `cgroup.procs` files
     that Envoy joins at birth. With `outlive` Envoy goes on serving after the block and is adopted by the next one on
-    the same data directory. Raises EnvoyMissing, PortTaken, EngineFailed.
+    the same data directory; without, it dies with this thread. `runtime` is a place for its sockets, found by itself
+    else. Raises EnvoyMissing, PortTaken, EngineFailed.
     """
     uid = _envoy_uid(config)
-    directory = runtime_directory(data_directory, uid)
+    directory = runtime_directory(data_directory, uid) if runtime is None else _prepared(runtime, uid)
     service = DiscoveryService(
         ResourceStore(),
         structlog.get_logger(__name__),
         chunk=config.publish_chunk,
         access_backlog=config.access_log_backlog,
     )
-    engine = Engine(config, directory, uid, holder_cgroups)
+    engine = Engine(config, directory, uid, holder_cgroups, outlive=outlive)
     router = Router(config, tunnels or TunnelsConfig(), service, engine, certificates)
     listener = await listen(engine.control, uid)
     try:

@@ -93,16 +93,9 @@ class Table:
         self._system: frozenset[str] = frozenset()
         self._explicit: set[str] = set()
         self._wildcards = 0
-        self._tunnels = False
-
-    def reach_out(self) -> Changes:
-        """From now on instances may be on other nodes; the clusters that change by it."""
-        self._tunnels = True
-        entries = {name: owner.entry for name, owner in self._owners.items()}
-        return {CLUSTER_URL: {name: self._cluster(name, entry) for name, entry in entries.items()}}
-
-    def _cluster(self, name: str, entry: RouteEntry) -> bytes:
-        return encode_cluster(name, entry, self._config, tunnels=self._tunnels)
+        # Whether instances may be on other nodes. Only what is published from then on is made for it: an entry that
+        # does not change has none there.
+        self.tunnels = False
 
     def replace(self, hosts: Hosts, domains: tuple[str, ...], system: frozenset[str]) -> Changes:
         """Make the table exactly `hosts`. Entries that are the same objects as before cost next to nothing."""
@@ -167,7 +160,7 @@ class Table:
         for name, entry in new.items():
             if name in old and old[name] == entry:
                 continue
-            changes[CLUSTER_URL][name] = self._cluster(name, entry)
+            changes[CLUSTER_URL][name] = encode_cluster(name, entry, self._config, tunnels=self.tunnels)
             changes[ENDPOINTS_URL][name] = encode_endpoints(name, entry)
             places = {endpoint.place: endpoint for endpoint in entry.endpoints}
             earlier = self._owners.get(name)

@@ -5,8 +5,9 @@ the next one takes over those that are whole and sweeps the rest. `launcher/` ho
 `network/` and `disk/` the two large parts, `inventory` lists everything on the host that carries a node's mark.
 """
 
-from paasd.sandbox.container import Container, Exec
+from paasd.sandbox.container import PORT, Container, Exec
 from paasd.sandbox.disk import MountError, StackMissing, mksquashfs_arguments, squashfs_options
+from paasd.sandbox.interface import AnyContainer, AnyExec, AnySandbox, AnyStacks
 from paasd.sandbox.inventory import Inventory, take_inventory
 from paasd.sandbox.network import PUBLIC, PUBLIC_EGRESS, EgressRule
 from paasd.sandbox.records import (
@@ -22,8 +23,13 @@ from paasd.sandbox.records import (
 from paasd.sandbox.sandbox import Sandbox, node_prefix, open_sandbox
 
 __all__ = [
+    "PORT",
     "PUBLIC",
     "PUBLIC_EGRESS",
+    "AnyContainer",
+    "AnyExec",
+    "AnySandbox",
+    "AnyStacks",
     "Bind",
     "Container",
     "ContainerSpec",

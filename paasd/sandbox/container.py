@@ -33,6 +33,7 @@ from paasd.sandbox.records import (
 from paasd.sandbox.slots import UIDS_PER_SLOT, uid_base
 from paasd.sandbox.takedown import mount_layers
 
+PORT = 8080
 _RETRY_S = 0.01
 _FALLBACK_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -67,6 +68,21 @@ class Container:
     def address(self) -> str:
         """Where its ports are; only this host reaches it."""
         return self._attachment.address
+
+    @property
+    def port(self) -> int:
+        """Where its program is to listen: the same in every container, for each has an address of its own."""
+        return PORT
+
+    @property
+    def root(self) -> str:
+        """Nothing: paths of the container are what its programs see."""
+        return ""
+
+    @property
+    def has_run(self) -> bool:
+        """Whether a program was ever started in it."""
+        return self.record.run > 0
 
     @property
     def spool(self) -> Path:

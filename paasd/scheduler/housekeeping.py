@@ -67,8 +67,13 @@ async def tidy(
     clock: Callable[[], float],
     acts: Acts = always,
 ) -> None:
-    """One round. Blobs go a day (`[blobs] collect_after_s`) after the last round that found them referenced."""
+    """One round. Blobs go a day (`[blobs] collect_after_s`) after the last round that found them referenced.
+
+    Raises Unavailable on a node that is cut off from the log: what its rows say of blobs is old.
+    """
     rows = await _expire(config, database, clock) if acts(HOUSEKEEPING) else 0
+    if not await database.fresh():
+        raise Unavailable("blobs are not looked through while this node does not hear of changes")
     with database.read() as tx:
         referenced = referenced_blobs(tx)
     collected = await blobs.collect(referenced | set(also_referenced()))

@@ -14,11 +14,12 @@ import trio
 
 import paasd.buildpacks
 from paasd.blobs import Blobs
+from paasd.buildpacks.catalogue import ROOT
 from paasd.config import StagingConfig
 from paasd.errors import PaasdError
 from paasd.logs import Line, Logs, SpoolTail
 from paasd.logs.line import Stream
-from paasd.sandbox import Bind, Container, ContainerSpec, Exit, Limits, ProcessSpec, Sandbox, squashfs_options
+from paasd.sandbox import AnyContainer, AnySandbox, Bind, ContainerSpec, Exit, Limits, ProcessSpec, squashfs_options
 from paasd.stager.caches import Caches
 from paasd.stager.inputs import Inputs
 from paasd.stager.outcome import FailureFile, StagingError, failure_text
@@ -28,10 +29,15 @@ from paasd.state import Database
 
 T = TypeVar("T")
 _MB = 1024 * 1024
+# Places inside; the container's root goes before them.
+_LIFECYCLE = "/opt/paasd"
 _HANDED = "/opt/paasd/build"
 _PACKAGE = "/opt/paasd/package"
+_CUSTOM = "/opt/paasd/custom"
+_HOME = "/home/vcap"
 _ENTRY = (
-    'import sys; sys.path.insert(0, "/opt/paasd"); from buildpacks.__main__ import main; sys.exit(main(sys.argv[1:]))'
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from buildpacks.__main__ import main; "
+    "sys.exit(main(sys.argv[1:]))"
 )
 _OUTPUTS = {"detect": "plan", "build": "result", "unpack": "result", "pack": "packed"}
 # A disk this full made the step fail, whatever its programs said.
@@ -43,7 +49,7 @@ class Tools(msgspec.Struct, frozen=True):
 
     config: StagingConfig
     database: Database
-    sandbox: Sandbox
+    sandbox: AnySandbox
     blobs: Blobs
     logs: Logs
     toolchains: Toolchains
@@ -55,7 +61,7 @@ class Tools(msgspec.Struct, frozen=True):
 class Chamber:
     """Made by `open_chamber`; `request` is what the lifecycle is told, written anew before each phase that needs it."""
 
-    def __init__(self, tools: Tools, inputs: Inputs, container: Container, handed: Path) -> None:
+    def __init__(self, tools: Tools, inputs: Inputs, container: AnyContainer, handed: Path) -> None:
         self._tools = tools
         self._build = inputs.build
         self._container = container
@@ -66,10 +72,12 @@ class Chamber:
         """One phase over these layers; gives its output file. Raises StagingError with the build's error text."""
         await trio.to_thread.run_sync(self._write_request)
         container = self._container
-        argv = ("/usr/bin/python3", "-I", "-B", "-c", _ENTRY, phase, f"{_HANDED}/request.json")
+        root, home = container.root, container.root + _HOME
+        program = ("/usr/bin/python3", "-I", "-B", "-c", _ENTRY, root + _LIFECYCLE)
+        argv = (*program, phase, f"{root}{_HANDED}/request.json")
         kills, refused = container.oom_kills, container.forks_refused
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/home/vcap", "LANG": "C.UTF-8"}
-        await container.start(ProcessSpec(argv=argv, env=environment, cwd="/home/vcap"), layers)
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": home, "LANG": "C.UTF-8"}
+        await container.start(ProcessSpec(argv=argv, env=environment, cwd=home), layers)
         exit_ = await container.wait()
         if exit_.reason == "exited" and exit_.code == 0:
             return self._read(_OUTPUTS[phase], kind)
@@ -132,7 +140,7 @@ async def open_chamber(
         try:
             async with _logging(tools, inputs.app_guid, container):
                 chamber = Chamber(tools, inputs, container, handed)
-                chamber.request = _request(tools, sources, inputs, stack_digest, today)
+                chamber.request = _request(tools, sources, inputs, container.root, stack_digest, today)
                 yield chamber
         finally:
             with trio.CancelScope(shield=True):
@@ -171,25 +179,32 @@ def _spec(tools: Tools, inputs: Inputs, handed: Path, reach: Reach) -> Container
         egress=reach.egress,
         hosts=reach.hosts,
         binds=(
-            Bind(source=Path(paasd.buildpacks.__file__).parent, target="/opt/paasd/buildpacks"),
+            Bind(source=Path(paasd.buildpacks.__file__).parent, target=f"{_LIFECYCLE}/buildpacks"),
             Bind(source=handed, target=_HANDED),
             Bind(source=tools.blobs.path(inputs.package_sha256), target=_PACKAGE),
-            *(Bind(source=Path(source), target=f"/opt/paasd/custom/{number}") for number, source in packs),
+            *(Bind(source=Path(source), target=f"{_CUSTOM}/{number}") for number, source in packs),
         ),
         labels={"build": build.guid, "epoch": str(build.epoch)},
     )
 
 
-def _request(tools: Tools, sources: Sources, inputs: Inputs, stack_digest: str, today: str) -> dict[str, Any]:
+def _request(
+    tools: Tools, sources: Sources, inputs: Inputs, root: str, stack_digest: str, today: str
+) -> dict[str, Any]:
     config = tools.config
-    certificates = certificate_environment(f"{_HANDED}/certificates.pem") if sources.certificates else {}
+    certificates = certificate_environment(f"{root}{_HANDED}/certificates.pem") if sources.certificates else {}
+    places = {"HOME": root + _HOME, "TMPDIR": f"{root}{_HOME}/tmp"}
     return {
-        "package": _PACKAGE,
+        "root": root or "/",
+        "home": root + _HOME,
+        "temporary": f"{root}/tmp",
+        "toolchains": root + ROOT,
+        "package": root + _PACKAGE,
         "limits": {"entries": config.entries_limit, "total_bytes": config.unpacked_limit_bytes},
         "buildpacks": inputs.build.buildpacks,
-        "custom": {name: f"/opt/paasd/custom/{number}" for number, name in enumerate(config.buildpacks)},
+        "custom": {name: f"{root}{_CUSTOM}/{number}" for number, name in enumerate(config.buildpacks)},
         "order": list(config.buildpack_order) or None,
-        "env": {**sources.environment, **certificates, **inputs.environment},
+        "env": {**sources.environment, **certificates, **inputs.environment, **places},
         "stack_identity": stack_digest,
         "arch": tools.toolchains.arch,
         "today": today,
@@ -202,7 +217,7 @@ def _request(tools: Tools, sources: Sources, inputs: Inputs, stack_digest: str, 
 
 
 @asynccontextmanager
-async def _logging(tools: Tools, app_guid: str, container: Container) -> AsyncIterator[None]:
+async def _logging(tools: Tools, app_guid: str, container: AnyContainer) -> AsyncIterator[None]:
     def make_line(stream: Stream, at_ns: int, payload: bytes) -> Line:
         return Line(
             source_id=app_guid,

@@ -16,7 +16,7 @@ from paasd.blobs import Blobs
 from paasd.config import StagingConfig
 from paasd.errors import PaasdError, Unavailable
 from paasd.model import Droplet, DropletLayer
-from paasd.sandbox import Container, ContainerSpec, Limits, ProcessSpec, Sandbox
+from paasd.sandbox import AnyContainer, AnySandbox, ContainerSpec, Limits, ProcessSpec
 
 _CHUNK_BYTES = 256 * 1024
 _MB = 1024 * 1024
@@ -31,7 +31,7 @@ _PACK = (
 class Downloads:
     """At most `[staging] downloads` at once, each as long as `[staging] download_timeout_s`."""
 
-    def __init__(self, config: StagingConfig, sandbox: Sandbox, blobs: Blobs, default_stack: str) -> None:
+    def __init__(self, config: StagingConfig, sandbox: AnySandbox, blobs: Blobs, default_stack: str) -> None:
         self._config = config
         self._sandbox = sandbox
         self._blobs = blobs
@@ -65,7 +65,7 @@ class Downloads:
             try:
                 # It ends by itself, and with it everything in the container, however slowly somebody reads.
                 watch = ("/usr/bin/sleep", f"{self._config.download_timeout_s:.0f}")
-                await container.start(ProcessSpec(argv=watch, env=_ENVIRONMENT, cwd="/home/vcap"))
+                await container.start(ProcessSpec(argv=watch, env=_ENVIRONMENT, cwd=f"{container.root}/home/vcap"))
                 yield self._pieces(container, droplet)
             finally:
                 with trio.CancelScope(shield=True):
@@ -73,13 +73,13 @@ class Downloads:
         finally:
             self._open -= 1
 
-    async def _pieces(self, container: Container, droplet: Droplet) -> AsyncIterator[bytes]:
+    async def _pieces(self, container: AnyContainer, droplet: Droplet) -> AsyncIterator[bytes]:
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         async with trio.lowlevel.FdStream(read_end) as stream:
             nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             try:
-                fds = (nothing, write_end, nothing)
-                packing = await container.exec(("/bin/bash", "-c", _PACK), _ENVIRONMENT, "/home/vcap", fds)
+                fds, home = (nothing, write_end, nothing), f"{container.root}/home/vcap"
+                packing = await container.exec(("/bin/bash", "-c", _PACK), _ENVIRONMENT, home, fds)
             finally:
                 os.close(write_end)
                 os.close(nothing)

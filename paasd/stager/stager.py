@@ -19,7 +19,7 @@ from paasd.model import App, Build
 from paasd.model.arguments import Arguments
 from paasd.model.builds import FailBuild, fail_build, finish_build
 from paasd.model.layers import find_layer
-from paasd.sandbox import Sandbox
+from paasd.sandbox import AnySandbox
 from paasd.stager.caches import Caches
 from paasd.stager.chamber import Tools
 from paasd.stager.inputs import read_inputs
@@ -189,7 +189,7 @@ async def open_stager(
     config: Config,
     node_guid: str,
     database: Database,
-    sandbox: Sandbox,
+    sandbox: AnySandbox,
     blobs: Blobs,
     logs: Logs,
     unsealing: Unsealing,

@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from paasd.errors import PaasdError
+from paasd.errors import PaasdError, Unavailable
 from paasd.state.engine import Database
 from paasd.state.operations import operation
 from paasd.state.records import Record
@@ -163,6 +163,21 @@ class Sealer:
             else:
                 raise SealingError(f"data key {guid} is not in the database")
         return self._ciphers[guid]
+
+
+class Keyless(Sealer):
+    """In place of the sealer on a node without the root key: a worker."""
+
+    def __init__(self) -> None:
+        """There is nothing to hold."""
+
+    def seal(self, secret: bytes, context: str) -> str:
+        """Raises Unavailable."""
+        raise Unavailable("this node is a worker and has no keys; ask a control node")
+
+    def open(self, sealed: str, context: str) -> bytes:
+        """Raises Unavailable."""
+        raise Unavailable("this node is a worker and has no keys; ask a control node")
 
 
 async def open_sealer(database: Database, root: RootKey) -> Sealer:

@@ -4,7 +4,7 @@
 out in the sandbox, `supervisor` compares rows with what runs. Instances outlive the daemon and are taken over again.
 """
 
-from paasd.supervisor.launch import PORT
+from paasd.sandbox import PORT
 from paasd.supervisor.supervisor import Supervisor, open_supervisor
 
 __all__ = ["PORT", "Supervisor", "open_supervisor"]

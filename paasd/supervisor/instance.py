@@ -16,7 +16,7 @@ from paasd.errors import PaasdError
 from paasd.logs import SpoolTail, Stream
 from paasd.model.instances import RecordCrash
 from paasd.observed import InstanceFact, InstanceState, Usage
-from paasd.sandbox import Container, Exit, NotRunning
+from paasd.sandbox import AnyContainer, Exit, NotRunning
 from paasd.supervisor import health
 from paasd.supervisor.events import (
     Destroy,
@@ -39,7 +39,7 @@ from paasd.supervisor.events import (
     StopRequested,
 )
 from paasd.supervisor.journal import Memory
-from paasd.supervisor.launch import PORT, Identity, identity_of
+from paasd.supervisor.launch import Identity, identity_of
 from paasd.supervisor.lifecycle import Lifecycle, Past
 from paasd.supervisor.output import line_maker
 from paasd.supervisor.planning import planned
@@ -52,7 +52,7 @@ from paasd.supervisor.usage import sample_usage
 class InstanceShell:
     """One instance of this node, from its row's appearance until nothing of it is left."""
 
-    def __init__(self, around: Surroundings, identity: Identity, adopted: Container | None = None) -> None:
+    def __init__(self, around: Surroundings, identity: Identity, adopted: AnyContainer | None = None) -> None:
         self.identity = identity
         self.finished = False  # nothing is left of it
         self.adopted = trio.Event()  # what is known of an adopted container has been published
@@ -116,7 +116,7 @@ class InstanceShell:
             return self._core.begin(now)
         return self._core.begin(now, max(0.0, self._around.clock() - memory.crashed_at), memory.details)
 
-    def _adopt(self, container: Container, now: float) -> list[Effect]:
+    def _adopt(self, container: AnyContainer, now: float) -> list[Effect]:
         clock = self._around.clock()
         healthy_since = self._memory.healthy_since
         past = Past(
@@ -180,7 +180,8 @@ class InstanceShell:
                 container = await around.sandbox.create(spec)
                 self._container = container
                 self.identity = identity_of(spec.labels) or plan.identity
-                process = plan.process(container.address, around.cpus, around.config.spool_limit_bytes)
+                bounds = around.cpus, around.config.spool_limit_bytes
+                process = plan.process(container.address, *bounds, port=container.port, root=container.root)
                 await container.start(msgspec.structs.replace(process, deadline=self._lease_end))
                 if self._lease_end is not None:  # it may have been renewed meanwhile
                     await self.put_off(self._lease_end)
@@ -204,7 +205,7 @@ class InstanceShell:
         except PaasdError as error:
             structlog.get_logger().error("container not removed", container=guid, error=error.detail)
 
-    def _watch_container(self, container: Container) -> None:
+    def _watch_container(self, container: AnyContainer) -> None:
         self._tail = SpoolTail(
             self._around.logs,
             container.spool,
@@ -221,7 +222,7 @@ class InstanceShell:
         await tail.run()
         done.set()
 
-    async def _await_exit(self, container: Container) -> None:
+    async def _await_exit(self, container: AnyContainer) -> None:
         try:
             ending = _ending(await container.wait())
         except NotRunning:
@@ -236,7 +237,7 @@ class InstanceShell:
         container = self._container
         if container is None:
             return
-        failure = await health.check(check, container.address, PORT, timeout_s)
+        failure = await health.check(check, container.address, container.port, timeout_s)
         if container is self._container:
             await self._send.send(Probed(probe.kind, failure))
 
@@ -284,7 +285,7 @@ class InstanceShell:
         await self.stop_wanted.wait()
         await self._send.send(StopRequested())
 
-    async def _sample_usage(self, container: Container, tail: SpoolTail) -> None:
+    async def _sample_usage(self, container: AnyContainer, tail: SpoolTail) -> None:
         def put(usage: Usage) -> None:
             self._around.observed.put_usage(self.identity.instance_guid, usage)
 
@@ -311,7 +312,7 @@ class InstanceShell:
             state=state,
             since=since,
             address=None if container is None else container.address,
-            port=None if container is None else PORT,
+            port=None if container is None else container.port,
             routable=routable,
             details=details,
             usage=known.usage if known is not None and container is not None else None,

@@ -11,12 +11,11 @@ from paasd.config import SupervisorConfig
 from paasd.errors import PaasdError
 from paasd.model import App, Droplet, DropletLayer, HealthCheck, Instance, Process, Sidecar
 from paasd.model.vcap import application_version, running_application, vcap_application
-from paasd.sandbox import PUBLIC_EGRESS, ContainerSpec, Limits, ProcessSpec
+from paasd.sandbox import PORT, PUBLIC_EGRESS, ContainerSpec, Limits, ProcessSpec
 from paasd.state import ReadTx
 from paasd.supervisor.sidecars import with_sidecars
 from paasd.unsealing import Unsealed
 
-PORT = 8080
 LABEL = "paasd.instance"
 _MB = 1024 * 1024
 _LAYER_ORDER = {"toolchain": 0, "dependencies": 1, "app": 2}
@@ -76,13 +75,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             labels=identity.label(),
         )
 
-    def process(self, address: str, cpus: int, spool_limit_bytes: int) -> ProcessSpec:
+    def process(
+        self, address: str, cpus: int, spool_limit_bytes: int, *, port: int = PORT, root: str = ""
+    ) -> ProcessSpec:
+        """What the container at `address` runs; `root` goes before the paths of the container."""
         env = droplet_launch.launch_environment(
             app_environment={"WEB_CONCURRENCY": str(web_concurrency(self.memory_mb, cpus)), **self.environment},
             vcap_application=self.application,
             vcap_services=self.services,
             memory_mb=self.memory_mb,
-            port=PORT,
+            home=f"{root}/home/vcap",
+            port=port,
             instance_guid=self.identity.instance_guid,
             instance_index=self.identity.index,
             address=address,
@@ -90,7 +93,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         argv = droplet_launch.launch_argv(self.command)
         if self.sidecars:
             argv = with_sidecars(argv, [(name, droplet_launch.launch_argv(run)) for name, run in self.sidecars])
-        return ProcessSpec(argv=tuple(argv), env=env, spool_limit_bytes=spool_limit_bytes)
+        return ProcessSpec(argv=tuple(argv), env=env, cwd=env["HOME"], spool_limit_bytes=spool_limit_bytes)
 
 
 def web_concurrency(memory_mb: int, cpus: int) -> int:

@@ -18,7 +18,7 @@ from paasd.logs import Logs
 from paasd.model import Instance
 from paasd.model.leases import HeldLease, instance_slot
 from paasd.observed import InstanceFact, Observed
-from paasd.sandbox import Container, Sandbox
+from paasd.sandbox import AnyContainer, AnySandbox
 from paasd.state import Database
 from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.instance import InstanceShell
@@ -89,7 +89,7 @@ class Supervisor:
                 continue
             identity = identity_of(container.spec.labels)
             wanted = identity is not None and (identity.instance_guid, identity.epoch) in rows
-            if identity is None or not wanted or identity.instance_guid in self._shells or not container.record.run:
+            if identity is None or not wanted or identity.instance_guid in self._shells or not container.has_run:
                 self._nursery.start_soon(self._remove, container)
                 continue
             shells.append(self._start(identity, container))
@@ -119,7 +119,7 @@ class Supervisor:
             return  # the app is being deleted; its instance rows go next
         self._start(identity, None)
 
-    def _start(self, identity: Identity, container: Container | None) -> InstanceShell:
+    def _start(self, identity: Identity, container: AnyContainer | None) -> InstanceShell:
         shell = InstanceShell(self._around, identity, container)
         self._shells[identity.instance_guid] = shell
         self._nursery.start_soon(self._run_shell, shell)
@@ -163,7 +163,7 @@ class Supervisor:
             await shell.stop_wanted.wait()
         around.observed.drop(identity.instance_guid)
 
-    async def _remove(self, container: Container) -> None:
+    async def _remove(self, container: AnyContainer) -> None:
         try:
             await self._around.sandbox.destroy(container.guid)
             await self._around.logs.forget_cursor(container.guid)
@@ -179,7 +179,7 @@ async def open_supervisor(
     node_guid: str,
     database: Database,
     observed: Observed,
-    sandbox: Sandbox,
+    sandbox: AnySandbox,
     blobs: Blobs,
     logs: Logs,
     unsealing: Unsealing,

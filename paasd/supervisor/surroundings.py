@@ -8,7 +8,7 @@ import trio
 from paasd.config import SupervisorConfig
 from paasd.logs import Logs
 from paasd.observed import Observed
-from paasd.sandbox import Sandbox
+from paasd.sandbox import AnySandbox
 from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.journal import Journal
 from paasd.supervisor.launch import Identity, Plan
@@ -25,7 +25,7 @@ class Surroundings:
     config: SupervisorConfig
     node_guid: str
     observed: Observed
-    sandbox: Sandbox
+    sandbox: AnySandbox
     logs: Logs
     journal: Journal
     crashes: CrashReports

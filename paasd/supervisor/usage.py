@@ -6,13 +6,13 @@ import trio
 
 from paasd.logs import SpoolTail
 from paasd.observed import Usage
-from paasd.sandbox import Container, NotRunning
+from paasd.sandbox import AnyContainer, NotRunning
 
 _FIRST_PAUSE_S = 0.5  # the first sample comes soon, for those who watch an app start
 
 
 async def sample_usage(
-    container: Container,
+    container: AnyContainer,
     tail: SpoolTail,
     put: Callable[[Usage], None],
     wanted: Callable[[], bool],

@@ -7,6 +7,6 @@ What is opened is kept in memory only.
 
 from paasd.unsealing.interface import Opener, Unsealed, Unsealing
 from paasd.unsealing.local import LocalUnsealing
-from paasd.unsealing.remote import RemoteUnsealing, serve
+from paasd.unsealing.remote import RemoteUnsealing, controls_of, serve
 
-__all__ = ["LocalUnsealing", "Opener", "RemoteUnsealing", "Unsealed", "Unsealing", "serve"]
+__all__ = ["LocalUnsealing", "Opener", "RemoteUnsealing", "Unsealed", "Unsealing", "controls_of", "serve"]

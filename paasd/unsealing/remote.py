@@ -1,13 +1,14 @@
 """Asks control nodes for secrets, and answers those that ask."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Literal
 
 import msgspec
 import trio
 
 from paasd.errors import BadRequest, Forbidden, NotFound, Unavailable
-from paasd.model import Build, Instance
+from paasd.model import Build, Instance, Node
+from paasd.model.nodes import LIVE_STATES
 from paasd.model.ownership import ranked
 from paasd.peer import Peer, PeerRefused, Peers
 from paasd.state import Database
@@ -59,7 +60,20 @@ class RemoteUnsealing:
         raise Unavailable(f"the app's environment has to come from a control node, and none answers: {why}")
 
 
-def serve(peers: Peers, database: Database, local: LocalUnsealing) -> None:
+def controls_of(database: Database, unreachable: Callable[[], Collection[str]]) -> Callable[[], list[str]]:
+    """Gives the control nodes that may answer now; all of them when none seems to be reachable."""
+
+    def controls() -> list[str]:
+        with database.read() as tx:
+            rows = tx.all(Node, role="control", order=("guid",))
+        found = [node.guid for node in rows if node.state in LIVE_STATES]
+        away = unreachable()
+        return [guid for guid in found if guid not in away] or found
+
+    return controls
+
+
+def serve(peers: Peers, database: Database, local: LocalUnsealing, *, catch_up_s: float = CATCH_UP_S) -> None:
     """Answer nodes about what rows give to them to run; for control nodes."""
 
     async def answer(peer: Peer, body: bytes) -> bytes:
@@ -67,25 +81,25 @@ def serve(peers: Peers, database: Database, local: LocalUnsealing) -> None:
             ask = msgspec.msgpack.decode(body, type=Ask)
         except msgspec.MsgspecError as error:
             raise BadRequest(f"the question cannot be read: {error}") from error
-        await _placed(database, ask, peer)
+        await _placed(database, ask, peer, catch_up_s)
         unsealed = await (local.instance if ask.kind == "instance" else local.build)(ask.guid, ask.epoch)
         return msgspec.msgpack.encode(unsealed)
 
     peers.serve(ENVIRONMENT, answer)
 
 
-async def _placed(database: Database, ask: Ask, peer: Peer) -> None:
+async def _placed(database: Database, ask: Ask, peer: Peer, catch_up_s: float) -> None:
     """Return when the row is that of the node which asks. Raises Forbidden when it is not, nor will be in a moment."""
     kind: type[Instance] | type[Build] = Instance if ask.kind == "instance" else Build
     async with database.watch(f"{ask.kind}s") as changes:
-        with trio.move_on_after(CATCH_UP_S):
+        with trio.move_on_after(catch_up_s):
             while True:
                 changes.take()
                 with database.read() as tx:
                     row = tx.get(kind, ask.guid)
-                if row is not None and row.epoch == ask.epoch and row.node_guid == peer.guid:
-                    return
-                if row is not None and row.epoch > ask.epoch:
+                if row is not None and row.epoch >= ask.epoch:
+                    if row.epoch == ask.epoch and row.node_guid == peer.guid:
+                        return
                     break
                 await changes.wait()
     raise Forbidden(f"{ask.kind} {ask.guid} of epoch {ask.epoch} is not given to node {peer.guid}")

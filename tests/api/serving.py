@@ -23,7 +23,7 @@ from paasd.model.arguments import SYSTEM
 from paasd.model.settings import Bootstrap, bootstrap
 from paasd.model.users import CreateUser, create_user
 from paasd.observed import Observed
-from paasd.state import open_database
+from paasd.state import Log, open_database
 from paasd.state.sealing import load_root_key, open_sealer
 
 PASSWORD = "correct horse battery staple"
@@ -96,12 +96,12 @@ class Served:
 
 
 @asynccontextmanager
-async def serve(directory: Path, config: Config | None = None) -> AsyncIterator[Served]:
+async def serve(directory: Path, config: Config | None = None, *, log: Log | None = None) -> AsyncIterator[Served]:
     """Open everything that the API needs, with an administrator, an organization and a space."""
     clock = Clock()
     config = config or Config(api=ApiConfig(port=0, grace_s=1.0), auth=CHEAP_HASHES)
     async with (
-        open_database(directory, config.state, clock=clock, sync=False) as database,
+        open_database(directory, config.state, log=log, clock=clock, sync=False) as database,
         open_blobs(directory / "blobs", config.blobs, clock=clock) as blobs,
         open_logs(config.logs, directory / "logs", clock) as logs,
     ):

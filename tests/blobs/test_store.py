@@ -163,6 +163,22 @@ async def test_a_blob_is_collected_a_day_after_its_last_reference(blobs: Blobs, 
     assert not blobs.has(used)
 
 
+async def test_what_was_put_aside_as_damaged_goes_after_a_day_too(blobs: Blobs, clock: Clock) -> None:
+    sha256 = await store(blobs, b"content")
+    path = blobs.path(sha256)
+    path.chmod(0o600)
+    path.write_bytes(b"CONTENT")
+    with pytest.raises(BlobDamaged):
+        await blobs.verify(sha256)
+    aside = path.with_name(path.name + ".damaged")
+    clock.now += 86_399
+    await blobs.collect(set())
+    assert aside.exists()
+    clock.now += 2
+    await blobs.collect(set())
+    assert not aside.exists()
+
+
 async def test_storing_a_blob_again_counts_as_a_reference(blobs: Blobs, clock: Clock) -> None:
     sha256 = await store(blobs, b"again")
     clock.now += 86_401

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import httpx
 import msgspec
 import trio
 
-from paasd.node import stop_node
 from tests.cluster.fabric import Fabric, Host, fabric
 from tests.node.harness import Pusher
 
@@ -134,8 +134,9 @@ class Load:
         """Collect until it ends; run it as a task."""
         stdout = self._process.stdout
         assert stdout is not None
-        while line := await trio.to_thread.run_sync(stdout.readline):
-            self._lines.append(line)
+        with stdout:
+            while line := await trio.to_thread.run_sync(stdout.readline):
+                self._lines.append(line)
 
     def answers(self) -> list[Answer]:
         """Everything that has been answered or has failed so far, in order of its beginning."""
@@ -149,11 +150,12 @@ class Load:
         """How many of each outcome."""
         return Counter(answer.outcome for answer in self.answers())
 
-    def stop(self) -> None:
-        """No further requests."""
+    async def stop(self) -> None:
+        """No further requests; `read` goes on until the last answer."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(timeout=20)
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._process.wait)
 
 
 def failures(answers: Sequence[Answer], after: float, *, through: Sequence[Member]) -> list[Answer]:
@@ -207,22 +209,30 @@ class Cluster:
         return "\n".join(f"--- {member.name}\n{member.log[-4000:]}" for member in self.members)
 
     async def destroy(self) -> None:
-        """End every machine and remove what its daemon left on this one."""
+        """Switch every machine off, and remove what its daemon left in this machine's cgroups."""
         for member in self.members:
             if member.host.running:
                 member.host.power_off()
         for member in self.members:
             if member.host.data.exists():
-                await trio.to_thread.run_sync(
-                    lambda member=member: list(stop_node(member.host.data, member.config, everything=True))
-                )
+                member.host.power_on()
+                await trio.to_thread.run_sync(partial(member.paasd, "stop", "--all", "--config", str(member.config)))
+                member.host.power_off()
 
 
 @asynccontextmanager
 async def cluster(
-    directory: Path, zones: Sequence[str], *, sections: str = "", workers: Sequence[int] = ()
+    directory: Path,
+    zones: Sequence[str],
+    *,
+    sections: str = "",
+    workers: Sequence[int] = (),
+    started: int | None = None,
 ) -> AsyncIterator[Cluster]:
-    """A running platform with a node per entry of `zones`; `workers` are the positions of those that are no control."""
+    """A running platform with a node per entry of `zones`; `workers` are the positions of those that are no control.
+
+    Only the first `started` are there already (None: all).
+    """
     async with fabric(directory, len(zones)) as made:
         members = [
             Member(host, zone, sections, "worker" if number in workers else "control")
@@ -233,7 +243,7 @@ async def cluster(
             members[0].host.power_on()
             members[0].start()
             await members[0].until_answering()
-            for member in members[1:]:
+            for member in members[1:started]:
                 await found.join(member, members[0])
             yield found
         finally:

@@ -8,10 +8,12 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -71,15 +73,27 @@ class Host:
             [*enter, *spaces, sys.executable, str(INIT), str(self.log_path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
 
     def power_off(self) -> None:
         """Everything of it dies at once and its link is down: what the platform calls the loss of a node."""
         run("ip", "-n", self._fabric.switch, "link", "set", self.name, "down")
         if self._init is not None:
-            self._init.kill()
+            pidfd = os.pidfd_open(self._pid_one)
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            select.select([pidfd], [], [], 30)  # it is the last one of its namespace to end
+            os.close(pidfd)
             self._init.communicate()
             self._init = None
+
+    @property
+    def _pid_one(self) -> int:
+        assert self._init is not None
+        path = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children")
+        while not (children := path.read_text().split()):
+            time.sleep(0.01)
+        return int(children[0])
 
     def tell(self, command: str) -> int:
         """A command to pid 1; the daemon's pid, 0 when there is none."""
@@ -102,9 +116,7 @@ class Host:
 
     def execute(self, *words: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """A command on this host, beside its daemon."""
-        assert self._init is not None
-        children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children").read_text().split()
-        enter = ["nsenter", f"--target={children[0]}", "--net", "--pid", "--mount"]
+        enter = ["nsenter", f"--target={self._pid_one}", "--net", "--pid", "--mount"]
         return subprocess.run(
             [*enter, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s
         )

@@ -24,12 +24,16 @@ async def test_what_is_stored_on_one_node_is_in_two_zones_when_the_commit_return
         assert world.copies["a1"].short == {}
 
 
-async def test_one_zone_makes_no_copies_and_asks_nobody(tmp_path: Path) -> None:
-    async with open_world(tmp_path, {"a1": "a", "a2": "a"}) as world:
-        world.cut_off("a2")
+async def test_a_node_that_is_alone_makes_no_copies_and_asks_nobody(tmp_path: Path) -> None:
+    async with open_world(tmp_path, {"a1": "a"}) as world:
         sha256 = await world.store("a1", some())
         assert world.holders(sha256) == ["a1"]
         assert world.copies["a1"].short == {}
+
+
+async def test_in_one_zone_a_blob_is_on_two_nodes(tmp_path: Path) -> None:
+    async with open_world(tmp_path, {"a1": "a", "a2": "a", "a3": "a"}) as world:
+        assert len(world.holders(await world.store("a1", some()))) == 2
 
 
 async def test_an_empty_blob_is_copied_too(tmp_path: Path) -> None:
@@ -178,6 +182,15 @@ async def test_a_damaged_copy_elsewhere_is_put_aside_there_and_another_is_taken(
         assert set(world.holders(sha256)) >= {"c1", "c2"}
         for guid in set(SIX) - set(world.holders(sha256)):
             assert world.blobs[guid]._place(sha256).with_suffix(".damaged").exists()
+
+
+async def test_who_gives_a_damaged_copy_puts_it_aside_and_the_other_side_takes_nothing(tmp_path: Path) -> None:
+    async with open_world(tmp_path, THREE) as world:
+        sha256 = await world.store("a1", some(), secure=False)
+        world.spoil("a1", sha256)
+        with pytest.raises(Unavailable, match="damaged"):
+            await world.blobs["b1"].ensure(sha256)
+        assert world.holders(sha256) == []
 
 
 async def test_a_damaged_copy_here_is_replaced_when_it_is_read_whole(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paasd.copies.places import Place, preferred, targets, wanted_zones
+from paasd.copies.places import Place, apart, preferred, targets, wanted_zones
 
 places = st.lists(
     st.builds(
@@ -54,3 +54,11 @@ def test_the_loss_of_a_node_moves_only_what_it_had() -> None:
         else:
             assert before == after
     assert 30 < moved < 120
+
+
+def test_in_one_zone_every_node_counts_for_itself_and_in_two_they_do_not() -> None:
+    one = [Place(guid="a1", zone="a"), Place(guid="a2", zone="a"), Place(guid="b1", zone="b", reachable=False)]
+    assert wanted_zones(apart(one)) == 2
+    assert wanted_zones(apart([*one, Place(guid="b2", zone="b")])) == 2
+    assert [place.zone for place in apart([*one, Place(guid="b2", zone="b")])] == ["a", "a", "b", "b"]
+    assert wanted_zones(apart(one[:1])) == 1

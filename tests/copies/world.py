@@ -31,7 +31,7 @@ class World:
 
     def cut_off(self, guid: str) -> None:
         """Nobody reaches it nor is reached by it, and nobody knows that yet."""
-        for other in self.places:
+        for other in self.places.keys() - {guid}:
             self.network.cut(guid, other)
             self.network.cut(other, guid)
 

@@ -11,8 +11,11 @@ import pytest
 
 import paasd.model
 from paasd.model import (
+    Authority,
     DropletLayer,
+    GossipKey,
     HealthCheck,
+    Instance,
     Job,
     Role,
     apps,
@@ -24,7 +27,9 @@ from paasd.model import (
     droplets,
     instances,
     jobs,
+    leases,
     liveness,
+    membership,
     metadata,
     nodes,
     organizations,
@@ -38,6 +43,7 @@ from paasd.model import (
     spaces,
     uploads,
     users,
+    voting,
 )
 from paasd.model.arguments import SYSTEM, Metadata
 from paasd.model.manifests import ApplyManifest, AppToApply, apply_manifest, parse_manifest
@@ -430,6 +436,136 @@ async def _(seed: Seed) -> Any:
     return nodes.RegisterNode(guid="n", name="n", zone="z", memory_mb=1, disk_mb=1, cpus=1)
 
 
+async def singleton(seed: Seed, value: str | None = "true") -> Instance:
+    """A running instance of an app of which only one may run."""
+    with seed.database.read() as tx:
+        found = tx.all(Instance)
+    instance = found[0] if found else await seed.instance()
+    label = Metadata(labels={leases.SINGLETON_LABEL: value})
+    change = apps.UpdateApp(app_guid=instance.app_guid, metadata=label, actor=SYSTEM)
+    await seed.database.write(apps.update_app, change)
+    return instance
+
+
+async def leased(seed: Seed) -> leases.HeldLease:
+    """The lease of one."""
+    instance = await singleton(seed)
+    lease = leases.LeaseRunning(instance_guids=[instance.guid], duration_s=10)
+    assert await seed.database.write(leases.lease_running, lease) == 1
+    return leases.HeldLease(slot=leases.instance_slot(instance.process_guid, 0), epoch=instance.epoch)
+
+
+@case(leases.lease_running)
+async def _(seed: Seed) -> Any:
+    return leases.LeaseRunning(instance_guids=[(await singleton(seed)).guid], duration_s=10)
+
+
+@case(leases.renew_leases)
+async def _(seed: Seed) -> Any:
+    return leases.ChangeLeases(node_guid=NODE, held=[await leased(seed)])
+
+
+@case(leases.release_leases)
+async def _(seed: Seed) -> Any:
+    return leases.ChangeLeases(node_guid=NODE, held=[await leased(seed)])
+
+
+@case(leases.expire_lease)
+async def _(seed: Seed) -> Any:
+    held = await leased(seed)
+    await seed.database.write(leases.renew_leases, leases.ChangeLeases(node_guid=NODE, held=[held]))
+    with seed.database.read() as tx:
+        everything = [one.guid for one in tx.all(Instance)]
+    await seed.database.write(instances.remove_instances, instances.RemoveInstances(guids=everything))
+    return leases.ExpireLease(slot=held.slot, node_guid=NODE, epoch=held.epoch, renewals=1)
+
+
+@case(leases.drop_leases)
+async def _(seed: Seed) -> Any:
+    held = await leased(seed)
+    await singleton(seed, None)
+    return leases.DropLeases(slots=[held.slot])
+
+
+@case(instances.remove_lost_instances)
+async def _(seed: Seed) -> Any:
+    instance = await seed.instance()
+    await seed.database.write(nodes.set_node_state, nodes.SetNodeState(guid=NODE, incarnation=1, state="DEAD"))
+    return instances.RemoveInstances(guids=[instance.guid])
+
+
+@case(membership.open_cluster)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    return membership.OpenCluster(
+        cluster_id="cluster",
+        node_guid=NODE,
+        authority=Authority(guid="a1", purpose="nodes", certificate="pem", sealed_key="s", state="SIGNING"),
+        public=Authority(guid="a2", purpose="public", certificate="pem", sealed_key="s", state="SIGNING"),
+        gossip_key=GossipKey(id="k", sealed="s", state="SENDING"),
+    )
+
+
+@case(membership.advertise_node)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    return membership.Advertise(
+        guid=NODE,
+        address="10.0.0.1",
+        peer_port=1,
+        tunnel_port=2,
+        etcd_client_port=3,
+        etcd_peer_port=4,
+        version="1",
+        schema_limit=3,
+    )
+
+
+TOKEN = membership.CreateToken(id="t", secret_hash="h", role="worker", expires_at=4_000_000_000, actor=SYSTEM)
+
+
+@case(membership.create_token)
+async def _(seed: Seed) -> Any:
+    return TOKEN
+
+
+@case(membership.delete_token)
+async def _(seed: Seed) -> Any:
+    await seed.database.write(membership.create_token, TOKEN)
+    return membership.DeleteToken(id="t", actor=SYSTEM)
+
+
+@case(membership.admit_member)
+async def _(seed: Seed) -> Any:
+    await seed.database.write(membership.create_token, TOKEN)
+    return membership.AdmitMember(
+        token_id="t",
+        secret_hash="h",
+        guid="new",
+        name="new",
+        zone="z",
+        memory_mb=1,
+        disk_mb=1,
+        cpus=1,
+        address="10.0.0.2",
+        peer_port=1,
+        tunnel_port=2,
+        etcd_client_port=3,
+        etcd_peer_port=4,
+        version="1",
+        schema_limit=3,
+    )
+
+
+@case(membership.remove_node)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    await seed.database.write(
+        nodes.register_node, nodes.RegisterNode(guid="n2", name="n2", zone="z", memory_mb=1, disk_mb=1, cpus=1)
+    )
+    return membership.RemoveNode(guid="n2", force=True, actor=SYSTEM)
+
+
 @case(nodes.set_node_state)
 async def _(seed: Seed) -> Any:
     await seed.node()
@@ -590,6 +726,24 @@ async def _(seed: Seed) -> Any:
 async def _(seed: Seed) -> Any:
     await seed.app()
     return retention.ExpireRecords(jobs_before="9999-01-01T00:00:00Z", events_before="9999-01-01T00:00:00Z")
+
+
+@case(voting.add_etcd_authority)
+async def _(seed: Seed) -> Any:
+    authority = Authority(guid="a", purpose="etcd", certificate="pem", sealed_key="sealed", state="SIGNING")
+    return voting.AddEtcdAuthority(authority=authority)
+
+
+@case(voting.offer_vote)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    return voting.OfferVote(node_guid=NODE, etcd_version="3.4.23")
+
+
+@case(voting.change_vote)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    return voting.ChangeVote(node_guid=NODE, before="", after="JOINING")
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -129,11 +129,15 @@ async def test_a_start_undoes_neither_draining_nor_removal_and_death_only_after_
     assert state_of(seed, "a1") == "READY", "alone there is nobody to wait for"
     await register(seed, b1="b")
     for incarnation, (before, after) in enumerate(
-        [("DEAD", "RETURNING"), ("DRAINING", "DRAINING"), ("REMOVED", "REMOVED"), ("READY", "READY")], start=2
+        [("DEAD", "RETURNING"), ("DRAINING", "DRAINING"), ("JOINING", "READY"), ("READY", "READY")], start=2
     ):
         await seed.database.write(set_node_state, SetNodeState(guid="a1", incarnation=incarnation, state=before))
         await register(seed, a1="a")
         assert state_of(seed, "a1") == after
+    await seed.database.write(set_node_state, SetNodeState(guid="a1", incarnation=6, state="REMOVED"))
+    with pytest.raises(Unprocessable, match="was removed from the platform"):
+        await register(seed, a1="a")
+    assert state_of(seed, "a1") == "REMOVED"
 
 
 async def test_a_dead_node_comes_back_once_and_under_the_next_incarnation(seed: Seed) -> None:

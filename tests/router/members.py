@@ -12,14 +12,12 @@ import h2.events
 import msgspec
 import trio
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from paasd.config import TunnelsConfig
+from paasd.pki import KeyPair, issue, make_authority, new_key, request
 from paasd.router import (
     Certificates,
     Endpoint,
-    KeyPair,
     Links,
     NodeDoor,
     NodeIdentity,
@@ -28,7 +26,6 @@ from paasd.router import (
     RouteTable,
     open_router,
 )
-from paasd.router.certificates import make_authority
 from paasd.router.tunnels import target_of
 
 from .conftest import CONFIG, DOMAINS, Journal
@@ -42,28 +39,13 @@ class Authority:
     """Signs nodes' certificates."""
 
     def __init__(self) -> None:
-        self.pair = make_authority(datetime.now(UTC))
+        self.pair = make_authority("nodes", datetime.now(UTC))
 
     def sign(self, uri: str) -> KeyPair:
-        issuer = x509.load_pem_x509_certificate(self.pair.certificate)
-        issuer_key = serialization.load_pem_private_key(self.pair.key, None)
-        assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.now(UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([]))
-            .issuer_name(issuer.subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=24))
-            .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=True)
-            .sign(issuer_key, hashes.SHA256())
-        )
-        pem = serialization.Encoding.PEM
-        plain = serialization.NoEncryption()
-        return KeyPair(certificate.public_bytes(pem), key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+        key = new_key()
+        names = [x509.UniformResourceIdentifier(uri)]
+        life = timedelta(hours=24)
+        return KeyPair(issue(self.pair, request(key), "node", names, datetime.now(UTC), life, client=True), key)
 
     def identity(self, guid: str, trusted: bytes | None = None) -> NodeIdentity:
         pair = self.sign(f"{PREFIX}{guid}/control")

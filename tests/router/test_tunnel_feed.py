@@ -4,6 +4,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,12 +12,13 @@ import trio
 
 from paasd.model.records import Node
 from paasd.observed import InstanceFact, Observed
-from paasd.router import Certificates, RouteFeed, open_route_feed
+from paasd.peer import MemoryNetwork
+from paasd.router import Certificates, RouteFeed, leave_routers, open_route_feed, serve_leaving
 from paasd.state import Database, InlineRunner, open_database
 
 from .members import Authority, Member, members
 from .test_feed import BASE, RECORDS, instance, put, running
-from .upstream import apps, exchange, fetch
+from .upstream import Load, apps, exchange, fetch
 
 RECORDS["Node"] = Node
 
@@ -93,6 +95,10 @@ async def pair(tmp_path: Path, certificates: Certificates) -> AsyncIterator[list
         yield found
 
 
+def on(node: str, guid: str, index: int = 0) -> tuple[str, dict[str, Any]]:
+    return "Instance", instance(guid, index, node=node)
+
+
 def tell(fact: InstanceFact, *told: Side) -> None:
     for side in told:
         side.observed.put(fact)
@@ -101,7 +107,7 @@ def tell(fact: InstanceFact, *told: Side) -> None:
 async def test_a_node_serves_what_runs_on_another_by_rows_and_facts_alone(
     database: Database, pair: list[Member]
 ) -> None:
-    await database.write(put, {"put": [node_row(pair[0], "a"), node_row(pair[1], "b")]})
+    await database.write(put, {"put": [node_row(pair[0], "a"), node_row(pair[1], "b"), on("owner", "one")]})
     async with apps("one", "two") as (one, two), sides(database, *pair) as (edge, owner):
         fact = running(one, "one", node_guid="owner", state="STARTING", routable=False)
         tell(fact, owner)
@@ -111,16 +117,19 @@ async def test_a_node_serves_what_runs_on_another_by_rows_and_facts_alone(
         await database.write(put, {"put": [], "delete": [("Instance", "one")]})
         await edge.until("503")
         await owner.until("503")
-        await database.write(put, {"put": [("Instance", instance("one", 0, epoch=2))]})
+        await database.write(put, {"put": [("Instance", instance("one", 0, epoch=2, node="owner"))]})
         assert await edge.outcome() == "503", "the row speaks of a later run than the fact"
         tell(running(two, "one", node_guid="owner", epoch=2), edge, owner)
         await edge.until("two")
+        await database.write(put, {"put": [("Instance", instance("one", 0, epoch=2, node="edge"))]})
+        await edge.until("503")
 
 
 async def test_an_instance_on_an_unreachable_node_is_passed_over_unless_there_is_no_other(
     database: Database, pair: list[Member]
 ) -> None:
-    await database.write(put, {"put": [node_row(pair[0], "a"), node_row(pair[1], "a")]})
+    placed = [on("owner", "one"), on("edge", "two", index=1)]
+    await database.write(put, {"put": [node_row(pair[0], "a"), node_row(pair[1], "a"), *placed]})
     async with apps("one", "two") as (one, two), sides(database, *pair) as (edge, owner):
         tell(running(one, "one", node_guid="owner"), owner, edge)
         tell(running(two, "two", node_guid="edge", index=1), owner, edge)
@@ -178,3 +187,33 @@ async def test_a_control_node_answers_for_itself_and_asks_another_when_its_daemo
                             pass
                     assert {await api_answer(edge, certificates) for _ in range(6)} == {expected}
                     assert await api_answer(owner, certificates) == "second"
+
+
+async def test_a_stopping_instance_hears_when_every_router_has_let_go_of_it(
+    database: Database, pair: list[Member]
+) -> None:
+    placed = [on("owner", "one"), on("owner", "two", index=1)]
+    await database.write(put, {"put": [node_row(pair[0], "a"), node_row(pair[1], "a"), *placed]})
+    network = MemoryNetwork(Random(1))
+    async with apps("one", "two") as (one, two), sides(database, *pair) as (edge, owner):
+        for side in (edge, owner):
+            serve_leaving(network.add(side.member.guid), side.feed)
+        peers = network.peers["owner"]
+        tell(running(one, "one", node_guid="owner"), owner, edge)
+        tell(running(two, "two", node_guid="owner", index=1), owner, edge)
+        await edge.until("one")
+        await edge.until("two")
+        early = await leave_routers(peers, ["edge", "owner", "away"], "one", 1, timeout_s=0.2)
+        assert early == {"edge", "owner", "away"}, "its row is still there"
+        load = Load(edge.member.router.http_port, "shop.apps.localhost")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(load.run)
+            await load.progress(50)
+            await database.write(put, {"put": [], "delete": [("Instance", "one")]})
+            assert await leave_routers(peers, ["edge", "owner"], "one", 1, timeout_s=5) == frozenset()
+            await load.progress(20)  # what was on its way
+            served = one.requests
+            await load.progress(50)
+            nursery.cancel_scope.cancel()
+        assert one.requests == served
+        assert load.failures == []

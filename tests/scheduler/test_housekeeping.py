@@ -1,5 +1,6 @@
 """What goes away by itself, and above all what does not."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import pytest
 
 from paasd.actions import builds, packages
 from paasd.blobs import Blobs, open_blobs
-from paasd.config import BlobsConfig, RetentionConfig
+from paasd.config import BlobsConfig, RetentionConfig, StateConfig
+from paasd.errors import Unavailable
 from paasd.model import App, Build, Droplet, Job, Package
 from paasd.model.jobs import OpenJob, start_finished_job, start_job
 from paasd.model.retention import ExpireParts, expire_parts, referenced_blobs
 from paasd.scheduler.housekeeping import tidy
-from paasd.state import Eq
+from paasd.state import Eq, Faults, MemoryLog, open_database
 from tests.actions.world import World, archive, chunks, open_world
 
 LITTLE = RetentionConfig(packages=1, droplets=1, builds=1)
@@ -83,6 +85,23 @@ async def test_a_blob_goes_when_its_rows_are_gone_and_not_before(world: World, t
         kept, gone = await write(blobs, b"kept"), await write(blobs, b"gone")
         await tidy(LITTLE, world.context.database, blobs, lambda: [kept], world.context.clock)
         assert blobs.has(kept)
+        assert not blobs.has(gone)
+
+
+async def test_a_node_that_is_cut_off_deletes_no_blobs_since_its_rows_are_old(tmp_path: Path) -> None:
+    log = MemoryLog(1)
+    (tmp_path / "state").mkdir()
+    async with (
+        open_database(tmp_path / "state", StateConfig(fresh_s=0.1), log=log.client(), sync=False) as database,
+        open_blobs(tmp_path / "blobs", BlobsConfig(collect_after_s=0)) as blobs,
+    ):
+        gone = await write(blobs, b"gone")
+        log.faults = Faults(unavailable=1)
+        with pytest.raises(Unavailable, match="does not hear of changes"):
+            await tidy(LITTLE, database, blobs, list, time.time, lambda _subject: False)
+        assert blobs.has(gone)
+        log.faults = Faults()
+        await tidy(LITTLE, database, blobs, list, time.time, lambda _subject: False)
         assert not blobs.has(gone)
 
 

@@ -82,6 +82,7 @@ class World:
         self.late = late
         self.hosts: dict[str, Host] = {}
         self.invariants: list[Action] = []
+        self.touched: set[str] = set()  # who did something in this event, for invariants that look at those alone
         self.trace = 0
         self.events = 0
         self.last: list[str] = []
@@ -89,6 +90,7 @@ class World:
         self._cut: set[tuple[str, str]] = set()
         self._heap: list[tuple[float, int, Action]] = []
         self._order = 0
+        self._idle = False
         self._streams: dict[tuple[str, str], float] = {}
 
     # The three verbs.
@@ -151,6 +153,9 @@ class World:
         host.paused_until = max(host.paused_until, self.now + duration_s)
         self.at(host.paused_until, lambda: self._resume(host))
 
+    def is_paused(self, name: str) -> bool:
+        return name in self.hosts and self.hosts[name].paused_until > self.now
+
     def crash(self, name: str) -> None:
         self._note(f"crash {name}")
         self.hosts.pop(name, None)
@@ -163,16 +168,21 @@ class World:
     def run(self, until: float) -> None:
         while self._heap and self._heap[0][0] <= until:
             self.now, _, action = heapq.heappop(self._heap)
+            self._idle = False
+            self.touched.clear()
             action()
-            self.events += 1
-            for invariant in self.invariants:
-                try:
-                    invariant()
-                except AssertionError as error:
-                    raise Broken(
-                        f"seed {self.seed}, {self.now:.6f} s: {error}\n" + "\n".join(self.last[-20:])
-                    ) from error
+            if not self._idle:
+                self.events += 1
+                self._check()
         self.now = until
+
+    def _check(self) -> None:
+        for invariant in self.invariants:
+            try:
+                invariant()
+            except AssertionError as error:
+                story = "\n".join(self.last[-20:])
+                raise Broken(f"seed {self.seed}, {self.now:.6f} s: {error}\n{story}") from error
 
     def poke(self, name: str) -> None:
         """The core was told something outside of its verbs, so its deadline may be another."""
@@ -206,10 +216,16 @@ class World:
         if not wake_first:
             self._wake(host)
 
+    def _timer(self, host: Host, due: float) -> None:
+        if host.scheduled != due:
+            self._idle = True  # another time has been set since
+            return
+        host.scheduled = float("inf")
+        self._wake(host)
+
     def _wake(self, host: Host) -> None:
         if self.hosts.get(host.name) is not host or host.paused_until > self.now:
             return
-        host.scheduled = float("inf")
         if host.due() <= self.now + 1e-9:
             self._note(f"wake {host.name}")
             self._carry_out(host, host.core.wake(max(host.local(self.now), host.core.deadline)))
@@ -217,15 +233,16 @@ class World:
             self._schedule(host)
 
     def _carry_out(self, host: Host, effects: Iterable[Any]) -> None:
+        self.touched.add(host.name)
         for effect in effects:
             host.perform(effect)
         self._schedule(host)
 
     def _schedule(self, host: Host) -> None:
-        due = host.due()
+        due = max(host.due(), self.now)
         if due < host.scheduled and due != float("inf"):
             host.scheduled = due
-            self.at(due, lambda: self._wake(host))
+            self.at(due, lambda: self._timer(host, due))
 
     def _note(self, what: str) -> None:
         line = f"{self.now:.6f} {what}"

@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 from paasd.config import GossipConfig
+from paasd.gossip.boot import next_boot
 from paasd.gossip.swim.core import Swim
 from paasd.gossip.swim.effects import Compare, Datagram, Effect, Quarantined, Send, StandingChanged
 from paasd.gossip.swim.roster import Roster
 from paasd.gossip.sync import Answer, Question, answer, ask, take_answer
-from paasd.observed import InstanceFact, Observed
+from paasd.observed import InstanceFact, NodeFact, Observed
 from tests.simulation.engine import World
 
 
@@ -29,6 +30,7 @@ class Gossiper:
         self.swim = Swim(config, guid, boot, roster, self.observed, self.random, now)
         self.history: list[tuple[float, str, str]] = []
         self.quarantined: list[str] = []
+        self.on_outbid: Callable[[int], None] = lambda _boot: None
         self.on_change: Callable[[str, str], None] = lambda _guid, _now: None
         self.observed.on_delta = self._broadcast
         self.observed.on_outbid = self._outbid
@@ -75,6 +77,10 @@ class Gossiper:
             case Quarantined(guid):
                 self.quarantined.append(guid)
 
+    def settle(self) -> None:
+        """All that runs here has been found again."""
+        self.observed.put_about(NodeFact(node_guid=self.guid, boot=self.swim.boot, settled=True))
+
     def _stream(self, target: str, message: Any) -> None:
         self.world.send(self.guid, target, message, reliable=True)
 
@@ -86,6 +92,7 @@ class Gossiper:
     def _outbid(self, boot: int) -> None:
         self.swim.reboot(self._local_now(), boot)
         self.observed.outbid(boot)
+        self.on_outbid(boot)
 
     def _local_now(self) -> float:
         host = self.world.hosts.get(self.guid)
@@ -105,14 +112,15 @@ class Cluster:
         for guid in self.roster.guids:
             self.start(guid)
 
-    def start(self, guid: str, boot: int | None = None) -> Gossiper:
-        """A node comes up, or comes up again."""
-        self.boots[guid] = self.boots.get(guid, 0) + 1 if boot is None else boot
+    def start(self, guid: str, *, set_back: bool = False) -> Gossiper:
+        """A node comes up, or comes up again; set back, it does not remember that it has before."""
+        self.boots[guid] = next_boot(0 if set_back else self.boots.get(guid, 0), self.world.random)
         rate = 1.0 + self.world.random.uniform(-self.skew, self.skew)
         offset = self.world.random.uniform(0, 1e6)
         local = offset + self.world.now * rate
         node = Gossiper(self.world, self.config, guid, self.roster, self.boots[guid], local)
         self.nodes[guid] = node
+        node.on_outbid = lambda boot: self.boots.__setitem__(guid, boot)
         self.world.add(guid, node, node.perform, rate=rate, offset=offset)
         return node
 

@@ -1,6 +1,5 @@
 """Singletons: they run under a lease, and end with it."""
 
-
 import msgspec
 import pytest
 import trio

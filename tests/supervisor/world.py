@@ -24,7 +24,7 @@ from paasd.sandbox import Sandbox, open_sandbox
 from paasd.state import Database, Tx, open_database, operation
 from paasd.state.sealing import Sealer, load_root_key, open_sealer
 from paasd.supervisor import Supervisor, open_supervisor
-from paasd.unsealing import LocalUnsealing
+from paasd.unsealing import LocalUnsealing, Unsealing
 
 T = TypeVar("T")
 NODE = "node-1"
@@ -99,7 +99,9 @@ class World:
         self._sealer = sealer
 
     @asynccontextmanager
-    async def supervised(self, config: SupervisorConfig = QUICK) -> AsyncIterator[Supervisor]:
+    async def supervised(
+        self, config: SupervisorConfig = QUICK, *, unsealing: Unsealing | None = None
+    ) -> AsyncIterator[Supervisor]:
         self.observed = Observed()
         logs_config = LogsConfig(write_delay_s=0.001)
         async with (
@@ -113,7 +115,7 @@ class World:
                 sandbox=self.sandbox,
                 blobs=self._blobs,
                 logs=self.logs,
-                unsealing=LocalUnsealing(self.database, self._sealer),
+                unsealing=unsealing or LocalUnsealing(self.database, self._sealer),
                 default_stack="host",
                 api_url="https://api.system.localhost",
             ) as supervisor,

@@ -141,7 +141,7 @@ def _keep_development(step: Step, layer: Layer) -> None:
     """Hard links to everything as it is now: building and pruning come later and replace files, not contents."""
     shutil.rmtree(layer.tree, ignore_errors=True)
     for modules in module_directories(step.app):
-        target = Path(layer.tree + str(modules))
+        target = Path(layer.tree) / modules.relative_to(step.project.layout.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(["cp", "-al", str(modules), str(target)], check=False, capture_output=True)
         if done.returncode:

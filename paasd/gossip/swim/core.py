@@ -51,7 +51,7 @@ class Swim:
         self.boot = boot
         self.counters = Counters()
         self.awareness = Awareness(config.awareness_limit)
-        self.members = Members(config, guid, boot << 20, roster, self.awareness)
+        self.members = Members(config, guid, boot << messages.BOOT_SHIFT, roster, self.awareness)
         self.quarantine = Quarantine(config.garbage_limit, config.quarantine_s)
         self.clock_offset_s: dict[str, float] = {}
         self.lag_s = 0.0
@@ -66,6 +66,7 @@ class Swim:
         self._rounds = Rounds(random)
         self._post = Post(config, guid, records, self.members.news, random)
         self._gaps: dict[str, tuple[float, Holding, str]] = {}
+        self._turn = 0
         self._next_probe = now + random.random() * config.probe_interval_s
         # A node that has just started knows nothing of the others' records.
         self._next_compare = now + random.random() * config.probe_interval_s
@@ -152,7 +153,7 @@ class Swim:
     def reboot(self, now: float, boot: int) -> None:
         """Others have heard of a later start of this node than this one: its data directory was set back."""
         self.boot = boot
-        self.members.raise_incarnation(boot << 20)
+        self.members.raise_incarnation(boot << messages.BOOT_SHIFT)
         self._schedule(now)
 
     def mean_round_trip_s(self, guid: str) -> float | None:
@@ -227,10 +228,17 @@ class Swim:
             self.members.forgive(late_s)
 
     def _probe_next(self, now: float) -> None:
-        for guid in self._rounds.take(self._roster):
-            if guid == self.guid or self.members.status(guid) == "unreachable" or self._probes.is_probing(guid):
+        """In turn the next on the ring and somebody by chance.
+
+        The ring bounds how long a loss can stay unprobed, chance finds it when whole stretches of the ring are lost.
+        """
+        self._turn += 1
+        order = self._roster.after(self.guid) if self._turn % 2 else self._rounds.take(self._roster)
+        for guid in order:
+            if guid == self.guid or self.members.status(guid) == "unreachable":
                 continue
-            self._probe(now, guid)
+            if not self._probes.is_probing(guid):
+                self._probe(now, guid)
             return
 
     def _probe(self, now: float, guid: str) -> None:

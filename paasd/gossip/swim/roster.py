@@ -1,6 +1,7 @@
 """Who is a member, as the rows say: sorted and immutable, so that it costs a lookup and can be shared."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from random import Random
 
@@ -21,6 +22,12 @@ class Roster:
 
     def __len__(self) -> int:
         return len(self.guids)
+
+    def after(self, guid: str) -> Iterator[str]:
+        """The others in the order of the ring, from the next one on."""
+        start = bisect_right(self.guids, guid)
+        for index in range(start, start + len(self.guids)):
+            yield self.guids[index % len(self.guids)]
 
     def elsewhere(self, zone: str, random: Random) -> str | None:
         """Some member of another zone, each zone as likely as the next; None if there is no other."""

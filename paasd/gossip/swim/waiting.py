@@ -80,7 +80,8 @@ def witnesses_wanted(config: GossipConfig, members: int) -> int:
 
 def suspicion_s(config: GossipConfig, members: int, confirmations: int, wanted: int) -> float:
     """How long a suspect may refute. It falls from the longest to the shortest as confirmations come in."""
-    shortest = config.suspicion_mult * max(1.0, math.log10(max(members, 1))) * config.probe_interval_s
+    # Up to 30 nodes news is everywhere in a third of a second, so only larger clusters need more time for it.
+    shortest = config.suspicion_mult * max(1.0, math.log10(max(members, 1) / 3)) * config.probe_interval_s
     longest = shortest * config.suspicion_max_mult
     if wanted <= 0:
         return shortest

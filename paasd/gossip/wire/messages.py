@@ -17,8 +17,9 @@ UPDATES_LIMIT: Final = 64
 DELTAS_LIMIT: Final = 32
 MARKS_LIMIT: Final = 16
 INCARNATION_LIMIT: Final = 1 << 52
-INCARNATION_LEAP: Final = 1 << 40
-"""A node's incarnation starts at boot << 20 and rises by one with each refutation; no honest one leaps further."""
+BOOT_SHIFT: Final = 12
+INCARNATION_LEAP: Final = 1 << 48
+"""A node's incarnation starts at boot << 12 and rises by one with each refutation; no honest one leaps further."""
 
 Guid = Annotated[str, Meta(min_length=1, max_length=64)]
 Incarnation = Annotated[int, Meta(ge=0, lt=INCARNATION_LIMIT)]

@@ -6,6 +6,7 @@ from typing import Any
 from paasd.config import RouterConfig
 from paasd.router.engine.listeners import ADS, CONTROL_CLUSTER, listener
 from paasd.router.tunnels.fixed import BOOTSTRAP_EXTENSION, gone_listener, hop_listener
+from paasd.router.tunnels.names import STATS_PREFIX, TUNNEL_LISTENER
 
 APPS_SECRET = "apps"
 SYSTEM_SECRET = "system"
@@ -47,14 +48,7 @@ def bootstrap(config: RouterConfig, *, control: Path, admin: Path, http_port: in
         },
         # Counters per route come from the access log; Envoy's own would cost more memory than the routes.
         "stats_config": {
-            "stats_matcher": {
-                "inclusion_list": {
-                    "patterns": [
-                        {"prefix": prefix}
-                        for prefix in ("server.", "http.router.", "listener.", "cluster_manager.", "access_logs.")
-                    ]
-                }
-            }
+            "stats_matcher": {"inclusion_list": {"patterns": [{"prefix": prefix} for prefix in _COUNTED]}}
         },
         "overload_manager": {
             "resource_monitors": [
@@ -68,6 +62,17 @@ def bootstrap(config: RouterConfig, *, control: Path, admin: Path, http_port: in
             ]
         },
     }
+
+
+_COUNTED = (
+    "server.",
+    "http.router.",
+    f"http.{TUNNEL_LISTENER}.",
+    "listener.",
+    "cluster_manager.",
+    f"cluster.{STATS_PREFIX}",
+    "access_logs.",
+)
 
 
 def _control_cluster(control: Path) -> dict[str, Any]:

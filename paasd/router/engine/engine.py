@@ -19,9 +19,10 @@ import trio
 
 from paasd.config import RouterConfig
 from paasd.errors import PaasdError
+from paasd.lasting import LastingProcess, boot_id, start_time
 from paasd.router.engine.binary import find_binary
 from paasd.router.engine.bootstrap import bootstrap
-from paasd.router.engine.process import EnvoyProcess, Record, boot_id, start_time
+from paasd.router.engine.record import Record
 
 _LOG_LIMIT_BYTES = 8 * 1024 * 1024
 _STOP_GRACE_S = 2.0
@@ -38,12 +39,15 @@ class EngineFailed(PaasdError):
 class Engine:
     """The running Envoy, as others may see it."""
 
-    def __init__(self, config: RouterConfig, directory: Path, uid: int, cgroups: Sequence[Path]) -> None:
+    def __init__(
+        self, config: RouterConfig, directory: Path, uid: int, cgroups: Sequence[Path], *, outlive: bool = True
+    ) -> None:
         self._config = config
         self._directory = directory
         self._uid = uid
         self._cgroups = cgroups
-        self._process: EnvoyProcess | None = None
+        self._outlive = outlive
+        self._process: LastingProcess | None = None
         self._log = structlog.get_logger(__name__)
         self.http_port = config.http_port
         self.https_port = config.https_port
@@ -93,7 +97,7 @@ class Engine:
             # Ports picked freely stay what they were, for as long as someone may know them.
             self.http_port = self._config.http_port or record.http_port
             self.https_port = self._config.https_port or record.https_port
-            process = EnvoyProcess.adopt(record.pid, record.start_time)
+            process = LastingProcess.adopt(record.pid, record.start_time)
             if process is not None:
                 if record.configuration == self._digest():
                     self._process, self.adopted = process, True
@@ -141,8 +145,13 @@ class Engine:
         arguments += ["--component-log-level", "config:error"]
         if self._config.workers:
             arguments += ["--concurrency", str(self._config.workers)]
-        self._process = EnvoyProcess.start(
-            self._binary, arguments, uid=self._uid, cgroups=self._cgroups, log=self._output
+        self._process = LastingProcess.start(
+            self._binary,
+            arguments,
+            uid=self._uid,
+            cgroups=self._cgroups,
+            log=self._output,
+            outlive=self._outlive,
         )
         self._write_record(self._process.pid)
         self._log.info("router.started", pid=self._process.pid, http=self.http_port, https=self.https_port)
@@ -228,7 +237,7 @@ class Engine:
     async def stop_recorded(self) -> bool:
         """End the Envoy that an earlier daemon left at work; whether there was one."""
         record = self._read_record()
-        self._process = None if record is None else EnvoyProcess.adopt(record.pid, record.start_time)
+        self._process = None if record is None else LastingProcess.adopt(record.pid, record.start_time)
         found = self._process is not None
         await self.stop()
         self.close()

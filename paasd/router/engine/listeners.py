@@ -68,6 +68,8 @@ def _connection_manager(config: RouterConfig) -> dict[str, Any]:
         "max_request_headers_kb": config.headers_limit_kb,
         "common_http_protocol_options": {"idle_timeout": idle, "max_headers_count": config.headers_count_limit},
         "stream_idle_timeout": idle,
+        # Time for a client to read an early answer before Envoy hangs up; one whose answer broke off waits as long.
+        "delayed_close_timeout": "0.25s",
         "request_headers_timeout": f"{config.headers_timeout_s}s",
         "early_header_mutation_extensions": [_host_header()],
         "http_filters": [_request_headers_filter(), request_script(), response_script(), _router_filter()],

@@ -32,6 +32,8 @@ _HTTP1 = (
 # Frames: SETTINGS, then GOAWAY after stream 0, which says that no request was looked at.
 _HTTP2 = "\0\0\0\4\0\0\0\0\0" + "\0\0\10\7\0\0\0\0\0" + "\0\0\0\0" + "\0\0\0\0"
 REFUSALS = (("h1", _HTTP1), ("h2", _HTTP2))
+# The client's own connection is what the limit on connections is about.
+_INSIDE: dict[str, Any] = {"internal_listener": {}, "ignore_global_conn_limit": True}
 BOOTSTRAP_EXTENSION = {
     "name": "envoy.bootstrap.internal_listener",
     "typed_config": {"@type": _TYPE + "bootstrap.internal_listener.v3.InternalListener"},
@@ -76,15 +78,16 @@ def hop_listener() -> dict[str, Any]:
         "stat_prefix": HOP,
         "cluster": "|none|",
         "idle_timeout": "0s",
-        # A connection to the node that was found dead is no answer; the third attempt finds the node marked.
-        "max_connect_attempts": 3,
+        # A node that has just died refuses at once; the pauses last until its check has found it dead, too.
+        "max_connect_attempts": 12,
+        "backoff_options": {"base_interval": "0.02s", "max_interval": "0.2s"},
         "tunneling_config": {
             "hostname": f"%DYNAMIC_METADATA({METADATA}:target)%",
             "headers_to_add": [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
         },
     }
     filters = [{"name": "choose", "typed_config": choose}, {"name": "proxy", "typed_config": proxy}]
-    return {"name": HOP, "internal_listener": {}, "filter_chains": [{"filters": filters}]}
+    return {"name": HOP, **_INSIDE, "filter_chains": [{"filters": filters}]}
 
 
 def gone_listener() -> dict[str, Any]:
@@ -97,7 +100,7 @@ def gone_listener() -> dict[str, Any]:
         for protocol, body in REFUSALS
     ]
     server = {"name": "http", "typed_config": tunnel_server(GONE, routes)}
-    return {"name": GONE, "internal_listener": {}, "filter_chains": [{"filters": [server]}]}
+    return {"name": GONE, **_INSIDE, "filter_chains": [{"filters": [server]}]}
 
 
 def refusals() -> dict[str, Any]:

@@ -23,6 +23,7 @@ NODES_SECRET = "nodes"
 NODE_SECRET = "node"
 """This node's own certificate."""
 TUNNEL_LISTENER = "tunnel"
+STATS_PREFIX = "node."
 METADATA = "tunnel"
 """Endpoint metadata that goes with a connection into the hop."""
 # Well-formed targets: `<instance guid>.<epoch>`, that with `.<port>`, and `api.<node guid>`. Nothing with a colon.

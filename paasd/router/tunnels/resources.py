@@ -11,6 +11,7 @@ from paasd.router.tunnels.names import (
     GONE,
     NODE_SECRET,
     NODES_SECRET,
+    STATS_PREFIX,
     TARGET_HEADER,
     TARGET_PATTERN,
     TUNNEL_LISTENER,
@@ -92,7 +93,10 @@ class Tunnels:
         }
         cluster = messages.Cluster(
             name=name,
+            # Unlike those of routes these have counters, which tell Envoy how often a node is worth checking.
+            alt_stat_name=f"{STATS_PREFIX}{guid}",
             type=messages.STATIC if _is_address(door.address) else messages.STRICT_DNS,
+            dns_lookup_family=messages.V4_PREFERRED,
             connect_timeout=duration(self._tunnels.connect_timeout_s),
             per_connection_buffer_limit_bytes={"value": self._config.buffer_limit_bytes},
             load_assignment=assignment,
@@ -185,7 +189,7 @@ def _server() -> dict[str, Any]:
     return tunnel_server(
         TUNNEL_LISTENER,
         routes,
-        # New tunnels need a new connection then: a certificate that expired, or of a removed node, is soon useless.
+        # New tunnels need a new connection then: an expired certificate, or a removed node's, is soon useless.
         common_http_protocol_options={"max_connection_duration": f"{_CONNECTION_LIFE_S}s"},
         early_header_mutation_extensions=[{"name": "target", "typed_config": mutation}],
         local_reply_config=refusals(),

@@ -98,9 +98,11 @@ Cluster
   6 uint32 lb_policy
   8 repeated HealthCheck health_checks
   10 CircuitBreakers circuit_breakers
+  17 uint32 dns_lookup_family
   22 LbSubsetConfig lb_subset_config
   24 TransportSocket transport_socket
   27 CommonLbConfig common_lb_config
+  28 string alt_stat_name
   33 ClusterLoadAssignment load_assignment
   36 map Any typed_extension_protocol_options
   43 repeated TransportSocketMatch transport_socket_matches
@@ -316,6 +318,7 @@ PREVIOUS_HOSTS_URL: Final = "type.googleapis.com/envoy.extensions.retry.host.pre
 STATIC: Final = 0
 STRICT_DNS: Final = 1
 EDS: Final = 3
+V4_PREFERRED: Final = 3
 HTTP2: Final = 1
 URI: Final = 3
 API_V3: Final = 2

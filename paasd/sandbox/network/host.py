@@ -5,6 +5,7 @@ Nodes of one host agree by the kernel's own records (tables, routes) under a fil
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Network
@@ -57,7 +58,7 @@ def _pools(nft: Nft) -> dict[str, IPv4Network]:
     """Pool of each node of this host, by table."""
     found = {}
     for table in nft.tables():
-        if table.startswith("paasd_") and table != rules.HOST_TABLE:
+        if re.fullmatch(r"paasd_[0-9a-z]{6}", table):
             for element in nft.elements(table, "pool"):
                 if isinstance(element, dict) and "prefix" in element:
                     prefix = element["prefix"]

@@ -216,6 +216,10 @@ class Database:
         while self.index <= index:
             await self._writer.moved.wait()
 
+    async def trim(self, before: int) -> None:
+        """Drop entries of a shared log below `before`. Raises LogUnavailable."""
+        await self._writer.between(partial(self._log.trim, before))
+
     async def use_log(self, log: Log, kind: LogKind, *, start: StartLog | None = None) -> None:
         """Go over to another log while writes go on: from the local one to a shared one, which `start` begins with the
         newest entry of this database; or between two ways to the same shared log. None of the writes is refused.

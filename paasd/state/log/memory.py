@@ -69,6 +69,21 @@ class MemoryLog:
         self._grown = trio.Event()
         return None
 
+    async def start(self, identity: str, index: int, data: bytes) -> None:
+        """Begin with this entry unless it has begun. The next fault that was planned befalls it."""
+        befalls = self.fault()
+        await trio.lowlevel.checkpoint()
+        if befalls("unavailable"):
+            raise LogUnavailable("the log has no quorum; nothing was changed")
+        if befalls("lose_request"):
+            raise NoAnswer
+        if not self.newest:
+            self.identity = identity
+            self.entries[index] = data
+            self.newest = index
+        if befalls("lose_answer"):
+            raise NoAnswer
+
     def deliver_late(self, chance: float = 1.0) -> None:
         """Let requests arrive whose sender gave up waiting for an answer."""
         waiting, self._late = self._late, []

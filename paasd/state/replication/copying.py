@@ -160,8 +160,7 @@ class Fetching:
         digest = hashlib.sha256()
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as target:
             await self._receive_bytes(stream, target, manifest.size_bytes, digest.update)
-        if digest.hexdigest() != manifest.sha256:
-            raise StateDamaged("the snapshot that was received is not what its manifest says")
+        _check(digest.hexdigest(), manifest)
         return manifest
 
     async def _receive_bytes(
@@ -175,6 +174,11 @@ class Fetching:
                 raise StateDamaged("more was received than the manifest of the snapshot says")
             update(chunk)
             await self._run(target.write, chunk)
+
+
+def _check(sha256: str, manifest: Manifest) -> None:
+    if sha256 != manifest.sha256:
+        raise StateDamaged("the snapshot that was received is not what its manifest says")
 
 
 async def _next(stream: PeerStream) -> bytes:

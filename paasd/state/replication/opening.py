@@ -15,6 +15,7 @@ from paasd.state.log import Runner, Voter
 from paasd.state.replication.copying import Fetching, serve_snapshots
 from paasd.state.replication.forwarding import Hint, OwnRows, PeerForwarder, Refusal, serve_operations
 from paasd.state.replication.serving import serve_log
+from paasd.state.replication.trimming import Progress, Trimmer
 from paasd.state.transactions import ReadTx
 
 ARGUMENT_BYTES = 1024 * 1024
@@ -38,6 +39,7 @@ async def open_replication(
     voters: Callable[[], Sequence[Voter]],
     hint: Hint,
     zone: str = "",
+    progress: Progress | None = None,
     own_rows: OwnRows = nothing_is_own,
     on_refused: Refusal = _unheard,
     run: Runner | None = None,
@@ -45,7 +47,8 @@ async def open_replication(
 ) -> AsyncIterator[None]:
     """Serve the log and snapshots to other nodes, run their operations and send ours, until the block ends.
 
-    `voters` are the nodes that have the log, `hint` is the one that should run operations now.
+    `voters` are the nodes that have the log, `hint` is the one that should run operations now. `progress` says how far
+    each live node is; without it a shared log is not shortened.
     """
     copier = run or ThreadRunner()
     serve_log(peers, database)
@@ -54,8 +57,13 @@ async def open_replication(
     fetching = Fetching(peers, voters, database.path.parent, copier, zone=zone)
     database.rescue_with(Rescuer(database, fetching.fetch))
     database.forwarder = PeerForwarder(peers, hint, config.forward_s)
-    try:
-        yield
-    finally:
-        database.forwarder = None
-        database.rescue_with(None)
+    async with trio.open_nursery() as nursery:
+        if progress is not None:
+            trimmer = Trimmer(database, config, hint, peers.guid, progress, copier, clock)
+            nursery.start_soon(trimmer.trim_until)
+        try:
+            yield
+        finally:
+            nursery.cancel_scope.cancel()
+            database.forwarder = None
+            database.rescue_with(None)

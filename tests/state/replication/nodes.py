@@ -74,6 +74,7 @@ class Cluster:
                 config,
                 voters=lambda: self.voters,
                 hint=lambda: self.hints.get(guid, self.hint),
+                progress=lambda: {guid: node.database.index for guid, node in self.nodes.items()},
                 own_rows=self._own_rows,
                 on_refused=self._on_refused,
                 run=run,

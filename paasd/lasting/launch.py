@@ -1,15 +1,18 @@
-"""Runs in the child between the daemon and Envoy: joins cgroups, drops privileges, becomes Envoy.
+"""Runs in the child between the daemon and a program that outlives it: joins cgroups, drops privileges, becomes it.
 
 A program of its own (standard library only), because the daemon has threads and must not run Python between fork and
-exec. Arguments: uid (-1 keeps the present one), comma-separated cgroup.procs files, binary, then Envoy's arguments.
+exec. Arguments: uid (-1 keeps the present one), comma-separated cgroup.procs files, a pid with whose thread it is to
+die (0: it outlives it), binary, then the program's arguments.
 """
 
 import ctypes
 import os
+import signal
 import struct
 import sys
 from pathlib import Path
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_KEEPCAPS = 8
 _PR_CAP_AMBIENT = 47
@@ -42,13 +45,18 @@ def _become(uid: int) -> None:
 
 def main() -> None:
     """Never returns; an error ends the process with its reason on standard error."""
-    uid, cgroups, binary, *arguments = sys.argv[1:]
+    uid, cgroups, parent, binary, *arguments = sys.argv[1:]
     for procs in filter(None, cgroups.split(",")):
         Path(procs).write_text(str(os.getpid()))
     # Opened while still privileged: the binary may lie in a directory that the unprivileged user cannot enter.
     program = os.open(binary, os.O_RDONLY | os.O_CLOEXEC)
     if int(uid) >= 0:
         _become(int(uid))
+    if int(parent):
+        # After the change of user, which takes it back.
+        _prctl(ctypes.CDLL(None, use_errno=True), _PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != int(parent):
+            sys.exit("the process that started this one is gone")
     os.execve(program, [binary, *arguments], {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})
 
 

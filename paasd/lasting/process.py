@@ -1,4 +1,4 @@
-"""One Envoy process: started so that it outlives the daemon, found again by pid and start time, watched by pidfd."""
+"""One process: started so that it outlives the daemon, found again by pid and start time, watched by pidfd."""
 
 import contextlib
 import os
@@ -8,23 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 import trio
 
-from paasd.router.engine import launch
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """The file beside Envoy's sockets that lets the next daemon find it. `start_time` is in clock ticks since boot."""
-
-    version: int = 1
-    pid: int
-    start_time: int
-    boot_id: str
-    configuration: str
-    http_port: int
-    https_port: int
-    tunnel: tuple[str, int] | None = None  # where it listens for other nodes
+from paasd.lasting import launch
 
 
 def start_time(pid: int) -> int | None:
@@ -51,15 +37,15 @@ def _reap(pidfd: int) -> os.waitid_result | None:
     return os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
 
 
-class EnvoyProcess:
-    """A running Envoy, our child or not. Close it to stop watching; that does not end the process."""
+class LastingProcess:
+    """A running process, our child or not. Close it to stop watching; that does not end the process."""
 
     def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
         self._pidfd = pidfd
 
     @classmethod
-    def adopt(cls, pid: int, started: int) -> "EnvoyProcess | None":
+    def adopt(cls, pid: int, started: int) -> "LastingProcess | None":
         """The process `pid` that started at `started`, or None if it is gone."""
         try:
             pidfd = os.pidfd_open(pid)
@@ -73,17 +59,30 @@ class EnvoyProcess:
 
     @classmethod
     def start(
-        cls, binary: Path, arguments: Sequence[str], *, uid: int, cgroups: Sequence[Path], log: Path
-    ) -> "EnvoyProcess":
-        """Start Envoy detached: own session, output to the file `log`, not tied to the life of this process."""
-        command = [sys.executable, "-I", "-S", launch.__file__, str(uid), ",".join(map(str, cgroups)), str(binary)]
+        cls,
+        binary: Path,
+        arguments: Sequence[str],
+        *,
+        uid: int,
+        cgroups: Sequence[Path],
+        log: Path,
+        outlive: bool = True,
+        directory: Path = Path("/"),
+    ) -> "LastingProcess":
+        """Start it detached in `directory`: own session, output to the file `log`. Without `outlive` it dies with this
+        thread. From there relative paths work, even if the program's user cannot enter the directories above.
+        """
+        parent = "0" if outlive else str(os.getpid())
+        become = uid if os.geteuid() == 0 else -1
+        command = [sys.executable, "-I", "-S", launch.__file__, str(become), ",".join(map(str, cgroups)), parent]
+        command.append(str(binary))
         with log.open("ab") as output:
             child = subprocess.Popen(
                 [*command, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd="/",
+                cwd=directory,
                 start_new_session=True,
             )
         pidfd = os.pidfd_open(child.pid)

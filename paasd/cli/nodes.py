@@ -1,0 +1,185 @@
+"""Commands about nodes: tokens, joining, members, taking one out."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from paasd.cli import render
+from paasd.cli.client import Target
+
+POLL_S = 0.5
+
+
+@click.group(short_help="Tokens by which machines join.")
+def token() -> None:
+    """Tokens by which machines join the platform."""
+
+
+@token.command("create", short_help="Make a token for new nodes.")
+@click.option(
+    "--role",
+    type=click.Choice(["control", "worker"]),
+    default="control",
+    show_default=True,
+    help="control serves the API and may vote; worker only runs apps and holds no keys.",
+)
+@click.option("--zone", help="Only a node of this zone may use it; without it the node says its zone itself.")
+@click.option("--ttl", "ttl_s", type=click.IntRange(min=60), default=3600, show_default=True, help="Life in seconds.")
+@click.option("--uses", type=click.IntRange(min=1), default=1, show_default=True, help="How many nodes may use it.")
+@click.pass_obj
+def create_token(target: Target, role: str, zone: str | None, ttl_s: int, uses: int) -> None:
+    """Make a token, shown this once. The first one opens this node's ports for others (docs/clouds.md lists them).
+
+    \b
+      paasd token create                      one control node, within an hour
+      paasd token create --role worker --uses 20 --ttl 86400
+    """
+    body = {"role": role, "zone": zone, "ttl_s": ttl_s, "uses": uses}
+    made = target.connect().call("POST", "/paasd/v1/tokens", json=body)
+    until = time.strftime("%H:%M:%S on %d %B", time.localtime(made["expires_at"]))
+    click.echo(made["token"])
+    times = "once" if uses == 1 else f"{uses} times"
+    click.echo(f"It lets {role} nodes join {times}, until {until}. On the new machine:", err=True)
+    click.echo("  sudo paasd join TOKEN", err=True)
+
+
+@token.command("list", short_help="Tokens that were made.")
+@click.pass_obj
+def list_tokens(target: Target) -> None:
+    """List the tokens; their secrets are not kept."""
+    found = target.connect().call("GET", "/paasd/v1/tokens")["tokens"]
+    now = time.time()
+    rows = [
+        (
+            one["id"],
+            one["role"],
+            one["zone"] or "any",
+            one["uses_left"],
+            render.duration(one["expires_at"] - now) if one["expires_at"] > now else "expired",
+            one["created_by"],
+        )
+        for one in found
+    ]
+    render.table(("id", "role", "zone", "uses left", "expires in", "made by"), rows)
+
+
+@token.command("delete", short_help="Nobody joins by it any more.")
+@click.argument("token_id", metavar="ID")
+@click.pass_obj
+def delete_token(target: Target, token_id: str) -> None:
+    """Delete the token ID, as `paasd token list` shows it."""
+    target.connect().call("DELETE", f"/paasd/v1/tokens/{token_id}")
+    click.echo(f"Deleted token {token_id}.")
+
+
+@click.command(short_help="Make this machine a node of a platform that runs.")
+@click.argument("token_text", metavar="TOKEN")
+@click.option("--config", type=click.Path(path_type=Path), help="Configuration file of the new node.")
+@click.option("--serve", "and_serve", is_flag=True, help="Run the daemon in the foreground afterwards.")
+@click.pass_context
+def join(context: click.Context, token_text: str, config: Path | None, and_serve: bool) -> None:
+    """Join the platform that made TOKEN, with this machine's data directory, which must be new.
+
+    The platform's identity is checked before anything of the token is shown to it. A join that is interrupted is
+    finished by the same command.
+
+    \b
+      sudo paasd join paasd1-control-...
+      sudo paasd serve                        or: sudo systemctl enable --now paasd
+    """
+    from paasd.cli.serve import serve
+    from paasd.node import join_platform
+
+    target: Target = context.obj
+    member = join_platform(Path(target.data), config, token_text, say=render.progress)
+    click.secho(f"Joined as a {member.role} node in zone {member.zone}, reached at {member.address}.", fg="green")
+    if and_serve:
+        context.invoke(serve, config=config, data=Path(target.data))
+    else:
+        click.echo("Start it: sudo systemctl enable --now paasd, or in the foreground: paasd serve")
+
+
+@click.command(short_help="The nodes of the platform and how they are.")
+@click.pass_obj
+def members(target: Target) -> None:
+    """List the nodes: where they are, how they are, and what they do."""
+    found = target.connect().call("GET", "/paasd/v1/nodes")["nodes"]
+    render.table(
+        ("name", "zone", "role", "state", "reached", "votes", "index", "version", "instances"), map(_row, found)
+    )
+
+
+def _row(node: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        node["name"] + (" *" if node["this"] else ""),
+        node["zone"],
+        node["role"],
+        node["state"].lower(),
+        node["reachability"],
+        node["voting"].lower() or "-",
+        node["applied_index"] or "-",
+        node["version"],
+        node["instances"],
+    )
+
+
+@click.group(short_help="Drain a node, or take it out of the platform.")
+def node() -> None:
+    """What is done to single nodes."""
+
+
+@node.command("drain", short_help="Move everything of tenants off a node.")
+@click.argument("name")
+@click.option("--no-wait", is_flag=True, help="Do not wait until it is empty.")
+@click.pass_obj
+def drain(target: Target, name: str, no_wait: bool) -> None:
+    """Move what tenants run on the node NAME elsewhere: started there first, then stopped here, without a gap.
+
+    Afterwards it can be switched off, or removed with `paasd node remove`; `paasd node undrain` takes it back.
+    """
+    client = target.connect()
+    state = client.call("POST", f"/paasd/v1/nodes/{name}/actions/drain")
+    began, told = time.monotonic(), None
+    while not no_wait and not state["drained"]:
+        if state["state"] != "DRAINING":
+            raise click.ClickException(f"{name} is {state['state'].lower()}; somebody else has ended the draining")
+        if state["progress"] != told:
+            told = state["progress"]
+            render.progress(f"{name}: {told}")
+        time.sleep(POLL_S)
+        state = client.call("GET", f"/paasd/v1/nodes/{name}")
+    took = f" ({render.duration(time.monotonic() - began)})" if state["drained"] else ""
+    click.echo(f"{name}: {state['progress']}{took}")
+
+
+@node.command("undrain", short_help="Let a node take apps again.")
+@click.argument("name")
+@click.pass_obj
+def undrain(target: Target, name: str) -> None:
+    """End the draining of the node NAME; what has left it stays where it is now."""
+    target.connect().call("POST", f"/paasd/v1/nodes/{name}/actions/undrain")
+    click.echo(f"{name} takes apps again.")
+
+
+@node.command("release-brake", short_help="Replace dead nodes although many died at once.")
+@click.pass_obj
+def release_brake(target: Target) -> None:
+    """End the mass-failure brake: `paasd status` says why it is on.
+
+    It keeps the platform from starting everything anew where it fits nowhere, because of what may be a fault of the
+    network. Release it when the nodes that are named are really gone.
+    """
+    released = target.connect().call("POST", "/paasd/v1/brake/actions/release")["released"]
+    click.echo("Released: what ran on the dead nodes is started elsewhere." if released else "The brake is not on.")
+
+
+@node.command("remove", short_help="Take a node out for good.")
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also one that was not drained and is not dead.")
+@click.pass_obj
+def remove(target: Target, name: str, force: bool) -> None:
+    """Remove the node NAME for good: it is cut off at once and cannot come back with its old data."""
+    target.connect().call("DELETE", f"/paasd/v1/nodes/{name}", params={"force": "true"} if force else {})
+    click.echo(f"Removed {name}. What it ran is started elsewhere.")

@@ -1,0 +1,119 @@
+"""What actions and workers work with, opened over an open database."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+import trio
+
+from paasd.actions import Context
+from paasd.blobs import open_blobs
+from paasd.errors import PaasdError
+from paasd.logs import Line, Logs, open_logs
+from paasd.membership import Membership, open_membership
+from paasd.node.start import Start
+from paasd.peer import TlsPeers
+from paasd.router import AccessEntry, Router, rtr_line
+from paasd.router.certificates import Certificates, open_certificates
+from paasd.state import Database
+from paasd.state.engine import load_migrations
+from paasd.state.sealing import Sealer
+
+PERIOD_S: Final = 3600.0
+
+
+async def make_membership(start: Start, database: Database, peers: TlsPeers, sealer: Sealer | None) -> Membership:
+    """This node as a member, or as one that may become the first."""
+    refusals = structlog.get_logger("paasd.membership")
+    membership = Membership(
+        start.config.cluster,
+        start.config.peer,
+        start.directory,
+        database,
+        peers,
+        start.book,
+        sealer=sealer,
+        domains=(start.config.domains.apps, start.config.domains.system),
+        schema_limit=len(load_migrations()),
+        clock=start.clock,
+        refused=lambda address, token, why: refusals.warning("stranger refused", address=address, token=token, why=why),
+    )
+    opened: Membership = await start.enter(open_membership(membership))
+    if start.is_member:
+        await membership.start()
+    return opened
+
+
+async def make_context(
+    start: Start,
+    database: Database,
+    sealer: Sealer,
+    membership: Membership,
+    routed: Callable[[str], Awaitable[None]],
+) -> Context:
+    """Rows, files, facts and lines. `routed` returns when the router serves an app as it is."""
+    config, directory, clock = start.config, start.directory, start.clock
+    return Context(
+        config=config,
+        database=database,
+        sealer=sealer,
+        blobs=await start.enter(open_blobs(directory / "blobs", config.blobs, clock=clock)),
+        logs=await start.enter(open_logs(config.logs, directory / "logs", clock)),
+        observed=start.observed,
+        membership=membership,
+        node_guid=start.guid,
+        clock=clock,
+        routed=routed,
+    )
+
+
+async def make_certificates(start: Start, membership: Membership) -> Certificates:
+    """Those of the platform's domains: a control node issues its own, a worker asks for them."""
+    certificates = open_certificates(
+        start.directory / "certificates",
+        start.config.domains.apps,
+        start.config.domains.system,
+        clock=lambda: datetime.fromtimestamp(start.clock(), UTC),
+        authority=not start.is_worker,
+    )
+    if start.is_worker:
+        for name, domain in certificates.wanted().items():
+            certificates.store(name, await membership.domain_certificate(domain))
+    else:
+        membership.public = lambda: certificates.authority
+    return certificates
+
+
+async def keep_domain_certificates(membership: Membership, certificates: Certificates, router: Router) -> None:
+    """On a worker: ask for the next ones in time, for ever."""
+    while True:
+        await trio.sleep(PERIOD_S)
+        for name, domain in certificates.wanted().items():
+            try:
+                certificates.store(name, await membership.domain_certificate(domain))
+            except PaasdError as error:
+                structlog.get_logger(__name__).warning("certificate not renewed yet", domain=domain, why=error.detail)
+            else:
+                router.show_certificates()
+
+
+def access_lines(logs: Logs) -> Callable[[list[AccessEntry]], None]:
+    """Access entries into the log streams of the apps that they are about."""
+
+    def write(entries: list[AccessEntry]) -> None:
+        for entry in entries:
+            if entry.app_guid is not None:
+                index = "0" if entry.instance_index is None else str(entry.instance_index)
+                logs.append(
+                    Line(
+                        source_id=entry.app_guid,
+                        instance_id=index,
+                        source_type="RTR",
+                        stream="OUT",
+                        timestamp_ns=entry.started_at_ns,
+                        payload=rtr_line(entry).encode(),
+                    )
+                )
+
+    return write

@@ -1,0 +1,155 @@
+"""One node of an embedded cluster: started, killed as by a power cut, and started again on the same disk."""
+
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import trio
+
+from paasd.config import Config
+from paasd.errors import Unavailable
+from paasd.node import Node, Substitutes, open_node
+from paasd.node.joining import join_node
+from paasd.sandbox.nest import Layers, Nest, Ports, open_nest
+from paasd.state.log import MemoryLog
+
+START_LIMIT_S = 30.0
+
+
+class Shared:
+    """What the nodes of a cluster have in common in this process."""
+
+    def __init__(self, directory: Path, log: MemoryLog) -> None:
+        self.directory = directory
+        self.log = log
+        self.layers = Layers(directory)
+        self.ports = Ports()
+
+
+class EmbeddedNode:
+    """Made by `cluster`. Its `directory` stays when it is killed, as a disk does."""
+
+    def __init__(self, shared: Shared, config: Config, nursery: trio.Nursery) -> None:
+        self.config = config
+        self.directory = Path(config.data)
+        self._shared = shared
+        self._nursery = nursery
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+        self._ended.set()
+        self._node: Node | None = None
+        self._nest: Nest | None = None
+        self._transport: httpx.AsyncHTTPTransport | None = None
+        self._api: httpx.AsyncClient | None = None
+
+    @property
+    def name(self) -> str:
+        return self.config.node.name
+
+    @property
+    def zone(self) -> str:
+        return self.config.node.zone
+
+    @property
+    def alive(self) -> bool:
+        """Whether it serves: started, and not killed since."""
+        return self._node is not None
+
+    @property
+    def node(self) -> Node:
+        """The node itself, with all its parts. Raises Unavailable when it does not run."""
+        if self._node is None:
+            raise Unavailable(f"{self.name} does not run")
+        return self._node
+
+    @property
+    def api(self) -> httpx.AsyncClient:
+        """A client of this node's API as root, by its Unix socket. Raises Unavailable when it does not run."""
+        if self._api is None:
+            raise Unavailable(f"{self.name} does not run")
+        return self._api
+
+    @property
+    def transport(self) -> httpx.AsyncHTTPTransport:
+        """What `api` sends its requests by. Raises Unavailable when the node does not run."""
+        if self._transport is None:
+            raise Unavailable(f"{self.name} does not run")
+        return self._transport
+
+    @property
+    def https_port(self) -> int:
+        return self.config.router.https_port
+
+    async def start(self) -> None:
+        """Returns when it serves. Raises what the node raises when it cannot start."""
+        if not self._ended.is_set():
+            return
+        self._ended = trio.Event()
+        self._scope = trio.CancelScope()
+        with trio.fail_after(START_LIMIT_S):
+            await self._nursery.start(self._run)
+
+    async def join(self, token: str) -> None:
+        """Become a member by this token, and start. Raises PaasdError."""
+        await join_node(self.config, token, _nothing_to_say)
+        await self.start()
+
+    async def kill(self) -> None:
+        """A power cut: every process of the node gets SIGKILL at once, and nothing of it is told to anybody."""
+        self._kill_envoy()
+        if self._nest is not None:
+            await self._nest.kill()
+        self._scope.cancel()
+        await self._ended.wait()
+
+    async def stop(self) -> None:
+        """An orderly end, as of a daemon that gets SIGTERM, with everything that it runs."""
+        self._scope.cancel()
+        await self._ended.wait()
+
+    async def restart(self) -> None:
+        """Killed, if it still runs, and started on what it has on its disk."""
+        await self.kill()
+        await self.start()
+
+    def _kill_envoy(self) -> None:
+        pid = None if self._node is None else self._node.router.engine.pid
+        if self._node is not None and pid is not None:
+            self._node.router.engine.stopping = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    async def _run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        substitutes = Substitutes(
+            open_sandbox=self._open_nest,
+            log=self._shared.log.client(),
+            sync=False,
+            runtime=self.directory / "router",
+        )
+        try:
+            with self._scope:
+                async with open_node(self.config, outlive=False, substitutes=substitutes) as node:
+                    self._transport = httpx.AsyncHTTPTransport(uds=str(node.doors.unix_path))
+                    client = httpx.AsyncClient(transport=self._transport, base_url="http://localhost", timeout=120)
+                    async with client as self._api:
+                        self._node = node
+                        task_status.started()
+                        await trio.sleep_forever()
+        finally:
+            self._node = self._nest = self._api = self._transport = None
+            self._ended.set()
+
+    @asynccontextmanager
+    async def _open_nest(self, directory: Path) -> AsyncIterator[Nest]:
+        shared = self._shared
+        doomed = [shared.directory]
+        async with open_nest(directory, layers=shared.layers, ports=shared.ports, doomed=doomed) as self._nest:
+            yield self._nest
+
+
+def _nothing_to_say(_text: str) -> None:
+    """What joining says is for a person who waits."""

@@ -1,0 +1,145 @@
+"""The log in a real etcd: the conditions of an append, what is read, followed and trimmed, and through a database."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import trio
+
+from paasd import pki
+from paasd.errors import TooLarge
+from paasd.etcd import Lost, Unreachable, open_client
+from paasd.etcd import messages as m
+from paasd.state import LogTrimmed, LogUnavailable
+from paasd.state.log.entries import decode_entry
+from paasd.state.log.etcd import ENTRY_LIMIT_BYTES
+from paasd.state.log.interface import Refused
+from tests.etcd.members import log_of, village
+from tests.state.things import AddThing, add_thing, open_things
+
+
+async def test_an_append_takes_the_next_place_and_no_other() -> None:
+    async with village() as found, log_of(found) as log:
+        assert await log.append(1, b"a") is None
+        assert await log.append(2, b"b") is None
+        assert await log.append(2, b"late") == Refused((b"b",))
+        assert await log.append(1, b"later") == Refused((b"a", b"b"))
+        assert await log.append(4, b"too early") == Refused(())
+        assert await log.newest() == 2
+        assert await log.read(0, 10) == [b"a", b"b"]
+        assert await log.read(1, 10) == [b"b"]
+        assert await log.read(2, 10) == []
+
+
+async def test_a_node_behind_a_trimmed_log_cannot_write_over_history() -> None:
+    """The slot of the lagging node is empty, which by itself proves nothing."""
+    async with village() as found, log_of(found) as log, log_of(found, base=False) as lagging:
+        for index in range(1, 6):
+            await log.append(index, str(index).encode())
+        await log.trim(5)
+        assert await lagging.append(3, b"over history") == Refused(())
+        assert await log.read(4, 10) == [b"5"]
+        with pytest.raises(LogTrimmed):
+            await lagging.read(2, 10)
+        assert await log.append(6, b"6") is None
+
+
+async def test_the_newest_index_is_right_at_any_lag() -> None:
+    async with village() as found, log_of(found) as log, log_of(found, base=False) as fresh:
+        for index in range(1, 1201):
+            await log.append(index, b"x")
+        assert await fresh.newest() == 1200
+        await log.trim(700)
+        async with log_of(found, base=False) as later:
+            assert await later.newest() == 1200
+
+
+async def test_followers_hear_of_entries_at_once() -> None:
+    async with village() as found, log_of(found) as log, log_of(found, base=False) as follower:
+        heard: list[int] = []
+
+        async def follow() -> None:
+            index = 0
+            while True:
+                await follower.wait_newer(index)
+                for data in await follower.read(index, 100):
+                    index += 1
+                    assert data == str(index).encode()
+                heard.append(index)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow)
+            for index in range(1, 21):
+                await log.append(index, str(index).encode())
+                with trio.fail_after(0.5):
+                    while not heard or heard[-1] < index:
+                        await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_log_begins_once_and_at_its_base() -> None:
+    async with village() as found, log_of(found, base=False) as log:
+        await log.start_at(41, b"base")
+        await log.start_at(41, b"base")
+        assert await log.newest() == 41
+        assert await log.append(42, b"next") is None
+        await log.start_at(41, b"another")
+        assert await log.read(40, 10) == [b"base", b"next"]
+
+
+async def test_an_entry_that_is_too_large_is_refused_before_it_is_sent() -> None:
+    async with village() as found, log_of(found) as log:
+        assert await log.append(1, bytes(ENTRY_LIMIT_BYTES)) is None
+        with pytest.raises(TooLarge):
+            await log.append(2, bytes(ENTRY_LIMIT_BYTES + 1))
+        assert await log.append(2, b"small") is None
+
+
+async def test_who_has_no_certificate_of_the_voters_authority_gets_nothing() -> None:
+    async with village() as found:
+        strangers = pki.make_authority("strangers", datetime.now(UTC))
+        stranger = found.member("stranger", strangers)
+        request = m.RangeRequest(key=b"a")
+        async with open_client(lambda: found.through, stranger.client_context) as client:
+            with pytest.raises((Lost, Unreachable)):
+                await client.range(request)
+        async with open_client(lambda: found.through, found.members[0].client_context) as client:
+            assert (await client.range(request)).count == 0
+
+
+async def test_without_any_member_nothing_was_changed() -> None:
+    async with village() as found, log_of(found) as log:
+        await log.append(1, b"a")
+        await found.stop()
+        with trio.fail_after(10), pytest.raises(LogUnavailable):
+            await log.newest()
+        await trio.sleep(2.6)
+        with trio.fail_after(10), pytest.raises(LogUnavailable):
+            await log.append(2, b"b")
+        await found.start()
+        with trio.fail_after(20):
+            while True:
+                try:
+                    assert await log.append(2, b"b") is None
+                    return
+                except LogUnavailable:
+                    await trio.sleep(0.1)
+
+
+async def test_two_databases_share_it(tmp_path: Path) -> None:
+    async with (
+        village() as found,
+        log_of(found) as first,
+        log_of(found, base=False) as second,
+        open_things(tmp_path / "one", log=first) as one,
+        open_things(tmp_path / "two", log=second, seed=2) as two,
+    ):
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                database = (one, two)[number % 2]
+                nursery.start_soon(database.write, add_thing, AddThing(f"n{number}"))
+        await one.catch_up()
+        await two.catch_up()
+        assert one.index == two.index
+        entries = [decode_entry(data) for data in await first.read(0, 100)]
+        assert [entry.index for entry in entries] == list(range(1, one.index + 1))

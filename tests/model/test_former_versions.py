@@ -1,0 +1,85 @@
+"""What former versions wrote and sent is read by this one: tests/fixtures holds it as they left it."""
+
+import base64
+import gzip
+import importlib
+import json
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import paasd.model
+from paasd.model import App, Droplet, Node, Route
+from paasd.state import (
+    InlineRunner,
+    MemoryLog,
+    list_snapshots,
+    load_migrations,
+    open_database,
+    read_standing,
+    registered_operations,
+    restore_snapshot,
+)
+from paasd.state.checking import contents
+from paasd.state.log.entries import decode_entry
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+VERSIONS = sorted(path.name for path in FIXTURES.glob("v*"))
+
+
+def entries_of(version: str) -> list[bytes]:
+    stored = json.loads(gzip.decompress((FIXTURES / version / "entries.json.gz").read_bytes()))
+    return [base64.b64decode(text) for text in stored]
+
+
+def test_there_is_a_former_version() -> None:
+    assert "v0_1_0" in VERSIONS
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_calls_of_every_operation_and_their_results_are_read(version: str) -> None:
+    for module in pkgutil.walk_packages(paasd.model.__path__, "paasd.model."):
+        importlib.import_module(module.name)
+    known = registered_operations()
+    calls = json.loads((FIXTURES / version / "calls.json").read_text())
+    for call in calls:
+        operation = known[call["name"], call["version"]]
+        operation.decode_arguments(base64.b64decode(call["arguments"]))
+        operation.result_decoder.decode(base64.b64decode(call["result"]))
+    assert len(calls) > 70
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_log_is_replayed_and_the_schema_brought_up_to_date(version: str, tmp_path: Path) -> None:
+    entries = entries_of(version)
+    log = MemoryLog(1, identity="former")
+    log.entries = dict(enumerate(entries, start=1))
+    log.newest = len(entries)
+    async with open_database(tmp_path, log=log.client(), runner=InlineRunner(), sync=False) as database:
+        assert database.schema == len(load_migrations())
+        assert database.index >= decode_entry(entries[-1]).index
+        with database.read() as tx:
+            assert (tx.count(App), tx.count(Droplet), tx.count(Route)) == (1, 1, 1)
+            assert [node.role for node in tx.all(Node)] == ["control"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_snapshot_is_restored_and_a_former_state_db_opened_in_place(version: str, tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots" / "1"
+    folder.mkdir(parents=True)
+    (folder / "state.db").write_bytes(gzip.decompress((FIXTURES / version / "snapshot.db.gz").read_bytes()))
+    (folder / "manifest.json").write_bytes((FIXTURES / version / "manifest.json").read_bytes())
+    restore_snapshot(list_snapshots(tmp_path / "snapshots")[0], tmp_path / "restored")
+    in_place = tmp_path / "in-place"
+    in_place.mkdir()
+    (folder / "state.db").rename(in_place / "state.db")
+    standing = read_standing(in_place / "state.db")
+    assert standing is not None
+    assert standing.kind == "local", "whatever wrote it was alone"
+    for directory in (tmp_path / "restored", in_place):
+        async with open_database(directory, runner=InlineRunner(), sync=False) as database:
+            assert database.schema == len(load_migrations())
+            with database.read() as tx:
+                assert tx.count(App) == 1
+            assert contents(database.path)["apps"]

@@ -1,0 +1,16 @@
+"""How many seeds, and from which on: `pytest tests/simulation --seeds 10000 --first-seed 500`."""
+
+import os
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seeds", type=int, default=int(os.environ.get("PAASD_SEEDS", "100")), help="simulations to run")
+    parser.addoption("--first-seed", type=int, default=int(os.environ.get("PAASD_FIRST_SEED", "0")))
+
+
+@pytest.fixture
+def seeds(request: pytest.FixtureRequest) -> range:
+    first = request.config.getoption("--first-seed")
+    return range(first, first + request.config.getoption("--seeds"))
