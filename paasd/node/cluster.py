@@ -117,11 +117,19 @@ class Cluster:
             self._context.database,
             self._context.sealer,
             listen=self._config.cluster.listen,
-            open_feed=lambda: open_feed_log(self._peers, voters, zone=member.zone),
+            open_feed=lambda identity: open_feed_log(self._peers, voters, zone=member.zone, follows=identity),
             unreachable=self._context.observed.unreachable,
             unfit=self._far_off,
+            round_trip=self._slowest_voter_s,
             clock=self._context.clock,
         )
+
+    def _slowest_voter_s(self) -> float | None:
+        """The longest mean round trip to another voter; None before there is one."""
+        assert self.gossip is not None
+        others = [place.guid for place in self._membership.book.voters() if place.guid != self._peers.guid]
+        trips = [self.gossip.swim.mean_round_trip_s(guid) for guid in others]
+        return max((trip for trip in trips if trip is not None), default=None)
 
     def _far_off(self) -> frozenset[str]:
         """Nodes whose clock is too wrong for a vote, as this one measures it."""
