@@ -236,9 +236,7 @@ async def checks(certificates: Certificates, directory: Path) -> None:
         used = sum(one.cpu_s() - start for one, start in zip(both, before, strict=True))
     per_check_us = used / (2 * 5 / eager.check_interval_s) * 1e6
     often = 1 / TunnelsConfig().check_interval_s
-    print(
-        f"asking a node whether it answers: {per_check_us:.0f} us CPU on both sides, {often:.1f} times a second"
-    )
+    print(f"asking a node whether it answers: {per_check_us:.0f} us CPU on both sides, {often:.1f} times a second")
     print(f"  that is {100 * often * per_check_us / 1e6:.3f} % of a core for each other node")
 
 

@@ -47,6 +47,7 @@ class Cluster:
         self.ready = trio.Event()
         self.gossip: Gossip | None = None
         self._config = start.config
+        self._source = start.substitutes.source
         self._directory = start.directory
         self._context = context
         self._membership = membership
@@ -98,7 +99,8 @@ class Cluster:
             )
             asks = member.role == "control"
             await enter(open_other_nodes(self._context.logs, self._peers, self._log_nodes, asks=asks))
-            self._router.open_tunnels(self._identity(), self._config.cluster.listen, member.ports.tunnel)
+            listen, source = self._config.cluster.listen, self._source
+            self._router.open_tunnels(self._identity(), listen, member.ports.tunnel, source=source)
             self._membership.on_renewed = lambda: self._router.renew_identity(self._identity())
             self.ready.set()
             await self._follow_rows()

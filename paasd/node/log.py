@@ -35,6 +35,7 @@ async def open_replica(start: Start, peers: Peers) -> Database:
             log=await _log(start, peers, voters),
             fetch=fetch,
             sync=start.substitutes.sync,
+            runner=start.substitutes.runner,
         )
     )
     book.attach(database)

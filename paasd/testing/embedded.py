@@ -3,8 +3,9 @@
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -14,20 +15,29 @@ from paasd.config import Config
 from paasd.errors import Unavailable
 from paasd.node import Node, Substitutes, open_node
 from paasd.node.joining import join_node
+from paasd.sandbox.launcher.family import descendants_of
 from paasd.sandbox.nest import Layers, Nest, Ports, open_nest
 from paasd.state.log import MemoryLog
+from paasd.testing.faults import QuorumLog, SlowRunner
+from paasd.testing.links import Links
 
 START_LIMIT_S = 30.0
 
 
+@dataclass(frozen=True, kw_only=True)
 class Shared:
     """What the nodes of a cluster have in common in this process."""
 
-    def __init__(self, directory: Path, log: MemoryLog) -> None:
-        self.directory = directory
-        self.log = log
-        self.layers = Layers(directory)
-        self.ports = Ports()
+    directory: Path
+    links: Links
+    ports: Ports
+    layers: Layers
+    log: MemoryLog | None
+    """None takes the logs of production."""
+    voters: Sequence[str]
+    """Addresses of those without most of which the log answers nobody."""
+    plain: bool
+    """Plain processes instead of the sandbox."""
 
 
 class EmbeddedNode:
@@ -41,6 +51,7 @@ class EmbeddedNode:
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self._ended.set()
+        self._disk = SlowRunner()
         self._node: Node | None = None
         self._nest: Nest | None = None
         self._transport: httpx.AsyncHTTPTransport | None = None
@@ -81,6 +92,11 @@ class EmbeddedNode:
         return self._transport
 
     @property
+    def address(self) -> str:
+        """Its own on the network of the cluster."""
+        return self.config.cluster.listen
+
+    @property
     def https_port(self) -> int:
         return self.config.router.https_port
 
@@ -90,6 +106,7 @@ class EmbeddedNode:
             return
         self._ended = trio.Event()
         self._scope = trio.CancelScope()
+        self._shared.links.set_down(self.address, False)
         with trio.fail_after(START_LIMIT_S):
             await self._nursery.start(self._run)
 
@@ -99,10 +116,14 @@ class EmbeddedNode:
         await self.start()
 
     async def kill(self) -> None:
-        """A power cut: every process of the node gets SIGKILL at once, and nothing of it is told to anybody."""
+        """A power cut: every process of the node gets SIGKILL at once, and the others hear nothing, not even an end."""
+        self._shared.links.set_down(self.address, True)
         self._kill_envoy()
         if self._nest is not None:
             await self._nest.kill()
+        elif self._node is not None:
+            for container in list(self._node.sandbox.containers.values()):
+                await container.kill()
         self._scope.cancel()
         await self._ended.wait()
 
@@ -116,6 +137,31 @@ class EmbeddedNode:
         await self.kill()
         await self.start()
 
+    def slow_disk(self, delay_s: float) -> None:
+        """Let each call of the database to its disk take so much longer; 0 ends it."""
+        self._disk.delay_s = delay_s
+
+    def pause(self) -> None:
+        """As a machine that stands still: its processes are stopped and its links silent, until `resume`.
+
+        Its daemon shares this process and goes on, but reaches nobody, and its log is closed to it.
+        """
+        self._shared.links.set_down(self.address, True)
+        self._signal_processes(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """The end of `pause`: everything goes on where it stood."""
+        self._signal_processes(signal.SIGCONT)
+        self._shared.links.set_down(self.address, False)
+
+    def _signal_processes(self, signum: signal.Signals) -> None:
+        roots = [] if self._nest is None else [self._nest.keeper_pid]
+        envoy = None if self._node is None else self._node.router.engine.pid
+        pids = [pid for root in roots for pid in descendants_of(root)]
+        for pid in (*pids, *([envoy] if envoy else [])):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signum)
+
     def _kill_envoy(self) -> None:
         pid = None if self._node is None else self._node.router.engine.pid
         if self._node is not None and pid is not None:
@@ -124,10 +170,13 @@ class EmbeddedNode:
                 os.kill(pid, signal.SIGKILL)
 
     async def _run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        shared, log = self._shared, self._shared.log
         substitutes = Substitutes(
-            open_sandbox=self._open_nest,
-            log=self._shared.log.client(),
+            open_sandbox=self._open_nest if shared.plain else None,
+            log=None if log is None else QuorumLog(log.client(), self.address, shared.voters, shared.links),
             sync=False,
+            source=self.address,
+            runner=self._disk,
             runtime=self.directory / "router",
         )
         try:
