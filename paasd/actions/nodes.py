@@ -5,10 +5,12 @@ from typing import Any, cast
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import authorise_admin
 from paasd.auth import Caller
+from paasd.copies import Copies, kept_only_on
 from paasd.errors import NotFound, Unavailable, Unprocessable
 from paasd.membership import Membership
-from paasd.model import Instance, JoinToken, Node
+from paasd.model import Instance, JoinToken, Node, brake, draining
 from paasd.model import membership as model
+from paasd.model.retention import referenced_blobs
 from paasd.peer.interface import Role
 
 TTL_S = 3600
@@ -68,9 +70,52 @@ def find_node(context: Context, caller: Caller, name: str) -> Node:
     raise NotFound("Node", f"there is no node {name!r}; `paasd members` lists them")
 
 
+async def drain_node(context: Context, caller: Caller, name: str) -> Node:
+    """Move what tenants run there elsewhere. Raises Forbidden, NotFound, Unprocessable."""
+    node = find_node(context, caller, name)
+    change = draining.DrainNode(node_guid=node.guid, actor=actor_of(caller))
+    return await context.database.write(draining.drain_node, change)
+
+
+async def undrain_node(context: Context, caller: Caller, name: str) -> Node:
+    """Let it take instances again. Raises Forbidden, NotFound, Unprocessable."""
+    node = find_node(context, caller, name)
+    change = draining.DrainNode(node_guid=node.guid, actor=actor_of(caller))
+    return await context.database.write(draining.undrain_node, change)
+
+
+def drain_progress(context: Context, node: Node) -> draining.DrainProgress:
+    """What is still on it."""
+    with context.database.read() as tx:
+        return draining.drain_progress(tx, node)
+
+
+async def release_brake(context: Context, caller: Caller) -> bool:
+    """Let dead nodes be replaced although many died at once; False when the brake was not on. Raises Forbidden."""
+    authorise_admin(caller)
+    release = brake.ReleaseBrake(by_operator=True, actor=actor_of(caller))
+    return await context.database.write(brake.release_brake, release)
+
+
 async def remove_node(context: Context, caller: Caller, name: str, *, force: bool) -> Node:
     """Take a node out for good. Raises Forbidden, NotFound, Unprocessable with what to do first."""
     node = find_node(context, caller, name)
+    if not force:
+        await _check_blobs(context, node)
     return await context.database.write(
         model.remove_node, model.RemoveNode(guid=node.guid, force=force, actor=actor_of(caller))
     )
+
+
+async def _check_blobs(context: Context, node: Node) -> None:
+    """Raise Unprocessable while the node has blobs that would be in too few zones without it."""
+    copies = context.blobs.elsewhere
+    if not isinstance(copies, Copies) or node.state == "DEAD":
+        return
+    with context.database.read() as tx:
+        referenced = referenced_blobs(tx)
+    if kept := await kept_only_on(copies, node.guid, referenced):
+        raise Unprocessable(
+            f"{len(kept)} blobs of {node.name} are not on enough other nodes yet. They are copied while it drains "
+            f"(`paasd node drain {node.name}`): wait a little and try again, or remove it by force and lose them."
+        )

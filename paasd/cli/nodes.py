@@ -9,6 +9,8 @@ import click
 from paasd.cli import render
 from paasd.cli.client import Target
 
+POLL_S = 0.5
+
 
 @click.group(short_help="Tokens by which machines join.")
 def token() -> None:
@@ -123,9 +125,54 @@ def _row(node: dict[str, Any]) -> tuple[object, ...]:
     )
 
 
-@click.group(short_help="Take a node out of the platform.")
+@click.group(short_help="Drain a node, or take it out of the platform.")
 def node() -> None:
     """What is done to single nodes."""
+
+
+@node.command("drain", short_help="Move everything of tenants off a node.")
+@click.argument("name")
+@click.option("--no-wait", is_flag=True, help="Do not wait until it is empty.")
+@click.pass_obj
+def drain(target: Target, name: str, no_wait: bool) -> None:
+    """Move what tenants run on the node NAME elsewhere: started there first, then stopped here, without a gap.
+
+    Afterwards it can be switched off, or removed with `paasd node remove`; `paasd node undrain` takes it back.
+    """
+    client = target.connect()
+    state = client.call("POST", f"/paasd/v1/nodes/{name}/actions/drain")
+    began, told = time.monotonic(), None
+    while not no_wait and not state["drained"]:
+        if state["state"] != "DRAINING":
+            raise click.ClickException(f"{name} is {state['state'].lower()}; somebody else has ended the draining")
+        if state["progress"] != told:
+            told = state["progress"]
+            render.progress(f"{name}: {told}")
+        time.sleep(POLL_S)
+        state = client.call("GET", f"/paasd/v1/nodes/{name}")
+    took = f" ({render.duration(time.monotonic() - began)})" if state["drained"] else ""
+    click.echo(f"{name}: {state['progress']}{took}")
+
+
+@node.command("undrain", short_help="Let a node take apps again.")
+@click.argument("name")
+@click.pass_obj
+def undrain(target: Target, name: str) -> None:
+    """End the draining of the node NAME; what has left it stays where it is now."""
+    target.connect().call("POST", f"/paasd/v1/nodes/{name}/actions/undrain")
+    click.echo(f"{name} takes apps again.")
+
+
+@node.command("release-brake", short_help="Replace dead nodes although many died at once.")
+@click.pass_obj
+def release_brake(target: Target) -> None:
+    """End the mass-failure brake: `paasd status` says why it is on.
+
+    It keeps the platform from starting everything anew where it fits nowhere, because of what may be a fault of the
+    network. Release it when the nodes that are named are really gone.
+    """
+    released = target.connect().call("POST", "/paasd/v1/brake/actions/release")["released"]
+    click.echo("Released: what ran on the dead nodes is started elsewhere." if released else "The brake is not on.")
 
 
 @node.command("remove", short_help="Take a node out for good.")

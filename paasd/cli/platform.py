@@ -54,12 +54,14 @@ def create_space(context: click.Context, space: str) -> None:
 def status(target: Target) -> None:
     """Say how the platform does, and what to do about what is wrong."""
     answer = target.connect().call("GET", "/paasd/v1/status")
-    problems = answer.pop("problems")
+    problems, advice = answer.pop("problems"), answer.pop("advice")
     render.fields((key.replace("_", " "), value) for key, value in answer.items())
     for problem in problems:
         click.secho(f"problem: {problem}", fg="red")
     if not problems:
         click.secho("The platform has no problems.", fg="green")
+    for better in advice:
+        click.echo(f"better: {better}")
 
 
 @click.command(short_help="Stop the daemon; with --all the apps, too.")

@@ -7,11 +7,21 @@ who can be reached.
 """
 
 from paasd.copies.copies import Copies
-from paasd.copies.findings import findings
+from paasd.copies.findings import blob_findings, findings
 from paasd.copies.members import places_of
 from paasd.copies.opening import open_copies
 from paasd.copies.places import Place
-from paasd.copies.repair import Repair, kept_only_here
+from paasd.copies.repair import Repair, kept_only_on
 from paasd.copies.s3 import open_s3
 
-__all__ = ["Copies", "Place", "Repair", "findings", "kept_only_here", "open_copies", "open_s3", "places_of"]
+__all__ = [
+    "Copies",
+    "Place",
+    "Repair",
+    "blob_findings",
+    "findings",
+    "kept_only_on",
+    "open_copies",
+    "open_s3",
+    "places_of",
+]

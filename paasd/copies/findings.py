@@ -5,7 +5,9 @@ from typing import Final
 import msgspec
 import trio
 
+from paasd.blobs import Blobs
 from paasd.copies.copies import Copies
+from paasd.copies.s3 import S3Store
 from paasd.copies.wire import decode, encode
 from paasd.errors import PaasdError
 from paasd.peer import Peer
@@ -59,6 +61,15 @@ async def findings(copies: Copies) -> list[str]:
             if place.reachable and place.guid != copies.peers.guid:
                 nursery.start_soon(ask, place.guid)
     return sentences(states)
+
+
+async def blob_findings(blobs: Blobs) -> list[str]:
+    """All that is wrong with the blobs of a node and where they are kept else. A node that is alone has no others."""
+    found = await findings(blobs.elsewhere) if isinstance(blobs.elsewhere, Copies) else []
+    failure = blobs.store.failure if isinstance(blobs.store, S3Store) else None
+    if failure is not None:
+        found.append(f"{failure}; blobs are on the nodes meanwhile, and are put there when it answers again")
+    return found
 
 
 def sentences(states: list[State]) -> list[str]:

@@ -123,8 +123,8 @@ def _share(node_guid: str, sha256s: Collection[str], live: Collection[str]) -> s
     return {sha256 for sha256 in sha256s if owner_of(sha256, live) == node_guid}
 
 
-async def kept_only_here(copies: Copies, referenced: Collection[str]) -> list[str]:
+async def kept_only_on(copies: Copies, node_guid: str, referenced: Collection[str]) -> list[str]:
     """Blobs that would be in too few zones if this node were gone: it must not leave before others have them."""
-    have = {sha256 for sha256 in referenced if copies.blobs.has(sha256)}
-    census = await count(copies, have)
-    return sorted(census.lacking(without=[copies.peers.guid]))
+    census = await count(copies, referenced)
+    lacking = census.lacking(without=[node_guid])
+    return sorted(one for one in lacking if any(place.guid == node_guid for place in census.holders[one]))

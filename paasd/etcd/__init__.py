@@ -5,7 +5,21 @@ certificate that only voters have. What is kept in it, and what its answers mean
 """
 
 from paasd.etcd.channel import Lost, Refused, Unreachable
-from paasd.etcd.client import Client, open_client
-from paasd.etcd.member import Member, MemberSpec, election_ms, peer_url
+from paasd.etcd.client import Address, Client, open_client
+from paasd.etcd.command import MemberSpec, check_version, election_ms, find_etcd, member_url
+from paasd.etcd.member import Member
 
-__all__ = ["Client", "Lost", "Member", "MemberSpec", "Refused", "Unreachable", "election_ms", "open_client", "peer_url"]
+__all__ = [
+    "Address",
+    "Client",
+    "Lost",
+    "Member",
+    "MemberSpec",
+    "Refused",
+    "Unreachable",
+    "check_version",
+    "election_ms",
+    "find_etcd",
+    "member_url",
+    "open_client",
+]

@@ -7,6 +7,7 @@ fails nothing by itself: without a ping a watch would stay deaf for as long as T
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -46,6 +47,8 @@ class Channel:
         self._inboxes: dict[int, trio.MemorySendChannel[bytes | PaasdError]] = {}
         self._wake = trio.Event()
         self._heard_at = trio.current_time()
+        self._scope = trio.CancelScope()
+        self._closing = False
         self.broken: PaasdError | None = None
 
     async def unary(self, method: str, message: bytes) -> bytes:
@@ -64,12 +67,18 @@ class Channel:
         """A call and what arrives for it; an error is the last that does. Raises Lost."""
         if self.broken is not None:
             raise Lost(self.broken.detail)
-        number = self._grpc.open(method, metadata=metadata)
+        try:
+            number = self._grpc.open(method, metadata=metadata)
+        except Broken as error:
+            self.close(error.detail)
+            raise Lost(error.detail) from error
         self._inboxes[number], inbox = trio.open_memory_channel[bytes | PaasdError](_WAITING)
         try:
             yield number, inbox
         finally:
             self._inboxes.pop(number, None)
+            if self._closing and not self._inboxes:
+                self.close("the connection to etcd is of no more use")
             if self.broken is None:
                 self._grpc.cancel(number)
                 self._wake.set()
@@ -79,8 +88,28 @@ class Channel:
         self._grpc.send(number, message, finish=finish)
         self._wake.set()
 
+    def close(self, reason: str) -> None:
+        """Of no more use: calls under way fail, and nothing of it stays behind."""
+        self._break(reason)
+        self._scope.cancel()
+
+    def close_when_idle(self) -> None:
+        """Close after the last call that is under way."""
+        self._closing = True
+        if not self._inboxes:
+            self.close("the connection to etcd is of no more use")
+
     async def run(self) -> None:
-        """Read, write and ping until the connection breaks; then every call fails."""
+        """Read, write and ping until the connection breaks or is closed; then every call fails."""
+        try:
+            with self._scope:
+                await self._run()
+        finally:
+            self._break("the connection to etcd was closed")
+            with trio.CancelScope(shield=True):
+                await trio.aclose_forcefully(self._stream)
+
+    async def _run(self) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write)
@@ -89,10 +118,6 @@ class Channel:
                 nursery.cancel_scope.cancel()
         except* (Broken, trio.BrokenResourceError, trio.ClosedResourceError, OSError) as group:
             self._break(str(group.exceptions[0]))
-        finally:
-            self._break("the connection to etcd was closed")
-            with trio.CancelScope(shield=True):
-                await trio.aclose_forcefully(self._stream)
 
     async def _read(self) -> None:
         while True:
@@ -164,17 +189,17 @@ async def open_channel(address: tuple[str, int], context: ssl.SSLContext, nurser
                     await trio.aclose_forcefully(stream)
                 raise
     except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
-        raise Unreachable(f"etcd at {host}:{port} cannot be reached: {error.__cause__ or error!r}") from error
+        raise Unreachable(f"etcd at {host}:{port} cannot be reached: {error or 'it does not answer'}") from error
     channel = Channel(stream, f"{host}:{port}")
     nursery.start_soon(channel.run)
     return channel
 
 
-def client_context(certificate: str, key: str, authority: str) -> ssl.SSLContext:
-    """TLS towards etcd with this certificate. The files are read now; make another context when they change."""
+def client_context(pair: Path, authorities: Path) -> ssl.SSLContext:
+    """TLS towards etcd with a certificate and its key. The files are read now; make another when they change."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # what etcd 3.4 speaks at the least; it picks 1.3 itself
-    context.load_cert_chain(certificate, key)
-    context.load_verify_locations(authority)
+    context.load_cert_chain(pair)
+    context.load_verify_locations(authorities)
     context.set_alpn_protocols(["h2"])
     return context

@@ -16,9 +16,12 @@ from paasd.etcd import messages as m
 from paasd.etcd.channel import Channel, Lost, Refused, Unreachable, open_channel
 
 ATTEMPT_S: Final = 0.4
-"""How long one member may take for an ordinary answer; a member that is cut off never answers."""
-
 SLOW_S: Final = 10.0
+RETURN_S: Final = 5.0
+"""So long after a member was left it is not tried again, unless no other answers."""
+
+_DEADLINE: Final = 4
+_UNAVAILABLE: Final = 14  # also: no leader, the leader has changed, it took too long
 _KV: Final = "/etcdserverpb.KV/"
 _CLUSTER: Final = "/etcdserverpb.Cluster/"
 _MAINTENANCE: Final = "/etcdserverpb.Maintenance/"
@@ -29,54 +32,97 @@ class Client:
     """Made by `open_client`. `endpoints` are asked for anew at every attempt, the preferred one first."""
 
     def __init__(
-        self, endpoints: Callable[[], Sequence[Address]], context: Callable[[], ssl.SSLContext], nursery: trio.Nursery
+        self,
+        endpoints: Callable[[], Sequence[Address]],
+        context: Callable[[], ssl.SSLContext],
+        nursery: trio.Nursery,
+        attempt_s: float,
     ) -> None:
+        self.attempt_s = attempt_s
+        """How long one member may take for an ordinary answer; a member that is cut off never answers."""
         self._endpoints = endpoints
         self._context = context
         self._nursery = nursery
         self._channel: Channel | None = None
         self._address: Address | None = None
         self._skip = 0
+        self._left_at = -RETURN_S
         self._connecting = trio.Lock()
+
+    @property
+    def address(self) -> Address | None:
+        """The member that was asked last."""
+        return self._address
 
     async def channel(self) -> Channel:
         """A connection that works, as far as one knows. Raises Unreachable."""
         async with self._connecting:
             known = self._endpoints()
-            if self._channel is not None and self._channel.broken is None and self._address in known:
-                return self._channel
+            if self._channel is not None:
+                if self._channel.broken is None and self._address in known and not self._may_return(known[0]):
+                    return self._channel
+                self._drop(self._channel)
             if not known:
                 raise Unreachable("there is no member of etcd to ask")
             self._address = known[self._skip % len(known)]
             try:
-                self._channel = await open_channel(self._address, self._context(), self._nursery)
+                self._channel = await open_channel(self._address, self._tls(), self._nursery)
             except Unreachable:
-                self._skip += 1
+                self._go_elsewhere()
                 raise
             return self._channel
+
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            return self._context()
+        except OSError as error:
+            raise Unreachable(f"this node's certificate for etcd cannot be used: {error}") from error
 
     def leave(self, channel: Channel) -> None:
         """This connection's member does not answer: the next call goes to another one."""
         if self._channel is channel:
-            self._channel = None
-            self._skip += 1
+            self._go_elsewhere()
+        channel.close("its member of etcd did not answer another call")
 
-    async def _call(self, method: str, request: Any, answer: Any, timeout_s: float = ATTEMPT_S) -> Any:
+    def _drop(self, channel: Channel) -> None:
+        """Broken, or to a member that is not to be asked any more; calls under way are left to end."""
+        self._channel = None
+        if channel.broken is None:
+            channel.close_when_idle()
+
+    def _go_elsewhere(self) -> None:
+        self._channel = None
+        self._skip += 1
+        self._left_at = trio.current_time()
+
+    def _may_return(self, preferred: Address) -> bool:
+        """Whether it is time to try the member again that is nearest."""
+        if self._address == preferred or trio.current_time() - self._left_at < RETURN_S:
+            return False
+        self._skip = 0
+        return True
+
+    async def _call(self, method: str, request: Any, answer: Any, timeout_s: float | None = None) -> Any:
         channel = await self.channel()
-        with trio.move_on_after(timeout_s):
+        limit_s = self.attempt_s if timeout_s is None else timeout_s
+        with trio.move_on_after(limit_s):
             try:
                 return answer.FromString(await channel.unary(method, request.SerializeToString()))
-            except (Lost, Refused):
+            except Lost:
                 self.leave(channel)
                 raise
+            except Refused as error:
+                if error.status in (_UNAVAILABLE, _DEADLINE):
+                    self.leave(channel)
+                raise
         self.leave(channel)
-        raise Lost(f"etcd did not answer {method} within {timeout_s} s")
+        raise Lost(f"etcd did not answer {method} within {limit_s} s")
 
-    async def range(self, request: Any) -> Any:
+    async def range(self, request: Any, timeout_s: float | None = None) -> Any:
         """Linearizable."""
-        return await self._call(_KV + "Range", request, m.RangeResponse)
+        return await self._call(_KV + "Range", request, m.RangeResponse, timeout_s)
 
-    async def txn(self, request: Any, timeout_s: float = ATTEMPT_S) -> Any:
+    async def txn(self, request: Any, timeout_s: float | None = None) -> Any:
         return await self._call(_KV + "Txn", request, m.TxnResponse, timeout_s)
 
     async def delete_range(self, request: Any) -> Any:
@@ -108,6 +154,20 @@ class Client:
         """Of the member that is asked: leader, dbSize, isLearner, errors."""
         return await self._call(_MAINTENANCE + "Status", m.StatusRequest(), m.StatusResponse)
 
+    async def move_leader(self, member_id: int) -> None:
+        """Only the member that leads can hand its lead over, to this voter."""
+        request = m.MoveLeaderRequest(targetID=member_id)
+        await self._call(_MAINTENANCE + "MoveLeader", request, m.MoveLeaderResponse, SLOW_S)
+
+    async def alarms(self) -> list[Any]:
+        """What etcd raises, such as alarm 1 (NOSPACE): memberID, alarm."""
+        return list((await self._call(_MAINTENANCE + "Alarm", m.AlarmRequest(), m.AlarmResponse)).alarms)
+
+    async def disarm(self, alarm: Any) -> None:
+        """Take an alarm back whose cause is gone."""
+        request = m.AlarmRequest(action=m.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm)
+        await self._call(_MAINTENANCE + "Alarm", request, m.AlarmResponse)
+
     async def defragment(self) -> None:
         """The member that is asked gives back disk; it answers nothing meanwhile."""
         await self._call(_MAINTENANCE + "Defragment", m.DefragmentRequest(), m.DefragmentResponse, 60.0)
@@ -136,11 +196,13 @@ class Client:
 
 @asynccontextmanager
 async def open_client(
-    endpoints: Callable[[], Sequence[Address]], context: Callable[[], ssl.SSLContext]
+    endpoints: Callable[[], Sequence[Address]],
+    context: Callable[[], ssl.SSLContext],
+    attempt_s: float = ATTEMPT_S,
 ) -> AsyncIterator[Client]:
     """Calls until the block ends; `context` gives the TLS of a new connection."""
     async with trio.open_nursery() as nursery:
         try:
-            yield Client(endpoints, context, nursery)
+            yield Client(endpoints, context, nursery, attempt_s)
         finally:
             nursery.cancel_scope.cancel()

@@ -6,6 +6,8 @@ from paasd.protobuf import message_classes
 
 EQUAL: Final = 0
 GREATER: Final = 1
+DEACTIVATE: Final = 2
+NO_SPACE: Final = 1
 CREATE: Final = 1  # compare a key's create_revision; 0 is that of a key that does not exist
 
 _classes: Final = message_classes("""
@@ -120,6 +122,10 @@ StatusResponse
   10 bool isLearner
 DefragmentRequest
 DefragmentResponse
+  1 ResponseHeader header
+MoveLeaderRequest
+  1 uint64 targetID
+MoveLeaderResponse
   1 ResponseHeader header
 AlarmRequest
   1 int32 action

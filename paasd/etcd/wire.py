@@ -55,8 +55,7 @@ class GrpcConnection:
         self._h2.increment_flow_control_window(WINDOW_BYTES)
 
     def open(self, method: str, *, metadata: tuple[tuple[str, str], ...] = ()) -> int:
-        """Begin a call; its number."""
-        call = self._h2.get_next_available_stream_id()
+        """Begin a call; its number. Raises Broken when the connection takes no more."""
         headers = [
             (":method", "POST"),
             (":scheme", "https"),
@@ -66,7 +65,11 @@ class GrpcConnection:
             ("te", "trailers"),
             *metadata,
         ]
-        self._h2.send_headers(call, headers)
+        try:
+            call = self._h2.get_next_available_stream_id()
+            self._h2.send_headers(call, headers)
+        except h2.exceptions.ProtocolError as error:
+            raise Broken(f"no more calls on this connection to etcd: {error}") from error
         self._calls[call] = _Call()
         return int(call)
 
@@ -86,8 +89,11 @@ class GrpcConnection:
                 return  # it has ended by itself
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
-        self._h2.ping(b"paasd\0\0\0")
+        """Ask for a sign of life. Raises Broken."""
+        try:
+            self._h2.ping(b"paasd\0\0\0")
+        except h2.exceptions.ProtocolError as error:
+            raise Broken(f"etcd has closed the connection: {error}") from error
 
     def data_to_send(self) -> bytes:
         return bytes(self._h2.data_to_send())

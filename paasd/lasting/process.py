@@ -67,8 +67,11 @@ class LastingProcess:
         cgroups: Sequence[Path],
         log: Path,
         outlive: bool = True,
+        directory: Path = Path("/"),
     ) -> "LastingProcess":
-        """Start it detached: own session, output to the file `log`. Without `outlive` it dies with this thread."""
+        """Start it detached in `directory`: own session, output to the file `log`. Without `outlive` it dies with this
+        thread. From there relative paths work, even if the program's user cannot enter the directories above.
+        """
         parent = "0" if outlive else str(os.getpid())
         become = uid if os.geteuid() == 0 else -1
         command = [sys.executable, "-I", "-S", launch.__file__, str(become), ",".join(map(str, cgroups)), parent]
@@ -79,7 +82,7 @@ class LastingProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd="/",
+                cwd=directory,
                 start_new_session=True,
             )
         pidfd = os.pidfd_open(child.pid)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from paasd import pki
 from paasd.errors import Unavailable, Unprocessable
 from paasd.model import Authority
+from paasd.model.membership import authority_context
 from paasd.peer import Peer, node_uri
 from paasd.peer.identity import node_of_uri
 from paasd.pki import KeyPair
@@ -21,11 +22,6 @@ LIFE: Final = timedelta(hours=24)
 GRACE: Final = timedelta(days=30)
 """So long after its end a certificate still proves who a node is, when it asks for a new one."""
 PURPOSE: Final = "nodes"
-
-
-def authority_context(guid: str) -> str:
-    """What an authority's key is sealed for."""
-    return f"authority/{guid}"
 
 
 class NodeAuthority:

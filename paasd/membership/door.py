@@ -13,7 +13,7 @@ import trio
 
 from paasd import pki
 from paasd.errors import PaasdError, Unprocessable
-from paasd.membership.authority import NodeAuthority, authority_context
+from paasd.membership.authority import NodeAuthority
 from paasd.membership.book import places_of
 from paasd.membership.messages import (
     AUTHORITY,
@@ -37,7 +37,7 @@ from paasd.membership.messages import (
 )
 from paasd.membership.tokens import secret_hash
 from paasd.model import Authority, GossipKey, Node
-from paasd.model.membership import CLUSTER_ID, AdmitMember, admit_member, members
+from paasd.model.membership import CLUSTER_ID, AdmitMember, admit_member, authority_context, members
 from paasd.model.settings import read_setting
 from paasd.peer import Peer, TlsPeers
 from paasd.peer.interface import Role

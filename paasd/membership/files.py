@@ -6,7 +6,6 @@ DATA/member/node.pem       its certificate, followed by the authority that issue
 DATA/member/ca.pem         every authority that is trusted
 """
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ import msgspec
 from paasd.errors import PaasdError
 from paasd.peer import Identity
 from paasd.peer.interface import Role
+from paasd.pki import write_private
 
 FOLDER: Final = "member"
 
@@ -107,19 +107,3 @@ class MemberFiles:
     def write(self, member: MemberFile) -> None:
         """Last: from now on this node is a member."""
         write_private(self._member, msgspec.json.format(msgspec.json.encode(member)))
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file of the owner alone, whole or not at all, on disk when this returns."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -18,7 +18,7 @@ from cryptography import x509
 from paasd import pki
 from paasd.config import PeerConfig
 from paasd.errors import PaasdError, Unavailable, Unprocessable
-from paasd.membership.files import MemberFile, MemberFiles, Ports, write_private
+from paasd.membership.files import MemberFile, MemberFiles, Ports
 from paasd.membership.messages import (
     AUTHORITY,
     DIAL_BACK_BYTES,
@@ -191,11 +191,11 @@ async def _fetch_keys(
                 keys = msgspec.msgpack.decode(await peers.call(guid, KEYS, timeout_s=10), type=ControlKeys)
         finally:
             (files.folder / "member.json").unlink()
-        write_private(directory / "root-key", keys.root_key.encode())
-        write_private(certificates / "ca.key", keys.public_key)
-        write_private(certificates / "ca.pem", keys.public_certificate)
+        pki.write_private(directory / "root-key", keys.root_key.encode())
+        pki.write_private(certificates / "ca.key", keys.public_key)
+        pki.write_private(certificates / "ca.pem", keys.public_certificate)
     elif answer.public_authority:
-        write_private(certificates / "ca.pem", answer.public_authority)
+        pki.write_private(certificates / "ca.pem", answer.public_authority)
     (certificates / "ca.pem").chmod(0o644)
 
 

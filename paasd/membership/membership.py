@@ -22,7 +22,7 @@ import paasd
 from paasd import pki
 from paasd.config import ClusterConfig, PeerConfig
 from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
-from paasd.membership.authority import LIFE, authority_context
+from paasd.membership.authority import LIFE
 from paasd.membership.book import Book
 from paasd.membership.door import Door, Refused, gossip_context
 from paasd.membership.files import MemberFile, MemberFiles, Place, Ports
@@ -47,6 +47,7 @@ from paasd.model.membership import (
     CreateToken,
     OpenCluster,
     advertise_node,
+    authority_context,
     create_token,
     members,
     open_cluster,
@@ -235,6 +236,13 @@ class Membership:
             except PeerUnreachable as error:
                 failures.append(error.detail)
         raise Unavailable(f"no control node certifies {domain}: " + "; ".join(failures))
+
+    def certificate_left_s(self) -> float | None:
+        """How long this node's certificate is still good for; None while it is alone."""
+        if not self.opened.is_set():
+            return None
+        end = x509.load_pem_x509_certificate(self.files.certificate()).not_valid_after_utc
+        return end.timestamp() - self._clock()
 
     def later(self, act: Callable[[], Awaitable[None]]) -> None:
         """Do this as soon as writes are possible again."""

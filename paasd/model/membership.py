@@ -12,6 +12,11 @@ from paasd.state import Ne, ReadTx, Tx, operation
 CLUSTER_ID: Final = "cluster_id"
 
 
+def authority_context(guid: str) -> str:
+    """What an authority's key is sealed for."""
+    return f"authority/{guid}"
+
+
 class OpenCluster(Arguments):
     """Arguments of `open_cluster`: the first node, the authorities and the first gossip key, secrets sealed."""
 

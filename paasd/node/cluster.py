@@ -4,7 +4,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from random import Random, SystemRandom
 from typing import Final
 
@@ -19,8 +19,10 @@ from paasd.gossip import About, Gossip, Member, RingKey, open_gossip
 from paasd.gossip.boot import store_boot, take_boot
 from paasd.logs.nodes import LogNode
 from paasd.logs.others import open_other_nodes
-from paasd.membership import Membership
+from paasd.membership import MemberFile, Membership
+from paasd.membership.door import SKEW_LIMIT_S
 from paasd.model import Instance, Node
+from paasd.node.log import voters_of
 from paasd.node.start import Start
 from paasd.observed import InstanceFact
 from paasd.peer import TlsPeers
@@ -28,6 +30,8 @@ from paasd.pki import KeyPair
 from paasd.router import Router
 from paasd.router.tunnels import NodeIdentity
 from paasd.state import Database
+from paasd.state.log import open_feed_log
+from paasd.voting import Seat, open_voting
 
 RETRY_S: Final = 2.0
 log = structlog.get_logger(__name__)
@@ -43,6 +47,7 @@ class Cluster:
         membership: Membership,
         peers: TlsPeers,
         router: Router,
+        seat: Seat,
     ) -> None:
         self.ready = trio.Event()
         self.gossip: Gossip | None = None
@@ -53,6 +58,8 @@ class Cluster:
         self._membership = membership
         self._peers = peers
         self._router = router
+        self._seat = seat
+        self._shares_log = start.substitutes.log is not None
         self._adopted = False
 
     def settled(self) -> None:
@@ -102,8 +109,29 @@ class Cluster:
             listen, source = self._config.cluster.listen, self._source
             self._router.open_tunnels(self._identity(), listen, member.ports.tunnel, source=source)
             self._membership.on_renewed = lambda: self._router.renew_identity(self._identity())
+            if asks and not self._shares_log:
+                await enter(self._votes(member))
             self.ready.set()
             await self._follow_rows()
+
+    def _votes(self, member: MemberFile) -> AbstractAsyncContextManager[None]:
+        voters = voters_of(self._membership.book)
+        return open_voting(
+            self._seat,
+            self._context.database,
+            self._context.sealer,
+            listen=self._config.cluster.listen,
+            open_feed=lambda: open_feed_log(self._peers, voters, zone=member.zone),
+            unreachable=self._context.observed.unreachable,
+            unfit=self._far_off,
+            clock=self._context.clock,
+        )
+
+    def _far_off(self) -> frozenset[str]:
+        """Nodes whose clock is too wrong for a vote, as this one measures it."""
+        own = self._context.observed.nodes().get(self._peers.guid)
+        offsets = {} if own is None else own.clock_offset_s
+        return frozenset(guid for guid, offset_s in offsets.items() if abs(offset_s) > SKEW_LIMIT_S)
 
     async def _keys(self) -> list[RingKey]:
         while True:

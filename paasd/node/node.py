@@ -104,7 +104,7 @@ async def _open(start: Start) -> Node:
     if sandbox.network is not None:
         await resolve_names(start, sandbox.network)
     peers = await _peers(start)
-    database = await open_replica(start, peers)
+    database, seat = await open_replica(start, peers, sandbox.holder_files)
     worker = start.is_worker
     sealer = Keyless() if worker else await open_sealer(database, load_root_key(start.directory / "root-key"))
     membership = await make_membership(start, database, peers, None if worker else sealer)
@@ -119,7 +119,7 @@ async def _open(start: Start) -> Node:
     router = await _router(start, context, sandbox, certificates)
     if worker:
         await enter(going_on(keep_domain_certificates, membership, certificates, router))
-    cluster = await enter(open_cluster_parts(Cluster(start, context, membership, peers, router)))
+    cluster = await enter(open_cluster_parts(Cluster(start, context, membership, peers, router, seat)))
     api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
     supervisor = await start_workers(start, context, sandbox, peers, acts, api_url)
     downloads = Downloads(config.staging, sandbox, context.blobs, config.sandbox.stack).open

@@ -3,6 +3,7 @@
 import time
 
 from paasd.actions import Context
+from paasd.copies import open_s3
 from paasd.dns import open_resolver
 from paasd.node.start import Start
 from paasd.peer import Peers
@@ -36,6 +37,8 @@ async def start_workers(
     else:
         unsealing = LocalUnsealing(database, context.sealer)
         serve(peers, database, unsealing)
+    keep_s = config.blobs.collect_after_s
+    await start.enter(open_s3(config.s3, context.blobs, database, acts=acts, collect_after_s=keep_s, clock=start.clock))
     supervisor: Supervisor = await start.enter(
         open_supervisor(
             config.supervisor,

@@ -1,6 +1,6 @@
 """The store: what all nodes say about their instances and themselves, and the watches to wake when it changes."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -105,6 +105,10 @@ class Observed:
         """All facts, or those of one app, ordered by process type and index."""
         found = [fact for fact in self._facts.values() if app_guid is None or fact.app_guid == app_guid]
         return sorted(found, key=lambda fact: (fact.app_guid, fact.process_type, fact.index, fact.since))
+
+    def facts(self) -> Mapping[str, InstanceFact]:
+        """All facts by instance, unordered: for whoever looks at many, often."""
+        return self._facts
 
     def nodes(self) -> dict[str, NodeFact]:
         """What each node says of itself, by guid; none of those that have not said anything yet."""

@@ -38,7 +38,7 @@ class RouteFeed:
         self._picture = picture
 
     def _observe(self) -> set[str]:
-        return self._picture.observe(self._observed.instances(), self._unreachable())
+        return self._picture.observe(self._observed.facts(), self._unreachable())
 
     def publish_all(self) -> None:
         """Read everything and publish it."""

@@ -48,23 +48,16 @@ class Neighbours:
         """Whether requests to a node have a chance."""
         return guid == self.own or (guid not in self.unreachable and self.nodes[guid].state not in _GONE)
 
-    def routable(self, facts: Iterable[InstanceFact]) -> dict[ProcessKey, tuple[InstanceFact, ...]]:
-        """The instances that may be sent requests, by process, in order of index."""
-        found: dict[ProcessKey, list[InstanceFact]] = {}
-        for fact in facts:
-            if fact.state == "RUNNING" and fact.routable and fact.address and fact.port and self._counts(fact):
-                found.setdefault((fact.app_guid, fact.process_type), []).append(fact)
-        return {
-            key: tuple(sorted(self._preferred(group), key=lambda fact: (fact.index, fact.instance_guid)))
-            for key, group in found.items()
-        }
+    def routable(self, facts: Iterable[InstanceFact]) -> tuple[InstanceFact, ...]:
+        """Those of a process's instances that may be sent requests, in order of index."""
+        able = [fact for fact in facts if fact.state == "RUNNING" and fact.routable and self._counts(fact)]
+        preferred = [fact for fact in able if self.answers(fact.node_guid)] or able
+        return tuple(sorted(preferred, key=lambda fact: (fact.index, fact.instance_guid)))
 
     def _counts(self, fact: InstanceFact) -> bool:
         known = fact.node_guid == self.own or self.door(fact.node_guid) is not None
-        return known and self.placed.get(fact.instance_guid) == (fact.epoch, fact.node_guid)
-
-    def _preferred(self, facts: list[InstanceFact]) -> list[InstanceFact]:
-        return [fact for fact in facts if self.answers(fact.node_guid)] or facts
+        placed = self.placed.get(fact.instance_guid) == (fact.epoch, fact.node_guid)
+        return known and placed and bool(fact.address and fact.port)
 
     def links(self, facts: Iterable[InstanceFact], ports: Mapping[ProcessKey, set[int]], doors: Doors) -> Links:
         """The other nodes, and what of this one they may ask for.

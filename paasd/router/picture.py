@@ -1,6 +1,6 @@
 """What the route feed has read: rows and facts, indexed both ways. No I/O but the reads that it is handed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from paasd.model.records import App, Destination, Domain, Instance, Node, Route, Space
 from paasd.observed import InstanceFact
@@ -22,7 +22,8 @@ class Picture(Knowledge):
         super().__init__(node_guid)
         self.routes: dict[str, Route] = {}
         self._doors = doors
-        self._facts: list[InstanceFact] = []
+        self._facts: Mapping[str, InstanceFact] = {}
+        self._by_process: dict[ProcessKey, dict[str, InstanceFact]] = {}
         self._route_of: dict[str, str] = {}
         self._routes_of_app: dict[str, set[str]] = {}
         self._hosts: dict[str, set[str]] = {}
@@ -50,11 +51,13 @@ class Picture(Knowledge):
             grouped.setdefault(destination.route_guid, []).append(destination)
         for route in tx.all(Route):
             self._set_route(route, tuple(grouped.get(route.guid, ())))
+        self._recount(self._by_process)
 
     def reread(self, tx: ReadTx, touched: Iterable[tuple[str, str]]) -> set[str] | None:
         """Read the touched rows; the hosts that they concern, or None if that is best answered by loading all."""
         routes: set[str] = set()
         hosts: set[str] = set()
+        processes: set[ProcessKey] = set()
         for table, guid in touched:
             if table in _BROAD:
                 return None
@@ -68,7 +71,7 @@ class Picture(Knowledge):
                 self._read_app(tx, guid)
                 hosts.update(self._hosts_of(self._routes_of_app.get(guid, ())))
             elif table == "instances":
-                self._read_instance(tx, guid)
+                processes.update(self._read_instance(tx, guid))
         for guid in routes:
             hosts.update(self._hosts_of([guid]))
             self._drop_route(guid)
@@ -79,19 +82,45 @@ class Picture(Knowledge):
                     self._read_app(tx, destination.app_guid)
                 self._set_route(route, found)
             hosts.update(self._hosts_of([guid]))
-        return hosts | self._recount()
+        return hosts | self._recount(processes)
 
-    def observe(self, facts: list[InstanceFact], unreachable: frozenset[str]) -> set[str]:
-        """Take the observed instances and nodes; the hosts whose instances differ from before."""
-        self._facts = facts
-        self.neighbours.unreachable = unreachable
-        return self._recount()
+    def observe(self, facts: Mapping[str, InstanceFact], unreachable: frozenset[str]) -> set[str]:
+        """Take the observed instances and nodes; the hosts whose instances differ from before.
 
-    def _recount(self) -> set[str]:
-        before, self.instances = self.instances, self.neighbours.routable(self._facts)
+        Facts are compared by identity: of many, few are new each time.
+        """
+        before, self._facts = self._facts, dict(facts)
+        processes: set[ProcessKey] = set()
+        for guid in before.keys() | facts.keys():
+            known, now = before.get(guid), facts.get(guid)
+            if known is not now:
+                processes.update(self._regroup(guid, known, now))
+        if unreachable != self.neighbours.unreachable:
+            self.neighbours.unreachable = unreachable
+            processes.update(self._by_process)
+        return self._recount(processes)
+
+    def _regroup(self, guid: str, known: InstanceFact | None, now: InstanceFact | None) -> Iterable[ProcessKey]:
+        if known is not None:
+            key = known.app_guid, known.process_type
+            group = self._by_process[key]
+            del group[guid]
+            if not group:
+                del self._by_process[key]
+            yield key
+        if now is not None:
+            key = now.app_guid, now.process_type
+            self._by_process.setdefault(key, {})[guid] = now
+            yield key
+
+    def _recount(self, processes: Iterable[ProcessKey]) -> set[str]:
         hosts: set[str] = set()
-        for key in before.keys() | self.instances.keys():
-            if _places(before.get(key, ())) != _places(self.instances.get(key, ())):
+        for key in processes:
+            before = self.instances.pop(key, ())
+            now = self.neighbours.routable(self._by_process.get(key, {}).values())
+            if now:
+                self.instances[key] = now
+            if _places(before) != _places(now):
                 hosts.update(self._hosts_of(self._routes_of_app.get(key[0], ())))
         return hosts
 
@@ -106,7 +135,7 @@ class Picture(Knowledge):
         for one in self._ported.values():
             if one.port is not None:
                 ports.setdefault((one.app_guid, one.process_type), set()).add(one.port)
-        return self.neighbours.links(self._facts, ports, self._doors)
+        return self.neighbours.links(self._facts.values(), ports, self._doors)
 
     def system(self) -> dict[str, tuple[Endpoint, ...]]:
         """What answers the platform's own hosts."""
@@ -119,12 +148,14 @@ class Picture(Knowledge):
         else:
             self.apps[guid] = app
 
-    def _read_instance(self, tx: ReadTx, guid: str) -> None:
+    def _read_instance(self, tx: ReadTx, guid: str) -> Iterable[ProcessKey]:
         instance = tx.get(Instance, guid)
         if instance is None:
             self.neighbours.placed.pop(guid, None)
         else:
             self.neighbours.placed[guid] = instance.epoch, instance.node_guid
+        fact = self._facts.get(guid)
+        return () if fact is None else ((fact.app_guid, fact.process_type),)
 
     def _hosts_of(self, routes: Iterable[str]) -> set[str]:
         found = [route for guid in routes if (route := self.routes.get(guid)) is not None]

@@ -134,8 +134,9 @@ class Load:
         """Collect until it ends; run it as a task."""
         stdout = self._process.stdout
         assert stdout is not None
-        while line := await trio.to_thread.run_sync(stdout.readline):
-            self._lines.append(line)
+        with stdout:
+            while line := await trio.to_thread.run_sync(stdout.readline):
+                self._lines.append(line)
 
     def answers(self) -> list[Answer]:
         """Everything that has been answered or has failed so far, in order of its beginning."""
@@ -149,11 +150,12 @@ class Load:
         """How many of each outcome."""
         return Counter(answer.outcome for answer in self.answers())
 
-    def stop(self) -> None:
-        """No further requests."""
+    async def stop(self) -> None:
+        """No further requests; `read` goes on until the last answer."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(timeout=20)
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._process.wait)
 
 
 def failures(answers: Sequence[Answer], after: float, *, through: Sequence[Member]) -> list[Answer]:
@@ -220,9 +222,17 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster(
-    directory: Path, zones: Sequence[str], *, sections: str = "", workers: Sequence[int] = ()
+    directory: Path,
+    zones: Sequence[str],
+    *,
+    sections: str = "",
+    workers: Sequence[int] = (),
+    started: int | None = None,
 ) -> AsyncIterator[Cluster]:
-    """A running platform with a node per entry of `zones`; `workers` are the positions of those that are no control."""
+    """A running platform with a node per entry of `zones`; `workers` are the positions of those that are no control.
+
+    Only the first `started` are there already (None: all).
+    """
     async with fabric(directory, len(zones)) as made:
         members = [
             Member(host, zone, sections, "worker" if number in workers else "control")
@@ -233,7 +243,7 @@ async def cluster(
             members[0].host.power_on()
             members[0].start()
             await members[0].until_answering()
-            for member in members[1:]:
+            for member in members[1:started]:
                 await found.join(member, members[0])
             yield found
         finally:

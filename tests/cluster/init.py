@@ -4,11 +4,19 @@ Commands come as lines on standard input: `start ARGV` (JSON), `signal NUMBER` t
 process of the host but this one. Each is answered by a line. When this process is killed, the kernel kills the host.
 """
 
+import ctypes
 import json
 import os
 import select
 import signal
 import sys
+
+
+def forget_resolvers() -> None:
+    """There is no name service on these hosts: look-ups fail at once instead of after ten seconds."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"/dev/null", b"/etc/resolv.conf", None, 4096, None) != 0:  # MS_BIND, in this host's own namespace
+        raise OSError(ctypes.get_errno(), "mount")
 
 
 def start(argv: list[str], log: str) -> int:
@@ -40,6 +48,7 @@ def reap(daemon: int) -> int:
 def main() -> None:
     """Until standard input ends."""
     log = sys.argv[1]
+    forget_resolvers()
     daemon = 0
     wake_in, wake_out = os.pipe()
     os.set_blocking(wake_out, False)

@@ -184,6 +184,15 @@ async def test_a_damaged_copy_elsewhere_is_put_aside_there_and_another_is_taken(
             assert world.blobs[guid]._place(sha256).with_suffix(".damaged").exists()
 
 
+async def test_who_gives_a_damaged_copy_puts_it_aside_and_the_other_side_takes_nothing(tmp_path: Path) -> None:
+    async with open_world(tmp_path, THREE) as world:
+        sha256 = await world.store("a1", some(), secure=False)
+        world.spoil("a1", sha256)
+        with pytest.raises(Unavailable, match="damaged"):
+            await world.blobs["b1"].ensure(sha256)
+        assert world.holders(sha256) == []
+
+
 async def test_a_damaged_copy_here_is_replaced_when_it_is_read_whole(tmp_path: Path) -> None:
     async with open_world(tmp_path, {"a1": "a", "b1": "b"}) as world:
         data = some()

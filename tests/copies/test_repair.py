@@ -9,11 +9,12 @@ import msgspec
 import pytest
 import trio
 
-from paasd.copies import Repair, findings, kept_only_here
+from paasd.copies import Repair, findings, kept_only_on
 from paasd.copies.findings import serve_state
 from paasd.copies.scrub import scrub
 from paasd.copies.wire import GET, WANT
 from paasd.errors import Unavailable
+from paasd.model.ownership import owner_of
 from paasd.peer import Peer
 from tests.disks import small_disk_at
 
@@ -97,6 +98,20 @@ async def test_a_push_with_too_few_zones_is_repaired_when_another_comes_up(tmp_p
         assert world.copies["a1"].short == {} and await findings(world.copies["a1"]) == []
 
 
+async def test_who_stored_a_blob_with_too_few_copies_hears_that_another_node_has_made_them(tmp_path: Path) -> None:
+    async with open_world(tmp_path, THREE, config=IMPATIENT) as world:
+        sha256 = ""
+        while not sha256 or owner_of(sha256, THREE) == "a1":
+            sha256 = await world.store("a1", some(1000), secure=False)
+        world.copies["a1"].short[sha256] = "no zone was in reach"
+        looking = repairs(world, [sha256])
+        assert await looking[owner_of(sha256, THREE) or ""].look()
+        assert len(world.holders(sha256)) == 2
+        assert await looking["a1"].look()
+        assert world.copies["a1"].short == {}
+        assert len(world.holders(sha256)) == 2
+
+
 async def test_two_that_repair_the_same_at_once_do_no_harm(tmp_path: Path) -> None:
     async with open_world(tmp_path, SIX, config=IMPATIENT) as world:
         data = some()
@@ -138,9 +153,9 @@ async def test_copies_on_a_node_that_leaves_do_not_count_and_it_knows_when_it_ma
     async with open_world(tmp_path, THREE, config=IMPATIENT) as world:
         blobs = [await world.store("a1", some(2000)) for _ in range(6)]
         world.know("a1", taking=False)
-        assert await kept_only_here(world.copies["a1"], blobs) == sorted(blobs)
+        assert await kept_only_on(world.copies["b1"], "a1", blobs) == sorted(blobs)
         await look_everywhere(world, blobs)
-        assert await kept_only_here(world.copies["a1"], blobs) == []
+        assert await kept_only_on(world.copies["b1"], "a1", blobs) == []
         for sha256 in blobs:
             assert set(world.holders(sha256)) == set(THREE)
 

@@ -260,7 +260,7 @@ async def test_referenced_blobs_are_put_and_useless_ones_go_after_their_time(
             blobs,
             database_,
             acts=lambda _subject: True,
-            collect_after_s=1.0,
+            collect_after_s=2.0,
             clock=lambda: clock() + later,
         ) as store:
             assert store is not None and blobs.store is store
@@ -275,6 +275,8 @@ async def test_referenced_blobs_are_put_and_useless_ones_go_after_their_time(
             assert (await blobs.ensure(now)).read_bytes() == b"stored now"
             await database_.write(refer, Refer([now]))
             later = 5.0
+            await trio.sleep(1.0)
+            assert stored() == {before, now}
             await until(lambda: stored() == {now})
         assert blobs.store is None
 

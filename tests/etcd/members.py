@@ -14,7 +14,7 @@ import trio
 from cryptography import x509
 
 from paasd import pki
-from paasd.etcd import Client, Lost, Member, MemberSpec, Refused, Unreachable, open_client, peer_url
+from paasd.etcd import Client, Lost, Member, MemberSpec, Refused, Unreachable, member_url, open_client
 from paasd.state.log.etcd import EtcdLog, open_etcd_log
 
 READY_S = 30.0
@@ -33,7 +33,7 @@ class Village:
         self.directory = directory
         self.authority = pki.make_authority("etcd", datetime.now(UTC))
         ports = [(free_port(), free_port()) for _ in range(count)]
-        cluster = {f"m{number}": peer_url("127.0.0.1", peer) for number, (_, peer) in enumerate(ports)}
+        cluster = {f"m{number}": member_url("127.0.0.1", peer) for number, (_, peer) in enumerate(ports)}
         self.specs = [
             MemberSpec(
                 name=f"m{number}",
@@ -58,7 +58,7 @@ class Village:
         issuer = authority or self.authority
         day = timedelta(days=1)
         leaf = pki.issue(issuer, pki.request(key), name, names, datetime.now(UTC), day, client=True)
-        member.write_certificates(leaf, key, self.authority.certificate)
+        member.write_certificate(pki.KeyPair(leaf, key), self.authority.certificate)
         return member
 
     async def start(self) -> None:
@@ -82,7 +82,6 @@ class Village:
 async def village(count: int = 1) -> AsyncIterator[Village]:
     """Started members; gone afterwards."""
     directory = Path(tempfile.mkdtemp(dir="/dev/shm"))
-    directory.chmod(0o755)
     found = Village(directory, count)
     try:
         await found.start()

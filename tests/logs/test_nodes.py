@@ -12,6 +12,7 @@ import trio
 
 from paasd.config import LogsConfig
 from paasd.logs import Following, Line, LogNode, Logs, Query, open_logs, open_other_nodes
+from paasd.logs.following import _Passed
 from paasd.logs.wire import FOLLOW, READ
 from paasd.peer import MemoryNetwork, Peer, PeerRefused
 from paasd.peer.interface import Role
@@ -51,19 +52,24 @@ class Nodes:
 
 
 @asynccontextmanager
-async def open_nodes(directory: Path, roles: dict[str, Role], config: LogsConfig = CONFIG) -> AsyncIterator[Nodes]:
+async def open_nodes(
+    directory: Path, roles: dict[str, Role], config: LogsConfig = CONFIG, others: LogsConfig | None = None
+) -> AsyncIterator[Nodes]:
+    """Node a has `config`, and so have the others unless they have their own."""
     nodes = Nodes()
     async with AsyncExitStack() as stack:
         for guid, role in roles.items():
-            logs = await stack.enter_async_context(open_logs(config, directory / guid, time.time))
+            logs = await stack.enter_async_context(
+                open_logs(config if guid == "a" else others or config, directory / guid, time.time)
+            )
             peers = nodes.network.add(guid, role)
             nodes.logs[guid] = logs
             nodes.members.add(guid)
 
-            def others(guid: str = guid) -> list[LogNode]:
+            def known(guid: str = guid) -> list[LogNode]:
                 return nodes.others(guid)
 
-            await stack.enter_async_context(open_other_nodes(logs, peers, others, asks=role == "control"))
+            await stack.enter_async_context(open_other_nodes(logs, peers, known, asks=role == "control"))
         yield nodes
 
 
@@ -199,7 +205,8 @@ async def test_lines_that_come_together_are_put_in_order(tmp_path: Path) -> None
 
 
 async def test_settling_brings_every_line_that_was_taken_anywhere_before(tmp_path: Path) -> None:
-    async with open_nodes(tmp_path, THREE) as nodes:
+    slow = msgspec.structs.replace(CONFIG, write_delay_s=0.1)
+    async with open_nodes(tmp_path, THREE, others=slow) as nodes:
         for round_ in range(5):
             found: list[str] = []
             async with nodes.logs["a"].follow_all("app") as following, trio.open_nursery() as nursery:
@@ -250,6 +257,15 @@ async def test_a_node_that_breaks_off_is_said_and_caught_up_with_and_nothing_com
             assert await collect(following, 3) == ["lost on the way", "while away", "while away"]
             await nodes.take("b", line(now + 3, "after"))
             assert await collect(following, 1) == ["after"]
+
+
+def test_what_the_stream_and_the_store_both_bring_is_passed_on_as_often_as_it_is_there() -> None:
+    passed = _Passed(0)
+    assert [passed.take(one) for one in (line(1), line(2), line(2))] == [True, True, True]
+    stored = [line(1), line(2), line(2), line(2), line(3)]
+    assert passed.missed(stored) == [line(2), line(3)]
+    # The stream was open before the store was read, so it may bring what the store had.
+    assert [passed.take(one) for one in (line(2), line(3), line(3), line(4))] == [False, False, True, True]
 
 
 async def test_a_node_that_joins_is_followed_and_one_that_goes_ends_nothing(tmp_path: Path) -> None:

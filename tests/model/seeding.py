@@ -8,6 +8,7 @@ from paasd.model.arguments import SYSTEM
 from paasd.model.builds import AssignBuild, CreateBuild, FinishBuild, assign_build, create_build, finish_build
 from paasd.model.droplets import CreateDroplet, create_droplet
 from paasd.model.instances import PlaceInstances, Placement, place_instances
+from paasd.model.membership import Advertise, advertise_node
 from paasd.model.nodes import RegisterNode, register_node
 from paasd.model.packages import (
     BeginUpload,
@@ -76,6 +77,21 @@ class Seed:
     async def node(self, guid: str = NODE, memory_mb: int = 4096) -> None:
         node = RegisterNode(guid=guid, name=guid, zone="z", memory_mb=memory_mb, disk_mb=50_000, cpus=2)
         await self.database.write(register_node, node)
+
+    async def member(self, guid: str = NODE) -> None:
+        """A node that others can reach."""
+        await self.node(guid)
+        where = Advertise(
+            guid=guid,
+            address="192.0.2.1",
+            peer_port=1,
+            tunnel_port=2,
+            etcd_client_port=3,
+            etcd_peer_port=4,
+            version="1",
+            schema_limit=1,
+        )
+        await self.database.write(advertise_node, where)
 
     async def build(self, package: Package | None = None, *, assigned: bool = True) -> Build:
         package = package or await self.package()

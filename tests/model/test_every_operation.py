@@ -15,6 +15,7 @@ from paasd.model import (
     DropletLayer,
     GossipKey,
     HealthCheck,
+    Instance,
     Job,
     Role,
     apps,
@@ -26,6 +27,7 @@ from paasd.model import (
     droplets,
     instances,
     jobs,
+    leases,
     liveness,
     membership,
     metadata,
@@ -41,6 +43,7 @@ from paasd.model import (
     spaces,
     uploads,
     users,
+    voting,
 )
 from paasd.model.arguments import SYSTEM, Metadata
 from paasd.model.manifests import ApplyManifest, AppToApply, apply_manifest, parse_manifest
@@ -433,6 +436,64 @@ async def _(seed: Seed) -> Any:
     return nodes.RegisterNode(guid="n", name="n", zone="z", memory_mb=1, disk_mb=1, cpus=1)
 
 
+async def singleton(seed: Seed, value: str | None = "true") -> Instance:
+    """A running instance of an app of which only one may run."""
+    with seed.database.read() as tx:
+        found = tx.all(Instance)
+    instance = found[0] if found else await seed.instance()
+    label = Metadata(labels={leases.SINGLETON_LABEL: value})
+    change = apps.UpdateApp(app_guid=instance.app_guid, metadata=label, actor=SYSTEM)
+    await seed.database.write(apps.update_app, change)
+    return instance
+
+
+async def leased(seed: Seed) -> leases.HeldLease:
+    """The lease of one."""
+    instance = await singleton(seed)
+    lease = leases.LeaseRunning(instance_guids=[instance.guid], duration_s=10)
+    assert await seed.database.write(leases.lease_running, lease) == 1
+    return leases.HeldLease(slot=leases.instance_slot(instance.process_guid, 0), epoch=instance.epoch)
+
+
+@case(leases.lease_running)
+async def _(seed: Seed) -> Any:
+    return leases.LeaseRunning(instance_guids=[(await singleton(seed)).guid], duration_s=10)
+
+
+@case(leases.renew_leases)
+async def _(seed: Seed) -> Any:
+    return leases.ChangeLeases(node_guid=NODE, held=[await leased(seed)])
+
+
+@case(leases.release_leases)
+async def _(seed: Seed) -> Any:
+    return leases.ChangeLeases(node_guid=NODE, held=[await leased(seed)])
+
+
+@case(leases.expire_lease)
+async def _(seed: Seed) -> Any:
+    held = await leased(seed)
+    await seed.database.write(leases.renew_leases, leases.ChangeLeases(node_guid=NODE, held=[held]))
+    with seed.database.read() as tx:
+        everything = [one.guid for one in tx.all(Instance)]
+    await seed.database.write(instances.remove_instances, instances.RemoveInstances(guids=everything))
+    return leases.ExpireLease(slot=held.slot, node_guid=NODE, epoch=held.epoch, renewals=1)
+
+
+@case(leases.drop_leases)
+async def _(seed: Seed) -> Any:
+    held = await leased(seed)
+    await singleton(seed, None)
+    return leases.DropLeases(slots=[held.slot])
+
+
+@case(instances.remove_lost_instances)
+async def _(seed: Seed) -> Any:
+    instance = await seed.instance()
+    await seed.database.write(nodes.set_node_state, nodes.SetNodeState(guid=NODE, incarnation=1, state="DEAD"))
+    return instances.RemoveInstances(guids=[instance.guid])
+
+
 @case(membership.open_cluster)
 async def _(seed: Seed) -> Any:
     await seed.node()
@@ -665,6 +726,24 @@ async def _(seed: Seed) -> Any:
 async def _(seed: Seed) -> Any:
     await seed.app()
     return retention.ExpireRecords(jobs_before="9999-01-01T00:00:00Z", events_before="9999-01-01T00:00:00Z")
+
+
+@case(voting.add_etcd_authority)
+async def _(seed: Seed) -> Any:
+    authority = Authority(guid="a", purpose="etcd", certificate="pem", sealed_key="sealed", state="SIGNING")
+    return voting.AddEtcdAuthority(authority=authority)
+
+
+@case(voting.offer_vote)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    return voting.OfferVote(node_guid=NODE, etcd_version="3.4.23")
+
+
+@case(voting.change_vote)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    return voting.ChangeVote(node_guid=NODE, before="", after="JOINING")
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

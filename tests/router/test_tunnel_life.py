@@ -1,8 +1,11 @@
 """Zones, sessions, and what changes while tunnels are in use: opening them, certificates, the daemon."""
 
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import h11
 import msgspec
 import pytest
 import trio
@@ -239,3 +242,26 @@ async def test_a_node_may_be_known_by_name(pair: list[Member]) -> None:
         with trio.fail_after(5):
             while (await fetch(edge.router.http_port, HOST)).status != 200:
                 await trio.sleep(0.02)
+
+
+async def test_a_router_that_crashed_is_back_with_its_tunnels_on_either_side(pair: list[Member]) -> None:
+    edge, owner = pair
+    async with apps("there") as (there,):
+        await meet(edge, owner, there_1=there)
+        await edge.serve(route(remote(there, owner)))
+        for crashed in (owner, edge):
+            os.kill(crashed.router.engine.pid or 0, signal.SIGKILL)
+            with trio.fail_after(5):
+                while crashed.router.engine.restarts == 0:
+                    await trio.sleep(0.01)
+                await crashed.settled()
+                while await outcome(edge) != 200:
+                    await trio.sleep(0.02)
+
+
+async def outcome(member: Member) -> int:
+    """The status, 0 while nothing listens."""
+    try:
+        return (await fetch(member.router.http_port, HOST)).status
+    except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError):
+        return 0

@@ -2,9 +2,14 @@
 
 from typing import Any
 
+from paasd.actions.findings import Platform, advice, problems
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get
+from paasd.copies import blob_findings
 from paasd.model import App, Build, Instance, Node, Organization, Space
+from paasd.model.brake import brake_finding
+from paasd.model.draining import drain_progress
+from paasd.model.membership import members
 
 
 async def healthz(call: Call) -> Reply:
@@ -19,11 +24,10 @@ async def status(call: Call) -> Reply:
     context = call.context
     facts = context.observed.instances()
     with context.database.read() as tx:
-        nodes = tx.all(Node)
         body: dict[str, Any] = {
             "version": call.platform.version,
             "domains": f"{context.config.domains.apps}, {context.config.domains.system}",
-            "nodes": len(nodes),
+            "nodes": len(members(tx)),
             "organizations": tx.count(Organization, deleting=False),
             "spaces": tx.count(Space, deleting=False),
             "apps": tx.count(App, deleting=False),
@@ -34,16 +38,34 @@ async def status(call: Call) -> Reply:
     for state in ("RUNNING", "STARTING", "CRASHED"):
         body[f"instances_{state.lower()}"] = sum(1 for fact in facts if fact.state == state)
     body["log_lines_dropped"] = context.logs.lines_dropped
-    body["problems"] = problems(call, nodes)
+    known = await picture(call)
+    body["problems"] = problems(known)
+    body["advice"] = advice(known)
     return Reply(body=body)
 
 
-def problems(call: Call, nodes: list[Node]) -> list[str]:
-    """Sentences that say what is wrong and what to do."""
-    found = [f"node {node.name} is {node.state}" for node in nodes if node.state != "READY"]
-    if call.context.logs.write_error is not None:
-        found.append(f"log lines cannot be stored: {call.context.logs.write_error}; is the disk full?")
-    return found
+async def picture(call: Call) -> Platform:
+    """What this node knows of the platform."""
+    context = call.context
+    observed, membership = context.observed, context.membership
+    fresh = await context.database.fresh()
+    with context.database.read() as tx:
+        nodes = members(tx)
+        progress = {node.guid: drain_progress(tx, node).in_words() for node in nodes if node.state == "DRAINING"}
+        brake = brake_finding(tx)
+    return Platform(
+        own_guid=context.node_guid,
+        nodes=nodes,
+        facts=observed.nodes(),
+        unreachable=observed.unreachable(),
+        progress=progress,
+        brake=brake,
+        stale_s=None if fresh else context.database.stale_s,
+        index=context.database.index,
+        certificate_left_s=None if membership is None else membership.certificate_left_s(),
+        blobs=await blob_findings(context.blobs),
+        log_error=context.logs.write_error,
+    )
 
 
 async def links(call: Call) -> Reply:

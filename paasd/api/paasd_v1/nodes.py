@@ -43,6 +43,36 @@ async def list_nodes(call: Call) -> Reply:
     )
 
 
+async def drain_node(call: Call) -> Reply:
+    return _drained(call, await actions.drain_node(call.context, call.caller, call.path["node"]))
+
+
+async def undrain_node(call: Call) -> Reply:
+    return _drained(call, await actions.undrain_node(call.context, call.caller, call.path["node"]))
+
+
+async def show_node(call: Call) -> Reply:
+    return _drained(call, actions.find_node(call.context, call.caller, call.path["node"]))
+
+
+def _drained(call: Call, node: Node) -> Reply:
+    progress = actions.drain_progress(call.context, node)
+    draining = node.state == "DRAINING"
+    return Reply(
+        body={
+            "guid": node.guid,
+            "name": node.name,
+            "state": node.state,
+            "drained": draining and progress.drained,
+            "progress": progress.in_words() if draining else "",
+        }
+    )
+
+
+async def release_brake(call: Call) -> Reply:
+    return Reply(body={"released": await actions.release_brake(call.context, call.caller)})
+
+
 async def remove_node(call: Call) -> Reply:
     force = call.query.plain.get("force") == "true"
     await actions.remove_node(call.context, call.caller, call.path["node"], force=force)
@@ -87,6 +117,10 @@ def _node(call: Call, node: Node, instances: int) -> dict[str, Any]:
 ROUTES: tuple[Route, ...] = (
     get("/paasd/v1/nodes", list_nodes, auth=Auth.BASIC, permission=ADMIN),
     delete("/paasd/v1/nodes/<node>", remove_node, QuerySpec(plain=("force",)), auth=Auth.BASIC, permission=ADMIN),
+    get("/paasd/v1/nodes/<node>", show_node, auth=Auth.BASIC, permission=ADMIN),
+    post("/paasd/v1/nodes/<node>/actions/drain", drain_node, auth=Auth.BASIC, permission=ADMIN),
+    post("/paasd/v1/nodes/<node>/actions/undrain", undrain_node, auth=Auth.BASIC, permission=ADMIN),
+    post("/paasd/v1/brake/actions/release", release_brake, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/tokens", create_token, auth=Auth.BASIC, permission=ADMIN),
     get("/paasd/v1/tokens", list_tokens, auth=Auth.BASIC, permission=ADMIN),
     delete("/paasd/v1/tokens/<token>", delete_token, auth=Auth.BASIC, permission=ADMIN),

@@ -19,7 +19,7 @@ class JoinToken(Record, table="join_tokens", key=("id",), label="Join token"):
 
 
 class Authority(Resource, table="authorities"):
-    """A certificate authority. `purpose` is nodes (between nodes) or public (what clients see).
+    """A certificate authority. `purpose` is nodes (between nodes), public (what clients see) or etcd (voters alone).
 
     TRUSTED ones are believed, the SIGNING one of a purpose signs too, RETIRED ones are neither.
     """

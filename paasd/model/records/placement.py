@@ -9,7 +9,8 @@ class Node(Resource, table="nodes"):
 
     `state` is READY, DRAINING, DEAD (decided by witnesses), RETURNING (alive again, not given anything yet) or REMOVED
     (for good). `role` is control (serves the API, may vote, holds keys) or worker. An empty `address` means that it is
-    alone. `voting` is empty, JOINING, VOTER or LEAVING. `schema_limit` is the newest migration that its paasd knows.
+    alone. `voting` is empty, JOINING, VOTER or LEAVING. `schema_limit` is the newest migration that its paasd knows,
+    `etcd_version` that of its etcd, empty when it cannot vote.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Node(Resource, table="nodes"):
     voting: str = ""
     version: str = ""
     schema_limit: int = 0
+    etcd_version: str = ""
     state_changed_at: str = ""
 
 

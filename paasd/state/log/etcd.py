@@ -4,7 +4,7 @@ An append is accepted if the next key does not exist *and* the one before it doe
 that lags behind a trimmed log would find its slot empty and write over history.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -12,11 +12,12 @@ import apsw
 import structlog
 import trio
 
-from paasd.errors import PaasdError, TooLarge
+from paasd.errors import TooLarge
 from paasd.etcd import Client, Lost, Unreachable
 from paasd.etcd import Refused as EtcdRefused
 from paasd.etcd import messages as m
 from paasd.state.log.entries import LogDamaged
+from paasd.state.log.heard import Heard
 from paasd.state.log.interface import LogTrimmed, LogUnavailable, NoAnswer, Refused, Runner
 
 ENTRY_LIMIT_BYTES: Final = 1_400_000
@@ -27,10 +28,14 @@ LOOK_S: Final = 1.0
 """How often the newest index is asked for beside the watch: the loss of a last event leaves no gap to see."""
 
 RETRY_S: Final = 0.2
-KEPT: Final = 512
-"""Entries that the watch brought, kept until they are read."""
+BATCH: Final = 256
+"""Entries asked for at once; fewer after an answer that did not arrive in time."""
 
-BATCH: Final = 200
+SLOW_S: Final = 5.0
+"""Patience with a single entry, once smaller and smaller batches did not arrive."""
+
+# Errors of etcd after which nothing was done: bad request, no permission, no space, no such method.
+_DEFINITE: Final = frozenset({3, 7, 8, 9, 11, 12, 16})
 
 
 class EtcdLog:
@@ -42,29 +47,31 @@ class EtcdLog:
         self.identity: str | None = identity
         self._client = client
         self._prefix = f"/paasd/{identity}/log/".encode()
+        self._end = self._prefix[:-1] + bytes([self._prefix[-1] + 1])
         self._newest = 0  # the highest index that is known to exist
-        self._kept: dict[int, bytes] = {}
+        self._heard = Heard()
+        self._batch = BATCH
         self._moved = trio.Event()
         self._contact_at = -FRESH_S
         self._log = structlog.get_logger(__name__)
 
     def attach(self, connection: apsw.Connection, run: Runner) -> None:
-        """Nothing is kept in the database."""
+        """Nothing is kept in the database; a snapshot that was loaded changes nothing either."""
 
     def stage(self, index: int, data: bytes) -> None:
         """Nothing is kept in the database."""
 
     async def start_at(self, index: int, data: bytes) -> None:
         """Begin the log with entry `index` unless it has begun. Raises LogUnavailable, NoAnswer; may be repeated."""
-        empty = m.RangeRequest(key=self._prefix, range_end=_after(self._prefix), limit=1, keys_only=True)
-        answer = await self._ask(self._client.range, empty)
-        if answer.kvs:
+        empty = m.RangeRequest(key=self._prefix, range_end=self._end, limit=1, keys_only=True)
+        if (await self._ask(self._client.range, empty)).kvs:
             return
-        request = m.TxnRequest(
-            compare=[m.Compare(result=m.EQUAL, target=m.CREATE, key=self._key(index), create_revision=0)],
-            success=[m.RequestOp(request_put=m.PutRequest(key=self._key(index), value=data))],
+        await self._write(
+            m.TxnRequest(
+                compare=[self._compare(m.EQUAL, index)],
+                success=[m.RequestOp(request_put=m.PutRequest(key=self._key(index), value=data))],
+            )
         )
-        await self._write(request)
         self._learn(index)
 
     async def append(self, index: int, data: bytes) -> Refused | None:
@@ -72,13 +79,10 @@ class EtcdLog:
             raise TooLarge(f"an entry of {len(data)} bytes; the log takes {ENTRY_LIMIT_BYTES}")
         if trio.current_time() - self._contact_at > FRESH_S:
             await self.newest()
-        after = m.RangeRequest(key=self._key(index), range_end=_after(self._prefix), limit=BATCH)
+        after = m.RangeRequest(key=self._key(index), range_end=self._end, limit=self._batch)
         answer = await self._write(
             m.TxnRequest(
-                compare=[
-                    m.Compare(result=m.EQUAL, target=m.CREATE, key=self._key(index), create_revision=0),
-                    m.Compare(result=m.GREATER, target=m.CREATE, key=self._key(index - 1), create_revision=0),
-                ],
+                compare=[self._compare(m.EQUAL, index), self._compare(m.GREATER, index - 1)],
                 success=[m.RequestOp(request_put=m.PutRequest(key=self._key(index), value=data))],
                 failure=[m.RequestOp(request_range=after)],
             )
@@ -92,11 +96,11 @@ class EtcdLog:
         return Refused(())
 
     async def read(self, after: int, limit: int) -> Sequence[bytes]:
-        kept = self._take_kept(after, limit)
+        self._heard.forget(after)
+        kept = self._heard.take(after, limit)
         if kept:
             return kept
-        request = m.RangeRequest(key=self._key(after + 1), range_end=_after(self._prefix), limit=min(limit, BATCH))
-        answer = await self._ask(self._client.range, request)
+        answer = await self._range(after + 1, limit)
         if not answer.kvs:
             return []
         first = self._index(answer.kvs[0].key)
@@ -105,75 +109,90 @@ class EtcdLog:
         self._learn(self._index(answer.kvs[-1].key))
         return [kv.value for kv in answer.kvs]
 
-    def _take_kept(self, after: int, limit: int) -> list[bytes]:
-        found: list[bytes] = []
-        while len(found) < limit and (data := self._kept.get(after + 1 + len(found))) is not None:
-            found.append(data)
-        for index in [one for one in self._kept if one <= after]:
-            del self._kept[index]
-        return found
+    async def _range(self, first: int, limit: int) -> Any:
+        """As many entries as arrive in time: large ones in small batches, at last one by one with more patience."""
+        while True:
+            size = min(limit, self._batch)
+            request = m.RangeRequest(key=self._key(first), range_end=self._end, limit=size)
+            try:
+                answer = await self._once(self._client.range, request, *([SLOW_S] if size == 1 else []))
+            except LogUnavailable:
+                if size == 1:
+                    self._batch = BATCH
+                    raise
+                self._batch = max(1, size // 16)
+            else:
+                self._batch = min(BATCH, self._batch * 2)
+                return answer
 
     async def newest(self) -> int:
-        request = m.RangeRequest(key=self._key(self._newest), range_end=_after(self._prefix), limit=1, keys_only=True)
-        answer = await self._ask(self._client.range, request)
-        if not answer.kvs:
-            if self._newest:
-                raise LogDamaged(f"etcd has lost entry {self._newest} of the log; restore it with `paasd recover`")
-            return 0
-        # Correct at any lag: the count is of everything from the first key on, and there are no gaps.
-        self._learn(self._index(answer.kvs[0].key) - 1 + answer.count)
+        await self._look()
         return self._newest
 
+    async def _look(self) -> int:
+        """Learn the newest index; the revision at which it was that. Raises LogUnavailable, LogDamaged."""
+        known = self._newest
+        request = m.RangeRequest(key=self._key(known), range_end=self._end, limit=1, keys_only=True)
+        answer = await self._ask(self._client.range, request)
+        if answer.kvs:
+            # Correct at any lag: the count is of everything from the first key on, and there are no gaps.
+            self._learn(self._index(answer.kvs[0].key) - 1 + answer.count)
+        elif known:
+            raise LogDamaged(f"etcd has lost entry {known} of the log and what follows; `paasd recover` starts it anew")
+        return int(answer.header.revision)
+
     async def wait_newer(self, after: int) -> None:
+        self._heard.forget(after)
         while self._newest <= after:
             await self._moved.wait()
 
     async def trim(self, before: int) -> None:
-        """Delete, leave the newest, then compact below an entry that is younger than the deletion."""
+        """Delete, leave the newest, then compact below a change that is younger than the deletion."""
         newest = await self.newest()
-        end = self._key(min(before, newest))
-        request = m.DeleteRangeRequest(key=self._prefix, range_end=end)
+        request = m.DeleteRangeRequest(key=self._prefix, range_end=self._key(min(before, newest)))
         await self._ask(self._client.delete_range, request)
         # Compacting where a tombstone is the newest revision, followed by a crash, loses revisions in etcd 3.4.23.
         mark = m.PutRequest(key=self._prefix[:-1], value=str(newest).encode())
-        answer = await self._write(m.TxnRequest(success=[m.RequestOp(request_put=mark)]))
-        await self._ask(self._client.compact, answer.header.revision - 1)
+        try:
+            answer = await self._write(m.TxnRequest(success=[m.RequestOp(request_put=mark)]))
+            await self._client.compact(answer.header.revision - 1)
+        except EtcdRefused as error:
+            if error.status != 11:  # another node has compacted further already
+                raise LogUnavailable(f"the log was trimmed and not compacted: {error.detail}") from error
+        except (NoAnswer, Lost, Unreachable) as error:
+            raise LogUnavailable("the log was trimmed and perhaps not compacted; the next time does it") from error
 
     async def follow(self) -> None:
         """Learn of others' entries, for ever: by watch, and by asking once a second as well."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._look)
+            nursery.start_soon(self._look_now_and_then)
+            reason = ""
             while True:
                 try:
                     await self._watch()
-                except (Lost, EtcdRefused, Unreachable, LogUnavailable) as error:
-                    self._log.debug("log.watch_ended", reason=error.detail)
+                except (Lost, EtcdRefused, Unreachable, LogUnavailable, LogDamaged) as error:
+                    # What is damaged stops whoever reads it; here it is only not followed.
+                    if error.detail != reason:
+                        reason = error.detail
+                        self._log.info("log.watch_ended", reason=reason)
                     await trio.sleep(RETRY_S)
 
     async def _watch(self) -> None:
-        await self.newest()
-        end = _after(self._prefix)
-        seen = m.RangeRequest(key=self._key(self._newest), range_end=end, limit=1, keys_only=True)
-        revision = (await self._ask(self._client.range, seen)).header.revision
-        await self.newest()  # what came before that revision
-        async with self._client.watch(self._prefix, end, revision + 1) as answers:
+        revision = await self._look()
+        async with self._client.watch(self._prefix, self._end, revision + 1) as answers:
             async for answer in answers:
                 for event in answer.events:
                     if event.type == 0:
-                        self._heard(self._index(event.kv.key), event.kv.value)
+                        index = self._index(event.kv.key)
+                        self._heard.add(index, event.kv.value)
+                        self._learn(index)
 
-    def _heard(self, index: int, value: bytes) -> None:
-        self._kept[index] = value
-        while len(self._kept) > KEPT:
-            del self._kept[min(self._kept)]
-        self._learn(index)
-
-    async def _look(self) -> None:
+    async def _look_now_and_then(self) -> None:
         while True:
             await trio.sleep(LOOK_S)
             try:
-                await self.newest()
-            except LogUnavailable:
+                await self._look()
+            except (LogUnavailable, LogDamaged):
                 continue
 
     def _learn(self, index: int) -> None:
@@ -182,39 +201,45 @@ class EtcdLog:
             self._moved.set()
             self._moved = trio.Event()
 
-    async def _ask(self, method: Any, request: Any) -> Any:
+    async def _ask(self, method: Callable[..., Awaitable[Any]], request: Any) -> Any:
         """A question that changes nothing, or whose repetition does no harm: one more try elsewhere."""
-        failure: PaasdError | None = None
-        for _ in range(2):
-            try:
-                answer = await method(request)
-            except (Lost, EtcdRefused, Unreachable) as error:
-                failure = error
-            else:
-                self._contact_at = trio.current_time()
-                return answer
-        raise LogUnavailable(f"the log has no quorum, or cannot be reached: {failure}; nothing was changed")
+        try:
+            return await self._once(method, request)
+        except LogUnavailable:
+            return await self._once(method, request)
+
+    async def _once(self, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        try:
+            answer = await method(*arguments)
+        except (Lost, EtcdRefused, Unreachable) as error:
+            raise LogUnavailable(
+                f"the log has no quorum or cannot be reached ({error.detail}); nothing was changed"
+            ) from error
+        self._contact_at = trio.current_time()
+        return answer
 
     async def _write(self, request: Any) -> Any:
+        """Raises LogUnavailable when nothing was changed by this attempt, NoAnswer when that is not known."""
         try:
             answer = await self._client.txn(request)
         except Unreachable as error:
             raise LogUnavailable(f"the log cannot be reached: {error.detail}; nothing was changed") from error
         except (Lost, EtcdRefused) as error:
+            if isinstance(error, EtcdRefused) and error.status in _DEFINITE:
+                raise LogUnavailable(f"the log takes no writes: {error.detail}; nothing was changed") from error
             raise NoAnswer from error
         self._contact_at = trio.current_time()
         return answer
+
+    def _compare(self, result: int, index: int) -> Any:
+        """That the key of `index` exists (GREATER), or does not (EQUAL)."""
+        return m.Compare(result=result, target=m.CREATE, key=self._key(index), create_revision=0)
 
     def _key(self, index: int) -> bytes:
         return self._prefix + f"{index:016x}".encode()
 
     def _index(self, key: bytes) -> int:
         return int(key[len(self._prefix) :], 16)
-
-
-def _after(prefix: bytes) -> bytes:
-    """The end of the range of all keys with this prefix."""
-    return prefix[:-1] + bytes([prefix[-1] + 1])
 
 
 @asynccontextmanager

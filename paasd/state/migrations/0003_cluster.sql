@@ -9,6 +9,7 @@ ALTER TABLE nodes ADD COLUMN etcd_peer_port INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE nodes ADD COLUMN voting TEXT NOT NULL DEFAULT '';           -- '', JOINING, VOTER, LEAVING
 ALTER TABLE nodes ADD COLUMN version TEXT NOT NULL DEFAULT '';          -- of paasd
 ALTER TABLE nodes ADD COLUMN schema_limit INTEGER NOT NULL DEFAULT 0;   -- newest migration that its paasd knows
+ALTER TABLE nodes ADD COLUMN etcd_version TEXT NOT NULL DEFAULT '';     -- of its etcd; empty: it cannot vote
 ALTER TABLE nodes ADD COLUMN state_changed_at TEXT NOT NULL DEFAULT '';
 
 CREATE TABLE join_tokens (
@@ -27,7 +28,7 @@ CREATE TABLE authorities (
   guid TEXT PRIMARY KEY NOT NULL,
   created_at TEXT NOT NULL,
   updated_at TEXT NOT NULL,
-  purpose TEXT NOT NULL,          -- nodes, public
+  purpose TEXT NOT NULL,          -- nodes, public, etcd
   certificate TEXT NOT NULL,      -- PEM
   sealed_key TEXT NOT NULL,
   state TEXT NOT NULL             -- TRUSTED, SIGNING, RETIRED

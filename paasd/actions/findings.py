@@ -1,0 +1,105 @@
+"""What is wrong with the platform, in sentences that say what to do. Pure: rows and facts in, sentences out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from paasd.model import Node
+from paasd.observed import NodeFact
+
+SKEW_S: Final = 2.0
+LAG_ENTRIES: Final = 1000
+
+
+class Platform(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known here and now. `stale_s` is None while the log answers; `progress` are words of draining nodes."""
+
+    own_guid: str
+    nodes: Sequence[Node]
+    facts: Mapping[str, NodeFact]
+    unreachable: frozenset[str]
+    progress: Mapping[str, str] = {}
+    brake: str | None = None
+    stale_s: float | None = None
+    index: int = 0
+    certificate_left_s: float | None = None
+    blobs: Sequence[str] = ()
+    log_error: str | None = None
+
+
+def problems(platform: Platform) -> list[str]:
+    """The worst first."""
+    found: list[str] = []
+    if platform.stale_s is not None:
+        found.append(
+            f"the log has had no quorum, or could not be reached from here, for {platform.stale_s:.0f} s: apps run and "
+            "are served, changes are refused. Bring the control nodes back; if most are lost for good: docs/recovery.md"
+        )
+    if platform.brake is not None:
+        found.append(platform.brake)
+    for node in platform.nodes:
+        sentence = _about(platform, node)
+        if sentence is not None:
+            found.append(sentence)
+    found += _clocks(platform)
+    if platform.certificate_left_s is not None and platform.certificate_left_s < 3600:
+        found.append(
+            f"this node's certificate ends in {max(0.0, platform.certificate_left_s) / 60:.0f} minutes and was not "
+            "renewed: no control node answers it; check the network between them"
+        )
+    found += platform.blobs
+    if platform.log_error is not None:
+        found.append(f"log lines cannot be stored: {platform.log_error}; is the disk full?")
+    return found
+
+
+def _about(platform: Platform, node: Node) -> str | None:
+    match node.state:
+        case "DEAD":
+            return (
+                f"node {node.name} ({node.zone}) is dead: what it ran was started elsewhere. Start it again, or "
+                f"`paasd node remove {node.name}`"
+            )
+        case "DRAINING":
+            return f"node {node.name} ({node.zone}) is {platform.progress.get(node.guid, 'draining')}"
+        case "JOINING":
+            return f"node {node.name} ({node.zone}) has joined and was never started: `paasd serve` there"
+        case "RETURNING":
+            return f"node {node.name} ({node.zone}) is back and takes apps again when it has been steady for a while"
+    if node.guid in platform.unreachable:
+        return (
+            f"node {node.name} ({node.zone}) cannot be reached from here at {node.address}: check that it runs, and "
+            "that ports 7400 and 7401 are open both ways"
+        )
+    fact = platform.facts.get(node.guid)
+    if fact is not None and platform.index - fact.applied_index > LAG_ENTRIES:
+        return f"node {node.name} is {platform.index - fact.applied_index} writes behind; is its disk or network slow?"
+    return None
+
+
+def _clocks(platform: Platform) -> list[str]:
+    names = {node.guid: node.name for node in platform.nodes}
+    own = platform.facts.get(platform.own_guid)
+    offsets = {} if own is None else own.clock_offset_s
+    return [
+        f"the clock of node {names[guid]} is {abs(offset):.0f} s {'ahead' if offset > 0 else 'behind'} of this one; a "
+        "time service such as chrony keeps clocks right"
+        for guid, offset in sorted(offsets.items())
+        if guid in names and abs(offset) > SKEW_S
+    ]
+
+
+def advice(platform: Platform) -> list[str]:
+    """What is not wrong and would be better."""
+    found = []
+    control = [node for node in platform.nodes if node.role == "control"]
+    zones = {node.zone for node in platform.nodes}
+    if len(control) == 2:
+        found.append("of two control nodes one has the log: a third makes the platform survive the loss of any of them")
+    if len(platform.nodes) > 2 and len(zones) == 1:
+        found.append(f"all nodes are in zone {zones.pop()}: nodes in other zones make it survive the loss of a zone")
+    versions = sorted({node.version for node in platform.nodes if node.version})
+    if len(versions) > 1:
+        found.append(f"nodes run paasd {' and '.join(versions)}: upgrade the older ones")
+    return found
