@@ -15,7 +15,7 @@ from paasd.config import Config
 from paasd.errors import Unavailable
 from paasd.node import Node, Substitutes, open_node
 from paasd.node.joining import join_node
-from paasd.sandbox.launcher.family import descendants_of
+from paasd.sandbox.launcher.family import children_of, descendants_of
 from paasd.sandbox.nest import Layers, Nest, Ports, open_nest
 from paasd.state.log import MemoryLog
 from paasd.testing.faults import QuorumLog, SlowRunner
@@ -49,6 +49,7 @@ class EmbeddedNode:
         self._shared = shared
         self._nursery = nursery
         self._scope = trio.CancelScope()
+        self._leave = trio.Event()
         self._ended = trio.Event()
         self._ended.set()
         self._disk = SlowRunner()
@@ -104,7 +105,7 @@ class EmbeddedNode:
         """Returns when it serves. Raises what the node raises when it cannot start."""
         if not self._ended.is_set():
             return
-        self._ended = trio.Event()
+        self._ended, self._leave = trio.Event(), trio.Event()
         self._scope = trio.CancelScope()
         self._shared.links.set_down(self.address, False)
         with trio.fail_after(START_LIMIT_S):
@@ -118,18 +119,19 @@ class EmbeddedNode:
     async def kill(self) -> None:
         """A power cut: every process of the node gets SIGKILL at once, and the others hear nothing, not even an end."""
         self._shared.links.set_down(self.address, True)
-        self._kill_envoy()
         if self._nest is not None:
             await self._nest.kill()
         elif self._node is not None:
             for container in list(self._node.sandbox.containers.values()):
                 await container.kill()
+        # Envoy and etcd; in one step with the end of the daemon, which would start them again.
+        self._signal_processes(signal.SIGKILL)
         self._scope.cancel()
         await self._ended.wait()
 
     async def stop(self) -> None:
         """An orderly end, as of a daemon that gets SIGTERM, with everything that it runs."""
-        self._scope.cancel()
+        self._leave.set()
         await self._ended.wait()
 
     async def restart(self) -> None:
@@ -155,19 +157,20 @@ class EmbeddedNode:
         self._shared.links.set_down(self.address, False)
 
     def _signal_processes(self, signum: signal.Signals) -> None:
-        roots = [] if self._nest is None else [self._nest.keeper_pid]
-        envoy = None if self._node is None else self._node.router.engine.pid
-        pids = [pid for root in roots for pid in descendants_of(root)]
-        for pid in (*pids, *([envoy] if envoy else [])):
+        """To all that this node started: by descent from its nest, and by where the others have their files."""
+        found = [] if self._nest is None else descendants_of(self._nest.keeper_pid)
+        found += [pid for pid in children_of(os.getpid()) if self._owns(pid)]
+        for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signum)
 
-    def _kill_envoy(self) -> None:
-        pid = None if self._node is None else self._node.router.engine.pid
-        if self._node is not None and pid is not None:
-            self._node.router.engine.stopping = True
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    def _owns(self, pid: int) -> bool:
+        folder, process = os.fsencode(self.directory) + b"/", Path("/proc", str(pid))
+        try:
+            place = os.fsencode(process.joinpath("cwd").readlink()) + b"/"
+            return place.startswith(folder) or folder in process.joinpath("cmdline").read_bytes()
+        except OSError:
+            return False
 
     async def _run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         shared, log = self._shared, self._shared.log
@@ -187,7 +190,7 @@ class EmbeddedNode:
                     async with client as self._api:
                         self._node = node
                         task_status.started()
-                        await trio.sleep_forever()
+                        await self._leave.wait()
         finally:
             self._node = self._nest = self._api = self._transport = None
             self._ended.set()
