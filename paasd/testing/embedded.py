@@ -119,12 +119,10 @@ class EmbeddedNode:
     async def kill(self) -> None:
         """A power cut: every process of the node gets SIGKILL at once, and the others hear nothing, not even an end."""
         self._shared.links.set_down(self.address, True)
-        if self._nest is not None:
-            await self._nest.kill()
-        elif self._node is not None:
+        if self._nest is None and self._node is not None:
             for container in list(self._node.sandbox.containers.values()):
                 await container.kill()
-        # Envoy and etcd; in one step with the end of the daemon, which would start them again.
+        # In one step with the end of the daemon, which would see them die, and start some again.
         self._signal_processes(signal.SIGKILL)
         self._scope.cancel()
         await self._ended.wait()

@@ -60,8 +60,8 @@ trio.run(main)
 @pytest.mark.timeout(180)
 def test_an_ordinary_user_can_do_all_of_it() -> None:
     with ordinary_user() as user:
-        here = str(ROOT / "tests" / "testing" / "test_cluster.py")
-        text = user.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", _ini(), here)
+        here = [str(ROOT / "tests" / "testing" / name) for name in ("test_cluster.py", "test_staging.py")]
+        text = user.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", _ini(), *here)
         assert "passed" in text
         assert "skipped" not in text
         for left in user.home.glob("pytest-of-*"):
