@@ -49,6 +49,7 @@ class Cluster:
         self.ready = trio.Event()
         self.gossip: Gossip | None = None
         self._config = start.config
+        self._source = start.substitutes.source
         self._directory = start.directory
         self._context = context
         self._membership = membership
@@ -103,7 +104,8 @@ class Cluster:
             asks = member.role == "control"
             others = log_nodes_of(database, member.guid, observed.unreachable)
             await enter(open_other_nodes(self._context.logs, self._peers, others, asks=asks))
-            self._router.open_tunnels(self._identity(), self._config.cluster.listen, member.ports.tunnel)
+            listen, source = self._config.cluster.listen, self._source
+            self._router.open_tunnels(self._identity(), listen, member.ports.tunnel, source=source)
             self._membership.on_renewed = lambda: self._router.renew_identity(self._identity())
             if asks and not self._shares_log:
                 await enter(self._votes(member))

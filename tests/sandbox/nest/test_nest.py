@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 
 import psutil
 import pytest
@@ -186,7 +187,7 @@ async def test_a_nest_that_was_killed_starts_nothing_any_more(nest: Nest) -> Non
 
 
 def test_no_port_is_given_twice_on_one_machine() -> None:
-    one, two = Ports(), Ports()
+    one, two = Ports(Random(1)), Ports(Random(1))  # They would choose the same.
     taken = [ports.take() for ports in (one, two) for _ in range(50)]
     assert len(set(taken)) == 100
     one.close()
@@ -196,6 +197,7 @@ def test_no_port_is_given_twice_on_one_machine() -> None:
 _OWNER = """
 import sys, trio
 from pathlib import Path
+from random import Random
 from paasd.sandbox import ContainerSpec, ProcessSpec
 from paasd.sandbox.nest import Layers, Ports, open_nest
 async def main(base):
