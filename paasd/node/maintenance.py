@@ -23,7 +23,7 @@ STOP_LIMIT_S = 30.0
 
 
 def stop_node(data: Path, config_path: Path | None, *, everything: bool) -> Iterator[str]:
-    """Stop the daemon on `data`; with `everything` also instances, shims, Envoy and etcd. Yields what was done, as lines.
+    """Stop the daemon on `data`; with `everything` also instances, shims, Envoy and etcd. Yields what was done.
 
     Raises PaasdError when the daemon does not end within STOP_LIMIT_S.
     """
