@@ -13,6 +13,7 @@ from paasd.peer.identity import Identity
 from paasd.peer.interface import (
     EVERYBODY,
     Handler,
+    NoMember,
     Peer,
     PeerRefused,
     Peers,
@@ -66,6 +67,10 @@ class TlsPeers(Peers):
         self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
         self._idle: dict[str, list[Connection]] = {}
         self._offsets: dict[str, float] = {}
+        self.on_removed: Callable[[str], None] = lambda _guid: None
+        """Told the control node that says that this node was removed."""
+        self.on_turned_away: Callable[[str, str], None] = lambda _address, _reason: None
+        """Told the address of a stranger who came too often, and what it was told."""
 
     @property
     def identity(self) -> Identity:
@@ -102,7 +107,13 @@ class TlsPeers(Peers):
                 "it) or set another [cluster] peer_port"
             ) from error
         server = Server(
-            self._config, self._kinds, lambda: self.identity, lambda: self._contexts_now[0], self._allowed, self._clock
+            self._config,
+            self._kinds,
+            lambda: self.identity,
+            lambda: self._contexts_now[0],
+            self._allowed,
+            self._clock,
+            lambda address, reason: self.on_turned_away(address, reason),
         )
         self._nursery.start_soon(trio.serve_listeners, server.serve, listeners)
         return int(listeners[0].socket.getsockname()[1])
@@ -117,15 +128,14 @@ class TlsPeers(Peers):
                 await connection.send(Ask(kind, body))
                 answer = await self._received(connection)
             except BaseException:
-                with trio.CancelScope(shield=True):
-                    await connection.close()
+                connection.close()
                 raise
             self._keep(node_guid, connection)
             match answer:
                 case Answer(content):
                     return content
                 case Failure() as failure:
-                    raise error_of(failure)
+                    raise self._failed(connection, failure)
                 case other:
                     raise PeerUnreachable(f"node {node_guid} answered with a {type(other).__name__}")
         raise PeerUnreachable(f"node {node_guid} did not answer {kind} within {timeout_s} s")
@@ -137,15 +147,14 @@ class TlsPeers(Peers):
             await connection.send(Ask(kind, body, stream=True))
             answer = await connection.receive_late(self._config.silence_s)
             if isinstance(answer, Failure):
-                raise error_of(answer)
+                raise self._failed(connection, answer)
             if not isinstance(answer, Accepted):
                 raise PeerUnreachable(f"node {node_guid} answered with a {type(answer).__name__}")
         except Garbage as error:
-            await connection.close()
+            connection.close()
             raise PeerUnreachable(f"node {node_guid} is not understood: {error}") from error
         except BaseException:
-            with trio.CancelScope(shield=True):
-                await connection.close()
+            connection.close()
             raise
         async with streaming(connection) as opened:
             yield opened
@@ -160,6 +169,15 @@ class TlsPeers(Peers):
         assert self._contexts is not None, "identify() comes before connections"
         return self._contexts
 
+    def _failed(self, connection: Connection, failure: Failure) -> PaasdError:
+        """What to raise. Only control nodes are believed that this node is no member: they have the keys anyway."""
+        error = error_of(failure)
+        if isinstance(error, NoMember):
+            said_by = self.identity.peer_of(connection.stream.getpeercert())
+            if said_by is not None and said_by.role == "control":
+                self.on_removed(said_by.guid)
+        return error
+
     async def _received(self, connection: Connection) -> Message:
         try:
             return await connection.receive()
@@ -172,14 +190,14 @@ class TlsPeers(Peers):
             connection = pooled.pop()
             if not connection.stale:
                 return connection
-            await connection.close()
+            connection.close()
         return await self._connect(node_guid)
 
     def _keep(self, node_guid: str, connection: Connection) -> None:
         pooled = self._idle.setdefault(node_guid, [])
         connection.used_at = trio.current_time()
         if connection.broken or len(pooled) >= _POOLED:
-            self._nursery.start_soon(connection.close)
+            connection.close()
         else:
             pooled.append(connection)
 
@@ -193,29 +211,31 @@ class TlsPeers(Peers):
                 connection = await open_connection(
                     address, self._contexts_now[1], self._config, f"node {node_guid}", source=self._source
                 )
-                found = self.identity.peer_of(connection.stream.getpeercert())
-                if found is None or found.guid != node_guid:
+                certificate = connection.stream.getpeercert()
+                found = self.identity.peer_of(certificate)
+                if certificate is None or found is None or found.guid != node_guid:
                     raise PeerUnreachable(f"at {address[0]}:{address[1]} is not node {node_guid} but {found}")
+                ends_at = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+                connection.trust(lambda: self._clock() < ends_at and self._allowed(node_guid))
                 self._offsets[node_guid] = await greet(connection, self.identity.cluster_id, self._clock)
                 return connection
         except trio.TooSlowError as error:
             failure = f"node {node_guid} at {address[0]}:{address[1]} did not answer in time"
-            await _close(connection)
+            _close(connection)
             raise PeerUnreachable(failure) from error
         except BaseException:
-            await _close(connection)
+            _close(connection)
             raise
 
-    async def close_idle(self) -> None:
+    def close_idle(self) -> None:
         for pooled in self._idle.values():
             while pooled:
-                await pooled.pop().close()
+                pooled.pop().close()
 
 
-async def _close(connection: Connection | None) -> None:
+def _close(connection: Connection | None) -> None:
     if connection is not None:
-        with trio.CancelScope(shield=True):
-            await connection.close()
+        connection.close()
 
 
 async def open_connection(
@@ -230,11 +250,11 @@ async def open_connection(
     stream: TlsStream = trio.SSLStream(plain, context, https_compatible=True)
     try:
         await stream.do_handshake()
-    except BaseException as error:
-        with trio.CancelScope(shield=True):
-            await trio.aclose_forcefully(stream)
-        if isinstance(error, (trio.BrokenResourceError, OSError)):
-            raise PeerUnreachable(f"{who} at {host}:{port} has no acceptable certificate: {error.__cause__}") from error
+    except (trio.BrokenResourceError, OSError) as error:
+        plain.socket.close()
+        raise PeerUnreachable(f"{who} at {host}:{port} has no acceptable certificate: {error.__cause__}") from error
+    except BaseException:
+        plain.socket.close()
         raise
     return Connection(stream, config, who)
 
@@ -275,5 +295,4 @@ async def open_peers(
             yield peers
         finally:
             nursery.cancel_scope.cancel()
-            with trio.CancelScope(shield=True):
-                await peers.close_idle()
+            peers.close_idle()

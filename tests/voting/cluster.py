@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,7 +20,7 @@ from paasd.model.nodes import RegisterNode, SetNodeState, register_node, set_nod
 from paasd.peer import MemoryNetwork
 from paasd.state import Database, InlineRunner, LocalLog, Log, open_database
 from paasd.state.engine import read_standing
-from paasd.state.log import Voter, open_feed_log
+from paasd.state.log import FeedLog, Voter, open_feed_log
 from paasd.state.log.etcd import EtcdLog
 from paasd.state.replication import Fetching, open_replication
 from paasd.state.sealing import load_root_key, open_sealer
@@ -89,8 +89,8 @@ class Town:
         seat = await enter(open_seat(folder / "etcd", guid, outlive=outlive, clock=time.time))
         fetching = Fetching(peers, lambda: self._voters(guid), folder, run)
 
-        def open_feed() -> object:
-            return open_feed_log(peers, lambda: self._voters(guid))
+        def open_feed(identity: str = "") -> AbstractAsyncContextManager[FeedLog]:
+            return open_feed_log(peers, lambda: self._voters(guid), follows=identity)
 
         log: Log
         if standing is not None and standing.kind == "etcd":
