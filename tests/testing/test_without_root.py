@@ -77,11 +77,13 @@ def test_twenty_clusters_leave_no_process_descriptor_or_file() -> None:
 def test_a_test_run_that_is_killed_leaves_no_process_and_no_file() -> None:
     with ordinary_user() as user:
         with user.start("-c", _LIVING) as process:
-            assert process.stdout is not None
-            said = [line for line in iter(process.stdout.readline, "ready\n") if line]
-            family = psutil.Process(process.pid).children(recursive=True)
-            assert len(family) >= 6, said  # two keepers, two Envoys, a shim and the app
-            process.kill()
+            try:
+                assert process.stdout is not None
+                said = [line for line in iter(process.stdout.readline, "ready\n") if line]
+                family = psutil.Process(process.pid).children(recursive=True)
+                assert len(family) >= 6, said  # two keepers, two Envoys, a shim and the app
+            finally:
+                process.kill()
         _gone, alive = psutil.wait_procs(family, timeout=DEADLINE_S)
         assert alive == []
         deadline = time.monotonic() + DEADLINE_S
