@@ -17,8 +17,7 @@ from paasd.copies import open_copies
 from paasd.errors import PaasdError
 from paasd.gossip import About, Gossip, Member, RingKey, open_gossip
 from paasd.gossip.boot import store_boot, take_boot
-from paasd.logs.nodes import LogNode
-from paasd.logs.others import open_other_nodes
+from paasd.logs import log_nodes_of, open_other_nodes
 from paasd.membership import MemberFile, Membership
 from paasd.membership.door import SKEW_LIMIT_S
 from paasd.model import Instance, Node
@@ -104,7 +103,8 @@ class Cluster:
                 )
             )
             asks = member.role == "control"
-            await enter(open_other_nodes(self._context.logs, self._peers, self._log_nodes, asks=asks))
+            others = log_nodes_of(database, member.guid, observed.unreachable)
+            await enter(open_other_nodes(self._context.logs, self._peers, others, asks=asks))
             self._router.open_tunnels(self._identity(), self._config.cluster.listen, member.ports.tunnel)
             self._membership.on_renewed = lambda: self._router.renew_identity(self._identity())
             if asks and not self._shares_log:
@@ -145,14 +145,6 @@ class Cluster:
         return [
             Member(guid=place.guid, zone=place.zone, address=place.address, port=place.peer_port)
             for place in self._membership.book.places()
-        ]
-
-    def _log_nodes(self) -> list[LogNode]:
-        observed = self._context.observed
-        return [
-            LogNode(guid=node.guid, name=node.name, reachable=observed.reachability(node.guid) != "unreachable")
-            for node in self._membership.book.nodes()
-            if node.guid != self._peers.guid and node.address
         ]
 
     def _about(self) -> About:
