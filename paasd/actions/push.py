@@ -191,14 +191,20 @@ class _Steps:
 
     async def _stage(self, app: App, package_guid: str) -> Build:
         """Create the build and pass its log lines on until it ends. Raises Unprocessable when it fails."""
-        context = self.context
+        context, build = self.context, None
+        failure: PaasdError | None = None
         async with context.logs.follow_all(app.guid) as lines, trio.open_nursery() as nursery:
-            build = await builds.create(context, self.caller, package_guid=package_guid)
-            nursery.start_soon(self._pass_on, lines)
-            build = await self._wait_until_built(build)
-            # What was said before the end, on whichever node, is told first.
-            await lines.settle()
+            try:
+                build = await builds.create(context, self.caller, package_guid=package_guid)
+                nursery.start_soon(self._pass_on, lines)
+                build = await self._wait_until_built(build)
+                # What was said before the end, on whichever node, is told first.
+                await lines.settle()
+            except PaasdError as error:
+                failure = error  # raised outside the nursery, which would wrap it into a group
             nursery.cancel_scope.cancel()
+        if failure is not None or build is None:
+            raise failure or Unprocessable("StagingError - staging failed")
         if build.state != "STAGED":
             raise Unprocessable(build.error or "StagingError - staging failed")
         return build

@@ -17,16 +17,13 @@ from paasd.copies import open_copies
 from paasd.errors import PaasdError
 from paasd.gossip import About, Gossip, Member, RingKey, open_gossip
 from paasd.gossip.boot import store_boot, take_boot
-from paasd.logs.nodes import LogNode
-from paasd.logs.others import open_other_nodes
-from paasd.membership import MemberFile, Membership
-from paasd.membership.door import SKEW_LIMIT_S
+from paasd.logs import log_nodes_of, open_other_nodes
+from paasd.membership import SKEW_LIMIT_S, MemberFile, Membership
 from paasd.model import Instance, Node
 from paasd.node.log import voters_of
 from paasd.node.start import Start
 from paasd.observed import InstanceFact
 from paasd.peer import TlsPeers
-from paasd.pki import KeyPair
 from paasd.router import Router
 from paasd.router.tunnels import NodeIdentity
 from paasd.state import Database
@@ -52,6 +49,7 @@ class Cluster:
         self.ready = trio.Event()
         self.gossip: Gossip | None = None
         self._config = start.config
+        self._source = start.substitutes.source
         self._directory = start.directory
         self._context = context
         self._membership = membership
@@ -104,8 +102,10 @@ class Cluster:
                 )
             )
             asks = member.role == "control"
-            await enter(open_other_nodes(self._context.logs, self._peers, self._log_nodes, asks=asks))
-            self._router.open_tunnels(self._identity(), self._config.cluster.listen, member.ports.tunnel)
+            others = log_nodes_of(database, member.guid, observed.unreachable)
+            await enter(open_other_nodes(self._context.logs, self._peers, others, asks=asks))
+            listen, source = self._config.cluster.listen, self._source
+            self._router.open_tunnels(self._identity(), listen, member.ports.tunnel, source=source)
             self._membership.on_renewed = lambda: self._router.renew_identity(self._identity())
             if asks and not self._shares_log:
                 await enter(self._votes(member))
@@ -155,14 +155,6 @@ class Cluster:
             for place in self._membership.book.places()
         ]
 
-    def _log_nodes(self) -> list[LogNode]:
-        observed = self._context.observed
-        return [
-            LogNode(guid=node.guid, name=node.name, reachable=observed.reachability(node.guid) != "unreachable")
-            for node in self._membership.book.nodes()
-            if node.guid != self._peers.guid and node.address
-        ]
-
     def _about(self) -> About:
         cpus = os.cpu_count() or 1
         return About(
@@ -173,8 +165,8 @@ class Cluster:
         member, files = self._membership.member, self._membership.files
         return NodeIdentity(
             prefix=f"spiffe://paasd/{member.cluster_id}/node/",
-            pair=KeyPair((files.folder / "node.pem").read_bytes(), files.key()),
-            authorities=(files.folder / "ca.pem").read_bytes(),
+            pair=files.pair(),
+            authorities=files.authorities(),
         )
 
     async def _follow_rows(self) -> None:

@@ -37,8 +37,9 @@ async def start_workers(
     else:
         unsealing = LocalUnsealing(database, context.sealer)
         serve(peers, database, unsealing)
-    keep_s = config.blobs.collect_after_s
-    await start.enter(open_s3(config.s3, context.blobs, database, acts=acts, collect_after_s=keep_s, clock=start.clock))
+        keep_s = config.blobs.collect_after_s
+        s3 = open_s3(config.s3, context.blobs, database, acts=acts, collect_after_s=keep_s, clock=start.clock)
+        await start.enter(s3)
     supervisor: Supervisor = await start.enter(
         open_supervisor(
             config.supervisor,

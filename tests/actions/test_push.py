@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from paasd.actions import apps, builds, manifests, packages
-from paasd.actions.push import PushEvent, open_push
+from paasd.actions.push import PushEvent, find_app, open_push
 from paasd.errors import Forbidden, NotFound, Unprocessable
 from paasd.model import App, Build, Destination, Droplet, Instance, Package, Process, Route
 from paasd.model.builds import FailBuild, fail_build
@@ -173,6 +173,26 @@ async def test_a_failed_build_ends_with_its_error(world: World) -> None:
     assert events[-1].kind == "error"
     assert events[-1].text.startswith("NoAppDetectedError")
     assert [event.text for event in events if event.kind == "log"] == ["Installing things"]
+
+
+async def test_an_app_that_is_deleted_while_it_is_staged_ends_with_that(world: World) -> None:
+    context = world.context
+    async with trio.open_nursery() as nursery:
+
+        async def delete_it() -> None:
+            async with context.database.watch("builds") as changes:
+                while True:
+                    with context.database.read() as tx:
+                        if tx.exists(Build):
+                            break
+                    await changes.wait()
+                    changes.take()
+            await apps.delete(context, world.admin, find_app(context, world.admin, world.space, "dora").guid)
+
+        async with open_scheduler(context.config, context.database, context.clock):
+            nursery.start_soon(delete_it)
+            events = await push(world)
+    assert events[-1].kind == "error" and events[-1].text == "The app was deleted while it was staged"
 
 
 async def test_an_app_that_crashes_at_start_ends_with_why(world: World) -> None:

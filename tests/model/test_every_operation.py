@@ -15,6 +15,7 @@ from paasd.model import (
     DropletLayer,
     GossipKey,
     HealthCheck,
+    Instance,
     Job,
     Role,
     apps,
@@ -26,6 +27,7 @@ from paasd.model import (
     droplets,
     instances,
     jobs,
+    leases,
     liveness,
     membership,
     metadata,
@@ -33,6 +35,7 @@ from paasd.model import (
     organizations,
     packages,
     processes,
+    recovery,
     retention,
     roles,
     routes,
@@ -434,6 +437,64 @@ async def _(seed: Seed) -> Any:
     return nodes.RegisterNode(guid="n", name="n", zone="z", memory_mb=1, disk_mb=1, cpus=1)
 
 
+async def singleton(seed: Seed, value: str | None = "true") -> Instance:
+    """A running instance of an app of which only one may run."""
+    with seed.database.read() as tx:
+        found = tx.all(Instance)
+    instance = found[0] if found else await seed.instance()
+    label = Metadata(labels={leases.SINGLETON_LABEL: value})
+    change = apps.UpdateApp(app_guid=instance.app_guid, metadata=label, actor=SYSTEM)
+    await seed.database.write(apps.update_app, change)
+    return instance
+
+
+async def leased(seed: Seed) -> leases.HeldLease:
+    """The lease of one."""
+    instance = await singleton(seed)
+    lease = leases.LeaseRunning(instance_guids=[instance.guid], duration_s=10)
+    assert await seed.database.write(leases.lease_running, lease) == 1
+    return leases.HeldLease(slot=leases.instance_slot(instance.process_guid, 0), epoch=instance.epoch)
+
+
+@case(leases.lease_running)
+async def _(seed: Seed) -> Any:
+    return leases.LeaseRunning(instance_guids=[(await singleton(seed)).guid], duration_s=10)
+
+
+@case(leases.renew_leases)
+async def _(seed: Seed) -> Any:
+    return leases.ChangeLeases(node_guid=NODE, held=[await leased(seed)])
+
+
+@case(leases.release_leases)
+async def _(seed: Seed) -> Any:
+    return leases.ChangeLeases(node_guid=NODE, held=[await leased(seed)])
+
+
+@case(leases.expire_lease)
+async def _(seed: Seed) -> Any:
+    held = await leased(seed)
+    await seed.database.write(leases.renew_leases, leases.ChangeLeases(node_guid=NODE, held=[held]))
+    with seed.database.read() as tx:
+        everything = [one.guid for one in tx.all(Instance)]
+    await seed.database.write(instances.remove_instances, instances.RemoveInstances(guids=everything))
+    return leases.ExpireLease(slot=held.slot, node_guid=NODE, epoch=held.epoch, renewals=1)
+
+
+@case(leases.drop_leases)
+async def _(seed: Seed) -> Any:
+    held = await leased(seed)
+    await singleton(seed, None)
+    return leases.DropLeases(slots=[held.slot])
+
+
+@case(instances.remove_lost_instances)
+async def _(seed: Seed) -> Any:
+    instance = await seed.instance()
+    await seed.database.write(nodes.set_node_state, nodes.SetNodeState(guid=NODE, incarnation=1, state="DEAD"))
+    return instances.RemoveInstances(guids=[instance.guid])
+
+
 @case(membership.open_cluster)
 async def _(seed: Seed) -> Any:
     await seed.node()
@@ -692,6 +753,23 @@ async def _(seed: Seed) -> Any:
     await seed.member("other")
     await seed.database.write(voting.change_vote, voting.ChangeVote(node_guid="other", before="", after="JOINING"))
     return voting.VoteAlone(node_guid=NODE)
+
+
+@case(recovery.note_backup)
+async def _(seed: Seed) -> Any:
+    return recovery.NoteBackup(node_guid=NODE, position=7, actor=SYSTEM)
+
+
+@case(recovery.start_over)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    return recovery.StartOver(node_guid="new", position=7)
+
+
+@case(recovery.recover_cluster)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    return recovery.Recover(node_guid=NODE, lost=[])
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -13,7 +13,7 @@ from paasd.copies import Copies, Place
 from paasd.model import Build, Package
 from paasd.peer import MemoryNetwork
 
-from .world import NODE, World
+from .world import NODE, World, archive
 
 pytestmark = pytest.mark.root
 QUICK = CopiesConfig(answer_timeout_s=1.0, stall_timeout_s=1.0)
@@ -61,13 +61,14 @@ async def test_layers_and_toolchains_of_other_nodes_are_fetched_and_not_made_aga
 
 
 async def test_an_unchanged_push_uses_a_droplet_whose_layers_are_elsewhere_and_leaves_them_there(world: World) -> None:
+    bits = archive(SMALL_PYTHON)
     async with another_node(world):
         async with world.staging():
             await world.app("app")
-            first = await world.stage("app", SMALL_PYTHON)
+            first = await world.stage("app", bits)
         lose_everything(world)
         async with world.staging():
-            again = await world.stage("app", SMALL_PYTHON)
+            again = await world.stage("app", bits)
             assert again.layers == first.layers and world.build_of(again).timings == []
             assert not any(world.blobs.has(layer.sha256) for layer in again.layers)
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.root
 
 
 async def download(world: World, droplet: Droplet) -> bytes:
-    async with Downloads(DEFAULT, world.sandbox, world.blobs, "host").open(droplet) as pieces:
+    async with await Downloads(DEFAULT, world.sandbox, world.blobs, "host").open(droplet) as pieces:
         return b"".join([piece async for piece in pieces])
 
 

@@ -47,6 +47,21 @@ async def test_entries_are_applied_all_or_none(replica: Replica, entries: list[b
     assert contents(tmp_path / "state.db") == contents(tmp_path / "source" / "state.db")
 
 
+async def test_an_entry_is_told_of_only_when_it_can_be_read(replica: Replica, entries: list[bytes]) -> None:
+    """Who waits for an entry looks from another thread, and reads as soon as it is there."""
+    told: list[int] = []
+
+    def look() -> bool:
+        told.append(replica.index)
+        return False
+
+    replica.connection.set_commit_hook(look)
+    replica.apply(entries[:2])
+    replica.apply(entries[2:])
+    assert told == [0, 2]
+    assert replica.index == 4
+
+
 async def test_what_others_wrote_is_announced_row_by_row(replica: Replica, entries: list[bytes]) -> None:
     migration, first, *_ = replica.apply(entries)
     assert migration.touched is None

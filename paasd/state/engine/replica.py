@@ -7,7 +7,7 @@ or `rollback`: meanwhile the log decides whether the entry takes its place.
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import apsw
 import msgspec
@@ -300,38 +300,39 @@ class Replica:
 
     def apply(self, entries: Sequence[bytes]) -> list[Applied]:
         """Apply entries that others appended, all or none. Raises LogDamaged, StateDamaged, DiskFull."""
-        position = (self.index, self.hash, self.schema)
+        position = _Position(self.index, self.hash, self.schema)
+        applied = []
         with explained(self._path):
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
-                applied = [self._apply(data) for data in entries]
-                self._move(self.index, self.hash, self.schema)
+                for data in entries:
+                    position, touched = self._apply(position, data)
+                    applied.append(Applied(position.at, touched))
+                self._move(*position)
                 self._connection.execute("COMMIT")
             except BaseException:
                 self.rollback()
-                self.index, self.hash, self.schema = position
                 raise
+        # Not before COMMIT: who waits for an entry reads the moment the index has it, from another thread.
+        self.index, self.hash, self.schema = position
         return applied
 
-    def _apply(self, data: bytes) -> Applied:
+    def _apply(self, position: "_Position", data: bytes) -> tuple["_Position", Touched | None]:
         entry = decode_entry(data)
-        if entry.index != self.index + 1 or entry.previous != self.hash:
+        if entry.index != position.at + 1 or entry.previous != position.hash:
             raise LogDamaged(
-                f"entry {entry.index} of the log does not follow entry {self.index} of {self._path}; "
+                f"entry {entry.index} of the log does not follow entry {position.at} of {self._path}; "
                 "restore this node from a snapshot of the cluster"
             )
-        if entry.schema != self.schema:
-            raise LogDamaged(f"entry {entry.index} was written for schema {entry.schema}, this is {self.schema}")
-        touched: Touched | None = None
+        if entry.schema != position.schema:
+            raise LogDamaged(f"entry {entry.index} was written for schema {entry.schema}, this is {position.schema}")
+        digest = entry_hash(data)
         if entry.kind == "ddl":
             migration = msgspec.msgpack.decode(entry.payload, type=Migration)
             self._migrate(migration)
-            self.schema = migration.number
-        else:
-            self._apply_changeset(entry)
-            touched = touched_rows(entry.payload)
-        self.index, self.hash = entry.index, entry_hash(data)
-        return Applied(entry.index, touched)
+            return _Position(entry.index, digest, migration.number), None
+        self._apply_changeset(entry)
+        return _Position(entry.index, digest, position.schema), touched_rows(entry.payload)
 
     def _apply_changeset(self, entry: Entry) -> None:
         conflicts: list[str] = []
@@ -358,6 +359,14 @@ class Replica:
 
     def _rows(self, text: str, *values: Any) -> list[Any]:
         return self._connection.execute(text, values).fetchall()
+
+
+class _Position(NamedTuple):
+    """How far a database is: its newest entry, the hash of that, and the newest migration."""
+
+    at: int
+    hash: bytes
+    schema: int
 
 
 class _Capture:
