@@ -12,16 +12,15 @@ from random import Random
 import trio
 
 from paasd.errors import OutcomeUnknown, Unavailable
-from paasd.etcd import Client, open_client
+from paasd.etcd import open_client
 from paasd.state import Database, Duplicate
 from paasd.state.log.etcd import EtcdLog
 from tests.etcd.history import Seen, broken_rules
-from tests.etcd.members import LISTEN, Village, found_client
+from tests.etcd.members import LISTEN, MakeLog, Village, found_client
 from tests.etcd.proxy import Network, forward, owner_of_port
 from tests.state.things import AddThing, Grow, Thing, add_thing, grow, open_things
 
 PEERS_AT = "127.0.0.2"
-MakeLog = Callable[[Client, str], EtcdLog]
 
 
 def clients_at(number: int) -> str:
@@ -83,6 +82,11 @@ class Troubled:
                     self._names += self.random.random() < 0.5
                     await self._take_name(database, f"n{self._names}")
             await trio.sleep(0.002)
+
+    async def grow_once(self, number: int) -> None:
+        """One write through a node."""
+        database = self.databases[number]
+        await self._note("grow", lambda: database.write(grow, Grow("counter"), timeout_s=2))
 
     async def _take_name(self, database: Database, name: str) -> None:
         async def take() -> str:

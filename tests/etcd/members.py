@@ -5,7 +5,7 @@ import ipaddress
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +15,10 @@ from cryptography import x509
 
 from paasd import pki
 from paasd.etcd import Client, Lost, Member, MemberSpec, Refused, Unreachable, member_url, open_client
-from paasd.state.log.etcd import EtcdLog, open_etcd_log
+from paasd.state.log.etcd import EtcdLog
 
 READY_S = 30.0
+MakeLog = Callable[[Client, str], EtcdLog]
 LISTEN = "127.0.0.1"
 ADDRESSES = [f"127.0.0.{number}" for number in range(1, 20)]
 """All of the machine itself; proxies have those that no member listens on."""
@@ -107,9 +108,14 @@ async def found_client(found: Village, first: int = 0) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def log_of(found: Village, identity: str = "one", first: int = 0, *, base: bool = True) -> AsyncIterator[EtcdLog]:
+async def log_of(
+    found: Village, identity: str = "one", first: int = 0, *, base: bool = True, make: MakeLog = EtcdLog
+) -> AsyncIterator[EtcdLog]:
     """A log; with `base` it begins before entry 1."""
-    async with found_client(found, first) as client, open_etcd_log(client, identity) as log:
+    async with found_client(found, first) as client, trio.open_nursery() as nursery:
+        log = make(client, identity)
+        nursery.start_soon(log.follow)
         if base:
             await log.start_at(0, b"")
         yield log
+        nursery.cancel_scope.cancel()

@@ -7,7 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from tests.etcd.faults import Troubled, troubled
+import paasd.state.log.etcd
+from paasd.etcd import Lost, open_client
+from paasd.state.log.etcd import EtcdLog
+from tests.etcd.faults import Troubled, clients_at, troubled
+from tests.etcd.members import MakeLog
 
 
 @asynccontextmanager
@@ -53,6 +57,38 @@ async def test_a_node_is_cut_off_with_or_without_the_lead() -> None:
             assert not await trouble.databases[number].fresh(1.5), "it cannot know what the others write"
             trouble.network.heal()
             await trio.sleep(0.5)
+
+
+async def test_a_request_that_arrives_late_takes_effect_once(
+    monkeypatch: pytest.MonkeyPatch, make: MakeLog = EtcdLog
+) -> None:
+    """Its place was found free after the time-out, which proves nothing: it was on its way to a leader that paused."""
+    monkeypatch.setattr(paasd.state.log.etcd, "LOOK_S", 60)  # it would find out first and go to another member
+    async with troubled(4, make) as trouble:
+        leader = await trouble.leader()
+        await trouble.grow_once((leader + 1) % 3)
+        await trio.sleep(0.3)  # or its writer would still be reading, and find out before it appends
+        trouble.signal(leader, signal.SIGSTOP)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trouble.grow_once, (leader + 1) % 3)
+            await trio.sleep(0.7)
+            trouble.signal(leader, signal.SIGCONT)
+        await trio.sleep(0.5)
+        await trouble.check()
+
+
+async def test_a_connection_that_was_cut_silently_is_noticed() -> None:
+    async with troubled(5) as trouble:
+        address = (clients_at(0), trouble.village.specs[0].client_port)
+        context = trouble.village.members[0].client_context()
+        async with (
+            open_client(lambda: [address], lambda: context) as client,
+            client.watch(b"a", b"b", 1) as answers,
+        ):
+            await anext(answers)  # created
+            trouble.network.cut.add(("m0", "client0"))
+            with trio.fail_after(2.5), pytest.raises(Lost):
+                await anext(answers)
 
 
 async def test_answers_are_lost() -> None:

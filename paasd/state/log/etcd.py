@@ -92,7 +92,7 @@ class EtcdLog:
         after = m.RangeRequest(key=self._key(index), range_end=self._end, limit=self._batch)
         answer = await self._write(
             m.TxnRequest(
-                compare=[self._compare(m.EQUAL, index), self._compare(m.GREATER, index - 1)],
+                compare=self._next_is(index),
                 success=[m.RequestOp(request_put=m.PutRequest(key=self._key(index), value=data))],
                 failure=[m.RequestOp(request_range=after)],
             )
@@ -251,6 +251,10 @@ class EtcdLog:
             raise NoAnswer from error
         self._contact_at = trio.current_time()
         return answer
+
+    def _next_is(self, index: int) -> list[Any]:
+        """That `index` is free and follows the newest: what was trimmed is absent too."""
+        return [self._compare(m.EQUAL, index), self._compare(m.GREATER, index - 1)]
 
     def _compare(self, result: int, index: int) -> Any:
         """That the key of `index` exists (GREATER), or does not (EQUAL)."""
