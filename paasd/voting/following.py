@@ -53,12 +53,14 @@ class Follower:
         listen: str,
         open_feed: OpenFeed,
         nursery: trio.Nursery,
+        strict: bool,
         clock: Callable[[], float],
     ) -> None:
         self.authority = EtcdAuthority(database, sealer)
         self._seat = seat
         self._database = database
         self._listen = listen
+        self._strict = strict
         self._open_feed = open_feed
         self._nursery = nursery
         self._clock = clock
@@ -236,6 +238,7 @@ class Follower:
             cluster=cluster,
             state="new" if new else "existing",
             times_ms=self._times(),
+            strict=self._strict,
         )
 
     def _times(self) -> tuple[int, int]:

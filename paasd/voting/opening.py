@@ -24,16 +24,20 @@ async def open_voting(
     unreachable: Guids,
     unfit: Guids = frozenset,
     round_trip: RoundTrip = lambda: None,
+    strict: bool = True,
     clock: Callable[[], float],
 ) -> AsyncIterator[None]:
     """Vote as this node's row says, and change who votes when it is this node's turn, until the block ends.
 
     Only on control nodes that are members of a cluster. `listen` is the address of etcd's ports; `open_feed` opens the
     log of a node that does not vote; `unfit` are nodes that are to get no vote now; `round_trip` is the slowest mean
-    one to another voter, in seconds, None while unknown. `clock` in unix seconds.
+    one to another voter, in seconds, None while unknown. Tests that have no time are not `strict` (see
+    MemberSpec). `clock` in unix seconds.
     """
     async with trio.open_nursery() as nursery:
-        follower = Follower(seat, database, sealer, listen=listen, open_feed=open_feed, nursery=nursery, clock=clock)
+        follower = Follower(
+            seat, database, sealer, listen=listen, open_feed=open_feed, nursery=nursery, strict=strict, clock=clock
+        )
         nursery.start_soon(follower.offer)
         nursery.start_soon(follower.follow)
         manager = Manager(follower, seat, database, unreachable, unfit)

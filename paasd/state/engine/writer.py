@@ -20,7 +20,7 @@ from paasd.state.engine.recent import Recent
 from paasd.state.engine.replica import Applied, Call, Prepared, Replica
 from paasd.state.engine.waiting import Errand, Waiting, WriterLimits
 from paasd.state.engine.watch import Feed
-from paasd.state.log import Log, LogTrimmed, LogUnavailable, NoAnswer, Refused, Runner
+from paasd.state.log import Log, LogTrimmed, LogUnavailable, NoAnswer, OtherLog, Refused, Runner
 from paasd.state.log.entries import LogDamaged, Migration, decode_entry
 
 R = TypeVar("R")
@@ -126,7 +126,7 @@ class Writer:
                 self._wake = trio.Event()
                 try:
                     await self._turn()
-                except (LogTrimmed, LogDamaged, StateDamaged) as error:
+                except (LogTrimmed, LogDamaged, OtherLog, StateDamaged) as error:
                     if self.rescue is None:
                         raise
                     self._put_back(self._started)
@@ -186,14 +186,14 @@ class Writer:
         """
         try:
             await self.catch_up()
+        except (LogTrimmed, LogDamaged, OtherLog, StateDamaged) as error:
+            if self.rescue is None:
+                raise
+            await self.rescue(error)
         except LogUnavailable:
             if self._replica.schema < len(migrations):
                 raise
             self._behind = True
-        except (LogTrimmed, LogDamaged, StateDamaged) as error:
-            if self.rescue is None:
-                raise
-            await self.rescue(error)
         while self._replica.schema < len(migrations):
             migration = migrations[self._replica.schema]
             prepared = await self._run(self._prepare_migration, migration)
@@ -205,6 +205,10 @@ class Writer:
             while entries := await self._log.read(self._replica.index, self._limits.catch_up):
                 await self._apply(entries)
             await self._apply_until(self._known)
+        except OtherLog:
+            if self.rescue is not None:
+                raise
+            await trio.sleep(1.0)
         except Unavailable:  # the log cannot be reached, or the disk is full
             await trio.sleep(self._backoff(10))
             self._behind = True
@@ -223,6 +227,8 @@ class Writer:
         try:
             finished = await self._write([waiting.call for waiting in group])
         except (Unavailable, apsw.IOError) as error:
+            if isinstance(error, OtherLog) and self.rescue is not None:
+                raise
             failure = error if isinstance(error, PaasdError) else Unavailable(f"the disk failed: {error}; see dmesg")
             for waiting in group:
                 waiting.fail(failure)
@@ -320,8 +326,8 @@ class Writer:
                 refused = await self._log.append(prepared.index, prepared.data)
             except NoAnswer:
                 unknown = True
-            except LogUnavailable:
-                if not unknown:
+            except LogUnavailable as error:
+                if not unknown or isinstance(error, OtherLog):  # the log that could have it is no more
                     raise
             else:
                 ours = refused is not None and refused.entries[:1] == (prepared.data,)

@@ -25,6 +25,7 @@ ENTRY_LIMIT_BYTES: Final = 1_400_000
 FRESH_S: Final = 2.5
 """Without contact for so long an append asks first whether there is a quorum, so that its outcome is not left open."""
 
+PROBE_S: Final = 1.0
 LOOK_S: Final = 1.0
 """How often the newest index is asked for beside the watch: the loss of a last event leaves no gap to see."""
 
@@ -87,7 +88,7 @@ class EtcdLog:
         if len(data) > ENTRY_LIMIT_BYTES:
             raise TooLarge(f"an entry of {len(data)} bytes; the log takes {ENTRY_LIMIT_BYTES}")
         if self.silent_s > FRESH_S:
-            await self.newest()
+            await self._find_quorum()
         after = m.RangeRequest(key=self._key(index), range_end=self._end, limit=self._batch)
         answer = await self._write(
             m.TxnRequest(
@@ -103,6 +104,13 @@ class EtcdLog:
         if found and found[0][0] == index:
             return Refused(tuple(value for _, value in found))
         return Refused(())
+
+    async def _find_quorum(self) -> None:
+        """Sooner than a client loses its patience, who then is told that nothing was changed."""
+        with trio.move_on_after(PROBE_S):
+            await self.newest()
+            return
+        raise LogUnavailable(f"the log did not answer for {PROBE_S} s; nothing was changed")
 
     async def read(self, after: int, limit: int) -> Sequence[bytes]:
         self._heard.forget(after)
