@@ -13,7 +13,6 @@ CERTIFY = "member.certify"
 KEYS = "member.keys"
 GOSSIP_KEYS = "member.gossip_keys"
 DOMAIN = "member.certify_domain"
-DIAL_BACK_BYTES = 16
 
 
 class AuthorityAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +23,7 @@ class AuthorityAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`at` is the joining node's unix time. Its peer port answers with `dial_back`: it is reached."""
+    """`at` is the joining node's unix time. Its ports answer with `dial_back` meanwhile."""
 
     token_id: str
     secret: str

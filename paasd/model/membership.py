@@ -1,5 +1,6 @@
 """How nodes become members: the cluster is opened once, tokens are made and used up, members say where they are."""
 
+import hmac
 from typing import Final
 
 from paasd.errors import NotFound, Unprocessable
@@ -143,31 +144,42 @@ class AdmitMember(Arguments):
     schema_limit: int
 
 
-@operation("node.admit_member", version=1)
-def admit_member(tx: Tx, args: AdmitMember) -> Node:
-    """Take a use of the token and insert the node, JOINING until it starts. The same node may ask again.
+def check_admission(tx: ReadTx, args: AdmitMember, now_s: float) -> JoinToken:
+    """The token, if it lets this node in.
 
     Raises Unprocessable with the reason: an unknown, used up or expired token, a wrong secret, a zone, a name taken.
     """
     token = tx.get(JoinToken, args.token_id)
-    if token is None or token.secret_hash != args.secret_hash:
+    if token is None or not hmac.compare_digest(token.secret_hash, args.secret_hash):
         raise Unprocessable(
             "the join token is not known here: it was deleted, it has expired long ago, or it is of another platform; "
             "`paasd token create` makes a new one"
         )
-    if token.expires_at < tx.now_s:
+    if token.expires_at < now_s:
         raise Unprocessable("the join token has expired; `paasd token create` makes a new one")
-    again = args.guid in token.used_by
-    if not again and token.uses_left <= 0:
+    if args.guid not in token.used_by and token.uses_left <= 0:
         raise Unprocessable("the join token is used up; `paasd token create --uses N` makes one for several nodes")
     if token.zone is not None and args.zone != token.zone:
         raise Unprocessable(f"the join token is for zone {token.zone}, this node says {args.zone}; set [node] zone")
-    if tx.exists(Node, Ne("guid", args.guid), name=args.name):
+    if tx.exists(Node, Ne("guid", args.guid), Ne("state", "REMOVED"), name=args.name):
         raise Unprocessable(f"another node is called {args.name}; set another [node] name")
     node = tx.get(Node, args.guid)
+    if node is not None and node.state == "REMOVED":
+        raise Unprocessable("this node was removed from the platform; join with a new data directory")
     if node is not None and node.state != "JOINING":
         raise Unprocessable("this node has joined already; start it with `paasd serve`")
-    if not again:
+    return token
+
+
+@operation("node.admit_member", version=1)
+def admit_member(tx: Tx, args: AdmitMember) -> Node:
+    """Take a use of the token and insert the node, JOINING until it starts. The same node may ask again.
+
+    Raises Unprocessable, as `check_admission`.
+    """
+    token = check_admission(tx, args, tx.now_s)
+    node = tx.get(Node, args.guid)
+    if args.guid not in token.used_by:
         tx.update(token, uses_left=token.uses_left - 1, used_by=[*token.used_by, args.guid])
     fields = {name: getattr(args, name) for name in args.__struct_fields__ if name not in ("token_id", "secret_hash")}
     admitted = Node(**fields, role=token.role, state="JOINING", state_changed_at=tx.now)

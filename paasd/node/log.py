@@ -56,6 +56,7 @@ async def open_replica(start: Start, peers: Peers, cgroups: Sequence[Path]) -> t
             fetch=fetch,
             allowed_schema=allowed_schema,
             sync=start.substitutes.sync,
+            runner=start.substitutes.runner,
         )
     )
     book.attach(database)

@@ -18,6 +18,9 @@ from paasd.etcd import Client, Lost, Member, MemberSpec, Refused, Unreachable, m
 from paasd.state.log.etcd import EtcdLog, open_etcd_log
 
 READY_S = 30.0
+LISTEN = "127.0.0.1"
+ADDRESSES = [f"127.0.0.{number}" for number in range(1, 20)]
+"""All of the machine itself; proxies have those that no member listens on."""
 
 
 def free_port() -> int:
@@ -29,17 +32,17 @@ def free_port() -> int:
 class Village:
     """An authority, and members that it has certified. `through` replaces the client addresses, for proxies."""
 
-    def __init__(self, directory: Path, count: int, log_id: str = "test") -> None:
+    def __init__(self, directory: Path, count: int, log_id: str = "test", address: str = LISTEN) -> None:
         self.directory = directory
         self.authority = pki.make_authority("etcd", datetime.now(UTC))
         ports = [(free_port(), free_port()) for _ in range(count)]
-        cluster = {f"m{number}": member_url("127.0.0.1", peer) for number, (_, peer) in enumerate(ports)}
+        cluster = {f"m{number}": member_url(address, peer) for number, (_, peer) in enumerate(ports)}
         self.specs = [
             MemberSpec(
                 name=f"m{number}",
                 log_id=log_id,
-                address="127.0.0.1",
-                listen="127.0.0.1",
+                address=address,
+                listen=LISTEN,
                 client_port=client,
                 peer_port=peer,
                 cluster=cluster,
@@ -54,7 +57,7 @@ class Village:
         """The files of a member, certified by this village's authority or another one."""
         member = Member(self.directory / name, outlive=False)
         key = pki.new_key()
-        names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names = [x509.IPAddress(ipaddress.ip_address(address)) for address in ADDRESSES]
         issuer = authority or self.authority
         day = timedelta(days=1)
         leaf = pki.issue(issuer, pki.request(key), name, names, datetime.now(UTC), day, client=True)

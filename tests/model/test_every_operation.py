@@ -747,6 +747,14 @@ async def _(seed: Seed) -> Any:
     return voting.ChangeVote(node_guid=NODE, before="", after="JOINING")
 
 
+@case(voting.vote_alone)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    await seed.member("other")
+    await seed.database.write(voting.change_vote, voting.ChangeVote(node_guid="other", before="", after="JOINING"))
+    return voting.VoteAlone(node_guid=NODE)
+
+
 @case(recovery.note_backup)
 async def _(seed: Seed) -> Any:
     return recovery.NoteBackup(node_guid=NODE, position=7, actor=SYSTEM)
