@@ -55,17 +55,15 @@ async def open_database(
     `sync=False` gives up durability at power loss, for tests. Raises StateDamaged, SchemaError, LogDamaged,
     LogTrimmed; inside the block CommitFailed ends everything: exit and start again.
     """
-    config = config or StateConfig()
-    log = log or LocalLog()
+    config, log = config or StateConfig(), log or LocalLog()
     run = runner or ThreadRunner()
     random = random or SystemRandom()
     steps = load_migrations() if migrations is None else checked_migrations(migrations)
     path = directory / FILE_NAME
     has_state = _prepare(path)
     async with _writing(path, fetch, has_state, external=log.external, sync=sync) as connection:
-        limits = Limits(group_bytes=config.group_bytes, operation_bytes=config.operation_bytes)
         older = Older(steps)
-        replica = Replica(connection, path, origin=node, limits=limits, older=older)
+        replica = Replica(connection, path, origin=node, limits=_limits(config), older=older)
         replica.open(log.identity, "etcd" if log.external else "local")
         check_log(replica, log)
         log.attach(connection, run)
@@ -131,6 +129,10 @@ async def _writing(
             yield connection
         finally:
             connection.close()
+
+
+def _limits(config: StateConfig) -> Limits:
+    return Limits(group_bytes=config.group_bytes, operation_bytes=config.operation_bytes)
 
 
 def _writer_limits(config: StateConfig) -> WriterLimits:
