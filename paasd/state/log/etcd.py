@@ -170,6 +170,7 @@ class EtcdLog:
         entry written in between would do as well as a second deletion, but not when etcd's space is used up.
         """
         end = min(before, await self.newest())
+        self._heard.forget(end - 1)
         many = m.DeleteRangeRequest(key=self._prefix, range_end=self._key(end - 1))
         last = m.DeleteRangeRequest(key=self._key(end - 1), range_end=self._key(end))
         revision = (await self._ask(self._client.delete_range, many)).header.revision
