@@ -22,8 +22,9 @@ from paasd.membership.files import MemberFile, MemberFiles
 from paasd.membership.messages import DOMAIN, GOSSIP_KEYS, DomainRequest, RingKey
 from paasd.membership.opening import choose_ports, default_address, first_secrets
 from paasd.membership.renewal import Renewal
+from paasd.membership.rotation import Rotation
 from paasd.membership.tokens import new_token, secret_hash
-from paasd.model import Node
+from paasd.model import GossipKey, Node
 from paasd.model.arguments import Actor
 from paasd.model.membership import (
     CLUSTER_ID,
@@ -39,7 +40,7 @@ from paasd.peer import NoMember, Peer, PeerUnreachable, TlsPeers
 from paasd.peer.interface import Role
 from paasd.pki import KeyPair
 from paasd.state import Database
-from paasd.state.sealing import Sealer
+from paasd.state.sealing import RootKeys, Sealer
 
 RETRY_S: Final = 30.0
 CHECK_S: Final = 60.0
@@ -62,6 +63,7 @@ class Membership:
         book: Book,
         *,
         sealer: Sealer | None,
+        root_keys: RootKeys | None,
         domains: Collection[str],
         schema_limit: int,
         clock: Callable[[], float],
@@ -74,6 +76,10 @@ class Membership:
         self.opened = trio.Event()
         self.removed = trio.Event()
         self.vault: Vault | None = None
+        self.root_keys = root_keys
+        self.rotation: Rotation | None = None
+        """Changes of keys; on control nodes of a cluster."""
+        self._holds: tuple[str, ...] = ()
         self._config = config
         self._database = database
         self._sealer = sealer
@@ -82,8 +88,8 @@ class Membership:
         self._schema_limit = schema_limit
         self._clock = clock
         self._log = structlog.get_logger(__name__)
-        if sealer is not None:
-            self.vault = Vault(database, sealer, directory / "root-key", clock)
+        if sealer is not None and root_keys is not None:
+            self.vault = Vault(database, sealer, root_keys, clock)
             serve_joins(peers, self.vault, clock, refused)
             serve_members(peers, self.vault, frozenset(domains))
         self._renewal = Renewal(peer_config, self.files, book, database, peers, self.vault, clock)
@@ -124,6 +130,7 @@ class Membership:
         member = self.files.read()
         self._peers.identify(self.files.identity())
         await self._peers.listen(self._config.listen, member.ports.peer)
+        self._holds = self._renewal.holds()
         self.opened.set()
         self._log.info("cluster.member", cluster=member.cluster_id, role=member.role, address=member.address)
 
@@ -176,13 +183,18 @@ class Membership:
         """The ring, from this node's own rows or from a control node. Raises PeerUnreachable."""
         if self.vault is not None:
             return self.vault.ring()
+        with self._database.read() as tx:
+            wanted = {key.id for key in tx.all(GossipKey)}
         for place in self.book.others(role="control"):
             try:
                 answer = await self._peers.call(place.guid, GOSSIP_KEYS)
-                return msgspec.msgpack.decode(answer, type=list[RingKey])
             except PeerUnreachable:
                 continue
-        raise PeerUnreachable("no control node can be reached for the gossip keys")
+            ring = msgspec.msgpack.decode(answer, type=list[RingKey])
+            # One that has not heard of the newest key yet must not keep it from this node.
+            if wanted <= {key.id for key in ring}:
+                return ring
+        raise PeerUnreachable("no control node that has all gossip keys can be reached")
 
     async def domain_certificate(self, domain: str) -> KeyPair:
         """For a worker: a certificate for a domain of the platform. Raises Unavailable, Unprocessable."""
@@ -204,7 +216,7 @@ class Membership:
 
     def holds(self) -> tuple[str, ...]:
         """What the others may rely on that this node has, for its NodeFact."""
-        return self._renewal.holds() if self.opened.is_set() else ()
+        return self._holds
 
     def _control_nodes(self) -> str:
         return ", ".join(node.name for node in self.book.nodes() if node.role == "control") or "control nodes"
@@ -245,6 +257,7 @@ class Membership:
         """Do what is due; when to look again."""
         if self._renewal.take_authorities():
             self._identify()
+        self._holds = self._renewal.holds()
         if self._renewal.due_in_s() <= 0:
             try:
                 await self.renew()
@@ -276,6 +289,7 @@ class Membership:
     def _identify(self) -> None:
         """What is on disk is what others are shown from now on."""
         self._peers.identify(self.files.identity())
+        self._holds = self._renewal.holds()
         self.on_renewed()
 
 

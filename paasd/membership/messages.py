@@ -11,6 +11,7 @@ NONCE = "member.nonce"
 RENEW = "member.renew"
 CERTIFY = "member.certify"
 KEYS = "member.keys"
+ROOT_KEY = "member.root_key"
 GOSSIP_KEYS = "member.gossip_keys"
 DOMAIN = "member.certify_domain"
 
@@ -92,6 +93,12 @@ class ControlKeys(msgspec.Struct, frozen=True, kw_only=True):
     root_key: str
     public_certificate: bytes
     public_key: bytes
+
+
+class RootKeyOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """What may become the root key; the content of its file. Between control nodes only."""
+
+    text: bytes
 
 
 class RingKey(msgspec.Struct, frozen=True, kw_only=True):

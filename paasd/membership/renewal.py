@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
 
 import msgspec
 from cryptography import x509
@@ -17,6 +16,7 @@ from paasd.membership.book import Book
 from paasd.membership.doors import Vault
 from paasd.membership.files import MemberFiles, Place
 from paasd.membership.messages import CERTIFY, NONCE, RENEW, Certified, CertifyRequest, RenewRequest
+from paasd.membership.rotation.steps import shows, trusts
 from paasd.model import Authority
 from paasd.peer import Peer, PeerUnreachable, TlsPeers
 from paasd.peer.connection import Connection
@@ -24,8 +24,6 @@ from paasd.peer.identity import node_of_certificate, stranger_context
 from paasd.peer.peers import greet, open_connection
 from paasd.peer.wire import Answer, Ask, Failure, error_of
 from paasd.state import Database
-
-ID_LENGTH: Final = 8
 
 
 class Renewal:
@@ -76,9 +74,9 @@ class Renewal:
         """What the others may rely on: the authorities that this node believes, and the one that it is certified by."""
         content = self._files.authorities().decode()
         rows = self._rows()
-        trusts = [f"trusts:{row.guid[:ID_LENGTH]}" for row in rows if row.certificate in content]
-        shows = [f"shows:{row.guid[:ID_LENGTH]}" for row in rows if self._issued_by(row)]
-        return (*trusts, *shows)
+        believes = [trusts(row.guid) for row in rows if row.certificate in content]
+        shown = [shows(row.guid) for row in rows if self._issued_by(row)]
+        return (*believes, *shown)
 
     async def renew(self) -> None:
         """A fresh certificate for a fresh key, on disk and for new connections. Raises PaasdError."""

@@ -6,6 +6,7 @@ from typing import Final
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.events import record_event
+from paasd.model.nodes import LIVE_STATES
 from paasd.model.records import Authority, GossipKey, JoinToken, Node
 from paasd.model.settings import PutSetting, put_setting, read_setting
 from paasd.state import Ne, ReadTx, Tx, operation
@@ -216,6 +217,7 @@ def remove_node(tx: Tx, args: RemoveNode) -> Node:
         raise Unprocessable(f"{node.name} is the last control node; without it there is no platform")
     if node.voting and node.state != "DEAD" and not args.force:
         raise Unprocessable(f"{node.name} votes; `paasd node drain {node.name}` hands its vote over first")
+    _check_quorum(tx, node)
     if node.state not in ("DEAD", "DRAINING", "JOINING") and not args.force:
         raise Unprocessable(
             f"{node.name} is {node.state}; `paasd node drain {node.name}` first, or remove it with --force"
@@ -230,6 +232,22 @@ def remove_node(tx: Tx, args: RemoveNode) -> Node:
         data={"state": node.state, "force": args.force},
     )
     return tx.update(node, state="REMOVED", state_changed_at=tx.now)
+
+
+def _check_quorum(tx: Tx, node: Node) -> None:
+    """Raise Unprocessable when too few voters would be left to agree, even to take the node's own vote away."""
+    voters = [voter for voter in tx.all(Node) if voter.voting in ("VOTER", "LEAVING")]
+    if node.guid not in [voter.guid for voter in voters] or node.state == "DEAD":
+        return
+    if len(voters) == 1:
+        raise Unprocessable(f"{node.name} has the log alone; `paasd node drain {node.name}` hands it over first")
+    alive = sum(voter.state in LIVE_STATES and voter.guid != node.guid for voter in voters)
+    needed = len(voters) // 2 + 1
+    if alive < needed:
+        raise Unprocessable(
+            f"{needed} of {len(voters)} votes are needed for every change, and without {node.name} {alive} would be "
+            "left: bring a dead voter back first, or `docs/recovery.md` if they are lost for good"
+        )
 
 
 def members(tx: ReadTx) -> list[Node]:

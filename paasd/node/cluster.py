@@ -19,6 +19,7 @@ from paasd.gossip import About, Gossip, Member, RingKey, open_gossip
 from paasd.gossip.boot import store_boot, take_boot
 from paasd.logs import log_nodes_of, open_other_nodes
 from paasd.membership import SKEW_LIMIT_S, MemberFile, Membership
+from paasd.membership.rotation import RootKeeper, Rotation, open_rotation
 from paasd.model import Instance, Node
 from paasd.node.log import voters_of
 from paasd.node.start import Start
@@ -26,8 +27,10 @@ from paasd.observed import InstanceFact
 from paasd.peer import TlsPeers
 from paasd.router import Router
 from paasd.router.tunnels import NodeIdentity
+from paasd.scheduler import make_acts
 from paasd.state import Database
 from paasd.state.log import open_feed_log
+from paasd.state.sealing import RootKeys, Sealer
 from paasd.voting import Seat, open_voting
 
 RETRY_S: Final = 2.0
@@ -107,6 +110,8 @@ class Cluster:
             listen, source = self._config.cluster.listen, self._source
             self._router.open_tunnels(self._identity(), listen, member.ports.tunnel, source=source)
             self._membership.on_renewed = lambda: self._router.renew_identity(self._identity())
+            if self._membership.root_keys is not None:
+                self._membership.rotation = await enter(open_rotation(self._rotation(self._membership.root_keys)))
             if asks and not self._shares_log:
                 await enter(self._votes(member))
             self.ready.set()
@@ -133,6 +138,13 @@ class Cluster:
         trips = [self.gossip.swim.mean_round_trip_s(guid) for guid in others]
         return max((trip for trip in trips if trip is not None), default=None)
 
+    def _rotation(self, root_keys: RootKeys) -> Rotation:
+        context, guid = self._context, self._peers.guid
+        keeper = RootKeeper(context.database, root_keys, self._peers, self._membership.book)
+        acts = make_acts(context.database, context.observed.unreachable, guid)
+        assert isinstance(context.sealer, Sealer)
+        return Rotation(context.database, context.sealer, keeper, context.observed.nodes, acts, context.clock)
+
     def _far_off(self) -> frozenset[str]:
         """Nodes whose clock is too wrong for a vote, as this one measures it."""
         own = self._context.observed.nodes().get(self._peers.guid)
@@ -158,7 +170,10 @@ class Cluster:
     def _about(self) -> About:
         cpus = os.cpu_count() or 1
         return About(
-            version=paasd.__version__, applied_index=self._context.database.index, load=os.getloadavg()[0] / cpus
+            version=paasd.__version__,
+            applied_index=self._context.database.index,
+            load=os.getloadavg()[0] / cpus,
+            holds=self._membership.holds(),
         )
 
     def _identity(self) -> NodeIdentity:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from paasd.chain import Chain
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles
 from paasd.observed import Observed
@@ -45,6 +46,7 @@ class Start:
     enter: Enter
     files: MemberFiles
     book: Book
+    refusals: Chain
     observed: Observed = field(default_factory=Observed)
 
     @property

@@ -1,7 +1,7 @@
 """What should run against what has a place. Pure: rows in, a plan out."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 import msgspec

@@ -16,15 +16,17 @@ from paasd import pki
 from paasd.config import ClusterConfig, PeerConfig
 from paasd.membership import Book, Machine, MemberFile, MemberFiles, Membership, choose_ports, join, open_membership
 from paasd.membership.doors import Vault
+from paasd.membership.rotation import RootKeeper, Rotation, find_root_key, open_rotation
 from paasd.membership.tokens import Token, parse_token
 from paasd.model.arguments import SYSTEM
 from paasd.model.nodes import RegisterNode, register_node
+from paasd.observed import NodeFact
 from paasd.peer import TlsPeers, open_peers
 from paasd.peer.interface import Role
 from paasd.pki import KeyPair
 from paasd.state import Database, InlineRunner, MemoryLog, open_database
 from paasd.state.engine import load_migrations
-from paasd.state.sealing import Keyless, Sealer, load_root_key, open_sealer
+from paasd.state.sealing import Keyless, RootKeys, Sealer, open_sealer, root_id_of
 
 QUICK = PeerConfig(connect_timeout_s=1.0, ping_s=0.1, silence_s=0.5, strangers_per_minute=200)
 LOOPBACK = ClusterConfig(
@@ -108,6 +110,14 @@ class World:
         await self.start(person)
         return person
 
+    def facts(self) -> dict[str, NodeFact]:
+        """What those that run say of themselves, as gossip would spread it."""
+        return {
+            person.guid: NodeFact(node_guid=person.guid, boot=1, holds=person.membership.holds())
+            for person in self.people
+            if person.name in self._ends and hasattr(person, "membership")
+        }
+
     def vaults(self) -> list[Vault]:
         """Of the control nodes that have run."""
         return [person.membership.vault for person in self.people if person.membership.vault is not None]
@@ -115,9 +125,9 @@ class World:
     async def start(self, person: Person, *, registers: bool = True) -> None:
         self._ends[person.name] = trio.Event(), trio.Event()
         self._registers = registers
-        await self._nursery.start(self._live, person)
         if person not in self.people:
             self.people.append(person)
+        await self._nursery.start(self._live, person)
 
     async def stop(self, person: Person) -> None:
         end, ended = self._ends.pop(person.name)
@@ -149,9 +159,13 @@ class World:
         )
         book.attach(person.database)
         worker = person.files.exists and person.files.read().role == "worker"
-        person.sealer = (
-            Keyless() if worker else await open_sealer(person.database, load_root_key(person.directory / "root-key"))
-        )
+        keys = None
+        if not worker:
+            keys, counts = RootKeys(person.directory), root_id_of(person.database)
+            if counts is not None and not keys.knows(counts):
+                person.peers.identify(person.files.identity())
+                await find_root_key(keys, counts, person.peers, book)
+        person.sealer = Keyless() if keys is None else await open_sealer(person.database, keys)
         person.membership = Membership(
             LOOPBACK,
             QUICK,
@@ -160,6 +174,7 @@ class World:
             person.peers,
             book,
             sealer=None if worker else person.sealer,
+            root_keys=keys,
             domains=("apps.localhost", "system.localhost"),
             schema_limit=len(load_migrations()),
             clock=person.clock,
@@ -169,6 +184,12 @@ class World:
         await enter(open_membership(person.membership))
         if person.files.exists:
             await person.membership.start()
+        if keys is not None:
+            keeper = RootKeeper(person.database, keys, person.peers, book)
+            rotation = Rotation(
+                person.database, person.sealer, keeper, self.facts, lambda _: self.people[0] is person, person.clock
+            )
+            person.membership.rotation = await enter(open_rotation(rotation))
         if not self._registers:
             return
         registered = RegisterNode(

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-import trio
 
 from paasd import pki
 from paasd.errors import Unavailable, Unprocessable
@@ -18,7 +16,7 @@ from paasd.model.settings import read_setting
 from paasd.peer import NoMember, Peer
 from paasd.pki import KeyPair
 from paasd.state import Database
-from paasd.state.sealing import Sealer
+from paasd.state.sealing import RootKeys, Sealer, root_id_of
 
 M = TypeVar("M")
 
@@ -31,11 +29,11 @@ def gossip_context(key_id: str) -> str:
 class Vault:
     """The secrets of the rows, opened with this node's keys."""
 
-    def __init__(self, database: Database, sealer: Sealer, root_key: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, sealer: Sealer, root_keys: RootKeys, clock: Callable[[], float]) -> None:
         self.database = database
         self.authority = NodeAuthority(database, sealer)
         self._sealer = sealer
-        self._root_key = root_key
+        self._root_keys = root_keys
         self._clock = clock
 
     @property
@@ -88,11 +86,12 @@ class Vault:
             for row in rows
         ]
 
-    async def control_keys(self) -> ControlKeys:
+    def control_keys(self) -> ControlKeys:
         """For other control nodes, and for nobody else."""
-        public = self.public()
-        root_key = await trio.to_thread.run_sync(self._root_key.read_text)
-        return ControlKeys(root_key=root_key, public_certificate=public.certificate, public_key=public.key)
+        public, keys = self.public(), self._root_keys
+        counts = root_id_of(self.database)
+        text = keys.text(counts if counts is not None and keys.knows(counts) else keys.id)
+        return ControlKeys(root_key=text.decode(), public_certificate=public.certificate, public_key=public.key)
 
 
 def decoded(body: bytes, kind: type[M]) -> M:

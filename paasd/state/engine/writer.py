@@ -27,6 +27,9 @@ R = TypeVar("R")
 Rescue = Callable[[PaasdError], Awaitable[None]]
 """Makes the database whole again after LogTrimmed, LogDamaged or StateDamaged; called in the writer's task."""
 
+AllowedSchema = Callable[[], int]
+"""Number of the newest migration that every live node knows."""
+
 
 class CommitFailed(Exception):
     """The log accepted an entry that could not be committed here: the process has to exit and replay the log."""
@@ -179,22 +182,26 @@ class Writer:
                 raise LogUnavailable(f"entry {newest} exists and cannot be had now")
             await self._apply(entries)
 
-    async def migrate(self, migrations: tuple[Migration, ...]) -> None:
-        """Bring the schema up to date through the log. Only before `serve`.
+    async def start(self, migrations: tuple[Migration, ...], allowed: AllowedSchema) -> None:
+        """Catch up and bring the schema up to date, as far as it may be. Only before `serve`.
 
-        Without quorum a node whose schema is up to date starts all the same and catches up later.
+        Without quorum a node that has a schema starts all the same and catches up later.
         """
         try:
             await self.catch_up()
+            await self.migrate(migrations, allowed)
         except (LogTrimmed, LogDamaged, OtherLog, StateDamaged) as error:
             if self.rescue is None:
                 raise
             await self.rescue(error)
         except LogUnavailable:
-            if self._replica.schema < len(migrations):
+            if self._replica.schema == 0:
                 raise
             self._behind = True
-        while self._replica.schema < len(migrations):
+
+    async def migrate(self, migrations: tuple[Migration, ...], allowed: AllowedSchema) -> None:
+        """Append the migrations that are missing here and that every node knows. In the writer's task, or before it."""
+        while self._replica.schema < min(len(migrations), allowed()):
             migration = migrations[self._replica.schema]
             prepared = await self._run(self._prepare_migration, migration)
             await self._settle(prepared)
