@@ -55,6 +55,7 @@ class EtcdLog:
         self._end = self._prefix[:-1] + bytes([self._prefix[-1] + 1])
         self._newest = 0  # the highest index that is known to exist
         self._heard = Heard()
+        self._told_nothing = -1
         self._batch = BATCH
         self._moved = trio.Event()
         self._contact_at = -math.inf
@@ -113,10 +114,17 @@ class EtcdLog:
         raise LogUnavailable(f"the log did not answer for {PROBE_S} s; nothing was changed")
 
     async def read(self, after: int, limit: int) -> Sequence[bytes]:
+        """Who has everything that this node has heard of gets nothing, and etcd's answer when it asks again at once:
+        a writer is woken by its own entries too, and would ask in vain after each of them.
+        """
         self._heard.forget(after)
         kept = self._heard.take(after, limit)
         if kept:
             return kept
+        if after >= self._newest > 0 and self._told_nothing != after:
+            self._told_nothing = after
+            return []
+        self._told_nothing = -1
         answer = await self._range(after + 1, limit)
         if not answer.kvs:
             return []
