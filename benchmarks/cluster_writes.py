@@ -127,9 +127,8 @@ def show(voters: int, samples: Samples, places: dict[str, int]) -> None:
             found = samples[f"{what} {place}"]
             p50, p99 = percentile(found, 0.5) * 1000, percentile(found, 0.99) * 1000
             budget = "  budget 5 ms" if what == "write" and voters > 1 else ""
-            print(
-                f"  {what:<11} {place:<9} p50 {p50:6.2f} ms  p99 {p99:6.2f} ms  {p50 / bare / 1000:5.2f} x bare{budget}"
-            )
+            ratio = p50 / bare / 1000
+            print(f"  {what:<11} {place:<9} p50 {p50:6.2f} ms  p99 {p99:6.2f} ms  {ratio:5.2f} x bare{budget}")
 
 
 def main() -> None:
