@@ -59,12 +59,13 @@ class EtcdLog:
         self._batch = BATCH
         self._moved = trio.Event()
         self._contact_at = -math.inf
+        self._made_at = trio.current_time()
         self._log = structlog.get_logger(__name__)
 
     @property
     def silent_s(self) -> float:
-        """Seconds since etcd answered, infinite before it ever did."""
-        return trio.current_time() - self._contact_at
+        """Seconds since etcd answered, or since this log was made if it never did."""
+        return trio.current_time() - max(self._contact_at, self._made_at)
 
     def attach(self, connection: apsw.Connection, run: Runner) -> None:
         """Nothing is kept in the database; a snapshot that was loaded changes nothing either."""
@@ -88,7 +89,7 @@ class EtcdLog:
     async def append(self, index: int, data: bytes) -> Refused | None:
         if len(data) > ENTRY_LIMIT_BYTES:
             raise TooLarge(f"an entry of {len(data)} bytes; the log takes {ENTRY_LIMIT_BYTES}")
-        if self.silent_s > FRESH_S:
+        if trio.current_time() - self._contact_at > FRESH_S:
             await self._find_quorum()
         after = m.RangeRequest(key=self._key(index), range_end=self._end, limit=self._batch)
         answer = await self._write(
