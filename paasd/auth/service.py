@@ -64,6 +64,8 @@ class Auth:
         self._throttle = Throttle(config)
         self._remembered: OrderedDict[bytes, tuple[str, str, float]] = OrderedDict()
         self._remember_key = secrets.token_bytes(32)
+        self.on_refused: Callable[[str, str, str], None] = lambda _address, _username, _why: None
+        """Told who was turned away, and why."""
 
     async def login(self, username: str, password: str, address: str) -> User:
         """The user whose name and password these are. Raises OAuthError 401, after a wait for the guessers."""
@@ -71,6 +73,7 @@ class Auth:
         name_key, address_key = f"name/{username.lower()}", f"address/{address}"
         wait_s = max(self._throttle.wait_s(name_key, now), self._throttle.wait_s(address_key, now))
         if wait_s > 0:
+            self.on_refused(address, username, "too many failed attempts")
             raise OAuthError(
                 401,
                 "unauthorized",
@@ -82,6 +85,7 @@ class Auth:
             now = self._clock()
             self._throttle.failed(name_key, now)
             self._throttle.failed(address_key, now, allowed=self.config.login_failures * ADDRESS_FACTOR)
+            self.on_refused(address, username, "wrong name or password")
             raise OAuthError(401, "unauthorized", "Bad credentials")
         self._throttle.succeeded(name_key)
         return user

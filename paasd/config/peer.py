@@ -28,11 +28,20 @@ class PeerConfig(Section, frozen=True, kw_only=True):
         Meta(gt=0, description="Connections are replaced after so many seconds, so that certificates cannot grow old."),
     ] = 3600.0
     connections_limit: Annotated[
-        int, Meta(ge=8, description="Connections of other nodes served at once; more are closed at once.")
-    ] = 1024
+        int, Meta(ge=8, description="Connections of all other nodes served at once; more are refused.")
+    ] = 2048
+    connections_per_node: Annotated[
+        int, Meta(ge=8, description="Connections of one other node served at once; a faulty one cannot take them all.")
+    ] = 512
+    handshakes_limit: Annotated[
+        int, Meta(ge=8, description="TLS handshakes under way at once; of more the oldest is given up.")
+    ] = 128
     strangers_limit: Annotated[
         int, Meta(ge=1, description="Connections without a certificate served at once; joining nodes have none yet.")
     ] = 16
+    strangers_per_source: Annotated[
+        int, Meta(ge=1, description="Of these, those from one IPv4 address or one IPv6 network (/64).")
+    ] = 4
     strangers_per_minute: Annotated[
-        int, Meta(ge=1, description="Connections without a certificate taken from one address in a minute.")
+        int, Meta(ge=1, description="Connections without a certificate taken from one source in a minute.")
     ] = 30

@@ -189,9 +189,14 @@ async def open_channel(address: tuple[str, int], context: ssl.SSLContext, nurser
                     await trio.aclose_forcefully(stream)
                 raise
     except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
-        raise Unreachable(f"etcd at {host}:{port} cannot be reached: {error or 'it does not answer'}") from error
+        raise Unreachable(f"etcd at {host}:{port} cannot be reached: {str(error) or 'it does not answer'}") from error
     channel = Channel(stream, f"{host}:{port}")
-    nursery.start_soon(channel.run)
+    try:
+        nursery.start_soon(channel.run)
+    except RuntimeError as error:  # the client was closed meanwhile
+        with trio.CancelScope(shield=True):
+            await trio.aclose_forcefully(stream)
+        raise Unreachable("this client of etcd is closed") from error
     return channel
 
 

@@ -40,6 +40,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     applied_index: int = 0
     load: float = 0.0
+    holds: tuple[str, ...] = ()
 
 
 class Gossip:
@@ -126,6 +127,7 @@ class Gossip:
                 loop_lag_s=round(swim.lag_s, 2),
                 keys=self._ring.names,
                 sending_key=self._ring.sending,
+                holds=about.holds,
             )
         )
 

@@ -5,13 +5,16 @@ people type. The first token opens the cluster; a node that never made one has n
 """
 
 from paasd.membership.book import Book
+from paasd.membership.doors import SKEW_LIMIT_S
 from paasd.membership.files import MemberFile, MemberFiles, Place, Ports
 from paasd.membership.joining import Machine, join
-from paasd.membership.membership import Membership, choose_ports, cluster_id_of, open_membership
+from paasd.membership.membership import Membership, cluster_id_of, open_membership
 from paasd.membership.messages import RingKey
+from paasd.membership.opening import choose_ports
 from paasd.membership.tokens import BadToken, Token, parse_token
 
 __all__ = [
+    "SKEW_LIMIT_S",
     "BadToken",
     "Book",
     "Machine",

@@ -13,7 +13,7 @@ from paasd.errors import Unavailable, Unprocessable
 from paasd.model import Authority
 from paasd.model.membership import authority_context
 from paasd.peer import Peer, node_uri
-from paasd.peer.identity import node_of_uri
+from paasd.peer.identity import node_of_certificate
 from paasd.pki import KeyPair
 from paasd.state import Database
 from paasd.state.sealing import Sealer
@@ -24,6 +24,13 @@ GRACE: Final = timedelta(days=30)
 PURPOSE: Final = "nodes"
 
 
+def believed(database: Database) -> list[Authority]:
+    """The authorities of nodes' certificates that count, oldest first."""
+    with database.read() as tx:
+        rows = tx.all(Authority, purpose=PURPOSE, order=("created_at", "guid"))
+    return [row for row in rows if row.state != "RETIRED"]
+
+
 class NodeAuthority:
     """The authorities of the rows, opened with this node's keys; only on control nodes."""
 
@@ -31,18 +38,13 @@ class NodeAuthority:
         self._database = database
         self._sealer = sealer
 
-    def rows(self) -> list[Authority]:
-        """Those that are believed, oldest first."""
-        with self._database.read() as tx:
-            return [row for row in tx.all(Authority, purpose=PURPOSE, order=("created_at",)) if row.state != "RETIRED"]
-
     def trusted(self) -> list[bytes]:
-        """Their certificates, PEM."""
-        return [row.certificate.encode() for row in self.rows()]
+        """The certificates of those that are believed, PEM."""
+        return [row.certificate.encode() for row in believed(self._database)]
 
     def signing(self) -> KeyPair:
         """Raises Unavailable while there is none."""
-        for row in self.rows():
+        for row in believed(self._database):
             if row.state == "SIGNING":
                 key = self._sealer.open(row.sealed_key, authority_context(row.guid))
                 return KeyPair(row.certificate.encode(), key)
@@ -75,9 +77,7 @@ class NodeAuthority:
             raise Unprocessable(
                 f"the certificate ended over {GRACE.days} days ago; remove this node and join again with a new token"
             )
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        for uri in names.get_values_for_type(x509.UniformResourceIdentifier):
-            owner = node_of_uri(uri)
-            if owner is not None and owner[0] == cluster_id:
-                return owner[1]
-        raise Unprocessable("the certificate names no node of this cluster")
+        owner = node_of_certificate(found)
+        if owner is None or owner[0] != cluster_id:
+            raise Unprocessable("the certificate names no node of this cluster")
+        return owner[1]

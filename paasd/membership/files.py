@@ -1,22 +1,25 @@
 """What a member keeps beside its data, to be one again after a restart without asking anybody.
 
 DATA/member/member.json    cluster, role, zone, address and ports, and where other members were last
-DATA/member/node.key       its private key
-DATA/member/node.pem       its certificate, followed by the authority that issued it
+DATA/member/node.pem       its private key, its certificate, and the authority that issued it: one file, always a pair
 DATA/member/ca.pem         every authority that is trusted
+DATA/member/joining.key    the key of a join that is under way
 """
 
+import re
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from paasd import pki
 from paasd.errors import PaasdError
 from paasd.peer import Identity
 from paasd.peer.interface import Role
-from paasd.pki import write_private
+from paasd.pki import KeyPair, write_private
 
 FOLDER: Final = "member"
+_KEY: Final = re.compile(rb"-----BEGIN PRIVATE KEY-----\n.*?-----END PRIVATE KEY-----\n", re.S)
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,34 +79,53 @@ class MemberFiles:
     def identity(self) -> Identity:
         """The node's identity for its connections."""
         member = self.read()
+        return self.identity_of(member.guid, member.role, member.cluster_id)
+
+    def identity_of(self, guid: str, role: Role, cluster_id: str) -> Identity:
+        """As `identity`, before there is a member.json."""
+        pem = self.folder / "node.pem"
         return Identity(
-            guid=member.guid,
-            role=member.role,
-            cluster_id=member.cluster_id,
-            certificate=self.folder / "node.pem",
-            key=self.folder / "node.key",
-            authorities=self.folder / "ca.pem",
+            guid=guid, role=role, cluster_id=cluster_id, certificate=pem, key=pem, authorities=self.folder / "ca.pem"
         )
+
+    def pair(self) -> KeyPair:
+        """The node's private key, and its certificate followed by the issuer's."""
+        content = (self.folder / "node.pem").read_bytes()
+        key = _KEY.search(content)
+        if key is None:
+            raise PaasdError(f"{self.folder}/node.pem holds no key; remove this node and join again with a new one")
+        return KeyPair(content.replace(key[0], b""), key[0])
 
     def certificate(self) -> bytes:
         """The node's certificate, PEM, without the chain."""
-        first, mark, _ = (self.folder / "node.pem").read_bytes().partition(b"-----END CERTIFICATE-----\n")
+        first, mark, _ = self.pair().certificate.partition(b"-----END CERTIFICATE-----\n")
         return first + mark
 
-    def key(self) -> bytes:
-        """The node's private key, PEM."""
-        return (self.folder / "node.key").read_bytes()
+    def authorities(self) -> bytes:
+        """Those that are trusted, PEM, one after the other."""
+        return (self.folder / "ca.pem").read_bytes()
 
-    def write_key(self, key: bytes) -> None:
-        """Before anything that is issued for it."""
+    def joining_key(self) -> bytes:
+        """The key of this join, the same one when it is tried again."""
+        path = self.folder / "joining.key"
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        write_private(self.folder / "node.key", key)
+        if not path.exists():
+            write_private(path, pki.new_key())
+        return path.read_bytes()
 
-    def write_certificate(self, certificate: bytes, issuer: bytes, trusted: list[bytes]) -> None:
-        """A certificate for the present key, its issuer, and every authority that is trusted."""
+    def write_pair(self, key: bytes, certificate: bytes, issuer: bytes, trusted: list[bytes]) -> None:
+        """A key, its certificate with the issuer's, and every authority that is trusted, which come first: whatever
+        happens in between, who is trusted includes the own issuer.
+        """
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         write_private(self.folder / "ca.pem", b"".join(dict.fromkeys([issuer, *trusted])))
-        write_private(self.folder / "node.pem", certificate + issuer)
+        write_private(self.folder / "node.pem", key + certificate + issuer)
+
+    def write_authorities(self, trusted: list[bytes]) -> None:
+        """Believe these from now on."""
+        write_private(self.folder / "ca.pem", b"".join(trusted))
 
     def write(self, member: MemberFile) -> None:
         """Last: from now on this node is a member."""
         write_private(self._member, msgspec.json.format(msgspec.json.encode(member)))
+        (self.folder / "joining.key").unlink(missing_ok=True)

@@ -3,66 +3,48 @@
 A node that is alone has none of it until the first join token is made there; then everything opens while it runs.
 """
 
-import socket
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import structlog
 import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 import paasd
 from paasd import pki
 from paasd.config import ClusterConfig, PeerConfig
 from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
-from paasd.membership.authority import LIFE
 from paasd.membership.book import Book
-from paasd.membership.door import Door, Refused, gossip_context
-from paasd.membership.files import MemberFile, MemberFiles, Place, Ports
-from paasd.membership.messages import (
-    CERTIFY,
-    DOMAIN,
-    GOSSIP_KEYS,
-    NONCE,
-    RENEW,
-    Certified,
-    CertifyRequest,
-    DomainRequest,
-    RenewRequest,
-    RingKey,
-)
+from paasd.membership.doors import Refused, Vault, serve_joins, serve_members
+from paasd.membership.files import MemberFile, MemberFiles
+from paasd.membership.messages import DOMAIN, GOSSIP_KEYS, DomainRequest, RingKey
+from paasd.membership.opening import choose_ports, default_address, first_secrets
+from paasd.membership.renewal import Renewal
+from paasd.membership.rotation import Rotation
 from paasd.membership.tokens import new_token, secret_hash
-from paasd.model import Authority, GossipKey, Node
+from paasd.model import GossipKey, Node
 from paasd.model.arguments import Actor
 from paasd.model.membership import (
     CLUSTER_ID,
     Advertise,
     CreateToken,
-    OpenCluster,
     advertise_node,
-    authority_context,
     create_token,
     members,
     open_cluster,
 )
 from paasd.model.settings import read_setting
-from paasd.peer import Peer, PeerUnreachable, TlsPeers
-from paasd.peer.identity import stranger_context
+from paasd.peer import NoMember, Peer, PeerUnreachable, TlsPeers
 from paasd.peer.interface import Role
-from paasd.peer.peers import greet, open_connection
-from paasd.peer.wire import Answer, Ask, Failure, error_of
 from paasd.pki import KeyPair
 from paasd.state import Database
-from paasd.state.sealing import Sealer
+from paasd.state.sealing import RootKeys, Sealer
 
 RETRY_S: Final = 30.0
+CHECK_S: Final = 60.0
+"""A machine that was suspended, or whose clock was set, notices after so long that its certificate is due."""
 LATER_S: Final = 1.0
 ENDPOINTS: Final = 3
 """Control nodes that a token names."""
@@ -81,6 +63,7 @@ class Membership:
         book: Book,
         *,
         sealer: Sealer | None,
+        root_keys: RootKeys | None,
         domains: Collection[str],
         schema_limit: int,
         clock: Callable[[], float],
@@ -91,9 +74,13 @@ class Membership:
         self.on_renewed: Callable[[], None] = lambda: None
         self._later: list[Callable[[], Awaitable[None]]] = []
         self.opened = trio.Event()
-        self.door: Door | None = None
+        self.removed = trio.Event()
+        self.vault: Vault | None = None
+        self.root_keys = root_keys
+        self.rotation: Rotation | None = None
+        """Changes of keys; on control nodes of a cluster."""
+        self._holds: tuple[str, ...] = ()
         self._config = config
-        self._peer_config = peer_config
         self._database = database
         self._sealer = sealer
         self.public: Callable[[], KeyPair] = _nothing_public
@@ -101,8 +88,12 @@ class Membership:
         self._schema_limit = schema_limit
         self._clock = clock
         self._log = structlog.get_logger(__name__)
-        if sealer is not None:
-            self.door = Door(database, sealer, directory / "root-key", peers, clock, refused, domains)
+        if sealer is not None and root_keys is not None:
+            self.vault = Vault(database, sealer, root_keys, clock)
+            serve_joins(peers, self.vault, clock, refused)
+            serve_members(peers, self.vault, frozenset(domains))
+        self._renewal = Renewal(peer_config, self.files, book, database, peers, self.vault, clock)
+        peers.on_removed = self._is_removed
 
     @property
     def role(self) -> Role:
@@ -118,57 +109,28 @@ class Membership:
         """Make this node, which is alone, the first of a cluster. Nothing happens when it is a member already."""
         if self.files.exists:
             return
-        assert self._sealer is not None and self.door is not None
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        cluster_id = await self._database.write(open_cluster, self._first_secrets(now))
-        ports = choose_ports(self._config)
-        address = self._config.address or _default_address()
+        assert self._sealer is not None and self.vault is not None
+        secrets = first_secrets(self._sealer, self._peers.guid, self.public(), self.vault.now)
+        cluster_id = await self._database.write(open_cluster, secrets)
+        ports, address = choose_ports(self._config), self._config.address or default_address()
         key = pki.new_key()
-        peer = Peer(guid=self._peers.guid, role="control")
-        certificate = self.door.authority.issue(pki.request(key), cluster_id, peer, now)
+        certified = self.vault.certify(Peer(guid=self._peers.guid, role="control"), pki.request(key))
         with self._database.read() as tx:
             zone = tx.need(Node, self._peers.guid).zone
-        self.files.write_key(key)
-        self.files.write_certificate(
-            certificate, self.door.authority.signing().certificate, self.door.authority.trusted()
-        )
+        self.files.write_pair(key, certified.certificate, certified.issuer, certified.trusted)
         self.files.write(
-            MemberFile(guid=peer.guid, cluster_id=cluster_id, role="control", zone=zone, address=address, ports=ports)
+            MemberFile(
+                guid=self._peers.guid, cluster_id=cluster_id, role="control", zone=zone, address=address, ports=ports
+            )
         )
         await self.start()
-
-    def _first_secrets(self, now: datetime) -> OpenCluster:
-        assert self._sealer is not None
-        authority = pki.make_authority("nodes", now)
-        public = self.public()
-        key_id = uuid.uuid4().hex[:8]
-        rows = []
-        for purpose, pair in (("nodes", authority), ("public", public)):
-            guid = str(uuid.uuid4())
-            sealed = self._sealer.seal(pair.key, authority_context(guid))
-            rows.append(
-                Authority(
-                    guid=guid,
-                    purpose=purpose,
-                    certificate=pair.certificate.decode(),
-                    sealed_key=sealed,
-                    state="SIGNING",
-                )
-            )
-        gossip = self._sealer.seal(uuid.uuid4().bytes + uuid.uuid4().bytes, gossip_context(key_id))
-        return OpenCluster(
-            cluster_id=str(uuid.uuid4()),
-            node_guid=self._peers.guid,
-            authority=rows[0],
-            public=rows[1],
-            gossip_key=GossipKey(id=key_id, sealed=gossip, state="SENDING"),
-        )
 
     async def start(self) -> None:
         """Let others in. Raises PaasdError when the port is taken."""
         member = self.files.read()
         self._peers.identify(self.files.identity())
         await self._peers.listen(self._config.listen, member.ports.peer)
+        self._holds = self._renewal.holds()
         self.opened.set()
         self._log.info("cluster.member", cluster=member.cluster_id, role=member.role, address=member.address)
 
@@ -188,11 +150,15 @@ class Membership:
         await self._database.write(advertise_node, row)
 
     async def make_token(self, role: Role, zone: str | None, ttl_s: int, uses: int, actor: Actor) -> tuple[str, int]:
-        """(the token, unix seconds of its end), after opening the cluster if this is the first."""
+        """(the token, unix seconds of its end), after opening the cluster if this is the first.
+
+        Raises Unavailable on a worker.
+        """
+        if self.vault is None:
+            raise Unavailable(f"this node is a worker and makes no tokens; {self._control_nodes()} can")
         await self.open_cluster()
         await self.advertise()
-        assert self.door is not None
-        pin = pki.spki_sha256(self.door.authority.signing().certificate)
+        pin = pki.spki_sha256(self.vault.authority.signing().certificate)
         with self._database.read() as tx:
             control = [node for node in members(tx) if node.role == "control" and node.address]
         control.sort(key=lambda node: node.guid != self._peers.guid)
@@ -215,15 +181,20 @@ class Membership:
 
     async def gossip_keys(self) -> list[RingKey]:
         """The ring, from this node's own rows or from a control node. Raises PeerUnreachable."""
-        if self.door is not None:
-            return self.door.ring()
+        if self.vault is not None:
+            return self.vault.ring()
+        with self._database.read() as tx:
+            wanted = {key.id for key in tx.all(GossipKey)}
         for place in self.book.others(role="control"):
             try:
                 answer = await self._peers.call(place.guid, GOSSIP_KEYS)
-                return msgspec.msgpack.decode(answer, type=list[RingKey])
             except PeerUnreachable:
                 continue
-        raise PeerUnreachable("no control node can be reached for the gossip keys")
+            ring = msgspec.msgpack.decode(answer, type=list[RingKey])
+            # One that has not heard of the newest key yet must not keep it from this node.
+            if wanted <= {key.id for key in ring}:
+                return ring
+        raise PeerUnreachable("no control node that has all gossip keys can be reached")
 
     async def domain_certificate(self, domain: str) -> KeyPair:
         """For a worker: a certificate for a domain of the platform. Raises Unavailable, Unprocessable."""
@@ -241,8 +212,19 @@ class Membership:
         """How long this node's certificate is still good for; None while it is alone."""
         if not self.opened.is_set():
             return None
-        end = x509.load_pem_x509_certificate(self.files.certificate()).not_valid_after_utc
-        return end.timestamp() - self._clock()
+        return self._renewal.left_s()
+
+    def holds(self) -> tuple[str, ...]:
+        """What the others may rely on that this node has, for its NodeFact."""
+        return self._holds
+
+    def _control_nodes(self) -> str:
+        return ", ".join(node.name for node in self.book.nodes() if node.role == "control") or "control nodes"
+
+    def _is_removed(self, said_by: str) -> None:
+        if not self.removed.is_set():
+            self._log.error("this node was removed from the platform", said_by=said_by)
+            self.removed.set()
 
     def later(self, act: Callable[[], Awaitable[None]]) -> None:
         """Do this as soon as writes are possible again."""
@@ -260,29 +242,37 @@ class Membership:
                 self._later.pop(0)
 
     async def keep(self) -> None:
-        """Renew the certificate at half of its life, and remember where the others are. For ever, once opened."""
+        """Keep the certificate fresh, believe whom the rows say, remember where the others are. For ever."""
         await self.opened.wait()
         async with self._database.watch("nodes", "authorities") as changes:
             while True:
                 self._remember_places()
-                pause_s = self._until_renewal_s()
-                if pause_s <= 0:
-                    try:
-                        await self.renew()
-                    except PaasdError as error:
-                        self._log.warning("certificate not renewed yet", reason=error.detail)
-                        pause_s = RETRY_S
-                with trio.move_on_after(max(pause_s, 1.0)):
+                self._look_for_removal()
+                pause_s = await self._keep_certified()
+                with trio.move_on_after(min(max(pause_s, 1.0), CHECK_S)):
                     await changes.wait()
                 changes.take()
 
-    def _until_renewal_s(self) -> float:
-        certificate = x509.load_pem_x509_certificate(self.files.certificate())
-        trusted = set(self.door.authority.trusted() if self.door else [])
-        shown = (self.files.folder / "ca.pem").read_bytes()
-        if any(authority not in shown for authority in trusted):
-            return 0.0
-        return certificate.not_valid_after_utc.timestamp() - LIFE.total_seconds() / 2 - self._clock()
+    async def _keep_certified(self) -> float:
+        """Do what is due; when to look again."""
+        if self._renewal.take_authorities():
+            self._identify()
+        self._holds = self._renewal.holds()
+        if self._renewal.due_in_s() <= 0:
+            try:
+                await self.renew()
+            except NoMember:
+                self._is_removed("a control node")
+            except PaasdError as error:
+                self._log.warning("certificate not renewed yet", reason=error.detail)
+                return RETRY_S
+        return self._renewal.due_in_s()
+
+    def _look_for_removal(self) -> None:
+        with self._database.read() as tx:
+            node = tx.get(Node, self._peers.guid)
+        if node is not None and node.state == "REMOVED":
+            self._is_removed("its own row")
 
     def _remember_places(self) -> None:
         member = self.files.read()
@@ -292,102 +282,19 @@ class Membership:
 
     async def renew(self) -> None:
         """A fresh certificate for a fresh key. Raises PaasdError."""
-        key = pki.new_key()
-        certified = await self._certify(pki.request(key))
-        self.files.write_key(key)
-        self.files.write_certificate(certified.certificate, certified.issuer, certified.trusted)
-        self._peers.identify(self.files.identity())
-        self.on_renewed()
+        await self._renewal.renew()
+        self._identify()
         self._log.info("certificate renewed")
 
-    async def _certify(self, signing_request: bytes) -> Certified:
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        member = self.files.read()
-        if self.door is not None:
-            peer = Peer(guid=member.guid, role=member.role)
-            authority = self.door.authority
-            certificate = authority.issue(signing_request, member.cluster_id, peer, now)
-            return Certified(
-                certificate=certificate, issuer=authority.signing().certificate, trusted=authority.trusted()
-            )
-        expired = x509.load_pem_x509_certificate(self.files.certificate()).not_valid_after_utc <= now
-        failures = []
-        for place in self.book.others(role="control"):
-            try:
-                if expired:
-                    return await self._renew_expired(place, signing_request)
-                body = msgspec.msgpack.encode(CertifyRequest(signing_request=signing_request))
-                return msgspec.msgpack.decode(await self._peers.call(place.guid, CERTIFY, body), type=Certified)
-            except PeerUnreachable as error:
-                failures.append(error.detail)
-        raise Unavailable("no control node certifies this node: " + "; ".join(failures))
-
-    async def _renew_expired(self, place: Place, signing_request: bytes) -> Certified:
-        """TLS takes no expired certificate, so its key signs a nonce of the other node instead."""
-        address = place.address, place.peer_port
-        connection = await open_connection(address, stranger_context(), self._peer_config, place.guid)
-        try:
-            await greet(connection, self.files.read().cluster_id, self._clock)
-            self._check_issuer(connection.stream.getpeercert(binary_form=True))
-            await connection.send(Ask(NONCE, b""))
-            nonce = _body(await connection.receive())
-            key = serialization.load_pem_private_key(self.files.key(), None)
-            assert isinstance(key, ec.EllipticCurvePrivateKey)
-            request = RenewRequest(
-                certificate=self.files.certificate(),
-                nonce=nonce,
-                signature=key.sign(nonce, ec.ECDSA(hashes.SHA256())),
-                signing_request=signing_request,
-            )
-            await connection.send(Ask(RENEW, msgspec.msgpack.encode(request)))
-            return msgspec.msgpack.decode(_body(await connection.receive()), type=Certified)
-        finally:
-            await connection.close()
-
-    def _check_issuer(self, shown: bytes | None) -> None:
-        trusted = x509.load_pem_x509_certificates((self.files.folder / "ca.pem").read_bytes())
-        if shown is None or not any(pki.issued_by(x509.load_der_x509_certificate(shown), one) for one in trusted):
-            raise PeerUnreachable("who answers there is not of this cluster")
+    def _identify(self) -> None:
+        """What is on disk is what others are shown from now on."""
+        self._peers.identify(self.files.identity())
+        self._holds = self._renewal.holds()
+        self.on_renewed()
 
 
 def _nothing_public() -> KeyPair:
     raise Unavailable("the domains' authority is not open yet")
-
-
-def _body(answer: object) -> bytes:
-    if isinstance(answer, Failure):
-        raise error_of(answer)
-    if not isinstance(answer, Answer):
-        raise PeerUnreachable(f"a {type(answer).__name__} instead of an answer")
-    return answer.body
-
-
-def choose_ports(config: ClusterConfig) -> Ports:
-    """The configured ports; where the configuration leaves the choice open, one that is free now."""
-    return Ports(
-        peer=config.peer_port or _free_port(config.listen),
-        tunnel=config.tunnel_port or _free_port(config.listen),
-        etcd_client=config.etcd_client_port or _free_port(config.listen),
-        etcd_peer=config.etcd_peer_port or _free_port(config.listen),
-    )
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def _default_address() -> str:
-    """The address of the default route; asking the kernel sends nothing. Raises PaasdError without one."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError as error:
-            raise PaasdError(
-                "this machine has no default route; set [cluster] address to what other nodes reach"
-            ) from error
-        return str(probe.getsockname()[0])
 
 
 @asynccontextmanager

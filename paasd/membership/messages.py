@@ -11,9 +11,9 @@ NONCE = "member.nonce"
 RENEW = "member.renew"
 CERTIFY = "member.certify"
 KEYS = "member.keys"
+ROOT_KEY = "member.root_key"
 GOSSIP_KEYS = "member.gossip_keys"
 DOMAIN = "member.certify_domain"
-DIAL_BACK_BYTES = 16
 
 
 class AuthorityAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class AuthorityAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`at` is the joining node's unix time. Its peer port answers with `dial_back`: it is reached."""
+    """`at` is the joining node's unix time. Its ports answer with `dial_back` meanwhile."""
 
     token_id: str
     secret: str
@@ -93,6 +93,12 @@ class ControlKeys(msgspec.Struct, frozen=True, kw_only=True):
     root_key: str
     public_certificate: bytes
     public_key: bytes
+
+
+class RootKeyOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """What may become the root key; the content of its file. Between control nodes only."""
+
+    text: bytes
 
 
 class RingKey(msgspec.Struct, frozen=True, kw_only=True):

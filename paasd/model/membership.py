@@ -1,10 +1,12 @@
 """How nodes become members: the cluster is opened once, tokens are made and used up, members say where they are."""
 
+import hmac
 from typing import Final
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.events import record_event
+from paasd.model.nodes import LIVE_STATES
 from paasd.model.records import Authority, GossipKey, JoinToken, Node
 from paasd.model.settings import PutSetting, put_setting, read_setting
 from paasd.state import Ne, ReadTx, Tx, operation
@@ -143,31 +145,42 @@ class AdmitMember(Arguments):
     schema_limit: int
 
 
-@operation("node.admit_member", version=1)
-def admit_member(tx: Tx, args: AdmitMember) -> Node:
-    """Take a use of the token and insert the node, JOINING until it starts. The same node may ask again.
+def check_admission(tx: ReadTx, args: AdmitMember, now_s: float) -> JoinToken:
+    """The token, if it lets this node in.
 
     Raises Unprocessable with the reason: an unknown, used up or expired token, a wrong secret, a zone, a name taken.
     """
     token = tx.get(JoinToken, args.token_id)
-    if token is None or token.secret_hash != args.secret_hash:
+    if token is None or not hmac.compare_digest(token.secret_hash, args.secret_hash):
         raise Unprocessable(
             "the join token is not known here: it was deleted, it has expired long ago, or it is of another platform; "
             "`paasd token create` makes a new one"
         )
-    if token.expires_at < tx.now_s:
+    if token.expires_at < now_s:
         raise Unprocessable("the join token has expired; `paasd token create` makes a new one")
-    again = args.guid in token.used_by
-    if not again and token.uses_left <= 0:
+    if args.guid not in token.used_by and token.uses_left <= 0:
         raise Unprocessable("the join token is used up; `paasd token create --uses N` makes one for several nodes")
     if token.zone is not None and args.zone != token.zone:
         raise Unprocessable(f"the join token is for zone {token.zone}, this node says {args.zone}; set [node] zone")
-    if tx.exists(Node, Ne("guid", args.guid), name=args.name):
+    if tx.exists(Node, Ne("guid", args.guid), Ne("state", "REMOVED"), name=args.name):
         raise Unprocessable(f"another node is called {args.name}; set another [node] name")
     node = tx.get(Node, args.guid)
+    if node is not None and node.state == "REMOVED":
+        raise Unprocessable("this node was removed from the platform; join with a new data directory")
     if node is not None and node.state != "JOINING":
         raise Unprocessable("this node has joined already; start it with `paasd serve`")
-    if not again:
+    return token
+
+
+@operation("node.admit_member", version=1)
+def admit_member(tx: Tx, args: AdmitMember) -> Node:
+    """Take a use of the token and insert the node, JOINING until it starts. The same node may ask again.
+
+    Raises Unprocessable, as `check_admission`.
+    """
+    token = check_admission(tx, args, tx.now_s)
+    node = tx.get(Node, args.guid)
+    if args.guid not in token.used_by:
         tx.update(token, uses_left=token.uses_left - 1, used_by=[*token.used_by, args.guid])
     fields = {name: getattr(args, name) for name in args.__struct_fields__ if name not in ("token_id", "secret_hash")}
     admitted = Node(**fields, role=token.role, state="JOINING", state_changed_at=tx.now)
@@ -204,6 +217,7 @@ def remove_node(tx: Tx, args: RemoveNode) -> Node:
         raise Unprocessable(f"{node.name} is the last control node; without it there is no platform")
     if node.voting and node.state != "DEAD" and not args.force:
         raise Unprocessable(f"{node.name} votes; `paasd node drain {node.name}` hands its vote over first")
+    _check_quorum(tx, node)
     if node.state not in ("DEAD", "DRAINING", "JOINING") and not args.force:
         raise Unprocessable(
             f"{node.name} is {node.state}; `paasd node drain {node.name}` first, or remove it with --force"
@@ -218,6 +232,22 @@ def remove_node(tx: Tx, args: RemoveNode) -> Node:
         data={"state": node.state, "force": args.force},
     )
     return tx.update(node, state="REMOVED", state_changed_at=tx.now)
+
+
+def _check_quorum(tx: Tx, node: Node) -> None:
+    """Raise Unprocessable when too few voters would be left to agree, even to take the node's own vote away."""
+    voters = [voter for voter in tx.all(Node) if voter.voting in ("VOTER", "LEAVING")]
+    if node.guid not in [voter.guid for voter in voters] or node.state == "DEAD":
+        return
+    if len(voters) == 1:
+        raise Unprocessable(f"{node.name} has the log alone; `paasd node drain {node.name}` hands it over first")
+    alive = sum(voter.state in LIVE_STATES and voter.guid != node.guid for voter in voters)
+    needed = len(voters) // 2 + 1
+    if alive < needed:
+        raise Unprocessable(
+            f"{needed} of {len(voters)} votes are needed for every change, and without {node.name} {alive} would be "
+            "left: bring a dead voter back first, or `docs/recovery.md` if they are lost for good"
+        )
 
 
 def members(tx: ReadTx) -> list[Node]:

@@ -11,6 +11,7 @@ OWNER_FIELD: Final = {
     ("node.register", 1): "guid",
     ("node.advertise", 1): "guid",
     ("node.return", 1): "guid",
+    ("node.note_refusals", 1): "node_guid",
     ("build.finish", 1): "node_guid",
     ("build.fail", 1): "node_guid",
     ("droplet.finish_upload", 1): "node_guid",

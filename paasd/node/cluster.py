@@ -18,18 +18,19 @@ from paasd.errors import PaasdError
 from paasd.gossip import About, Gossip, Member, RingKey, open_gossip
 from paasd.gossip.boot import store_boot, take_boot
 from paasd.logs import log_nodes_of, open_other_nodes
-from paasd.membership import MemberFile, Membership
-from paasd.membership.door import SKEW_LIMIT_S
+from paasd.membership import SKEW_LIMIT_S, MemberFile, Membership
+from paasd.membership.rotation import RootKeeper, Rotation, open_rotation
 from paasd.model import Instance, Node
 from paasd.node.log import voters_of
 from paasd.node.start import Start
 from paasd.observed import InstanceFact
 from paasd.peer import TlsPeers
-from paasd.pki import KeyPair
 from paasd.router import Router
 from paasd.router.tunnels import NodeIdentity
+from paasd.scheduler import make_acts
 from paasd.state import Database
 from paasd.state.log import open_feed_log
+from paasd.state.sealing import RootKeys, Sealer
 from paasd.voting import Seat, open_voting
 
 RETRY_S: Final = 2.0
@@ -51,6 +52,7 @@ class Cluster:
         self.ready = trio.Event()
         self.gossip: Gossip | None = None
         self._config = start.config
+        self._source = start.substitutes.source
         self._directory = start.directory
         self._context = context
         self._membership = membership
@@ -105,8 +107,11 @@ class Cluster:
             asks = member.role == "control"
             others = log_nodes_of(database, member.guid, observed.unreachable)
             await enter(open_other_nodes(self._context.logs, self._peers, others, asks=asks))
-            self._router.open_tunnels(self._identity(), self._config.cluster.listen, member.ports.tunnel)
+            listen, source = self._config.cluster.listen, self._source
+            self._router.open_tunnels(self._identity(), listen, member.ports.tunnel, source=source)
             self._membership.on_renewed = lambda: self._router.renew_identity(self._identity())
+            if self._membership.root_keys is not None:
+                self._membership.rotation = await enter(open_rotation(self._rotation(self._membership.root_keys)))
             if asks and not self._shares_log:
                 await enter(self._votes(member))
             self.ready.set()
@@ -119,11 +124,26 @@ class Cluster:
             self._context.database,
             self._context.sealer,
             listen=self._config.cluster.listen,
-            open_feed=lambda: open_feed_log(self._peers, voters, zone=member.zone),
+            open_feed=lambda identity: open_feed_log(self._peers, voters, zone=member.zone, follows=identity),
             unreachable=self._context.observed.unreachable,
             unfit=self._far_off,
+            round_trip=self._slowest_voter_s,
             clock=self._context.clock,
         )
+
+    def _slowest_voter_s(self) -> float | None:
+        """The longest mean round trip to another voter; None before there is one."""
+        assert self.gossip is not None
+        others = [place.guid for place in self._membership.book.voters() if place.guid != self._peers.guid]
+        trips = [self.gossip.swim.mean_round_trip_s(guid) for guid in others]
+        return max((trip for trip in trips if trip is not None), default=None)
+
+    def _rotation(self, root_keys: RootKeys) -> Rotation:
+        context, guid = self._context, self._peers.guid
+        keeper = RootKeeper(context.database, root_keys, self._peers, self._membership.book)
+        acts = make_acts(context.database, context.observed.unreachable, guid)
+        assert isinstance(context.sealer, Sealer)
+        return Rotation(context.database, context.sealer, keeper, context.observed.nodes, acts, context.clock)
 
     def _far_off(self) -> frozenset[str]:
         """Nodes whose clock is too wrong for a vote, as this one measures it."""
@@ -150,15 +170,18 @@ class Cluster:
     def _about(self) -> About:
         cpus = os.cpu_count() or 1
         return About(
-            version=paasd.__version__, applied_index=self._context.database.index, load=os.getloadavg()[0] / cpus
+            version=paasd.__version__,
+            applied_index=self._context.database.index,
+            load=os.getloadavg()[0] / cpus,
+            holds=self._membership.holds(),
         )
 
     def _identity(self) -> NodeIdentity:
         member, files = self._membership.member, self._membership.files
         return NodeIdentity(
             prefix=f"spiffe://paasd/{member.cluster_id}/node/",
-            pair=KeyPair((files.folder / "node.pem").read_bytes(), files.key()),
-            authorities=(files.folder / "ca.pem").read_bytes(),
+            pair=files.pair(),
+            authorities=files.authorities(),
         )
 
     async def _follow_rows(self) -> None:

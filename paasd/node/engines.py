@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -12,20 +13,23 @@ from paasd.blobs import open_blobs
 from paasd.errors import PaasdError
 from paasd.logs import Line, Logs, open_logs
 from paasd.membership import Membership, open_membership
+from paasd.membership.rotation import find_root_key
+from paasd.model.refusals import NoteRefusals, note_refusals
 from paasd.node.start import Start
 from paasd.peer import TlsPeers
 from paasd.router import AccessEntry, Router, rtr_line
 from paasd.router.certificates import Certificates, open_certificates
 from paasd.state import Database
 from paasd.state.engine import load_migrations
-from paasd.state.sealing import Sealer
+from paasd.state.sealing import RootKeys, Sealer, root_id_of
 
 PERIOD_S: Final = 3600.0
 
 
-async def make_membership(start: Start, database: Database, peers: TlsPeers, sealer: Sealer | None) -> Membership:
+async def make_membership(
+    start: Start, database: Database, peers: TlsPeers, sealer: Sealer | None, root_keys: RootKeys | None
+) -> Membership:
     """This node as a member, or as one that may become the first."""
-    refusals = structlog.get_logger("paasd.membership")
     membership = Membership(
         start.config.cluster,
         start.config.peer,
@@ -34,15 +38,28 @@ async def make_membership(start: Start, database: Database, peers: TlsPeers, sea
         peers,
         start.book,
         sealer=sealer,
+        root_keys=root_keys,
         domains=(start.config.domains.apps, start.config.domains.system),
         schema_limit=len(load_migrations()),
         clock=start.clock,
-        refused=lambda address, token, why: refusals.warning("stranger refused", address=address, token=token, why=why),
+        refused=partial(start.refusals.add, "join"),
     )
+    peers.on_turned_away = lambda address, why: start.refusals.add("join", address, "", why)
     opened: Membership = await start.enter(open_membership(membership))
     if start.is_member:
         await membership.start()
     return opened
+
+
+async def own_root_keys(start: Start, database: Database, peers: TlsPeers) -> RootKeys:
+    """Those in the data directory; and one that was changed while this node was away, from another control node."""
+    keys = RootKeys(start.directory)
+    counts = root_id_of(database)
+    if counts is not None:
+        if not keys.knows(counts) and start.is_member:
+            await find_root_key(keys, counts, peers, start.book)
+        keys.settle(counts)
+    return keys
 
 
 async def make_context(
@@ -83,6 +100,23 @@ async def make_certificates(start: Start, membership: Membership) -> Certificate
     else:
         membership.public = lambda: certificates.authority
     return certificates
+
+
+async def witness_refusals(start: Start, database: Database) -> None:
+    """Write the head of this node's chain of refusals into the log, every hour in which it has grown. For ever."""
+    written = start.refusals.head
+    while True:
+        await trio.sleep(PERIOD_S)
+        chain = start.refusals
+        if chain.head == written:
+            continue
+        await trio.to_thread.run_sync(chain.sync)
+        head = chain.head
+        try:
+            await database.write(note_refusals, NoteRefusals(node_guid=start.guid, count=chain.count, head=head))
+            written = head
+        except PaasdError as error:
+            structlog.get_logger(__name__).warning("refusals are not witnessed yet", reason=error.detail)
 
 
 async def keep_domain_certificates(membership: Membership, certificates: Certificates, router: Router) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,19 @@ from paasd.api.platform import Platform
 from paasd.api.routes import make_route_table
 from paasd.api.server import Doors, open_server
 from paasd.auth.service import open_auth
+from paasd.chain import Chain
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles, Membership
 from paasd.node.cluster import Cluster, open_cluster_parts
-from paasd.node.engines import access_lines, keep_domain_certificates, make_certificates, make_context, make_membership
+from paasd.node.engines import (
+    access_lines,
+    keep_domain_certificates,
+    make_certificates,
+    make_context,
+    make_membership,
+    own_root_keys,
+    witness_refusals,
+)
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
 from paasd.node.log import open_replica
 from paasd.node.start import Start, Substitutes
@@ -30,10 +40,11 @@ from paasd.router import RouteFeed, Router, open_route_feed, open_router
 from paasd.router.certificates import Certificates
 from paasd.sandbox import AnySandbox, open_sandbox
 from paasd.stager import Downloads
-from paasd.state.sealing import Keyless, load_root_key, open_sealer
+from paasd.state.sealing import Keyless, open_sealer
 from paasd.supervisor import Supervisor
 
 API_SOCKET = "api.sock"
+REFUSALS = "refusals.jsonl"
 SERVING_LIMIT_S = 10.0
 
 
@@ -91,6 +102,7 @@ async def open_node(
             enter=stack.enter_async_context,
             files=files,
             book=Book(files, guid),
+            refusals=Chain(directory / REFUSALS, clock),
         )
         yield await _open(start)
 
@@ -106,14 +118,17 @@ async def _open(start: Start) -> Node:
     peers = await _peers(start)
     database, seat = await open_replica(start, peers, sandbox.holder_files)
     worker = start.is_worker
-    sealer = Keyless() if worker else await open_sealer(database, load_root_key(start.directory / "root-key"))
-    membership = await make_membership(start, database, peers, None if worker else sealer)
+    root_keys = None if worker else await own_root_keys(start, database, peers)
+    sealer = Keyless() if root_keys is None else await open_sealer(database, root_keys)
+    membership = await make_membership(start, database, peers, None if worker else sealer, root_keys)
     certificates = await make_certificates(start, membership)
     routed = _Routed()
     context = await make_context(start, database, sealer, membership, routed.wait)
     await registered(config, start.directory, database, start.guid, membership)
     issuer = f"https://login.{config.domains.system}"
     auth = await enter(open_auth(config.auth, database, sealer, issuer=issuer, clock=start.clock, signs=not worker))
+    auth.on_refused = partial(start.refusals.add, "sign-in")
+    await enter(going_on(witness_refusals, start, database))
     password = await ensure_admin(context, start.directory, auth.passwords)
     acts = await start_scheduling(start, context)
     router = await _router(start, context, sandbox, certificates)
@@ -172,7 +187,12 @@ def _sandbox(start: Start) -> AbstractAsyncContextManager[AnySandbox]:
 async def _peers(start: Start) -> TlsPeers:
     """Connections to others; only a member has an identity for them."""
     opening = open_peers(
-        start.config.peer, start.guid, start.book.address_of, clock=start.clock, allowed=start.book.allowed
+        start.config.peer,
+        start.guid,
+        start.book.address_of,
+        clock=start.clock,
+        allowed=start.book.allowed,
+        source=start.substitutes.source,
     )
     peers: TlsPeers = await start.enter(opening)
     if start.is_member:

@@ -54,7 +54,8 @@ class NodeFact(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=2
     `unreachable` are the nodes that it tried to reach itself, in vain: the report of a witness. `settled` says that it
     has found again what runs on it, so that what it does not mention is gone. `clock_offset_s` are the others' clocks
     minus its own, where that is worth a word. `quarantined` are nodes that sent it garbage. `keys` are the ids of the
-    gossip keys that it can open, `sending_key` the one that it seals with.
+    gossip keys that it can open, `sending_key` the one that it seals with. `holds` are other things that others must
+    know it to have before they rely on it, such as `trusts:` an authority.
     """
 
     node_guid: Guid
@@ -69,6 +70,7 @@ class NodeFact(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=2
     loop_lag_s: float = 0.0
     keys: tuple[str, ...] = ()
     sending_key: str = ""
+    holds: tuple[Annotated[str, Meta(max_length=64)], ...] = ()
 
     @property
     def key(self) -> str:

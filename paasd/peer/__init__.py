@@ -6,7 +6,7 @@ on both sides; `MemoryNetwork` is the same in one process, under virtual time an
 """
 
 from paasd.peer.identity import Identity, node_uri
-from paasd.peer.interface import Handler, Peer, PeerRefused, Peers, PeerStream, PeerUnreachable, StreamHandler
+from paasd.peer.interface import Handler, NoMember, Peer, PeerRefused, Peers, PeerStream, PeerUnreachable, StreamHandler
 from paasd.peer.memory import MemoryNetwork, MemoryPeers
 from paasd.peer.peers import TlsPeers, open_peers
 
@@ -15,6 +15,7 @@ __all__ = [
     "Identity",
     "MemoryNetwork",
     "MemoryPeers",
+    "NoMember",
     "Peer",
     "PeerRefused",
     "PeerStream",

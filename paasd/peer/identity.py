@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
+from cryptography import x509
 
 from paasd.peer.interface import Peer, Role
 
@@ -26,6 +27,16 @@ def node_of_uri(uri: str) -> tuple[str, Peer] | None:
     """(cluster id, node); None for anything else."""
     match = _NAME.fullmatch(uri)
     return None if match is None else (match[1], Peer(guid=match[2], role=cast(Role, match[3])))
+
+
+def node_of_certificate(certificate: x509.Certificate) -> tuple[str, Peer] | None:
+    """As `node_of_uri`, by the names of a certificate, which nobody has verified here."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+    found = (node_of_uri(uri) for uri in names.get_values_for_type(x509.UniformResourceIdentifier))
+    return next((node for node in found if node is not None), None)
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):

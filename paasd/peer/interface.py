@@ -22,6 +22,10 @@ class PeerRefused(PaasdError):
     """The other node answered that it will not: it does not know the kind, or the caller's role may not ask."""
 
 
+class NoMember(PeerRefused):
+    """The other node says that this one was removed from the cluster, which is for good."""
+
+
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """The node on the other side, as its certificate says."""
 

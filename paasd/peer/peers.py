@@ -13,6 +13,7 @@ from paasd.peer.identity import Identity
 from paasd.peer.interface import (
     EVERYBODY,
     Handler,
+    NoMember,
     Peer,
     PeerRefused,
     Peers,
@@ -52,8 +53,10 @@ class TlsPeers(Peers):
         allowed: Callable[[str], bool],
         clock: Callable[[], float],
         nursery: trio.Nursery,
+        source: str | None = None,
     ) -> None:
         self.guid = guid
+        self._source = source
         self._config = config
         self._addresses = addresses
         self._allowed = allowed
@@ -64,6 +67,10 @@ class TlsPeers(Peers):
         self._contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
         self._idle: dict[str, list[Connection]] = {}
         self._offsets: dict[str, float] = {}
+        self.on_removed: Callable[[str], None] = lambda _guid: None
+        """Told the control node that says that this node was removed."""
+        self.on_turned_away: Callable[[str, str], None] = lambda _address, _reason: None
+        """Told the address of a stranger who came too often, and what it was told."""
 
     @property
     def identity(self) -> Identity:
@@ -100,7 +107,13 @@ class TlsPeers(Peers):
                 "it) or set another [cluster] peer_port"
             ) from error
         server = Server(
-            self._config, self._kinds, lambda: self.identity, lambda: self._contexts_now[0], self._allowed, self._clock
+            self._config,
+            self._kinds,
+            lambda: self.identity,
+            lambda: self._contexts_now[0],
+            self._allowed,
+            self._clock,
+            lambda address, reason: self.on_turned_away(address, reason),
         )
         self._nursery.start_soon(trio.serve_listeners, server.serve, listeners)
         return int(listeners[0].socket.getsockname()[1])
@@ -115,15 +128,14 @@ class TlsPeers(Peers):
                 await connection.send(Ask(kind, body))
                 answer = await self._received(connection)
             except BaseException:
-                with trio.CancelScope(shield=True):
-                    await connection.close()
+                connection.close()
                 raise
             self._keep(node_guid, connection)
             match answer:
                 case Answer(content):
                     return content
                 case Failure() as failure:
-                    raise error_of(failure)
+                    raise self._failed(connection, failure)
                 case other:
                     raise PeerUnreachable(f"node {node_guid} answered with a {type(other).__name__}")
         raise PeerUnreachable(f"node {node_guid} did not answer {kind} within {timeout_s} s")
@@ -135,15 +147,14 @@ class TlsPeers(Peers):
             await connection.send(Ask(kind, body, stream=True))
             answer = await connection.receive_late(self._config.silence_s)
             if isinstance(answer, Failure):
-                raise error_of(answer)
+                raise self._failed(connection, answer)
             if not isinstance(answer, Accepted):
                 raise PeerUnreachable(f"node {node_guid} answered with a {type(answer).__name__}")
         except Garbage as error:
-            await connection.close()
+            connection.close()
             raise PeerUnreachable(f"node {node_guid} is not understood: {error}") from error
         except BaseException:
-            with trio.CancelScope(shield=True):
-                await connection.close()
+            connection.close()
             raise
         async with streaming(connection) as opened:
             yield opened
@@ -158,6 +169,15 @@ class TlsPeers(Peers):
         assert self._contexts is not None, "identify() comes before connections"
         return self._contexts
 
+    def _failed(self, connection: Connection, failure: Failure) -> PaasdError:
+        """What to raise. Only control nodes are believed that this node is no member: they have the keys anyway."""
+        error = error_of(failure)
+        if isinstance(error, NoMember):
+            said_by = self.identity.peer_of(connection.stream.getpeercert())
+            if said_by is not None and said_by.role == "control":
+                self.on_removed(said_by.guid)
+        return error
+
     async def _received(self, connection: Connection) -> Message:
         try:
             return await connection.receive()
@@ -170,14 +190,14 @@ class TlsPeers(Peers):
             connection = pooled.pop()
             if not connection.stale:
                 return connection
-            await connection.close()
+            connection.close()
         return await self._connect(node_guid)
 
     def _keep(self, node_guid: str, connection: Connection) -> None:
         pooled = self._idle.setdefault(node_guid, [])
         connection.used_at = trio.current_time()
         if connection.broken or len(pooled) >= _POOLED:
-            self._nursery.start_soon(connection.close)
+            connection.close()
         else:
             pooled.append(connection)
 
@@ -188,47 +208,53 @@ class TlsPeers(Peers):
         connection: Connection | None = None
         try:
             with trio.fail_after(self._config.connect_timeout_s):
-                connection = await open_connection(address, self._contexts_now[1], self._config, f"node {node_guid}")
-                found = self.identity.peer_of(connection.stream.getpeercert())
-                if found is None or found.guid != node_guid:
+                connection = await open_connection(
+                    address, self._contexts_now[1], self._config, f"node {node_guid}", source=self._source
+                )
+                certificate = connection.stream.getpeercert()
+                found = self.identity.peer_of(certificate)
+                if certificate is None or found is None or found.guid != node_guid:
                     raise PeerUnreachable(f"at {address[0]}:{address[1]} is not node {node_guid} but {found}")
+                ends_at = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+                connection.trust(lambda: self._clock() < ends_at and self._allowed(node_guid))
                 self._offsets[node_guid] = await greet(connection, self.identity.cluster_id, self._clock)
                 return connection
         except trio.TooSlowError as error:
             failure = f"node {node_guid} at {address[0]}:{address[1]} did not answer in time"
-            await _close(connection)
+            _close(connection)
             raise PeerUnreachable(failure) from error
         except BaseException:
-            await _close(connection)
+            _close(connection)
             raise
 
-    async def close_idle(self) -> None:
+    def close_idle(self) -> None:
         for pooled in self._idle.values():
             while pooled:
-                await pooled.pop().close()
+                pooled.pop().close()
 
 
-async def _close(connection: Connection | None) -> None:
+def _close(connection: Connection | None) -> None:
     if connection is not None:
-        with trio.CancelScope(shield=True):
-            await connection.close()
+        connection.close()
 
 
-async def open_connection(address: Address, context: ssl.SSLContext, config: PeerConfig, who: str) -> Connection:
-    """Connect and shake hands. Raises PeerUnreachable."""
+async def open_connection(
+    address: Address, context: ssl.SSLContext, config: PeerConfig, who: str, *, source: str | None = None
+) -> Connection:
+    """Connect, from the address `source` if that is given, and shake hands. Raises PeerUnreachable."""
     host, port = address
     try:
-        plain = await trio.open_tcp_stream(host, port)
+        plain = await trio.open_tcp_stream(host, port, local_address=source)
     except OSError as error:
         raise PeerUnreachable(f"{who} cannot be reached at {host}:{port}: {error.strerror or error}") from error
     stream: TlsStream = trio.SSLStream(plain, context, https_compatible=True)
     try:
         await stream.do_handshake()
-    except BaseException as error:
-        with trio.CancelScope(shield=True):
-            await trio.aclose_forcefully(stream)
-        if isinstance(error, (trio.BrokenResourceError, OSError)):
-            raise PeerUnreachable(f"{who} at {host}:{port} has no acceptable certificate: {error.__cause__}") from error
+    except (trio.BrokenResourceError, OSError) as error:
+        plain.socket.close()
+        raise PeerUnreachable(f"{who} at {host}:{port} has no acceptable certificate: {error.__cause__}") from error
+    except BaseException:
+        plain.socket.close()
         raise
     return Connection(stream, config, who)
 
@@ -256,17 +282,17 @@ async def open_peers(
     *,
     clock: Callable[[], float],
     allowed: Callable[[str], bool] = lambda _guid: True,
+    source: str | None = None,
 ) -> AsyncIterator[TlsPeers]:
     """Connections to other nodes until the block ends. `addresses` finds a node, `allowed` says who is a member.
 
     Handlers may be registered at once; `identify` and then `listen` come when the node is part of a cluster. `clock`
-    gives unix seconds.
+    gives unix seconds. `source` is the address from which connections are made, where the kernel is not to choose it.
     """
     async with trio.open_nursery() as nursery:
-        peers = TlsPeers(config, guid, addresses, allowed, clock, nursery)
+        peers = TlsPeers(config, guid, addresses, allowed, clock, nursery, source)
         try:
             yield peers
         finally:
             nursery.cancel_scope.cancel()
-            with trio.CancelScope(shield=True):
-                await peers.close_idle()
+            peers.close_idle()

@@ -1,7 +1,7 @@
 """The listening side: who comes in, what they may ask, and their answers."""
 
 import ssl
-from collections import deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Final, TypeVar
@@ -11,9 +11,10 @@ import trio
 
 from paasd.config import PeerConfig
 from paasd.errors import PaasdError, Unavailable
+from paasd.peer.arrivals import Handshakes, Strangers
 from paasd.peer.connection import Connection, TlsStream
 from paasd.peer.identity import Identity
-from paasd.peer.interface import EVERYBODY, Handler, Peer, PeerRefused, PeerUnreachable, Role, StreamHandler
+from paasd.peer.interface import EVERYBODY, Handler, NoMember, Peer, PeerRefused, PeerUnreachable, Role, StreamHandler
 from paasd.peer.streams import streaming
 from paasd.peer.wire import OLDEST_VERSION, VERSION, Accepted, Answer, Ask, Failure, Garbage, Hello, Welcome, failure_of
 
@@ -21,6 +22,7 @@ H = TypeVar("H")
 StrangerHandler = Callable[[str, bytes], Awaitable[bytes]]
 STRANGER_LIFE_S: Final = 30.0
 """Who has no certificate must be done by then: joining is a few short questions."""
+TOO_MANY: Final = "too many attempts to join at once or from this address; wait a minute and try again"
 
 
 class Kinds:
@@ -50,26 +52,6 @@ class Kinds:
         return handler
 
 
-class Strangers:
-    """How often each address came without a certificate, within a minute."""
-
-    def __init__(self, config: PeerConfig) -> None:
-        self._config = config
-        self._times: dict[str, deque[float]] = {}
-        self.open = 0
-
-    def admit(self, address: str) -> bool:
-        """Count one more; False when it is one too many."""
-        now = trio.current_time()
-        if len(self._times) > 10_000:
-            self._times = {key: times for key, times in self._times.items() if times[-1] > now - 60}
-        times = self._times.setdefault(address, deque(maxlen=self._config.strangers_per_minute))
-        if self.open >= self._config.strangers_limit or (len(times) == times.maxlen and times[0] > now - 60):
-            return False
-        times.append(now)
-        return True
-
-
 class Server:
     """Serves connections of other nodes on one listener."""
 
@@ -81,6 +63,7 @@ class Server:
         context: Callable[[], ssl.SSLContext],
         allowed: Callable[[str], bool],
         clock: Callable[[], float],
+        turned_away: Callable[[str, str], None],
     ) -> None:
         self._config = config
         self._kinds = kinds
@@ -88,73 +71,92 @@ class Server:
         self._context = context
         self._allowed = allowed
         self._clock = clock
+        self._turned_away = turned_away
+        self._handshakes = Handshakes(config.handshakes_limit)
         self._strangers = Strangers(config)
-        self._open = 0
+        self._open: Counter[str] = Counter()
         self._log = structlog.get_logger(__name__)
 
     async def serve(self, plain: trio.SocketStream) -> None:
         """One connection, until either side ends it. Nothing that the other side does raises."""
-        if self._open >= self._config.connections_limit:
+        try:
+            address = str(plain.socket.getpeername()[0])
+        except OSError:
             await trio.aclose_forcefully(plain)
             return
-        self._open += 1
-        address = str(plain.socket.getpeername()[0])
         stream: TlsStream = trio.SSLStream(plain, self._context(), server_side=True, https_compatible=True)
         connection = Connection(stream, self._config, address)
         try:
-            with trio.fail_after(self._config.connect_timeout_s):
+            with self._handshakes.one_more(self._config.connect_timeout_s) as handshake:
                 await stream.do_handshake()
-            peer = self._identity().peer_of(stream.getpeercert())
+            if handshake.cancelled_caught:
+                return
+            certificate = stream.getpeercert()
+            peer = self._identity().peer_of(certificate)
             if peer is None:
                 await self._serve_stranger(connection, address)
             else:
+                ends_at = ssl.cert_time_to_seconds(certificate["notAfter"])
+                connection.trust(lambda: self._clock() < ends_at and self._allowed(peer.guid))
                 await self._serve_node(connection, peer)
-        except (PeerUnreachable, Garbage, trio.BrokenResourceError, trio.TooSlowError, OSError) as error:
+        except (PeerUnreachable, Garbage, trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
             self._log.debug("peer.connection_ended", address=address, reason=str(error))
         finally:
-            self._open -= 1
-            await connection.close()
+            connection.close()
 
     async def _serve_node(self, connection: Connection, peer: Peer) -> None:
         await self._greet(connection)
-        while True:
-            message = await connection.receive_late(self._config.idle_s)
-            if not isinstance(message, Ask):
-                raise Garbage(f"a {type(message).__name__} instead of a question")
-            if not self._allowed(peer.guid):
-                await connection.send(failure_of(PeerRefused("this node is not a member any more")))
-                return
-            if message.stream:
-                await self._stream(connection, peer, message)
-                return
-            await self._answer(connection, partial(self._call, peer, message))
+        if self._open.total() >= self._config.connections_limit or (
+            self._open[peer.guid] >= self._config.connections_per_node
+        ):
+            await self._refuse(connection, Unavailable("too many connections from this node; try again"))
+            return
+        self._open[peer.guid] += 1
+        try:
+            while True:
+                message = await connection.receive_late(self._config.idle_s)
+                if not isinstance(message, Ask):
+                    raise Garbage(f"a {type(message).__name__} instead of a question")
+                if not self._allowed(peer.guid):
+                    await connection.send(failure_of(NoMember("this node is not a member any more; it was removed")))
+                    return
+                if message.stream:
+                    await self._stream(connection, peer, message)
+                    return
+                await self._answer(connection, partial(self._call, peer, message))
+        finally:
+            self._open[peer.guid] -= 1
+            if not self._open[peer.guid]:
+                del self._open[peer.guid]
 
     async def _call(self, peer: Peer, ask: Ask) -> bytes:
         return await self._kinds.call(ask.kind, peer)(peer, ask.body)
 
+    async def _refuse(self, connection: Connection, error: PaasdError) -> None:
+        """Whatever is asked, the answer is this."""
+        await connection.receive_whole(self._config.connect_timeout_s)
+        await connection.send(failure_of(error))
+
     async def _serve_stranger(self, connection: Connection, address: str) -> None:
-        if not self._strangers.admit(address):
-            refusal = "too many attempts to join from this address; wait a minute and try again"
-            await self._greet(connection)
-            await connection.receive_late(self._config.connect_timeout_s)
-            await connection.send(failure_of(Unavailable(refusal)))
-            return
-        self._strangers.open += 1
-        try:
+        with self._strangers.admitted(address) as admitted:
+            if not admitted:
+                self._turned_away(address, TOO_MANY)
+                with self._handshakes.one_more(self._config.connect_timeout_s):
+                    await self._greet(connection)
+                    await self._refuse(connection, Unavailable(TOO_MANY))
+                return
             with trio.move_on_after(STRANGER_LIFE_S):
                 await self._greet(connection)
                 while True:
-                    ask = await connection.receive_late(self._config.connect_timeout_s)
+                    ask = await connection.receive_whole(self._config.connect_timeout_s)
                     handler = self._kinds.strangers.get(ask.kind) if isinstance(ask, Ask) and not ask.stream else None
                     if handler is None or not isinstance(ask, Ask):
                         await connection.send(failure_of(PeerRefused("who has no certificate may only join")))
                         return
                     await self._answer(connection, partial(handler, address, ask.body))
-        finally:
-            self._strangers.open -= 1
 
     async def _greet(self, connection: Connection) -> None:
-        hello = await connection.receive_late(self._config.connect_timeout_s)
+        hello = await connection.receive_whole(self._config.connect_timeout_s)
         if not isinstance(hello, Hello):
             raise Garbage("no greeting")
         cluster_id = self._identity().cluster_id

@@ -93,4 +93,4 @@ async def streaming(connection: Connection) -> AsyncIterator[ConnectionStream]:
             raise
         raise group.exceptions[0] from group.exceptions[0].__cause__
     finally:
-        await connection.close()
+        connection.close()

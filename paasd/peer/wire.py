@@ -13,12 +13,16 @@ import msgspec
 
 from paasd import errors
 from paasd.errors import NotFound, OutcomeUnknown, PaasdError
-from paasd.peer.interface import MESSAGE_LIMIT_BYTES, PeerRefused, PeerUnreachable
+from paasd.peer.interface import MESSAGE_LIMIT_BYTES, NoMember, PeerRefused, PeerUnreachable
 
 VERSION: Final = 1
 OLDEST_VERSION: Final = 1
 FRAME_LIMIT_BYTES: Final = MESSAGE_LIMIT_BYTES + 64 * 1024
+STRANGER_FRAME_LIMIT_BYTES: Final = 64 * 1024
+"""Before it is known who sends."""
 LENGTH_BYTES: Final = 4
+_OWN: Final[dict[str, type[PaasdError]]] = {cls.__name__: cls for cls in (PeerRefused, PeerUnreachable, NoMember)}
+"""Errors of this folder that travel under their own name."""
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
@@ -98,7 +102,7 @@ def unpack(body: bytes) -> Message:
 def failure_of(error: PaasdError) -> Failure:
     """How an error travels."""
     if isinstance(error, PeerRefused):
-        return Failure("PeerRefused", error.detail)
+        return Failure(type(error).__name__ if type(error).__name__ in _OWN else "PeerRefused", error.detail)
     for cls in type(error).__mro__:
         if cls.__module__ == errors.__name__:
             extra = error.label if isinstance(error, NotFound) else ""
@@ -109,8 +113,8 @@ def failure_of(error: PaasdError) -> Failure:
 
 def error_of(failure: Failure) -> PaasdError:
     """The error that arrived; a class that this release does not know is a PaasdError."""
-    if failure.name in ("PeerRefused", "PeerUnreachable"):
-        return (PeerRefused if failure.name == "PeerRefused" else PeerUnreachable)(failure.detail)
+    if failure.name in _OWN:
+        return _OWN[failure.name](failure.detail)
     if failure.name == "NotFound":
         return NotFound(failure.extra, failure.detail)
     if failure.name == "OutcomeUnknown":

@@ -35,8 +35,11 @@ from paasd.model import (
     organizations,
     packages,
     processes,
+    recovery,
+    refusals,
     retention,
     roles,
+    rotation,
     routes,
     settings,
     sidecars,
@@ -754,6 +757,89 @@ async def _(seed: Seed) -> Any:
 async def _(seed: Seed) -> Any:
     await seed.member()
     return voting.ChangeVote(node_guid=NODE, before="", after="JOINING")
+
+
+@case(voting.vote_alone)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    await seed.member("other")
+    await seed.database.write(voting.change_vote, voting.ChangeVote(node_guid="other", before="", after="JOINING"))
+    return voting.VoteAlone(node_guid=NODE)
+
+
+@case(recovery.note_backup)
+async def _(seed: Seed) -> Any:
+    return recovery.NoteBackup(node_guid=NODE, position=7, actor=SYSTEM)
+
+
+@case(recovery.start_over)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    return recovery.StartOver(node_guid="new", position=7)
+
+
+@case(recovery.recover_cluster)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    return recovery.Recover(node_guid=NODE, lost=[])
+
+
+async def opened(seed: Seed) -> None:
+    """A cluster of one node."""
+    await seed.node()
+    await seed.database.write(
+        membership.open_cluster,
+        membership.OpenCluster(
+            cluster_id="cluster",
+            node_guid=NODE,
+            authority=Authority(guid="a1", purpose="nodes", certificate="pem", sealed_key="s", state="SIGNING"),
+            public=Authority(guid="a2", purpose="public", certificate="pem", sealed_key="s", state="SIGNING"),
+            gossip_key=GossipKey(id="k", sealed="s", state="SENDING"),
+        ),
+    )
+
+
+NEXT_AUTHORITY = rotation.BeginAuthority(
+    authority=Authority(guid="a3", purpose="nodes", certificate="pem", sealed_key="s"), actor=SYSTEM
+)
+NEXT_KEY = rotation.BeginGossipKey(key=GossipKey(id="k2", sealed="s"), actor=SYSTEM)
+
+
+@case(rotation.begin_authority)
+async def _(seed: Seed) -> Any:
+    await opened(seed)
+    return NEXT_AUTHORITY
+
+
+@case(rotation.advance_authority)
+async def _(seed: Seed) -> Any:
+    await opened(seed)
+    await seed.database.write(rotation.begin_authority, NEXT_AUTHORITY)
+    return rotation.AdvanceAuthority(guid="a3", before="TRUSTED")
+
+
+@case(rotation.begin_gossip_key)
+async def _(seed: Seed) -> Any:
+    await opened(seed)
+    return NEXT_KEY
+
+
+@case(rotation.advance_gossip_key)
+async def _(seed: Seed) -> Any:
+    await opened(seed)
+    await seed.database.write(rotation.begin_gossip_key, NEXT_KEY)
+    return rotation.AdvanceGossipKey(id="k2", before="KNOWN")
+
+
+@case(rotation.note_rotation)
+async def _(seed: Seed) -> Any:
+    return rotation.NoteRotation(kind="root_key", name="k", actor=SYSTEM)
+
+
+@case(refusals.note_refusals)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    return refusals.NoteRefusals(node_guid=NODE, count=1, head="h")
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

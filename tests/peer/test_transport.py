@@ -189,7 +189,7 @@ async def test_a_removed_node_is_cut_off_at_once_also_on_open_connections(tmp_pa
         await connection.send(Ask("echo", b""))
         answer = await connection.receive()
         assert isinstance(answer, Failure) and "not a member" in answer.detail
-        await connection.close()
+        connection.close()
 
 
 async def test_certificates_are_replaced_while_it_runs(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ async def test_certificates_are_replaced_while_it_runs(tmp_path: Path) -> None:
         assert await one.call(other.guid, "echo")
         one.identify(town.identity(one.guid))
         other.identify(town.identity(other.guid, "worker"))
-        await one.close_idle()
+        one.close_idle()
         assert await one.call(other.guid, "echo")
 
 
@@ -223,7 +223,7 @@ async def test_a_stranger_may_ask_what_is_for_strangers_and_nothing_else(tmp_pat
                 await connection.send(Ask(kind, b"hi"))
                 return await connection.receive()
             finally:
-                await connection.close()
+                connection.close()
 
         assert await ask("join.hello") == Answer(b"127.0.0.1 hi")
         refused = await ask("echo")
@@ -249,7 +249,7 @@ async def test_garbage_harms_nobody(tmp_path: Path, garbage: bytes) -> None:
             while garbage and await late.stream.receive_some(100):
                 pass
         for open_one in (connection, late):
-            await open_one.close()
+            open_one.close()
         await plain.aclose()
 
 

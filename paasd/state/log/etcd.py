@@ -4,6 +4,7 @@ An append is accepted if the next key does not exist *and* the one before it doe
 that lags behind a trimmed log would find its slot empty and write over history.
 """
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -24,6 +25,7 @@ ENTRY_LIMIT_BYTES: Final = 1_400_000
 FRESH_S: Final = 2.5
 """Without contact for so long an append asks first whether there is a quorum, so that its outcome is not left open."""
 
+PROBE_S: Final = 1.0
 LOOK_S: Final = 1.0
 """How often the newest index is asked for beside the watch: the loss of a last event leaves no gap to see."""
 
@@ -36,6 +38,9 @@ SLOW_S: Final = 5.0
 
 # Errors of etcd after which nothing was done: bad request, no permission, no space, no such method.
 _DEFINITE: Final = frozenset({3, 7, 8, 9, 11, 12, 16})
+
+
+_OUT_OF_RANGE: Final = 11
 
 
 class EtcdLog:
@@ -52,8 +57,13 @@ class EtcdLog:
         self._heard = Heard()
         self._batch = BATCH
         self._moved = trio.Event()
-        self._contact_at = -FRESH_S
+        self._contact_at = -math.inf
         self._log = structlog.get_logger(__name__)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since etcd answered, infinite before it ever did."""
+        return trio.current_time() - self._contact_at
 
     def attach(self, connection: apsw.Connection, run: Runner) -> None:
         """Nothing is kept in the database; a snapshot that was loaded changes nothing either."""
@@ -77,12 +87,12 @@ class EtcdLog:
     async def append(self, index: int, data: bytes) -> Refused | None:
         if len(data) > ENTRY_LIMIT_BYTES:
             raise TooLarge(f"an entry of {len(data)} bytes; the log takes {ENTRY_LIMIT_BYTES}")
-        if trio.current_time() - self._contact_at > FRESH_S:
-            await self.newest()
+        if self.silent_s > FRESH_S:
+            await self._find_quorum()
         after = m.RangeRequest(key=self._key(index), range_end=self._end, limit=self._batch)
         answer = await self._write(
             m.TxnRequest(
-                compare=[self._compare(m.EQUAL, index), self._compare(m.GREATER, index - 1)],
+                compare=self._next_is(index),
                 success=[m.RequestOp(request_put=m.PutRequest(key=self._key(index), value=data))],
                 failure=[m.RequestOp(request_range=after)],
             )
@@ -94,6 +104,13 @@ class EtcdLog:
         if found and found[0][0] == index:
             return Refused(tuple(value for _, value in found))
         return Refused(())
+
+    async def _find_quorum(self) -> None:
+        """Sooner than a client loses its patience, who then is told that nothing was changed."""
+        with trio.move_on_after(PROBE_S):
+            await self.newest()
+            return
+        raise LogUnavailable(f"the log did not answer for {PROBE_S} s; nothing was changed")
 
     async def read(self, after: int, limit: int) -> Sequence[bytes]:
         self._heard.forget(after)
@@ -147,19 +164,23 @@ class EtcdLog:
             await self._moved.wait()
 
     async def trim(self, before: int) -> None:
-        """Delete, leave the newest, then compact below a change that is younger than the deletion."""
-        newest = await self.newest()
-        request = m.DeleteRangeRequest(key=self._prefix, range_end=self._key(min(before, newest)))
-        await self._ask(self._client.delete_range, request)
-        # Compacting where a tombstone is the newest revision, followed by a crash, loses revisions in etcd 3.4.23.
-        mark = m.PutRequest(key=self._prefix[:-1], value=str(newest).encode())
+        """Delete in two steps, leaving the newest entry, then compact at the first.
+
+        Compacting where a tombstone is the newest revision, followed by a crash, loses revisions in etcd 3.4.23. An
+        entry written in between would do as well as a second deletion, but not when etcd's space is used up.
+        """
+        end = min(before, await self.newest())
+        many = m.DeleteRangeRequest(key=self._prefix, range_end=self._key(end - 1))
+        last = m.DeleteRangeRequest(key=self._key(end - 1), range_end=self._key(end))
+        revision = (await self._ask(self._client.delete_range, many)).header.revision
+        if not (await self._ask(self._client.delete_range, last)).deleted:
+            return  # somebody has trimmed as far already
         try:
-            answer = await self._write(m.TxnRequest(success=[m.RequestOp(request_put=mark)]))
-            await self._client.compact(answer.header.revision - 1)
+            await self._client.compact(revision)
         except EtcdRefused as error:
-            if error.status != 11:  # another node has compacted further already
+            if error.status != _OUT_OF_RANGE:  # another node has compacted further already
                 raise LogUnavailable(f"the log was trimmed and not compacted: {error.detail}") from error
-        except (NoAnswer, Lost, Unreachable) as error:
+        except (Lost, Unreachable) as error:
             raise LogUnavailable("the log was trimmed and perhaps not compacted; the next time does it") from error
 
     async def follow(self) -> None:
@@ -230,6 +251,10 @@ class EtcdLog:
             raise NoAnswer from error
         self._contact_at = trio.current_time()
         return answer
+
+    def _next_is(self, index: int) -> list[Any]:
+        """That `index` is free and follows the newest: what was trimmed is absent too."""
+        return [self._compare(m.EQUAL, index), self._compare(m.GREATER, index - 1)]
 
     def _compare(self, result: int, index: int) -> Any:
         """That the key of `index` exists (GREATER), or does not (EQUAL)."""

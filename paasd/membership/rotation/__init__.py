@@ -1,0 +1,22 @@
+"""Keys and authorities are changed without a node losing touch: each step waits until all are ready for it.
+
+`steps.py` decides from rows and from what nodes say that they have; `turning.py` carries that out, on the one control
+node that acts for it; `root.py` gives another root key to all control nodes and then makes it count.
+"""
+
+from paasd.membership.rotation.root import RootKeeper, find_root_key
+from paasd.membership.rotation.steps import Holding, Ready, Waiting, authority_step, gossip_step, holdings
+from paasd.membership.rotation.turning import Rotation, open_rotation
+
+__all__ = [
+    "Holding",
+    "Ready",
+    "RootKeeper",
+    "Rotation",
+    "Waiting",
+    "authority_step",
+    "find_root_key",
+    "gossip_step",
+    "holdings",
+    "open_rotation",
+]
