@@ -8,7 +8,7 @@ from paasd.auth import Caller
 from paasd.copies import Copies, kept_only_on
 from paasd.errors import NotFound, Unavailable, Unprocessable
 from paasd.membership import Membership
-from paasd.model import Instance, JoinToken, Node, brake, draining
+from paasd.model import Instance, JoinToken, Node, brake, draining, liveness
 from paasd.model import membership as model
 from paasd.model.retention import referenced_blobs
 from paasd.peer.interface import Role
@@ -82,6 +82,15 @@ async def undrain_node(context: Context, caller: Caller, name: str) -> Node:
     node = find_node(context, caller, name)
     change = draining.DrainNode(node_guid=node.guid, actor=actor_of(caller))
     return await context.database.write(draining.undrain_node, change)
+
+
+async def declare_dead(context: Context, caller: Caller, name: str) -> Node:
+    """Replace what it ran: somebody knows that it is off. Raises Forbidden, NotFound, Unprocessable."""
+    node = find_node(context, caller, name)
+    if node.guid == context.node_guid:
+        raise Unprocessable(f"{node.name} answers this call, so it is not dead; `paasd node drain` empties it")
+    said = liveness.DeclareDeadByHand(node_guid=node.guid, actor=actor_of(caller))
+    return await context.database.write(liveness.declare_dead_by_hand, said)
 
 
 def drain_progress(context: Context, node: Node) -> draining.DrainProgress:

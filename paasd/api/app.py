@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import quart
 import structlog
+from quart.routing import QuartRule
 from quart.wrappers import Response
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
@@ -44,9 +45,17 @@ WITH_PASSWORD = ": give name and password (curl -u NAME:PASSWORD) or an access t
 WITHOUT_PASSWORD = ", or use /paasd/v1, which takes name and password; here they are exchanged first at /oauth/token"
 
 
+class _OneWayRule(QuartRule):
+    """Nobody asks for the URL of an endpoint; what could tell would take most of the time of making the app."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        return lambda *_: ("", "")
+
+
 def make_app(platform: Platform, table: RouteTable) -> QuartTrio:
     """An ASGI app that serves `table`."""
     app = QuartTrio("paasd", static_folder=None)
+    app.url_rule_class = _OneWayRule
     app.asgi_http_class = StreamedConnection
     app.request_class = StreamedRequest
     # Our own body class and handlers set the limits; Quart's would cut streams after a minute.

@@ -163,6 +163,20 @@ def undrain(target: Target, name: str) -> None:
     click.echo(f"{name} takes apps again.")
 
 
+@node.command("declare-dead", short_help="Replace what a node ran that is off for certain.")
+@click.argument("name")
+@click.option("--it-is-off", is_flag=True, required=True, help="You know that the machine is off, or cut off for good.")
+@click.pass_obj
+def declare_dead(target: Target, name: str, it_is_off: bool) -> None:
+    """Start elsewhere what ran on the node NAME, without two others having to say that it is dead.
+
+    This is the only way where there are two nodes. A node that is only cut off goes on serving its side; a singleton
+    waits until its lease has run out.
+    """
+    target.connect().call("POST", f"/paasd/v1/nodes/{name}/actions/declare-dead")
+    click.echo(f"{name} is dead: what it ran is started elsewhere. When it is back, it joins again by itself.")
+
+
 @node.command("release-brake", short_help="Replace dead nodes although many died at once.")
 @click.pass_obj
 def release_brake(target: Target) -> None:

@@ -47,6 +47,24 @@ class SupervisorConfig(Section, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=60, description="Between leaving the routes and TERM, so that no router still sends requests."),
     ] = 0.5
+    leave_timeout_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=60,
+            description="With several nodes: longest wait until the routers of all have let go of an instance, before"
+            " TERM. A router that is away costs every stop so long.",
+        ),
+    ] = 2.0
+    superseded_grace_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=600,
+            description="Instead of stop_grace_s for what was replaced while this node counted as dead; with"
+            " leave_timeout_s it should stay below 10 s.",
+        ),
+    ] = 5.0
     stop_grace_s: Annotated[
         float, Meta(ge=0, le=600, description="Between TERM and KILL, in seconds; Cloud Foundry's apps expect 10.")
     ] = 10.0

@@ -191,7 +191,12 @@ async def open_channel(address: tuple[str, int], context: ssl.SSLContext, nurser
     except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
         raise Unreachable(f"etcd at {host}:{port} cannot be reached: {error or 'it does not answer'}") from error
     channel = Channel(stream, f"{host}:{port}")
-    nursery.start_soon(channel.run)
+    try:
+        nursery.start_soon(channel.run)
+    except RuntimeError as error:  # the client was closed meanwhile
+        with trio.CancelScope(shield=True):
+            await trio.aclose_forcefully(stream)
+        raise Unreachable("this client of etcd is closed") from error
     return channel
 
 

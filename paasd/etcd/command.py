@@ -27,7 +27,8 @@ _BAD: Final = (
 class MemberSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What one member is told. `cluster` maps names (node guids) to peer URLs; `log_id` keeps clusters apart.
 
-    `times_ms` are heartbeat and election; all members should have the same.
+    `times_ms` are heartbeat and election; all members should have the same. A `strict` one refuses changes of members
+    until all have been connected for five seconds.
     """
 
     name: str
@@ -39,6 +40,7 @@ class MemberSpec(msgspec.Struct, frozen=True, kw_only=True):
     cluster: dict[str, str]
     state: Literal["new", "existing"]
     times_ms: tuple[int, int] = (HEARTBEAT_MS, ELECTION_MS)
+    strict: bool = True
 
     @property
     def peer_url(self) -> str:
@@ -99,6 +101,7 @@ def arguments(spec: MemberSpec) -> list[str]:
         "peer-trusted-ca-file": AUTHORITIES,
         "peer-cert-file": PAIR,
         "peer-key-file": PAIR,
+        "strict-reconfig-check": "true" if spec.strict else "false",
         "pre-vote": "true",
         "snapshot-count": "10000",
         "max-wals": "2",

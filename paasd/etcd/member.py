@@ -23,6 +23,8 @@ UID: Final = 61171
 
 STOP_GRACE_S: Final = 5.0
 PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+STEADY_S: Final = 60.0
+LOG_LIMIT_BYTES: Final = 8 * 1024 * 1024
 
 
 class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,8 @@ class Member:
         self._log = structlog.get_logger(__name__)
         self._stopping = False
         self.adopted = False
+        self.failures = 0
+        """How often in a row it ended soon after its start."""
         self.certified = 0
         """Counts the certificates that were written."""
 
@@ -120,7 +124,7 @@ class Member:
 
     async def supervise(self, spec: MemberSpec) -> None:
         """Start it again whenever it ends, with growing pauses. Returns when it was stopped."""
-        failures = 0
+        self.failures = 0
         while True:
             began = trio.current_time()
             if self._process is not None:
@@ -128,10 +132,9 @@ class Member:
                 if self._stopping:
                     return
                 self._log.error("etcd.died", last_words=self.last_words())
-                self._process.close()
-                self._process = None
-            failures = 0 if trio.current_time() - began > 60 else failures + 1
-            await trio.sleep(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
+                self.close()
+            self.failures = 0 if trio.current_time() - began > STEADY_S else self.failures + 1
+            await trio.sleep(PAUSES_S[min(self.failures, len(PAUSES_S)) - 1] if self.failures else 0.0)
             if self._stopping:
                 return
             try:
@@ -139,17 +142,18 @@ class Member:
             except (PaasdError, OSError) as error:
                 self._log.error("etcd.start_failed", reason=str(error))
 
-    async def stop(self) -> None:
-        """End the process; its data stay."""
+    async def stop(self) -> bool:
+        """End the process, whichever daemon started it; its data stay. Whether there was one."""
         self._stopping = True
         record = self._read_record()
         if self._process is None and record is not None:
             self._process = LastingProcess.adopt(record.pid, record.start_time)
+        there = self._process is not None
         if self._process is not None:
             await self._process.stop(STOP_GRACE_S)
-            self._process.close()
-            self._process = None
+            self.close()
         self._record.unlink(missing_ok=True)
+        return there
 
     def wipe(self) -> None:
         """Remove its data: it is no member any more, and must not come back with them."""
@@ -160,6 +164,12 @@ class Member:
         if self._process is not None:
             self._process.close()
             self._process = None
+
+    def limit_output(self) -> None:
+        """Begin its output anew when it has grown too large; it appends, so it goes on there."""
+        path = self._folder / "etcd.log"
+        if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
+            os.truncate(path, 0)
 
     def last_words(self) -> str:
         """The end of its output."""

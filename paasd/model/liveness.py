@@ -55,7 +55,7 @@ def declare_dead(tx: Tx, args: DeclareDead) -> bool:
     live = {member.guid: member for member in live_members(tx)}
     if read_brake(tx).engaged or not enough_witnesses(node.guid, args.witnesses, live):
         return False
-    _die(tx, node, SYSTEM, {"witnesses": sorted(set(args.witnesses)), "incarnation": node.incarnation})
+    _die(tx, node, SYSTEM, {"witnesses": sorted(set(args.witnesses))})
     return True
 
 
@@ -74,10 +74,11 @@ def declare_dead_by_hand(tx: Tx, args: DeclareDeadByHand) -> Node:
         raise NotFound("Node")
     if node.state not in LIVE_STATES:
         raise Unprocessable(f"node {node.name} is {node.state} already")
-    return _die(tx, node, args.actor, {"incarnation": node.incarnation})
+    return _die(tx, node, args.actor, {})
 
 
 def _die(tx: Tx, node: Node, actor: Actor, data: dict[str, object]) -> Node:
+    data = {**data, "incarnation": node.incarnation, "was": node.state}
     record_event(tx, DEAD_EVENT, actor, target_type="node", target_guid=node.guid, target_name=node.name, data=data)
     return tx.update(node, state="DEAD", state_changed_at=tx.now)
 
@@ -91,11 +92,16 @@ class AdmitNode(Arguments):
 
 @operation("node.admit", version=1)
 def admit_node(tx: Tx, args: AdmitNode) -> bool:
-    """READY again after the grace of a return; False when it is not RETURNING in this incarnation any more."""
+    """READY again after the grace of a return; False when it is not RETURNING in this incarnation any more.
+
+    One that was to be drained when it died is DRAINING again: its death was nobody's change of mind.
+    """
     node = tx.get(Node, args.node_guid)
     if node is None or node.state != "RETURNING" or node.incarnation != args.incarnation:
         return False
-    tx.update(node, state="READY", state_changed_at=tx.now)
+    deaths = tx.all(AuditEvent, target_guid=node.guid, type=DEAD_EVENT, order=("-created_at",), limit=1)
+    was = deaths[0].data.get("was") if deaths else None
+    tx.update(node, state="DRAINING" if was == "DRAINING" else "READY", state_changed_at=tx.now)
     return True
 
 

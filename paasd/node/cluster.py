@@ -52,6 +52,7 @@ class Cluster:
         self.ready = trio.Event()
         self.gossip: Gossip | None = None
         self._config = start.config
+        self._source = start.substitutes.source
         self._directory = start.directory
         self._context = context
         self._membership = membership
@@ -106,7 +107,8 @@ class Cluster:
             asks = member.role == "control"
             others = log_nodes_of(database, member.guid, observed.unreachable)
             await enter(open_other_nodes(self._context.logs, self._peers, others, asks=asks))
-            self._router.open_tunnels(self._identity(), self._config.cluster.listen, member.ports.tunnel)
+            listen, source = self._config.cluster.listen, self._source
+            self._router.open_tunnels(self._identity(), listen, member.ports.tunnel, source=source)
             self._membership.on_renewed = lambda: self._router.renew_identity(self._identity())
             if self._membership.root_keys is not None:
                 self._membership.rotation = await enter(open_rotation(self._rotation(self._membership.root_keys)))
@@ -122,9 +124,10 @@ class Cluster:
             self._context.database,
             self._context.sealer,
             listen=self._config.cluster.listen,
-            open_feed=lambda: open_feed_log(self._peers, voters, zone=member.zone),
+            open_feed=lambda identity: open_feed_log(self._peers, voters, zone=member.zone, follows=identity),
             unreachable=self._context.observed.unreachable,
             unfit=self._far_off,
+            round_trip=self._slowest_voter_s,
             clock=self._context.clock,
         )
 
@@ -134,6 +137,13 @@ class Cluster:
         acts = make_acts(context.database, context.observed.unreachable, guid)
         assert isinstance(context.sealer, Sealer)
         return Rotation(context.database, context.sealer, keeper, context.observed.nodes, acts, context.clock)
+
+    def _slowest_voter_s(self) -> float | None:
+        """The longest mean round trip to another voter; None before there is one."""
+        assert self.gossip is not None
+        others = [place.guid for place in self._membership.book.voters() if place.guid != self._peers.guid]
+        trips = [self.gossip.swim.mean_round_trip_s(guid) for guid in others]
+        return max((trip for trip in trips if trip is not None), default=None)
 
     def _far_off(self) -> frozenset[str]:
         """Nodes whose clock is too wrong for a vote, as this one measures it."""

@@ -45,6 +45,7 @@ async def open_replica(start: Start, peers: Peers, cgroups: Sequence[Path]) -> t
             start=seat.start_log,
             fetch=fetch,
             sync=start.substitutes.sync,
+            runner=start.substitutes.runner,
         )
     )
     book.attach(database)

@@ -13,6 +13,7 @@ import trio
 
 from paasd.config import Config, load_config
 from paasd.errors import PaasdError
+from paasd.etcd import Member
 from paasd.node.node import API_SOCKET
 from paasd.router import stop_left_over
 from paasd.sandbox import open_sandbox
@@ -22,7 +23,7 @@ STOP_LIMIT_S = 30.0
 
 
 def stop_node(data: Path, config_path: Path | None, *, everything: bool) -> Iterator[str]:
-    """Stop the daemon on `data`; with `everything` also instances, shims and Envoy. Yields what was done, as lines.
+    """Stop the daemon on `data`; with `everything` also instances, shims, Envoy and etcd. Yields what was done.
 
     Raises PaasdError when the daemon does not end within STOP_LIMIT_S.
     """
@@ -76,6 +77,8 @@ async def _end_everything(config: Config, directory: Path) -> list[str]:
         lines.append(f"{len(sandbox.containers)} containers ended")
     if await stop_left_over(config.router, directory):
         lines.append("Envoy ended")
+    if await Member(directory / "etcd").stop():
+        lines.append("etcd ended")
     return lines
 
 

@@ -187,7 +187,12 @@ def _sandbox(start: Start) -> AbstractAsyncContextManager[AnySandbox]:
 async def _peers(start: Start) -> TlsPeers:
     """Connections to others; only a member has an identity for them."""
     opening = open_peers(
-        start.config.peer, start.guid, start.book.address_of, clock=start.clock, allowed=start.book.allowed
+        start.config.peer,
+        start.guid,
+        start.book.address_of,
+        clock=start.clock,
+        allowed=start.book.allowed,
+        source=start.substitutes.source,
     )
     peers: TlsPeers = await start.enter(opening)
     if start.is_member:

@@ -10,9 +10,8 @@ from paasd.chain import Chain
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles
 from paasd.observed import Observed
-from paasd.peer import Peers
 from paasd.sandbox import AnySandbox
-from paasd.state import Log
+from paasd.state import Log, Runner
 
 Enter = Callable[[Any], Awaitable[Any]]
 
@@ -28,8 +27,10 @@ class Substitutes:
     """Whether the database is safe from a loss of power."""
     runtime: Path | None = None
     """Where Envoy's sockets are; a short path."""
-    wrap_peers: Callable[[Peers], Peers] = lambda peers: peers
-    """What stands between the node and its connections to others, to cut them."""
+    source: str | None = None
+    """The address from which it connects to other nodes; None leaves that to the kernel."""
+    runner: Runner | None = None
+    """Where the database's calls to its disk are made; None takes a thread."""
 
 
 @dataclass(frozen=True, kw_only=True)

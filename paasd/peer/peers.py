@@ -53,8 +53,10 @@ class TlsPeers(Peers):
         allowed: Callable[[str], bool],
         clock: Callable[[], float],
         nursery: trio.Nursery,
+        source: str | None = None,
     ) -> None:
         self.guid = guid
+        self._source = source
         self._config = config
         self._addresses = addresses
         self._allowed = allowed
@@ -206,7 +208,9 @@ class TlsPeers(Peers):
         connection: Connection | None = None
         try:
             with trio.fail_after(self._config.connect_timeout_s):
-                connection = await open_connection(address, self._contexts_now[1], self._config, f"node {node_guid}")
+                connection = await open_connection(
+                    address, self._contexts_now[1], self._config, f"node {node_guid}", source=self._source
+                )
                 certificate = connection.stream.getpeercert()
                 found = self.identity.peer_of(certificate)
                 if certificate is None or found is None or found.guid != node_guid:
@@ -234,11 +238,13 @@ def _close(connection: Connection | None) -> None:
         connection.close()
 
 
-async def open_connection(address: Address, context: ssl.SSLContext, config: PeerConfig, who: str) -> Connection:
-    """Connect and shake hands. Raises PeerUnreachable."""
+async def open_connection(
+    address: Address, context: ssl.SSLContext, config: PeerConfig, who: str, *, source: str | None = None
+) -> Connection:
+    """Connect, from the address `source` if that is given, and shake hands. Raises PeerUnreachable."""
     host, port = address
     try:
-        plain = await trio.open_tcp_stream(host, port)
+        plain = await trio.open_tcp_stream(host, port, local_address=source)
     except OSError as error:
         raise PeerUnreachable(f"{who} cannot be reached at {host}:{port}: {error.strerror or error}") from error
     stream: TlsStream = trio.SSLStream(plain, context, https_compatible=True)
@@ -276,14 +282,15 @@ async def open_peers(
     *,
     clock: Callable[[], float],
     allowed: Callable[[str], bool] = lambda _guid: True,
+    source: str | None = None,
 ) -> AsyncIterator[TlsPeers]:
     """Connections to other nodes until the block ends. `addresses` finds a node, `allowed` says who is a member.
 
     Handlers may be registered at once; `identify` and then `listen` come when the node is part of a cluster. `clock`
-    gives unix seconds.
+    gives unix seconds. `source` is the address from which connections are made, where the kernel is not to choose it.
     """
     async with trio.open_nursery() as nursery:
-        peers = TlsPeers(config, guid, addresses, allowed, clock, nursery)
+        peers = TlsPeers(config, guid, addresses, allowed, clock, nursery, source)
         try:
             yield peers
         finally:

@@ -95,13 +95,14 @@ class Router:
             hosts = by_host((), system)
             self._announce(self._table.update(hosts, self._domains, self._system_names()))
 
-    def open_tunnels(self, identity: NodeIdentity, host: str, port: int) -> int:
-        """Listen for the routers of other nodes, and be able to reach them; the port, which 0 leaves open.
+    def open_tunnels(self, identity: NodeIdentity, host: str, port: int, *, source: str | None = None) -> int:
+        """Listen for the routers of other nodes, and reach them (from `source`); the port, which 0 leaves open.
 
         Running requests do not notice. Raises PortTaken.
         """
         claimed = self.engine.claim_tunnel(host, port)
         self._table.tunnels = True
+        self._tunnels.source = source
         self.renew_identity(identity)
         return claimed
 

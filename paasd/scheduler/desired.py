@@ -2,13 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from functools import partial
 
 import msgspec
 
+from paasd.config import SchedulerConfig
 from paasd.model import App, Build, Instance, Lease, Node, PlacementFailure, Process
 from paasd.model.builds import AssignBuild
 from paasd.model.leases import instance_slot
-from paasd.scheduler.placement import Demand, NodeCapacity, Placed, place
+from paasd.scheduler.placement import Demand, NodeCapacity, Placed, demand_for, place
+from paasd.scheduler.rebalance import Rebalancing, at_once, demands_of
 from paasd.scheduler.singles import ONLY_ONE, WAITING, SingleVerdict, judge_single
 from paasd.scheduler.slots import Nodes, Verdict, judge
 
@@ -19,7 +22,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The rows that a plan is made from; `apps` are those that are started, `builds` those that are staging.
 
     `running` are the guids of instances that are seen to be healthy, `unreachable` nodes that get nothing now, and with
-    `frozen` nothing that is lost is replaced and nothing moves. `singletons` are apps, `leases` those of instances.
+    `frozen` nothing that is lost is replaced and nothing moves. `singletons` are apps, `leases` those of instances,
+    `zones` the patterns of apps that may only run in some. Successors that are `overdue` do not become healthy. When it
+    is `calm`, what is unevenly spread may be evened out.
     """
 
     apps: list[App]
@@ -33,13 +38,16 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     frozen: bool = False
     singletons: frozenset[str] = frozenset()
     leases: list[Lease] = []
+    zones: dict[str, tuple[str, ...]] = {}
+    overdue: frozenset[str] = frozenset()
+    calm: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to write. `reasons` are changes only: why a process lacks places, None when it lacks none any more.
 
     While something is `moving`, what is observed of instances can lead to another plan. `waiting` are slots whose
-    lease must end before anything can be placed there.
+    lease must end before anything can be placed there. `successors` are instances whose elders wait for them.
     """
 
     remove: list[str]
@@ -51,13 +59,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     assign: list[AssignBuild]
     waiting: list[str]
     moving: bool
+    successors: list[str]
 
 
-def make_plan(snapshot: Snapshot, *, moves_at_once: int = 20) -> Plan:
+def make_plan(snapshot: Snapshot, config: SchedulerConfig | None = None) -> Plan:
     """Instances to take away first, then those to place, and nodes for builds that have none."""
+    config = config or SchedulerConfig()
     apps = {app.guid: app for app in snapshot.apps if app.state == "STARTED" and app.droplet_guid and not app.deleting}
     wanted = {process.guid: process for process in snapshot.processes if process.app_guid in apps}
-    nodes = Nodes.of(snapshot.nodes, snapshot.unreachable)
+    nodes = Nodes.of(snapshot.nodes, snapshot.unreachable, apps_on_control=config.apps_on_control)
     slots, stale = _by_slot(snapshot, apps, wanted)
     leases = {lease.slot: lease for lease in snapshot.leases}
     singles = {
@@ -65,13 +75,29 @@ def make_plan(snapshot: Snapshot, *, moves_at_once: int = 20) -> Plan:
         for guid, process in wanted.items()
         if process.app_guid in snapshot.singletons and process.instances > 0
     }
-    verdicts = {slot: judge(rows, nodes, snapshot.running, frozen=snapshot.frozen) for slot, rows in slots.items()}
+    verdicts = {
+        slot: judge(rows, nodes, snapshot.running, frozen=snapshot.frozen, overdue=snapshot.overdue)
+        for slot, rows in slots.items()
+    }
     kept = [instance for verdict in verdicts.values() for instance in verdict.kept]
     kept += [verdict.kept for verdict in singles.values() if verdict.kept is not None]
-    under_way = sum(verdict.moving for verdict in verdicts.values())
-    demands = _demands(apps, wanted.values(), verdicts, singles, max(0, moves_at_once - under_way))
+    successors = [verdict.kept[-1].guid for verdict in verdicts.values() if verdict.moving]
+    moves = max(0, config.moves_at_once - len(successors))
+    demands = _demands(apps, wanted.values(), verdicts, singles, snapshot.zones, moves)
     capacities = _capacities(snapshot.nodes, nodes, kept)
-    placed, failed = place(demands, capacities, ((one.process_guid, one.node_guid) for one in kept))
+    present = [(one.process_guid, one.node_guid) for one in kept]
+    placed, failed = place(demands, capacities, present, headroom=config.headroom)
+    if snapshot.calm and not snapshot.frozen and not demands and not nodes.draining and len(capacities) > 1:
+        limit = min(moves, at_once(config.rebalance_share, len(kept), len(successors)))
+        movable = [verdict.kept[0] for verdict in verdicts.values() if len(verdict.kept) == 1]
+        evened = Rebalancing(
+            capacities,
+            movable,
+            demands_of(wanted, snapshot.zones),
+            headroom=config.headroom,
+            difference=config.rebalance_difference,
+        )
+        placed = evened.moves(limit)
     # One that only wants to move runs meanwhile: that is no reason to call its process short of anything.
     reasons = {one.demand.process_guid: one.reason for one in failed if not one.demand.moves}
     waiting = [guid for guid, verdict in singles.items() if verdict.need == "wait"]
@@ -92,9 +118,10 @@ def make_plan(snapshot: Snapshot, *, moves_at_once: int = 20) -> Plan:
         lease=[verdict.lease.guid for verdict in singles.values() if verdict.lease is not None],
         place=[one for one in placed if one.demand.replaces not in stopped_first],
         reasons=_changed_reasons(snapshot.failures, reasons),
-        assign=assign_builds(snapshot.builds, snapshot.nodes, snapshot.unreachable),
+        assign=assign_builds(snapshot.builds, nodes),
         waiting=[instance_slot(guid, 0) for guid in waiting],
-        moving=under_way > 0 or any(one.demand.replaces is not None for one in placed),
+        moving=bool(successors) or any(one.demand.replaces is not None for one in placed),
+        successors=successors,
     )
 
 
@@ -123,46 +150,31 @@ def _demands(
     processes: Iterable[Process],
     verdicts: dict[Slot, Verdict],
     singles: dict[str, SingleVerdict],
+    zones: dict[str, tuple[str, ...]],
     moves: int,
 ) -> list[Demand]:
     """What is missing or lost, lowest indices of every process first, so that every app gets something; then moves."""
     missing: list[Demand] = []
     moving: list[Demand] = []
     for process in processes:
-        version = apps[process.app_guid].version
         single = singles.get(process.guid)
+        want = partial(demand_for, process, apps[process.app_guid].version, zones.get(process.app_guid, ()))
         if single is not None:
             if single.need == "place":
-                missing.append(demand_for(process, 0, version))
+                missing.append(want(0))
             elif single.need == "move" and single.kept is not None:
-                moving.append(demand_for(process, 0, version, single.kept))
+                moving.append(want(0, single.kept))
             continue
         for index in range(process.instances):
             verdict = verdicts.get((process.guid, index))
             if verdict is None:
-                missing.append(demand_for(process, index, version))
+                missing.append(want(index))
             elif verdict.need == "lost":
-                missing.append(demand_for(process, index, version, verdict.newest, lost=True))
+                missing.append(want(index, verdict.newest, lost=True))
             elif verdict.need == "move":
-                moving.append(demand_for(process, index, version, verdict.newest))
+                moving.append(want(index, verdict.newest))
     missing.sort(key=lambda demand: demand.index)
     return missing + moving[:moves]
-
-
-def demand_for(
-    process: Process, index: int, app_version: int, replaces: Instance | None = None, *, lost: bool = False
-) -> Demand:
-    """One instance of a process, in an empty slot or in place of its newest."""
-    return Demand(
-        process_guid=process.guid,
-        index=index,
-        app_version=app_version,
-        memory_mb=process.memory_mb,
-        disk_mb=process.disk_mb,
-        epoch=1 if replaces is None else replaces.epoch + 1,
-        replaces=None if replaces is None else replaces.guid,
-        lost=lost,
-    )
 
 
 def _capacities(rows: Iterable[Node], nodes: Nodes, kept: Iterable[Instance]) -> list[NodeCapacity]:
@@ -186,11 +198,8 @@ def _changed_reasons(known: Iterable[PlacementFailure], reasons: dict[str, str])
     return changed
 
 
-def assign_builds(
-    builds: Iterable[Build], rows: Iterable[Node], unreachable: Collection[str] = ()
-) -> list[AssignBuild]:
+def assign_builds(builds: Iterable[Build], nodes: Nodes) -> list[AssignBuild]:
     """A ready node for each staging build that has none or whose node is lost: the one with the fewest builds."""
-    nodes = Nodes.of(rows, unreachable)
     busy = dict.fromkeys(nodes.ready, 0)
     waiting: list[Build] = []
     for build in builds:

@@ -2,13 +2,17 @@
 
 An instance goes to the zone with the fewest instances of its process, there to a node with the fewest of them, among
 the least loaded that have room. Each zone keeps its nodes in a heap by load, and only the first few are looked at.
+A share of every node, the headroom, is only for instances that were lost elsewhere or have to leave their node.
 """
 
+import fnmatch
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import msgspec
+
+from paasd.model import Instance, Process
 
 CANDIDATES = 4
 
@@ -30,16 +34,20 @@ class NodeCapacity(msgspec.Struct, kw_only=True):
         disk = self.used_disk_mb / self.disk_mb if self.disk_mb else 1.0
         return max(memory, disk)
 
-    def fits(self, demand: "Demand") -> bool:
-        """Whether there is room for one more."""
+    def fits(self, demand: "Demand", headroom: float = 0.0) -> bool:
+        """Whether there is room for one more; `headroom` is the share that is not for every demand."""
+        share = 1.0 if demand.urgent else 1.0 - headroom
         return (
-            self.used_memory_mb + demand.memory_mb <= self.memory_mb
-            and self.used_disk_mb + demand.disk_mb <= self.disk_mb
+            self.used_memory_mb + demand.memory_mb <= self.memory_mb * share
+            and self.used_disk_mb + demand.disk_mb <= self.disk_mb * share
         )
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
-    """One instance that needs a node. `replaces` is the newest of its slot, which is `lost`, or moves."""
+    """One instance that needs a node. `replaces` is the newest of its slot, which is `lost`, or moves.
+
+    `zones` are patterns such as `aws/*`, of which one must match; none allows every zone.
+    """
 
     process_guid: str
     index: int
@@ -49,6 +57,16 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 1
     replaces: str | None = None
     lost: bool = False
+    zones: tuple[str, ...] = ()
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it ran elsewhere: then it may have the headroom."""
+        return self.replaces is not None
+
+    def allows(self, zone: str) -> bool:
+        """Whether it may run there."""
+        return not self.zones or any(fnmatch.fnmatchcase(zone, pattern) for pattern in self.zones)
 
     @property
     def moves(self) -> bool:
@@ -70,14 +88,42 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+def demand_for(
+    process: Process,
+    app_version: int,
+    zones: tuple[str, ...],
+    index: int,
+    replaces: Instance | None = None,
+    *,
+    lost: bool = False,
+) -> Demand:
+    """One instance of a process, in an empty slot or in place of its newest."""
+    return Demand(
+        process_guid=process.guid,
+        index=index,
+        app_version=app_version,
+        memory_mb=process.memory_mb,
+        disk_mb=process.disk_mb,
+        epoch=1 if replaces is None else replaces.epoch + 1,
+        replaces=None if replaces is None else replaces.guid,
+        lost=lost,
+        zones=zones,
+    )
+
+
 def place(
-    demands: Iterable[Demand], nodes: Sequence[NodeCapacity], present: Iterable[tuple[str, str]] = ()
+    demands: Iterable[Demand],
+    nodes: Sequence[NodeCapacity],
+    present: Iterable[tuple[str, str]] = (),
+    *,
+    headroom: float = 0.0,
 ) -> tuple[list[Placed], list[Failure]]:
     """Decide every demand in order. `present` are (process guid, node guid) of instances that stay.
 
-    The `nodes` are used up on the way: their `used_*` say afterwards what is reserved.
+    The `nodes` are used up on the way: their `used_*` say afterwards what is reserved. In a single zone there is no
+    headroom: nothing is left of it to absorb its loss.
     """
-    cluster = _Cluster(nodes, present)
+    cluster = _Cluster(nodes, present, headroom if len({node.zone for node in nodes}) > 1 else 0.0)
     placed: list[Placed] = []
     failures: list[Failure] = []
     for demand in demands:
@@ -92,8 +138,9 @@ def place(
 class _Cluster:
     """The nodes by zone and load, and where the instances of each process are."""
 
-    def __init__(self, nodes: Sequence[NodeCapacity], present: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, nodes: Sequence[NodeCapacity], present: Iterable[tuple[str, str]], headroom: float) -> None:
         self._nodes = nodes
+        self._headroom = headroom
         self._heaps: dict[str, list[tuple[float, int]]] = defaultdict(list)
         self._zone_of = {node.guid: node.zone for node in nodes}
         self._on_node: dict[tuple[str, str], int] = defaultdict(int)
@@ -115,10 +162,10 @@ class _Cluster:
 
     def choose(self, demand: Demand) -> NodeCapacity | None:
         """Reserve room for the demand on the best node; None when it fits nowhere."""
-        if any(demand.memory_mb >= h.memory_mb and demand.disk_mb >= h.disk_mb for h in self._hopeless):
+        if any(_no_smaller(demand, hopeless) for hopeless in self._hopeless):
             return None
         zones = sorted(
-            (zone for zone, heap in self._heaps.items() if heap),
+            (zone for zone, heap in self._heaps.items() if heap and demand.allows(zone)),
             key=lambda zone: (self._in_zone[demand.process_guid, zone], self._heaps[zone][0]),
         )
         for zone in zones:
@@ -127,7 +174,8 @@ class _Cluster:
                 return self._reserve(position, demand)
         for position in sorted(range(len(self._nodes)), key=lambda p: self._nodes[p].load):
             # Rare: the least loaded nodes are small ones and have no room, a larger one may.
-            if self._nodes[position].fits(demand):
+            node = self._nodes[position]
+            if demand.allows(node.zone) and node.fits(demand, self._headroom):
                 return self._reserve(position, demand)
         self._hopeless.append(demand)
         return None
@@ -141,7 +189,7 @@ class _Cluster:
                 looked_at.append(entry)
         for entry in looked_at:
             heapq.heappush(heap, entry)
-        fitting = [entry for entry in looked_at if self._nodes[entry[1]].fits(demand)]
+        fitting = [entry for entry in looked_at if self._nodes[entry[1]].fits(demand, self._headroom)]
         if not fitting:
             return None
         count = self._on_node
@@ -160,7 +208,23 @@ class _Cluster:
         """Cloud Foundry's words for a demand without a place."""
         if not self._nodes:
             return "insufficient resources: no node is ready"
-        memory = any(node.used_memory_mb + demand.memory_mb <= node.memory_mb for node in self._nodes)
-        disk = any(node.used_disk_mb + demand.disk_mb <= node.disk_mb for node in self._nodes)
+        nodes = [node for node in self._nodes if demand.allows(node.zone)]
+        if not nodes:
+            return f"insufficient resources: no node is ready in the zones {', '.join(demand.zones)}"
+        if any(node.fits(demand) for node in nodes):
+            kept = f"{self._headroom:.0%} of every node is kept for what is lost elsewhere"
+            return f"insufficient resources: memory or disk ({kept})"
+        memory = any(node.used_memory_mb + demand.memory_mb <= node.memory_mb for node in nodes)
+        disk = any(node.used_disk_mb + demand.disk_mb <= node.disk_mb for node in nodes)
         short = [name for name, enough in (("memory", memory), ("disk", disk)) if not enough]
         return f"insufficient resources: {', '.join(short) or 'memory and disk on one node'}"
+
+
+def _no_smaller(demand: Demand, other: Demand) -> bool:
+    """Whether the demand fits nowhere if the other one did not."""
+    return (
+        demand.memory_mb >= other.memory_mb
+        and demand.disk_mb >= other.disk_mb
+        and demand.zones == other.zones
+        and (other.urgent or not demand.urgent)
+    )

@@ -14,18 +14,12 @@ from paasd.model import (
     Build,
     Domain,
     DropletUpload,
-    Instance,
     Job,
-    Lease,
-    Node,
     Organization,
     Package,
-    PlacementFailure,
-    Process,
     Space,
 )
 from paasd.model.arguments import rfc3339
-from paasd.model.brake import read_brake
 from paasd.model.builds import FailOverdueBuilds, assign_build, fail_overdue_builds
 from paasd.model.deletion import DeleteChunk, delete_chunk
 from paasd.model.instances import (
@@ -40,13 +34,16 @@ from paasd.model.instances import (
     retire_instances,
 )
 from paasd.model.jobs import OPEN_STATES, FailOverdueJobs, fail_overdue_jobs
-from paasd.model.leases import LeaseRunning, lease_running, singleton_apps
+from paasd.model.leases import LeaseRunning, lease_running
 from paasd.model.packages import FailOverdueUploads, fail_overdue_uploads
+from paasd.model.takeover import TakeOverWork, take_over_work, work_to_take_over
 from paasd.model.uploads import FailOverdueDropletUploads, fail_overdue_droplet_uploads
 from paasd.scheduler.desired import Plan, Snapshot, make_plan
 from paasd.scheduler.expiring import Expiring, drop_needless
+from paasd.scheduler.patience import Patience
+from paasd.scheduler.reading import read_snapshot
 from paasd.scheduler.sight import DELETIONS, PLACEMENT, SWEEPS, Acts, Sight, always
-from paasd.state import Database, In, InSelect, Lt
+from paasd.state import Database, In, Lt
 
 WATCHED: Final = (
     "apps",
@@ -83,6 +80,7 @@ class Scheduler:
         self._clock = clock
         self._sight = sight
         self._acts = acts
+        self._patience = Patience(config.scheduler)
         self._moving = False
         self._wake: Callable[[], None] = lambda: None
         self._expiring = Expiring(config.leases, database, lambda: self._wake())
@@ -109,7 +107,8 @@ class Scheduler:
     async def reconcile(self) -> None:
         """One pass over everything that is this node's to do."""
         if self._acts(PLACEMENT):
-            plan = make_plan(self._snapshot(), moves_at_once=self._config.scheduler.moves_at_once)
+            plan = make_plan(self.snapshot(), self._config.scheduler)
+            self._patience.see_successors(trio.current_time(), plan.successors)
             self._moving = plan.moving
             self._expiring.want(plan.waiting)
             await self._apply(plan)
@@ -132,26 +131,9 @@ class Scheduler:
                     self._wake()
                 await trio.sleep(FACTS_PAUSE_S)
 
-    def _snapshot(self) -> Snapshot:
-        sight = self._sight
-        gone = frozenset() if sight is None else sight.unreachable()
-        facts = [] if sight is None else sight.instances()
-        healthy = {(one.instance_guid, one.epoch) for one in facts if one.state == "RUNNING" and one.routable}
-        with self._database.read() as tx:
-            instances = tx.all(Instance)
-            return Snapshot(
-                running=frozenset(one.guid for one in instances if (one.guid, one.epoch) in healthy),
-                unreachable=gone,
-                frozen=read_brake(tx).engaged,
-                apps=tx.all(App, state="STARTED", deleting=False),
-                processes=tx.all(Process, InSelect("app_guid", App, "guid", *_started())),
-                instances=instances,
-                nodes=tx.all(Node),
-                builds=tx.all(Build, state="STAGING", order=("created_at",)),
-                failures=tx.all(PlacementFailure),
-                singletons=singleton_apps(tx),
-                leases=tx.all(Lease),
-            )
+    def snapshot(self) -> Snapshot:
+        """What a plan would be made from now."""
+        return read_snapshot(self._database, self._sight, self._patience, trio.current_time())
 
     async def _apply(self, plan: Plan) -> None:
         leases = self._config.leases
@@ -200,6 +182,9 @@ class Scheduler:
             builds = tx.exists(Build, Lt("deadline_at", now), state="STAGING")
             uploads = tx.exists(Package, Lt("updated_at", uploads_before), state="PROCESSING_UPLOAD")
             droplets = tx.exists(DropletUpload, Lt("deadline_at", now))
+            left = work_to_take_over(tx)
+        if left:
+            await self._database.write(take_over_work, TakeOverWork())
         # First, so that its job says what became of the droplet.
         if droplets:
             await self._database.write(fail_overdue_droplet_uploads, FailOverdueDropletUploads())
@@ -221,10 +206,6 @@ class Scheduler:
                     done = await self._database.write(delete_chunk, DeleteChunk(kind=kind, guid=guid))
                     if kind != "app" and not done:
                         break
-
-
-def _started() -> tuple[In, In]:
-    return In("state", ["STARTED"]), In("deleting", [False])
 
 
 @asynccontextmanager

@@ -20,12 +20,15 @@ class Nodes(msgspec.Struct, frozen=True):
     draining: frozenset[str]
 
     @classmethod
-    def of(cls, nodes: Iterable[Node], unreachable: Collection[str] = ()) -> "Nodes":
-        """`unreachable` ones keep what they have and get nothing."""
+    def of(cls, nodes: Iterable[Node], unreachable: Collection[str] = (), *, apps_on_control: bool = True) -> "Nodes":
+        """`unreachable` ones keep what they have and get nothing. Without workers control nodes run the apps anyway."""
         known = list(nodes)
+        ready = [node for node in known if node.state == "READY" and node.guid not in unreachable]
+        if not apps_on_control:
+            ready = [node for node in ready if node.role == "worker"] or ready
         return cls(
             live=frozenset(node.guid for node in known if node.state in LIVE_STATES),
-            ready=frozenset(node.guid for node in known if node.state == "READY" and node.guid not in unreachable),
+            ready=frozenset(node.guid for node in ready),
             draining=frozenset(node.guid for node in known if node.state == "DRAINING"),
         )
 
@@ -49,10 +52,18 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.kept) > 1
 
 
-def judge(rows: Sequence[Instance], nodes: Nodes, running: Collection[str], *, frozen: bool) -> Verdict:
+def judge(
+    rows: Sequence[Instance],
+    nodes: Nodes,
+    running: Collection[str],
+    *,
+    frozen: bool,
+    overdue: Collection[str] = (),
+) -> Verdict:
     """`rows` are those of the slot that are still wanted, at least one; `running` are guids of healthy instances.
 
-    While replacement is `frozen`, what is lost stays as it is, and nothing moves.
+    While replacement is `frozen`, what is lost stays as it is, and nothing moves. A successor that is `overdue` does
+    not become healthy: what drains goes all the same, what was only to be moved stays where it is.
     """
     ordered = tuple(sorted(rows, key=lambda row: row.epoch))
     newest = ordered[-1]
@@ -60,8 +71,11 @@ def judge(rows: Sequence[Instance], nodes: Nodes, running: Collection[str], *, f
     if not alive:
         # The row of a lost instance stays until another takes its place: a node that comes back first goes on with it.
         return Verdict(newest=newest, kept=ordered) if frozen else Verdict(newest=newest, need="lost")
+    if len(alive) > 1 and alive[-1].guid in overdue and alive[-2].node_guid not in nodes.draining:
+        kept = tuple(row for row in ordered if row.epoch < alive[-1].epoch)
+        return Verdict(newest=newest, kept=kept, drop=tuple(row for row in ordered if row not in kept))
     current = alive[-1]
-    replaced = current.guid in running
+    replaced = current.guid in running or current.guid in overdue
     retire = tuple(row for row in ordered if row.epoch < current.epoch and (replaced or row not in alive))
     moves = current.node_guid in nodes.draining and not frozen
     drop = () if moves or frozen else tuple(row for row in ordered if row.epoch > current.epoch)

@@ -38,7 +38,13 @@ class Exited(Message, frozen=True):
 
 
 class StopRequested(Message, frozen=True):
-    """Its row is gone, or belongs to a later epoch."""
+    """Its row is gone, or belongs to a later epoch. `grace_s` between TERM and KILL; None is the usual time."""
+
+    grace_s: float | None = None
+
+
+class Left(Message, frozen=True):
+    """No router sends requests to it any more, as far as they could be asked."""
 
 
 class Destroyed(Message, frozen=True):
@@ -73,6 +79,10 @@ class Say(Effect, frozen=True):
     source_type: str
     text: str
     stream: Literal["OUT", "ERR"] = "OUT"
+
+
+class Leave(Effect, frozen=True):
+    """Have the routers let go of it; answered by Left, or not at all."""
 
 
 class SendTerm(Effect, frozen=True):

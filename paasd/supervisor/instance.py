@@ -28,6 +28,8 @@ from paasd.supervisor.events import (
     Launch,
     Launched,
     LaunchFailed,
+    Leave,
+    Left,
     Message,
     Observe,
     Probe,
@@ -66,17 +68,21 @@ class InstanceShell:
             around.node_guid,
             identity.instance_guid,
             crash_count=self._memory.crash_count,
+            drain_s=None if around.leave is None else around.config.leave_timeout_s,
         )
         self._send, self._receive = trio.open_memory_channel[Message](64)
         self._nursery: trio.Nursery
         self._tail: SpoolTail | None = None
         self._tailed = trio.Event()
         self._lease_end: float | None = None
+        self._grace_s: float | None = None
         self.stop_wanted = trio.Event()
 
-    def stop(self) -> None:
-        """Its row is gone: out of the routes, TERM, KILL, and nothing left. Returns at once."""
-        self.stop_wanted.set()
+    def stop(self, grace_s: float | None = None) -> None:
+        """Its row is gone: out of the routes, TERM, KILL after `grace_s`, and nothing left. Returns at once."""
+        if not self.stop_wanted.is_set():
+            self._grace_s = grace_s
+            self.stop_wanted.set()
 
     async def put_off(self, end: float | None) -> None:
         """Have the shim end it then, in boot time, and not earlier; None lets it run. One that cannot is ended now."""
@@ -145,6 +151,9 @@ class InstanceShell:
                 self._say(app_source_type(self.identity.process_type), text, stream)
             case Say(source_type, text, stream):
                 self._say(source_type, text, stream)
+            case Leave():
+                if self._around.leave is not None:
+                    self._nursery.start_soon(self._leave, self._around.leave)
             case SendTerm():
                 self._signal(signal.SIGTERM)
             case Kill():
@@ -241,6 +250,10 @@ class InstanceShell:
         if container is self._container:
             await self._send.send(Probed(probe.kind, failure))
 
+    async def _leave(self, leave: Callable[[str, int], Awaitable[None]]) -> None:
+        await leave(self.identity.instance_guid, self.identity.epoch)
+        await self._send.send(Left())
+
     async def _kill(self) -> None:
         if self._container is not None:
             await self._container.kill()
@@ -283,7 +296,7 @@ class InstanceShell:
 
     async def _await_stop(self) -> None:
         await self.stop_wanted.wait()
-        await self._send.send(StopRequested())
+        await self._send.send(StopRequested(self._grace_s))
 
     async def _sample_usage(self, container: AnyContainer, tail: SpoolTail) -> None:
         def put(usage: Usage) -> None:

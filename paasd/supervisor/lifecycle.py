@@ -26,6 +26,8 @@ from paasd.supervisor.events import (
     Launch,
     Launched,
     LaunchFailed,
+    Leave,
+    Left,
     Message,
     Observe,
     Probe,
@@ -63,10 +65,14 @@ class Lifecycle:
         instance: str,
         *,
         crash_count: int = 0,
+        drain_s: float | None = None,
     ) -> None:
+        """`drain_s` is the longest time between leaving the routes and TERM, by default that of a node alone."""
         self.phase: Phase = "new"
         self.crash_count = crash_count
         self._config = config
+        self._drain_s = config.drain_s if drain_s is None else drain_s
+        self._stop_grace_s = config.stop_grace_s
         self._checks = checks
         self._source_type = source_type
         self._cell = f"Cell {cell}"
@@ -127,8 +133,10 @@ class Lifecycle:
                 return self._probed(now, message)
             case Exited(ending):
                 return self._exited(now, ending)
-            case StopRequested():
-                return self._stop(now)
+            case StopRequested(grace_s):
+                return self._stop(now, grace_s)
+            case Left():
+                return self._left(now)
             case Destroyed():
                 return self._destroyed(now)
         raise AssertionError(f"unknown message {message!r}")
@@ -234,24 +242,32 @@ class Lifecycle:
         self._term_at, self._kill_at, self._give_up_at = inf, now + self._config.stop_grace_s, inf
         return [Observe("STOPPING", details=verdict), SendTerm()]
 
-    def _stop(self, now: float) -> list[Effect]:
+    def _stop(self, now: float, grace_s: float | None) -> list[Effect]:
         if self._stop_wanted:
             return []
         self._stop_wanted = True
+        self._stop_grace_s = self._config.stop_grace_s if grace_s is None else grace_s
         if self.phase == "waiting":
             return self._finish()
         if self.phase not in ("starting", "running"):
             return []  # it is launching, ending or being destroyed: what comes next looks at the wish
-        drain_s = self._config.drain_s if self.phase == "running" and self._ready else 0.0
+        routed = self.phase == "running" and self._ready
         self.phase = "stopping"
-        self._term_at, self._kill_at, self._give_up_at = now + drain_s, inf, inf
-        return [Observe("STOPPING"), Say("CELL", f"{self._cell} stopping {self._instance}"), *self._press(now)]
+        self._term_at, self._kill_at, self._give_up_at = now + self._drain_s if routed else now, inf, inf
+        said = Say("CELL", f"{self._cell} stopping {self._instance}")
+        return [Observe("STOPPING"), said, *([Leave()] if routed else []), *self._press(now)]
+
+    def _left(self, now: float) -> list[Effect]:
+        if self.phase != "stopping" or self._term_at == inf:
+            return []
+        self._term_at = now
+        return self._press(now)
 
     def _press(self, now: float) -> list[Effect]:
         """TERM when the routers had their time, KILL when the app had its."""
         effects: list[Effect] = []
         if now >= self._term_at:
-            self._term_at, self._kill_at = inf, now + self._config.stop_grace_s
+            self._term_at, self._kill_at = inf, now + self._stop_grace_s
             effects.append(SendTerm())
         elif now >= self._kill_at:
             self._kill_at, self._give_up_at = inf, now + _KILL_NEWS_S

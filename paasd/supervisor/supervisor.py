@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from paasd.config import SupervisorConfig
 from paasd.errors import PaasdError
 from paasd.log import traceback_of
 from paasd.logs import Logs
-from paasd.model import Instance
+from paasd.model import Instance, Node
 from paasd.model.leases import HeldLease, instance_slot
 from paasd.observed import InstanceFact, Observed
 from paasd.sandbox import AnyContainer, AnySandbox
@@ -104,12 +104,21 @@ class Supervisor:
 
     def _reconcile(self) -> None:
         rows = self._rows()
-        for guid, shell in self._shells.items():
-            if (guid, shell.identity.epoch) not in rows:
-                shell.stop()
+        gone = [shell for guid, shell in self._shells.items() if (guid, shell.identity.epoch) not in rows]
+        if gone:
+            grace_s = self._grace_s()
+            for shell in gone:
+                shell.stop(grace_s)
         for guid, epoch in rows:
             if guid not in self._shells:
                 self._begin(rows[guid, epoch])
+
+    def _grace_s(self) -> float | None:
+        """What was replaced while this node was given up runs twice until it is gone here: that must not take long."""
+        with self._database.read() as tx:
+            node = tx.get(Node, self._around.node_guid)
+        dead = node is not None and node.state in ("DEAD", "RETURNING")
+        return self._around.config.superseded_grace_s if dead else None
 
     def _begin(self, row: Instance) -> None:
         try:
@@ -186,10 +195,12 @@ async def open_supervisor(
     default_stack: str,
     api_url: str,
     clock: Callable[[], float] = time.time,
+    leave: Callable[[str, int], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Supervisor]:
     """Run this node's instances while open. On leaving they go on running; the next supervisor takes them over.
 
-    `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds.
+    `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds. `leave` has the
+    routers of all nodes let go of an instance, and gives up after `leave_timeout_s`.
     """
 
     planner = Planner(
@@ -213,6 +224,7 @@ async def open_supervisor(
         crashes=crashes,
         plan=planner.plan,
         right_to_run=leasing.until,
+        leave=leave,
         starts=trio.CapacityLimiter(config.parallel_starts),
         clock=clock,
         new_guid=lambda: str(uuid.uuid4()),

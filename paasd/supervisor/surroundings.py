@@ -19,7 +19,8 @@ class Surroundings:
     """Passed to each instance; `plan` gets together what a launch needs, `starts` bounds a start storm.
 
     `right_to_run` waits for the lease of an instance that needs one, until the event says that it is not wanted any
-    more; it gives the end in boot time, None where none is needed.
+    more; it gives the end in boot time, None where none is needed. `leave` returns when no router sends requests to an
+    instance (guid, epoch) any more; None where there is only the own one, which is quick.
     """
 
     config: SupervisorConfig
@@ -31,6 +32,7 @@ class Surroundings:
     crashes: CrashReports
     plan: Callable[[str], Awaitable[Plan]]
     right_to_run: Callable[[Identity, trio.Event], Awaitable[float | None]]
+    leave: Callable[[str, int], Awaitable[None]] | None
     starts: trio.CapacityLimiter
     clock: Callable[[], float]  # unix seconds
     new_guid: Callable[[], str]

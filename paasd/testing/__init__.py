@@ -13,7 +13,8 @@ is for suites that run on trio, `running_cluster` for all others. Everything end
 
 from paasd.testing.blocking import BlockingCluster, running_cluster
 from paasd.testing.client import PushFailed
-from paasd.testing.cluster import Cluster, cluster
+from paasd.testing.cluster import Cluster
 from paasd.testing.embedded import EmbeddedNode
+from paasd.testing.opening import cluster
 
 __all__ = ["BlockingCluster", "Cluster", "EmbeddedNode", "PushFailed", "cluster", "running_cluster"]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 import trio
@@ -14,8 +14,9 @@ import trio
 from paasd.config.section import Section
 from paasd.errors import PaasdError
 from paasd.testing.client import SPACE, Files
-from paasd.testing.cluster import UNTIL_S, Cluster, cluster
+from paasd.testing.cluster import UNTIL_S, Cluster
 from paasd.testing.embedded import EmbeddedNode
+from paasd.testing.opening import cluster
 
 T = TypeVar("T")
 _POLL_S = 0.02
@@ -45,6 +46,15 @@ class BlockingNode:
     def restart(self) -> None:
         self._owner.call(self.embedded.restart)
 
+    def pause(self) -> None:
+        self._owner.call_soon(self.embedded.pause)
+
+    def resume(self) -> None:
+        self._owner.call_soon(self.embedded.resume)
+
+    def slow_disk(self, delay_s: float) -> None:
+        self._owner.call_soon(self.embedded.slow_disk, delay_s)
+
 
 class BlockingCluster:
     """Made by `running_cluster`; `cluster` is the one that it waits for."""
@@ -61,6 +71,19 @@ class BlockingCluster:
     def call(self, work: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
         """Run an async function in the cluster's thread; gives what it returns, raises what it raises."""
         return trio.from_thread.run(partial(work, **options), *arguments, trio_token=self._token)
+
+    def call_soon(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run an ordinary function in the cluster's thread; gives what it returns."""
+        return trio.from_thread.run_sync(work, *arguments, trio_token=self._token)
+
+    def cut(self, one: str | BlockingNode, other: str | BlockingNode, *, one_way: bool = False) -> None:
+        """See `Cluster.cut`."""
+        sides = [side if isinstance(side, str) else side.embedded for side in (one, other)]
+        self.call_soon(partial(self.cluster.cut, *sides, one_way=one_way))
+
+    def heal(self) -> None:
+        """See `Cluster.heal`."""
+        self.call_soon(self.cluster.heal)
 
     def push(self, name: str, files: Files, *, manifest: str | None = None, space: str = SPACE) -> dict[str, Any]:
         return self.call(self.cluster.push, name, files, manifest=manifest, space=space)
@@ -84,10 +107,17 @@ class BlockingCluster:
 
 @contextmanager
 def running_cluster(
-    zones: int | Sequence[str] = 1, *, nodes_per_zone: int = 1, directory: Path | None = None, **sections: Section
+    zones: int | Sequence[str] = 1,
+    *,
+    nodes_per_zone: int = 1,
+    log: Literal["memory", "etcd"] = "memory",
+    launcher: Literal["plain", "sandbox"] = "plain",
+    directory: Path | None = None,
+    **sections: Section,
 ) -> Iterator[BlockingCluster]:
     """`cluster` with the same arguments, in a thread that ends with the block."""
-    thread = _Thread(partial(cluster, zones, nodes_per_zone=nodes_per_zone, directory=directory, **sections))
+    make = partial(cluster, zones, nodes_per_zone=nodes_per_zone, log=log, launcher=launcher, directory=directory)
+    thread = _Thread(partial(make, **sections))
     thread.start()
     try:
         yield thread.wait()

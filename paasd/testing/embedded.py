@@ -3,8 +3,9 @@
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -14,20 +15,29 @@ from paasd.config import Config
 from paasd.errors import Unavailable
 from paasd.node import Node, Substitutes, open_node
 from paasd.node.joining import join_node
+from paasd.sandbox.launcher.family import children_of, descendants_of
 from paasd.sandbox.nest import Layers, Nest, Ports, open_nest
 from paasd.state.log import MemoryLog
+from paasd.testing.faults import QuorumLog, SlowRunner
+from paasd.testing.links import Links
 
 START_LIMIT_S = 30.0
 
 
+@dataclass(frozen=True, kw_only=True)
 class Shared:
     """What the nodes of a cluster have in common in this process."""
 
-    def __init__(self, directory: Path, log: MemoryLog) -> None:
-        self.directory = directory
-        self.log = log
-        self.layers = Layers(directory)
-        self.ports = Ports()
+    directory: Path
+    links: Links
+    ports: Ports
+    layers: Layers
+    log: MemoryLog | None
+    """None takes the logs of production."""
+    voters: Sequence[str]
+    """Addresses of those without most of which the log answers nobody."""
+    plain: bool
+    """Plain processes instead of the sandbox."""
 
 
 class EmbeddedNode:
@@ -39,8 +49,10 @@ class EmbeddedNode:
         self._shared = shared
         self._nursery = nursery
         self._scope = trio.CancelScope()
+        self._leave = trio.Event()
         self._ended = trio.Event()
         self._ended.set()
+        self._disk = SlowRunner()
         self._node: Node | None = None
         self._nest: Nest | None = None
         self._transport: httpx.AsyncHTTPTransport | None = None
@@ -81,6 +93,11 @@ class EmbeddedNode:
         return self._transport
 
     @property
+    def address(self) -> str:
+        """Its own on the network of the cluster."""
+        return self.config.cluster.listen
+
+    @property
     def https_port(self) -> int:
         return self.config.router.https_port
 
@@ -88,8 +105,9 @@ class EmbeddedNode:
         """Returns when it serves. Raises what the node raises when it cannot start."""
         if not self._ended.is_set():
             return
-        self._ended = trio.Event()
+        self._ended, self._leave = trio.Event(), trio.Event()
         self._scope = trio.CancelScope()
+        self._shared.links.set_down(self.address, False)
         with trio.fail_after(START_LIMIT_S):
             await self._nursery.start(self._run)
 
@@ -99,16 +117,19 @@ class EmbeddedNode:
         await self.start()
 
     async def kill(self) -> None:
-        """A power cut: every process of the node gets SIGKILL at once, and nothing of it is told to anybody."""
-        self._kill_envoy()
-        if self._nest is not None:
-            await self._nest.kill()
+        """A power cut: every process of the node gets SIGKILL at once, and the others hear nothing, not even an end."""
+        self._shared.links.set_down(self.address, True)
+        if self._nest is None and self._node is not None:
+            for container in list(self._node.sandbox.containers.values()):
+                await container.kill()
+        # In one step with the end of the daemon, which would see them die, and start some again.
+        self._signal_processes(signal.SIGKILL)
         self._scope.cancel()
         await self._ended.wait()
 
     async def stop(self) -> None:
         """An orderly end, as of a daemon that gets SIGTERM, with everything that it runs."""
-        self._scope.cancel()
+        self._leave.set()
         await self._ended.wait()
 
     async def restart(self) -> None:
@@ -116,18 +137,47 @@ class EmbeddedNode:
         await self.kill()
         await self.start()
 
-    def _kill_envoy(self) -> None:
-        pid = None if self._node is None else self._node.router.engine.pid
-        if self._node is not None and pid is not None:
-            self._node.router.engine.stopping = True
+    def slow_disk(self, delay_s: float) -> None:
+        """Let each call of the database to its disk take so much longer; 0 ends it."""
+        self._disk.delay_s = delay_s
+
+    def pause(self) -> None:
+        """As a machine that stands still: its processes are stopped and its links silent, until `resume`.
+
+        Its daemon shares this process and goes on, but reaches nobody, and its log is closed to it.
+        """
+        self._shared.links.set_down(self.address, True)
+        self._signal_processes(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """The end of `pause`: everything goes on where it stood."""
+        self._signal_processes(signal.SIGCONT)
+        self._shared.links.set_down(self.address, False)
+
+    def _signal_processes(self, signum: signal.Signals) -> None:
+        """To all that this node started: by descent from its nest, and by where the others have their files."""
+        found = [] if self._nest is None else descendants_of(self._nest.keeper_pid)
+        found += [pid for pid in children_of(os.getpid()) if self._owns(pid)]
+        for pid in found:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signum)
+
+    def _owns(self, pid: int) -> bool:
+        folder, process = os.fsencode(self.directory) + b"/", Path("/proc", str(pid))
+        try:
+            place = os.fsencode(process.joinpath("cwd").readlink()) + b"/"
+            return place.startswith(folder) or folder in process.joinpath("cmdline").read_bytes()
+        except OSError:
+            return False
 
     async def _run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        shared, log = self._shared, self._shared.log
         substitutes = Substitutes(
-            open_sandbox=self._open_nest,
-            log=self._shared.log.client(),
+            open_sandbox=self._open_nest if shared.plain else None,
+            log=None if log is None else QuorumLog(log.client(), self.address, shared.voters, shared.links),
             sync=False,
+            source=self.address,
+            runner=self._disk,
             runtime=self.directory / "router",
         )
         try:
@@ -138,7 +188,7 @@ class EmbeddedNode:
                     async with client as self._api:
                         self._node = node
                         task_status.started()
-                        await trio.sleep_forever()
+                        await self._leave.wait()
         finally:
             self._node = self._nest = self._api = self._transport = None
             self._ended.set()

@@ -3,10 +3,12 @@
 Until a second node is to vote, the first keeps its local log and there is no etcd at all.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
+import msgspec
 import structlog
 import trio
 
@@ -15,16 +17,28 @@ from paasd.etcd import MemberSpec, find_etcd, member_url
 from paasd.model import Node
 from paasd.model.voting import ChangeVote, OfferVote, Voting, change_vote, offer_vote
 from paasd.state import Database, Log
+from paasd.state.log import OtherLog
 from paasd.state.log.etcd import EtcdLog
 from paasd.voting.authority import EtcdAuthority, Sealing
 from paasd.voting.seat import Seat
+from paasd.voting.upkeep import read_times
 
 RETRY_S: Final = 0.5
-CHECK_S: Final = 60.0
+CHECK_S: Final = 10.0
 """How often everything is looked at although nothing seems to have changed; certificates are renewed then."""
 
 READY_S: Final = 20.0
-OpenFeed = Callable[[], AbstractAsyncContextManager[Log]]
+LOST_S: Final = 10.0
+"""After so long without an answer of etcd this node asks whether other nodes still have the log."""
+
+TURN_S: Final = 10.0
+"""How long each member has to be back before the next one restarts."""
+
+BROKEN: Final = 8
+"""So many ends in a row, soon after the start, and the member is given up: its data are of no use."""
+
+OpenFeed = Callable[[str], AbstractAsyncContextManager[Log]]
+"""Opens the log of a node that does not vote, of this identity."""
 
 
 class Follower:
@@ -39,20 +53,24 @@ class Follower:
         listen: str,
         open_feed: OpenFeed,
         nursery: trio.Nursery,
+        strict: bool,
         clock: Callable[[], float],
     ) -> None:
         self.authority = EtcdAuthority(database, sealer)
         self._seat = seat
         self._database = database
         self._listen = listen
+        self._strict = strict
         self._open_feed = open_feed
         self._nursery = nursery
         self._clock = clock
+        self._retime_at = math.inf
+        self._feed_scope: trio.CancelScope | None = None
         self._log = structlog.get_logger(__name__)
 
     async def follow(self) -> None:
         """For ever."""
-        async with self._database.watch("nodes", "authorities") as changes:
+        async with self._database.watch("nodes", "authorities", "settings") as changes:
             while True:
                 changes.take()
                 pause_s = CHECK_S
@@ -112,15 +130,31 @@ class Follower:
         if not self._database.log.external:
             return True
         self._certify(own)
-        if self._seat.runs is None:
-            if self._seat.record is not None and self._seat.member.has_data:
-                await self._seat.resume()
-                return False
-            self._log.error("voting.data_lost", fix="it leaves and joins again by itself")
+        record = self._seat.record
+        known = record is not None and record.spec.log_id == self._database.log_identity and self._seat.member.has_data
+        if self._seat.runs is None and known:
+            await self._seat.resume()
+        elif not known or self._seat.member.failures >= BROKEN:
+            self._log.error("voting.data_lost", reason="etcd cannot use its data here; this node joins anew by itself")
             await self.change(own.guid, "VOTER", "LEAVING")
             return False
-        await self._use_etcd()
-        return True
+        return await self._use_etcd() and await self._keep_time(own)
+
+    async def _keep_time(self, own: Node) -> bool:
+        """Run with the times that all members are to have: each restarts in its turn, while etcd answers."""
+        runs = self._seat.runs
+        with self._database.read() as tx:
+            times = read_times(tx)
+            voters = sorted(node.guid for node in tx.all(Node, voting="VOTER"))
+        if runs is None or runs.times_ms == times:
+            self._retime_at = math.inf
+            return True
+        now = trio.current_time()
+        self._retime_at = min(self._retime_at, now + TURN_S * (1 + voters.index(own.guid)))
+        if now >= self._retime_at and isinstance(log := self._database.log, EtcdLog) and log.silent_s < TURN_S / 5:
+            self._retime_at = math.inf
+            await self._seat.restart(msgspec.structs.replace(runs, times_ms=times))
+        return False
 
     async def found(self) -> None:
         """From the local log to one member of etcd here, while writes go on. May be repeated after a crash."""
@@ -128,17 +162,41 @@ class Follower:
         own = self._nodes()[self._seat.guid]
         self._certify(own)
         if self._seat.runs is None:
+            await self._seat.leave()  # of an earlier log, if there is anything
+            self._certify(own)
             cluster = {own.guid: member_url(own.address, own.etcd_peer_port)}
             await self._seat.start(self._spec(own, cluster, new=True), 0)
         await self._use_etcd()
 
-    async def _use_etcd(self) -> None:
-        if isinstance(self._database.log, EtcdLog):
-            return
+    async def _use_etcd(self) -> bool:
+        """Whether the log comes from etcd now, as far as one knows."""
+        now = self._database.log
+        if isinstance(now, EtcdLog):
+            return now.silent_s < LOST_S or not await self._fall_back()
         log = await self._seat.log(self._database.log_identity)
         await _until_ready(log)  # writes wait while the log changes, so it has to work before
         await self._database.use_log(log, "etcd", start=self._seat.start_log)
         self._log.info("voting.log_in_etcd", index=self._database.index)
+        return True
+
+    async def _fall_back(self) -> bool:
+        """Follow other nodes if they have the log, or another one, while etcd does not answer this node.
+
+        It may have been taken out of etcd while it was off, or the others have recovered without it.
+        """
+        if not self._seat.others:
+            return False
+        feed = await self._open_a_feed()
+        try:
+            await feed.newest()
+        except OtherLog as error:
+            self._log.warning("voting.another_log", reason=error.detail)
+        except Unavailable:
+            self._close_feed()
+            return False
+        await self._database.use_log(feed, "feed")
+        self._log.warning("voting.follows", reason="etcd does not answer this node, and other nodes have the log")
+        return True
 
     async def _use_feed(self) -> bool:
         """Whether the log does not come from etcd, or no longer."""
@@ -146,14 +204,24 @@ class Follower:
             return True
         if not self._seat.others:
             return False
-        feed: Log = await self._nursery.start(self._keep_feed)
-        await self._database.use_log(feed, "feed")
+        await self._database.use_log(await self._open_a_feed(), "feed")
         return True
 
-    async def _keep_feed(self, task_status: "trio.TaskStatus[Log]") -> None:
-        async with self._open_feed() as feed:
-            task_status.started(feed)
-            await trio.sleep_forever()
+    async def _open_a_feed(self) -> Log:
+        self._close_feed()
+        self._feed_scope = trio.CancelScope()
+        feed: Log = await self._nursery.start(self._keep_feed, self._feed_scope)
+        return feed
+
+    def _close_feed(self) -> None:
+        if self._feed_scope is not None:
+            self._feed_scope.cancel()
+
+    async def _keep_feed(self, scope: trio.CancelScope, task_status: "trio.TaskStatus[Log]") -> None:
+        with scope:
+            async with self._open_feed(self._database.log_identity) as feed:
+                task_status.started(feed)
+                await trio.sleep_forever()
 
     def _certify(self, own: Node) -> None:
         if self._seat.certify(self.authority.signing(), self._spec(own, {}, new=False)):
@@ -169,7 +237,13 @@ class Follower:
             peer_port=own.etcd_peer_port,
             cluster=cluster,
             state="new" if new else "existing",
+            times_ms=self._times(),
+            strict=self._strict,
         )
+
+    def _times(self) -> tuple[int, int]:
+        with self._database.read() as tx:
+            return read_times(tx)
 
     def _nodes(self) -> dict[str, Node]:
         with self._database.read() as tx:

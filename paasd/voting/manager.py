@@ -14,7 +14,7 @@ from paasd.model.voting import Voting
 from paasd.state import Database
 from paasd.voting.choosing import Candidate, Fitness, choose_voters
 from paasd.voting.following import Follower
-from paasd.voting.seat import Seat
+from paasd.voting.seat import Seat, client_address
 from paasd.voting.steps import AddLearner, EtcdMember, Promote, Remove, Step, Vote, next_step
 
 RETRY_S: Final = 0.5
@@ -59,7 +59,7 @@ class Manager:
 
     async def _advance(self) -> bool:
         """Take one step, if it is this node's turn and there is one."""
-        if not self._is_acting(self._nodes()):
+        if not self.is_acting():
             return False
         if not self._database.log.external:
             if self._target(self._nodes()) <= {self._seat.guid}:
@@ -116,16 +116,15 @@ class Manager:
             heirs = [each.ID for each in members.values() if member_id != each.ID and not each.isLearner]
             if leader != member_id or not heirs or member_id not in members:
                 return
-            host, _, port = members[member_id].clientURLs[0].removeprefix("https://").rpartition(":")
-            address = host.strip("[]"), int(port)
+            address = client_address(members[member_id])
             async with open_client(lambda: [address], self._seat.context) as at_leader:
                 await at_leader.move_leader(heirs[0])
         except (Lost, Refused, Unreachable) as error:
             self._log.info("voting.lead_not_handed_over", reason=error.detail)
 
-    def _is_acting(self, nodes: dict[str, Node]) -> bool:
-        gone = self._unreachable()
-        own = self._seat.guid
+    def is_acting(self) -> bool:
+        """Whether it is this node's turn to look after the voters."""
+        gone, own, nodes = self._unreachable(), self._seat.guid, self._nodes()
         voters = [guid for guid, node in nodes.items() if node.voting == "VOTER" and node.state != "REMOVED"]
         return owner_of("voting", [guid for guid in voters if guid == own or guid not in gone]) == own
 

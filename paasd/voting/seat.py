@@ -5,11 +5,12 @@ rows decide (`voting.py`). DATA/etcd/seat.json says which member it is, DATA/etc
 after it was off for longer than a certificate lives.
 """
 
+import shutil
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -55,6 +56,7 @@ class Seat:
         self._clock = clock
         self._log = structlog.get_logger(__name__)
         self._runs: MemberSpec | None = None
+        self._supervision = trio.CancelScope()
         self._client: Client | None = None
         self._logs: dict[str, EtcdLog] = {}
         self._context: tuple[int, ssl.SSLContext] | None = None
@@ -87,7 +89,10 @@ class Seat:
         except OSError as error:
             self._log.warning("etcd's certificate cannot be renewed before the rows are read", reason=str(error))
         if self.member.has_data:
-            await self.start(record.spec, record.member_id)
+            try:
+                await self.start(record.spec, record.member_id)
+            except PaasdError as error:
+                self._log.error("etcd.not_started", reason=error.detail)
 
     def certify(self, authority: KeyPair, spec: MemberSpec) -> bool:
         """A fresh certificate, unless the present one has half of its life left. Whether it is new."""
@@ -110,11 +115,24 @@ class Seat:
         self._write(SeatRecord(spec=spec, member_id=member_id, others=self.others))
         await self.member.start(spec)
         self._runs = spec
-        self._nursery.start_soon(self.member.supervise, spec)
+        self._supervision = trio.CancelScope()
+        self._nursery.start_soon(self._supervise, spec, self._supervision)
+
+    async def _supervise(self, spec: MemberSpec, scope: trio.CancelScope) -> None:
+        with scope:
+            await self.member.supervise(spec)
+
+    async def restart(self, spec: MemberSpec) -> None:
+        """As `start`, but the process that runs is ended first: it is to be told something else."""
+        record = self.record
+        self._supervision.cancel()
+        await self.member.stop()
+        await self.start(spec, 0 if record is None else record.member_id)
 
     async def leave(self) -> None:
         """End the member and forget its data."""
         self._runs = None
+        self._supervision.cancel()
         await self.member.stop()
         self.member.wipe()
         (self._folder / "seat.json").unlink(missing_ok=True)
@@ -168,9 +186,22 @@ class Seat:
         return self._folder / f"authority.{suffix}"
 
 
+def client_address(member: Any) -> Address:
+    """Where a member, as etcd lists it, answers clients."""
+    host, _, port = member.clientURLs[0].removeprefix("https://").rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def own_address(spec: MemberSpec) -> Address:
     """Where this node reaches its own member, also behind address translation."""
     return (LOOPBACK if spec.listen in _ANY else spec.listen), spec.client_port
+
+
+async def abandon(folder: Path) -> bool:
+    """End what may run of a seat whose daemon does not, and forget it. Whether etcd ran."""
+    ran = await Member(folder).stop()
+    shutil.rmtree(folder, ignore_errors=True)
+    return ran
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ PAGES = {
     "express-app": '<script type=module src="/client.js">',
     "flask-app": "<h1>Hello from flask-app</h1>",
     "static-site": "Served by nginx",
+    "testing": "visit",
 }
 # A change of code, and how the page tells of it.
 CHANGES: dict[str, tuple[str, Callable[[str], str], str]] = {

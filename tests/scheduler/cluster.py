@@ -1,36 +1,42 @@
-"""Several nodes under virtual time: real databases on one log with quorum, real scheduler and liveness, and a network.
+"""Several nodes under virtual time: real databases on one log with quorum, real scheduler, liveness and lease holders.
 
-What is played: the supervisor (a row becomes a RUNNING fact after a while, a missing row no fact) and gossip (facts
-come over while a way exists; who gave no sign for `DETECT_S` is unreachable).
+What is played: the supervisor and the shim (`playing.py`), and gossip: facts come over while a way exists, directly or
+through a third, and who gave no sign for `DETECT_S` is unreachable.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from random import Random
 
 import msgspec
 import trio
 
-from paasd.config import Config, LivenessConfig, SchedulerConfig
-from paasd.model import App, Droplet, Instance, Node, Process, Setting, Space
-from paasd.observed import InstanceFact, Watch
-from paasd.scheduler import Scheduler, make_acts, open_liveness, open_scheduler
-from paasd.state import Database, InlineRunner, LogUnavailable, MemoryLog, Tx, open_database, operation
-from paasd.state.log.interface import Refused
-from paasd.state.log.memory import MemoryLogClient
+from paasd.config import Config, LeasesConfig, LivenessConfig, SchedulerConfig
+from paasd.model import App, Build, Droplet, Instance, Label, Lease, Node, Process, Setting, Space
+from paasd.model.leases import SINGLETON_LABEL, instance_slot
+from paasd.scheduler import make_acts, open_liveness, open_scheduler
+from paasd.state import Database, InlineRunner, Tx, open_database, operation
+from tests.scheduler.network import Network
+from tests.scheduler.playing import PlayedNode
+from tests.virtual.quorum import QuorumLog
 
-DETECT_S = 4.0
-START_S = 1.0
 ROUND_S = 0.2
 BEGINNING_S = 1_700_000_000.0
-CONFIG = Config(scheduler=SchedulerConfig(period_s=5.0), liveness=LivenessConfig(flap_grace_s=5.0))
+LEASE_S = 20.0
+CONFIG = Config(
+    scheduler=SchedulerConfig(period_s=5.0, rebalance_after_s=20.0),
+    liveness=LivenessConfig(flap_grace_s=5.0),
+    leases=LeasesConfig(duration_s=LEASE_S, margin_s=2.0),
+)
 
 
 class Plant(msgspec.Struct):
     nodes: list[Node]
     apps: list[App]
     processes: list[Process]
+    singles: list[str]
 
 
 @operation("test.plant_cluster", version=1)
@@ -40,223 +46,85 @@ def plant(tx: Tx, args: Plant) -> None:
         tx.insert(row)
     for app in args.apps:
         tx.insert(Droplet(guid=f"{app.guid}-droplet", app_guid=app.guid, stack="host"))
-
-
-class Said(msgspec.Struct):
-    unreachable: tuple[str, ...] = ()
-
-
-class Network:
-    """Who can send to whom. `cut` works on one direction; a node that is down or paused neither sends nor answers."""
-
-    def __init__(self, nodes: Sequence[str]) -> None:
-        self.nodes = nodes
-        self.down: set[str] = set()
-        self.paused: set[str] = set()
-        self._cut: set[tuple[str, str]] = set()
-
-    def cut(self, sources: Iterable[str], targets: Iterable[str], *, both: bool = True) -> None:
-        targets = list(targets)
-        for source in sources:
-            for target in targets:
-                self._cut.add((source, target))
-                if both:
-                    self._cut.add((target, source))
-
-    def heal(self) -> None:
-        self._cut.clear()
-
-    def isolate(self, *nodes: str) -> None:
-        self.cut(nodes, [one for one in self.nodes if one not in nodes])
-
-    def up(self, node: str) -> bool:
-        return node not in self.down and node not in self.paused
-
-    def passes(self, source: str, target: str) -> bool:
-        return self.up(source) and self.up(target) and (source, target) not in self._cut
-
-    def both_ways(self, one: str, two: str) -> bool:
-        return one == two or (self.passes(one, two) and self.passes(two, one))
-
-    def probes(self, one: str, two: str) -> bool:
-        """Directly, or through a third as SWIM does."""
-        if self.both_ways(one, two):
-            return True
-        return any(self.both_ways(one, other) and self.both_ways(other, two) for other in self.nodes)
-
-
-class QuorumLog(MemoryLogClient):
-    """The log as a node sees it that reaches more than half of the voters, or fails."""
-
-    def __init__(self, log: MemoryLog, node: str, reached: Callable[[str], bool]) -> None:
-        super().__init__(log)
-        self._node = node
-        self._reached = reached
-
-    def _need(self) -> None:
-        if not self._reached(self._node):
-            raise LogUnavailable("the log has no quorum; nothing was changed")
-
-    async def append(self, index: int, data: bytes) -> Refused | None:
-        await trio.sleep(0.005)
-        self._need()
-        return await super().append(index, data)
-
-    async def read(self, after: int, limit: int) -> Sequence[bytes]:
-        self._need()
-        return await super().read(after, limit)
-
-    async def newest(self) -> int:
-        self._need()
-        return await super().newest()
-
-    async def wait_newer(self, after: int) -> None:
-        while self._log.newest <= after or not self._reached(self._node):
-            await trio.sleep(0.05)
-
-
-class PlayedNode:
-    """One node's facts, what it knows of the others', and its parts."""
-
-    def __init__(self, guid: str, network: Network, cluster: "Cluster") -> None:
-        self.guid = guid
-        self.database: Database
-        self.scheduler: Scheduler
-        self.facts: dict[str, InstanceFact] = {}
-        self.said = Said()
-        self._network = network
-        self._cluster = cluster
-        self._known: dict[str, tuple[dict[str, InstanceFact], Said]] = {}
-        self._heard: dict[str, float] = {}
-        self._gone: frozenset[str] = frozenset()
-        self._watches: set[Watch] = set()
-        self._since: dict[str, float] = {}
-
-    # The Sight of the scheduler.
-    def instances(self, app_guid: str | None = None) -> list[InstanceFact]:
-        known = {**self._known, self.guid: (self.facts, self.said)}
-        return [fact for facts, _ in known.values() for fact in facts.values() if app_guid in (None, fact.app_guid)]
-
-    def nodes(self) -> Mapping[str, Said]:
-        return {guid: said for guid, (_, said) in self._known.items()}
-
-    def unreachable(self) -> frozenset[str]:
-        return self._gone
-
-    @asynccontextmanager
-    async def watch(self) -> AsyncIterator[Watch]:
-        watch = Watch()
-        self._watches.add(watch)
-        try:
-            yield watch
-        finally:
-            self._watches.discard(watch)
-
-    def hear(self, now: float) -> None:
-        """A round of gossip as this node perceives it."""
-        for guid, other in self._cluster.nodes.items():
-            if guid == self.guid:
-                continue
-            if self._network.probes(self.guid, guid):
-                self._heard[guid] = now
-                self._known[guid] = dict(other.facts), other.said
-        self._gone = frozenset(
-            guid
-            for guid in self._cluster.nodes
-            if guid != self.guid and now - self._heard.setdefault(guid, now) > DETECT_S
-        )
-        self.said = Said(unreachable=tuple(sorted(self._gone)))
-        for watch in self._watches:
-            watch.wake()
-
-    def supervise(self, now: float) -> None:
-        """Facts follow rows; the dead have none."""
-        with self.database.read() as tx:
-            rows = {row.guid: row for row in tx.all(Instance, node_guid=self.guid)}
-        for guid, row in rows.items():
-            since = self._since.setdefault(guid, now)
-            running = now - since >= START_S
-            self.facts[guid] = InstanceFact(
-                instance_guid=guid,
-                epoch=row.epoch,
-                node_guid=self.guid,
-                app_guid=row.app_guid,
-                process_guid=row.process_guid,
-                process_type=row.process_type,
-                index=row.index,
-                state="RUNNING" if running else "STARTING",
-                since=since,
-                routable=running,
-            )
-        for guid in self.facts.keys() - rows.keys():
-            del self.facts[guid], self._since[guid]
+    for guid in args.singles:
+        tx.insert(Label(resource_guid=guid, key=SINGLETON_LABEL, resource_type="app", value="true"))
 
 
 class Cluster:
     """`zones` by node; the first `voters` nodes are those whose majority makes a quorum."""
 
-    def __init__(self, zones: Mapping[str, str], voters: Sequence[str]) -> None:
+    def __init__(self, zones: Mapping[str, str], voters: Sequence[str], seed: int) -> None:
         self.zones = zones
-        self.voters = voters
+        self.random = Random(seed)
         self.network = Network(list(zones))
-        self.log = MemoryLog(1)
-        self.nodes = {guid: PlayedNode(guid, self.network, self) for guid in zones}
+        self.quorum = QuorumLog(self.random, voters, self.network.passes)
+        self.nodes = {guid: PlayedNode(guid, self.network) for guid in zones}
         self.least_serving: dict[str, int] = {}
-
-    def has_quorum(self, node: str) -> bool:
-        reached = sum(self.network.up(node) and self.network.both_ways(node, voter) for voter in self.voters)
-        return 2 * reached > len(self.voters)
+        self.most_alive: dict[str, int] = {}
+        self.nursery: trio.Nursery
 
     async def play(self) -> None:
-        """Gossip and supervisors, and the count of what serves at any moment."""
+        """Gossip, supervisors and shims, and what can be said of all of them at any moment."""
         while True:
             now = trio.current_time()
             for guid, node in self.nodes.items():
                 if self.network.up(guid):
-                    node.supervise(now)
-                    node.hear(now)
+                    node.supervise(now, self.nursery)
+                    node.hear(now, self.nodes)
             self._count()
             await trio.sleep(ROUND_S)
 
     def _count(self) -> None:
         serving: dict[str, set[int]] = defaultdict(set)
+        alive: dict[str, int] = defaultdict(int)
         for guid, node in self.nodes.items():
-            if guid not in self.network.down:
+            if self.network.up(guid):
                 for fact in node.facts.values():
+                    alive[fact.process_guid] += fact.address is not None
                     if fact.routable:
                         serving[fact.process_guid].add(fact.index)
         for process in {*serving, *self.least_serving}:
             count = len(serving[process])
             self.least_serving[process] = min(self.least_serving.get(process, count), count)
+        for process, count in alive.items():
+            self.most_alive[process] = max(self.most_alive.get(process, 0), count)
 
     def kill(self, *guids: str) -> None:
         """Everything of the nodes is gone at once, their instances included."""
         for guid in guids:
             self.network.down.add(guid)
-            self.nodes[guid].facts.clear()
+            self.nodes[guid].die()
 
-    def rows(self, of: str | None = None) -> list[Instance]:
-        """Instances by their rows, as one node knows them."""
-        with self._reader(of).read() as tx:
+    @property
+    def reader(self) -> Database:
+        """The database of a node that is in touch."""
+        return next(node for guid, node in self.nodes.items() if self.quorum.available_to(guid)).database
+
+    def rows(self) -> list[Instance]:
+        """Instances by their rows."""
+        with self.reader.read() as tx:
             return tx.all(Instance, order=("process_guid", "index", "epoch"))
 
-    def state(self, node: str, of: str | None = None) -> str:
-        with self._reader(of).read() as tx:
+    def state(self, node: str) -> str:
+        with self.reader.read() as tx:
             return tx.need(Node, node).state
 
     def setting(self, name: str) -> Setting | None:
-        with self._reader(None).read() as tx:
+        with self.reader.read() as tx:
             return tx.get(Setting, name)
 
-    def _reader(self, of: str | None) -> Database:
-        name = of or next(guid for guid in self.nodes if self.has_quorum(guid))
-        return self.nodes[name].database
+    def lease(self, process: str) -> Lease | None:
+        with self.reader.read() as tx:
+            return tx.get(Lease, instance_slot(process, 0))
+
+    def build(self, guid: str) -> Build:
+        with self.reader.read() as tx:
+            return tx.need(Build, guid)
 
     def serving(self, process: str) -> dict[int, str]:
-        """Node by index of what serves."""
-        facts = [
-            fact for guid, node in self.nodes.items() if guid not in self.network.down for fact in node.facts.values()
-        ]
+        """Node by index of what serves, also where nobody can see it."""
+        up = [node for guid, node in self.nodes.items() if guid not in self.network.down]
+        facts = [fact for node in up for fact in node.facts.values()]
         return {fact.index: fact.node_guid for fact in facts if fact.process_guid == process and fact.routable}
 
     async def until(self, condition: Callable[[], bool], timeout_s: float) -> float:
@@ -266,6 +134,11 @@ class Cluster:
             while not condition():
                 await trio.sleep(0.05)
         return trio.current_time() - began
+
+    async def settled(self) -> None:
+        """Until everybody knows everything that was written."""
+        log = self.quorum.log
+        await self.until(lambda: all(one.database.index == log.newest for one in self.nodes.values()), 20)
 
 
 def now_s() -> float:
@@ -279,45 +152,53 @@ async def open_cluster(
     *,
     voters: Sequence[str] | None = None,
     apps: Mapping[str, int] | None = None,
+    singles: Sequence[str] = (),
     memory_mb: int = 1000,
     config: Config = CONFIG,
+    seed: int = 1,
 ) -> AsyncIterator[Cluster]:
     """Nodes named and zoned by `zones`, apps with so many instances of 100 MB, all of them running."""
-    cluster = Cluster(zones, voters or list(zones)[:3])
-    wanted = {"dora": 2} if apps is None else apps
+    cluster = Cluster(zones, voters or list(zones)[:3], seed)
+    wanted = {"dora": 2} if apps is None else dict(apps)
+    wanted.update(dict.fromkeys(singles, 1))
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         for guid, node in cluster.nodes.items():
-            log = QuorumLog(cluster.log, guid, cluster.has_quorum)
+            log = cluster.quorum.client(guid)
             node.database = await enter(
                 open_database(directory / guid, log=log, runner=InlineRunner(), sync=False, clock=now_s, node=guid)
             )
         first = next(iter(cluster.nodes.values()))
-        rows = [
-            Node(guid=guid, name=guid, zone=zone, memory_mb=memory_mb, disk_mb=90_000, cpus=2, incarnation=1)
-            for guid, zone in zones.items()
-        ]
-        started = [
-            App(guid=name, name=name, space_guid="space", state="STARTED", droplet_guid=f"{name}-droplet", version=1)
-            for name in wanted
-        ]
-        processes = [
-            Process(guid=f"{name}-web", app_guid=name, type="web", instances=count, memory_mb=100, disk_mb=100)
-            for name, count in wanted.items()
-        ]
-        await first.database.write(plant, Plant(rows, started, processes))
-        nursery = await enter(trio.open_nursery())
-        nursery.start_soon(cluster.play)
+        await first.database.write(plant, _rows(zones, wanted, singles, memory_mb))
+        cluster.nursery = await enter(trio.open_nursery())
+        cluster.nursery.start_soon(cluster.play)
         for node in cluster.nodes.values():
+            node.open_leasing(cluster.nursery)
             acts = make_acts(node.database, node.unreachable, node.guid)
             node.scheduler = await enter(open_scheduler(config, node.database, now_s, sight=node, acts=acts))
             await enter(open_liveness(config.liveness, node.database, node, acts, node_guid=node.guid, clock=now_s))
         total = sum(wanted.values())
         await cluster.until(lambda: sum(len(cluster.serving(f"{name}-web")) for name in wanted) == total, 30)
-        await cluster.until(lambda: all(one.database.index == cluster.log.newest for one in cluster.nodes.values()), 10)
+        await cluster.settled()
         cluster.least_serving.clear()
+        cluster.most_alive.clear()
         yield cluster
-        nursery.cancel_scope.cancel()
+        cluster.nursery.cancel_scope.cancel()
 
 
-Act = Callable[[Cluster], Awaitable[None]]
+def _rows(zones: Mapping[str, str], wanted: Mapping[str, int], singles: Sequence[str], memory_mb: int) -> Plant:
+    return Plant(
+        nodes=[
+            Node(guid=guid, name=guid, zone=zone, memory_mb=memory_mb, disk_mb=90_000, cpus=2, incarnation=1)
+            for guid, zone in zones.items()
+        ],
+        apps=[
+            App(guid=name, name=name, space_guid="space", state="STARTED", droplet_guid=f"{name}-droplet", version=1)
+            for name in wanted
+        ],
+        processes=[
+            Process(guid=f"{name}-web", app_guid=name, type="web", instances=count, memory_mb=100, disk_mb=100)
+            for name, count in wanted.items()
+        ],
+        singles=list(singles),
+    )

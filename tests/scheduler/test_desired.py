@@ -2,7 +2,8 @@
 
 from msgspec.structs import replace
 
-from paasd.model import App, Build, Instance, Node, PlacementFailure, Process
+from paasd.config import SchedulerConfig
+from paasd.model import App, Build, Instance, Lease, Node, PlacementFailure, Process
 from paasd.scheduler.desired import Snapshot, make_plan
 
 NODE = Node(guid="n1", name="n1", zone="a", memory_mb=1000, disk_mb=9000, cpus=2)
@@ -103,9 +104,15 @@ def test_only_so_many_instances_move_at_once() -> None:
     nodes = [replace(NODE, state="DRAINING"), OTHER]
     rows = [instance(index) for index in range(6)]
     wide = replace(WEB, instances=6)
-    assert len(make_plan(snapshot(processes=[wide], instances=rows, nodes=nodes), moves_at_once=2).place) == 2
+    assert (
+        len(make_plan(snapshot(processes=[wide], instances=rows, nodes=nodes), SchedulerConfig(moves_at_once=2)).place)
+        == 2
+    )
     rows.append(instance(0, guid="next", node_guid="n2", epoch=2))
-    assert len(make_plan(snapshot(processes=[wide], instances=rows, nodes=nodes), moves_at_once=2).place) == 1
+    assert (
+        len(make_plan(snapshot(processes=[wide], instances=rows, nodes=nodes), SchedulerConfig(moves_at_once=2)).place)
+        == 1
+    )
 
 
 def test_a_move_without_room_is_no_lack_of_its_process() -> None:
@@ -147,3 +154,83 @@ def test_builds_go_to_the_node_with_the_fewest() -> None:
     lost = make_plan(snapshot(apps=[], builds=builds[:1], nodes=[replace(NODE, state="DEAD"), OTHER]))
     assert [(one.build_guid, one.node_guid, one.epoch) for one in lost.assign] == [("b1", "n2", 1)]
     assert make_plan(snapshot(apps=[], builds=builds, nodes=[])).assign == []
+
+
+def lease(node_guid: str, epoch: int = 1, renewals: int = 3) -> Lease:
+    return Lease(slot="instance/p/0", node_guid=node_guid, epoch=epoch, duration_s=20, renewals=renewals)
+
+
+SINGLE = frozenset({"a"})
+
+
+def test_a_singleton_gets_one_instance_and_says_why_not_more() -> None:
+    plan = make_plan(snapshot(singletons=SINGLE))
+    assert [(one.demand.index, one.demand.replaces) for one in plan.place] == [(0, None)]
+    assert plan.reasons == {"p": "the app is labelled paasd.io/singleton, so only instance 0 runs"}
+    grown = make_plan(snapshot(singletons=SINGLE, instances=[instance(0), instance(1)], leases=[lease("n1")]))
+    assert (grown.remove, grown.place) == (["i1"], [])
+
+
+def test_a_singleton_is_not_placed_while_somebody_has_its_lease() -> None:
+    plan = make_plan(snapshot(singletons=SINGLE, leases=[lease("n2")]))
+    assert (plan.place, plan.waiting) == ([], ["instance/p/0"])
+    assert plan.reasons == {"p": "waits until the former instance has surely ended"}
+    assert len(make_plan(snapshot(singletons=SINGLE, leases=[lease("")])).place) == 1
+
+
+def test_a_lost_singleton_goes_first_and_is_not_placed_in_the_same_plan() -> None:
+    dead = replace(NODE, state="DEAD")
+    plan = make_plan(snapshot(singletons=SINGLE, instances=[instance(0)], nodes=[dead, OTHER], leases=[lease("n1")]))
+    assert (plan.lost, plan.place, plan.waiting) == (["i0"], [], ["instance/p/0"])
+    frozen = make_plan(
+        snapshot(singletons=SINGLE, instances=[instance(0)], nodes=[dead, OTHER], leases=[lease("n1")], frozen=True)
+    )
+    assert (frozen.lost, frozen.place, frozen.waiting) == ([], [], [])
+
+
+def test_a_singleton_on_a_draining_node_is_stopped_first_and_only_if_there_is_room_elsewhere() -> None:
+    draining = replace(NODE, state="DRAINING")
+    rows, held = [instance(0)], [lease("n1")]
+    plan = make_plan(snapshot(singletons=SINGLE, instances=rows, nodes=[draining, OTHER], leases=held))
+    assert (plan.remove, plan.place) == (["i0"], [])
+    full = make_plan(snapshot(singletons=SINGLE, instances=rows, nodes=[draining], leases=held))
+    assert (full.remove, full.place) == ([], [])
+
+
+def test_what_became_a_singleton_while_it_ran_is_given_a_lease_and_what_lost_it_is_taken_away() -> None:
+    plan = make_plan(snapshot(singletons=SINGLE, instances=[instance(0)]))
+    assert (plan.lease, plan.remove) == (["i0"], [])
+    lost = make_plan(snapshot(singletons=SINGLE, instances=[instance(0)], leases=[lease("n2", epoch=2)]))
+    assert (lost.lease, lost.remove, lost.place) == ([], ["i0"], [])
+
+
+def test_a_successor_that_takes_too_long_is_given_up_and_a_drain_goes_on_without_it() -> None:
+    rows = [instance(0), instance(0, guid="next", node_guid="n2", epoch=2), instance(1)]
+    moved = make_plan(snapshot(instances=rows, overdue=frozenset({"next"})))
+    assert (moved.remove, moved.retire) == (["next"], [])
+    draining = [replace(NODE, state="DRAINING"), OTHER]
+    drained = make_plan(snapshot(instances=rows[:2], nodes=draining, overdue=frozenset({"next"})))
+    assert (drained.remove, drained.retire) == ([], ["i0"])
+
+
+def test_a_new_node_gets_something_when_it_is_calm_and_never_more_than_the_share() -> None:
+    wide = replace(WEB, instances=8)
+    rows = [instance(index) for index in range(8)]
+    uneven = snapshot(processes=[wide], instances=rows, nodes=[NODE, replace(OTHER, zone="b")])
+    assert make_plan(uneven).place == []
+    calm = replace(uneven, calm=True)
+    assert len(make_plan(calm).place) == 1, "5 % of 8, one at least"
+    some = make_plan(calm, SchedulerConfig(rebalance_share=0.25))
+    assert [(one.demand.epoch, one.node_guid) for one in some.place] == [(2, "n2")] * 2
+    assert make_plan(calm, SchedulerConfig(rebalance_share=0.0)).place == []
+    under_way = [*rows, instance(7, guid="next", node_guid="n2", epoch=2)]
+    assert make_plan(replace(calm, instances=under_way)).place == []
+    assert make_plan(replace(calm, frozen=True)).place == []
+
+
+def test_control_nodes_are_spared_while_there_are_workers() -> None:
+    spared = SchedulerConfig(apps_on_control=False)
+    worker = replace(OTHER, role="worker")
+    plan = make_plan(snapshot(nodes=[NODE, worker]), spared)
+    assert {one.node_guid for one in plan.place} == {"n2"}
+    assert len(make_plan(snapshot(nodes=[NODE]), spared).place) == 2

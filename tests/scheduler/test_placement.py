@@ -6,6 +6,7 @@ from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from paasd.scheduler import Demand, NodeCapacity, place
 
@@ -61,6 +62,32 @@ def test_a_large_node_is_found_behind_many_small_ones() -> None:
 def test_without_nodes_the_reason_is_that_there_are_none() -> None:
     _, failed = place(demands(1), [])
     assert failed[0].reason == "insufficient resources: no node is ready"
+
+
+def test_the_headroom_is_for_what_was_lost_elsewhere_and_only_where_there_are_zones() -> None:
+    def zones() -> list[NodeCapacity]:
+        return [node(1, "a"), node(2, "b")]
+
+    placed, failed = place(demands(20), zones(), headroom=0.2)
+    assert (len(placed), len(failed)) == (16, 4)
+    assert "20% of every node is kept" in failed[0].reason
+    lost = [replace(one, replaces="i", lost=True) for one in demands(20)]
+    assert len(place(lost, zones(), headroom=0.2)[0]) == 20
+    both, _ = place([*demands(20), *(replace(one, process_guid="q") for one in lost)], zones(), headroom=0.2)
+    assert len(both) == 20, "that an ordinary one fits nowhere says nothing about an urgent one"
+    assert len(place(demands(10), [node(1)], headroom=0.2)[0]) == 10
+
+
+def test_an_app_that_is_bound_to_zones_runs_in_no_other() -> None:
+    nodes = [node(1, "aws/a"), node(2, "aws/b"), node(3, "gcp/a")]
+    bound = [replace(one, zones=("aws/*",)) for one in demands(6)]
+    placed, failed = place(bound, nodes)
+    assert Counter(one.node_guid for one in placed) == {"n1": 3, "n2": 3}
+    nowhere, failed = place([replace(one, zones=("dc1/*",)) for one in demands(1)], nodes)
+    assert not nowhere and failed[0].reason == "insufficient resources: no node is ready in the zones dc1/*"
+    full = [replace(one, zones=("gcp/a",)) for one in demands(1, memory_mb=2000)]
+    placed, _ = place([*full, *demands(1)], nodes)
+    assert len(placed) == 1
 
 
 @settings(max_examples=60, deadline=None)

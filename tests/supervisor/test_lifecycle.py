@@ -18,6 +18,8 @@ from paasd.supervisor.events import (
     Launch,
     Launched,
     LaunchFailed,
+    Leave,
+    Left,
     Message,
     Observe,
     Probe,
@@ -42,9 +44,15 @@ REFUSED = "Failed to make TCP connection to port 8080: connection refused"
 class World:
     """Virtual time around one core: a script of messages, a record of the effects that are not mere lines."""
 
-    def __init__(self, checks: Checks = PORT, config: SupervisorConfig = CONFIG, crash_count: int = 0) -> None:
+    def __init__(
+        self,
+        checks: Checks = PORT,
+        config: SupervisorConfig = CONFIG,
+        crash_count: int = 0,
+        drain_s: float | None = None,
+    ) -> None:
         self.now = 1000.0
-        self.core = Lifecycle(config, checks, "APP/PROC/WEB", "c", "i", crash_count=crash_count)
+        self.core = Lifecycle(config, checks, "APP/PROC/WEB", "c", "i", crash_count=crash_count, drain_s=drain_s)
         self.seen: list[tuple[float, Effect]] = []
         self.said: list[str] = []
 
@@ -169,13 +177,34 @@ def test_an_instance_that_stays_unhealthy_is_ended_politely_then_restarted() -> 
 
 def test_a_stop_takes_it_out_of_the_routes_before_term_and_kills_after_the_grace() -> None:
     world = World().run()
-    assert world.tell(StopRequested()) == [Observe("STOPPING")]
+    assert world.tell(StopRequested()) == [Observe("STOPPING"), Leave()]
     assert world.sleep() == [SendTerm()]
     assert world.sleep() == [Kill()]
     assert world.tell(Exited(Ending(signal=9))) == [Destroy()]
     assert world.tell(Destroyed()) == [Finish()]
     times = [at for at, effect in world.seen if isinstance(effect, SendTerm | Kill)]
     assert times == [0.5, 10.5]
+
+
+def test_routers_that_have_let_go_bring_term_forward_once() -> None:
+    world = World(drain_s=2.0).run()
+    world.tell(StopRequested())
+    assert world.tell(Left()) == [SendTerm()]
+    assert world.tell(Left()) == []
+    slow = World(drain_s=2.0).run()
+    slow.tell(StopRequested())
+    assert slow.sleep() == [SendTerm()]
+    assert slow.tell(Left()) == []
+    assert slow.sleep() == [Kill()]
+    assert [at for at, effect in slow.seen if isinstance(effect, SendTerm | Kill)] == [2.0, 12.0]
+
+
+def test_what_was_superseded_gets_less_time() -> None:
+    world = World().run()
+    world.tell(StopRequested(grace_s=5.0))
+    world.sleep()
+    world.sleep()
+    assert [at for at, effect in world.seen if isinstance(effect, SendTerm | Kill)] == [0.5, 5.5]
 
 
 def test_a_stop_while_starting_needs_no_drain_and_a_stop_while_launching_waits_for_the_launch() -> None:

@@ -1,7 +1,7 @@
 """What an ordinary user gets, and what is left when their tests are over, or were killed."""
 
+import shutil
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -60,12 +60,12 @@ trio.run(main)
 @pytest.mark.timeout(180)
 def test_an_ordinary_user_can_do_all_of_it() -> None:
     with ordinary_user() as user:
-        here = str(ROOT / "tests" / "testing" / "test_cluster.py")
-        text = user.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", _ini(), here)
+        here = [str(ROOT / "tests" / "testing" / name) for name in ("test_cluster.py", "test_staging.py")]
+        text = user.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", _ini(), *here)
         assert "passed" in text
         assert "skipped" not in text
         for left in user.home.glob("pytest-of-*"):
-            _remove(left)
+            shutil.rmtree(left)
 
 
 @pytest.mark.timeout(180)
@@ -77,11 +77,13 @@ def test_twenty_clusters_leave_no_process_descriptor_or_file() -> None:
 def test_a_test_run_that_is_killed_leaves_no_process_and_no_file() -> None:
     with ordinary_user() as user:
         with user.start("-c", _LIVING) as process:
-            assert process.stdout is not None
-            said = [line for line in iter(process.stdout.readline, "ready\n") if line]
-            family = psutil.Process(process.pid).children(recursive=True)
-            assert len(family) >= 6, said  # two keepers, two Envoys, a shim and the app
-            process.kill()
+            try:
+                assert process.stdout is not None
+                said = [line for line in iter(process.stdout.readline, "ready\n") if line]
+                family = psutil.Process(process.pid).children(recursive=True)
+                assert len(family) >= 6, said  # two keepers, two Envoys, a shim and the app
+            finally:
+                process.kill()
         _gone, alive = psutil.wait_procs(family, timeout=DEADLINE_S)
         assert alive == []
         deadline = time.monotonic() + DEADLINE_S
@@ -89,11 +91,15 @@ def test_a_test_run_that_is_killed_leaves_no_process_and_no_file() -> None:
             time.sleep(0.01)
 
 
+@pytest.mark.timeout(180)
+def test_the_example_tests_its_own_app() -> None:
+    """A project of somebody else's: its own folder, its own pytest.ini."""
+    with ordinary_user() as user:
+        shutil.copytree(ROOT / "examples" / "testing", project := user.home / "project")
+        text = user.run("-m", "pytest", "-q", "-p", "no:cacheprovider", str(project))
+        assert "2 passed" in text, text
+        shutil.rmtree(project)
+
+
 def _ini() -> str:
     return str(ROOT / "pyproject.toml")
-
-
-def _remove(path: Path) -> None:
-    import shutil
-
-    shutil.rmtree(path)

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import trio
 
 from paasd.config import StateConfig
+from paasd.errors import Unavailable
 from paasd.model import Authority, GossipKey, Node
 from paasd.model.arguments import SYSTEM
 from paasd.model.draining import DrainNode, drain_node
@@ -20,7 +21,7 @@ from paasd.model.nodes import RegisterNode, SetNodeState, register_node, set_nod
 from paasd.peer import MemoryNetwork
 from paasd.state import Database, InlineRunner, LocalLog, Log, open_database
 from paasd.state.engine import read_standing
-from paasd.state.log import Voter, open_feed_log
+from paasd.state.log import FeedLog, Voter, open_feed_log
 from paasd.state.log.etcd import EtcdLog
 from paasd.state.replication import Fetching, open_replication
 from paasd.state.sealing import load_root_key, open_sealer
@@ -28,13 +29,14 @@ from paasd.voting import Seat, open_seat, open_voting
 from tests.etcd.members import free_port
 
 QUIET = StateConfig(snapshot_interval_s=0)
-LIMIT_S = 60.0
+LIMIT_S = 40.0
 
 
 class Town:
     """Nodes by guid, which is their name too. `zones` says where the next ones are."""
 
-    def __init__(self, directory: Path, nursery: trio.Nursery) -> None:
+    def __init__(self, directory: Path, nursery: trio.Nursery, *, strict: bool) -> None:
+        self._strict = strict
         self.directory = directory
         self._nursery = nursery
         self.network = MemoryNetwork(Random(1), delay_s=(0.0002, 0.001))
@@ -89,8 +91,8 @@ class Town:
         seat = await enter(open_seat(folder / "etcd", guid, outlive=outlive, clock=time.time))
         fetching = Fetching(peers, lambda: self._voters(guid), folder, run)
 
-        def open_feed() -> object:
-            return open_feed_log(peers, lambda: self._voters(guid))
+        def open_feed(identity: str = "") -> AbstractAsyncContextManager[FeedLog]:
+            return open_feed_log(peers, lambda: self._voters(guid), follows=identity)
 
         log: Log
         if standing is not None and standing.kind == "etcd":
@@ -108,7 +110,6 @@ class Town:
                 node=guid,
                 start=seat.start_log,
                 fetch=None if isinstance(log, LocalLog) else fetching.fetch,
-                random=Random(guid),
                 runner=run,
                 sync=False,
             )
@@ -126,7 +127,6 @@ class Town:
             )
         )
         sealer = await open_sealer(database, load_root_key(folder / "root-key"))
-        await self._register(database, guid, zone)
         await enter(
             open_voting(
                 seat,
@@ -135,9 +135,20 @@ class Town:
                 listen="127.0.0.1",
                 open_feed=open_feed,
                 unreachable=lambda: self.unreachable,
+                strict=self._strict,
                 clock=time.time,
             )
         )
+        with trio.fail_after(LIMIT_S):
+            while not await self._is_registered(database, guid, zone):
+                await trio.sleep(0.05)
+
+    async def _is_registered(self, database: Database, guid: str, zone: str) -> bool:
+        try:
+            await self._register(database, guid, zone)
+        except Unavailable:  # no quorum yet
+            return False
+        return True
 
     async def _register(self, database: Database, guid: str, zone: str) -> None:
         register = RegisterNode(guid=guid, name=guid, zone=zone, memory_mb=1, disk_mb=1, cpus=1)
@@ -201,7 +212,7 @@ class Town:
             return False
         return all(
             isinstance(self.databases[guid].log, EtcdLog) == (guid in expected)
-            and (self.seats[guid].runs is not None) == (guid in expected)
+            and (self.seats[guid].runs is not None) == self.seats[guid].member.has_data == (guid in expected)
             for guid in self._ends
         )
 
@@ -213,11 +224,11 @@ class Town:
 
 
 @asynccontextmanager
-async def town() -> AsyncIterator[Town]:
-    """Nobody yet; everything is gone afterwards."""
+async def town(*, strict: bool = False) -> AsyncIterator[Town]:
+    """Nobody yet; everything is gone afterwards. A strict etcd takes five seconds for each change."""
     directory = Path(tempfile.mkdtemp(dir="/dev/shm"))
     async with trio.open_nursery() as nursery:
-        found = Town(directory, nursery)
+        found = Town(directory, nursery, strict=strict)
         try:
             yield found
         finally:

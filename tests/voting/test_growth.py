@@ -38,7 +38,7 @@ class Writer:
 
 
 async def test_three_nodes_take_the_log_to_etcd_while_writes_go_on() -> None:
-    async with town() as found:
+    async with town(strict=True) as found:
         await found.start("a", "x")
         await found.start("b", "y")
         await trio.sleep(0.3)

@@ -51,6 +51,10 @@ async def undrain_node(call: Call) -> Reply:
     return _drained(call, await actions.undrain_node(call.context, call.caller, call.path["node"]))
 
 
+async def declare_dead(call: Call) -> Reply:
+    return _drained(call, await actions.declare_dead(call.context, call.caller, call.path["node"]))
+
+
 async def show_node(call: Call) -> Reply:
     return _drained(call, actions.find_node(call.context, call.caller, call.path["node"]))
 
@@ -120,6 +124,7 @@ ROUTES: tuple[Route, ...] = (
     get("/paasd/v1/nodes/<node>", show_node, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/nodes/<node>/actions/drain", drain_node, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/nodes/<node>/actions/undrain", undrain_node, auth=Auth.BASIC, permission=ADMIN),
+    post("/paasd/v1/nodes/<node>/actions/declare-dead", declare_dead, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/brake/actions/release", release_brake, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/tokens", create_token, auth=Auth.BASIC, permission=ADMIN),
     get("/paasd/v1/tokens", list_tokens, auth=Auth.BASIC, permission=ADMIN),

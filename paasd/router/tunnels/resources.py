@@ -39,6 +39,8 @@ class Tunnels:
     """What is published for the node's identity and links. Returns what differs from the time before; no I/O."""
 
     def __init__(self, config: RouterConfig, tunnels: TunnelsConfig) -> None:
+        self.source: str | None = None
+        """The address from which other nodes are connected to, where the kernel is not to choose it."""
         self._config = config
         self._tunnels = tunnels
         self._nodes: dict[str, tuple[NodeDoor, str]] = {}
@@ -112,6 +114,9 @@ class Tunnels:
                 }
             ],
             health_checks=[self._health_check()],
+            upstream_bind_config=None
+            if self.source is None
+            else {"source_address": {"address": self.source, "port_value": 0}},
             typed_extension_protocol_options={_HTTP_OPTIONS: typed(self._http2())},
         )
         return bytes(cluster.SerializeToString())

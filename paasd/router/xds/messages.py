@@ -89,6 +89,8 @@ HealthCheck
   24 Duration no_traffic_healthy_interval
 CommonLbConfig
   1 Empty healthy_panic_threshold
+BindConfig
+  1 SocketAddress source_address
 Cluster
   1 string name
   2 uint32 type
@@ -99,6 +101,7 @@ Cluster
   8 repeated HealthCheck health_checks
   10 CircuitBreakers circuit_breakers
   17 uint32 dns_lookup_family
+  21 BindConfig upstream_bind_config
   22 LbSubsetConfig lb_subset_config
   24 TransportSocket transport_socket
   27 CommonLbConfig common_lb_config
@@ -135,7 +138,7 @@ HttpProtocolOptions
   11 RetryPolicy retry_policy
 SocketAddress
   2 string address
-  3 uint32 port_value
+  3 present uint32 port_value
 Pipe
   1 string path
 InternalAddress

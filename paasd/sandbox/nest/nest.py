@@ -48,6 +48,11 @@ class Nest:
         self._ports = ports
         self._nursery = nursery
 
+    @property
+    def keeper_pid(self) -> int:
+        """The process from which all others of the nest stem."""
+        return self._keeper.pid
+
     async def create(self, spec: ContainerSpec) -> PlainContainer:
         """A container in which nothing runs yet. Raises SandboxError, Unavailable (no port)."""
         if _GUID.fullmatch(spec.guid) is None:

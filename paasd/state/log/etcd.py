@@ -4,6 +4,7 @@ An append is accepted if the next key does not exist *and* the one before it doe
 that lags behind a trimmed log would find its slot empty and write over history.
 """
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -38,6 +39,9 @@ SLOW_S: Final = 5.0
 _DEFINITE: Final = frozenset({3, 7, 8, 9, 11, 12, 16})
 
 
+_OUT_OF_RANGE: Final = 11
+
+
 class EtcdLog:
     """One log, named by its identity, as one node sees it. Several tasks may use it at once."""
 
@@ -52,8 +56,13 @@ class EtcdLog:
         self._heard = Heard()
         self._batch = BATCH
         self._moved = trio.Event()
-        self._contact_at = -FRESH_S
+        self._contact_at = -math.inf
         self._log = structlog.get_logger(__name__)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since etcd answered, infinite before it ever did."""
+        return trio.current_time() - self._contact_at
 
     def attach(self, connection: apsw.Connection, run: Runner) -> None:
         """Nothing is kept in the database; a snapshot that was loaded changes nothing either."""
@@ -77,7 +86,7 @@ class EtcdLog:
     async def append(self, index: int, data: bytes) -> Refused | None:
         if len(data) > ENTRY_LIMIT_BYTES:
             raise TooLarge(f"an entry of {len(data)} bytes; the log takes {ENTRY_LIMIT_BYTES}")
-        if trio.current_time() - self._contact_at > FRESH_S:
+        if self.silent_s > FRESH_S:
             await self.newest()
         after = m.RangeRequest(key=self._key(index), range_end=self._end, limit=self._batch)
         answer = await self._write(
@@ -147,19 +156,23 @@ class EtcdLog:
             await self._moved.wait()
 
     async def trim(self, before: int) -> None:
-        """Delete, leave the newest, then compact below a change that is younger than the deletion."""
-        newest = await self.newest()
-        request = m.DeleteRangeRequest(key=self._prefix, range_end=self._key(min(before, newest)))
-        await self._ask(self._client.delete_range, request)
-        # Compacting where a tombstone is the newest revision, followed by a crash, loses revisions in etcd 3.4.23.
-        mark = m.PutRequest(key=self._prefix[:-1], value=str(newest).encode())
+        """Delete in two steps, leaving the newest entry, then compact at the first.
+
+        Compacting where a tombstone is the newest revision, followed by a crash, loses revisions in etcd 3.4.23. An
+        entry written in between would do as well as a second deletion, but not when etcd's space is used up.
+        """
+        end = min(before, await self.newest())
+        many = m.DeleteRangeRequest(key=self._prefix, range_end=self._key(end - 1))
+        last = m.DeleteRangeRequest(key=self._key(end - 1), range_end=self._key(end))
+        revision = (await self._ask(self._client.delete_range, many)).header.revision
+        if not (await self._ask(self._client.delete_range, last)).deleted:
+            return  # somebody has trimmed as far already
         try:
-            answer = await self._write(m.TxnRequest(success=[m.RequestOp(request_put=mark)]))
-            await self._client.compact(answer.header.revision - 1)
+            await self._client.compact(revision)
         except EtcdRefused as error:
-            if error.status != 11:  # another node has compacted further already
+            if error.status != _OUT_OF_RANGE:  # another node has compacted further already
                 raise LogUnavailable(f"the log was trimmed and not compacted: {error.detail}") from error
-        except (NoAnswer, Lost, Unreachable) as error:
+        except (Lost, Unreachable) as error:
             raise LogUnavailable("the log was trimmed and perhaps not compacted; the next time does it") from error
 
     async def follow(self) -> None:

@@ -48,13 +48,19 @@ class FeedLog:
     identity: str | None = None  # what the database says
 
     def __init__(
-        self, peers: Peers, voters: Callable[[], Sequence[Voter]], *, zone: str = "", limits: FeedLimits | None = None
+        self,
+        peers: Peers,
+        voters: Callable[[], Sequence[Voter]],
+        *,
+        zone: str = "",
+        limits: FeedLimits | None = None,
+        follows: str = "",
     ) -> None:
         self._peers = peers
         self._voters = voters
         self._zone = zone
         self._limits = limits or FeedLimits()
-        self._log = ""
+        self._log = follows
         self._failed_at: dict[str, float] = {}
         self._held: deque[bytes] = deque()
         self._applied = -1  # the newest entry that the writer is known to have; -1 before it said so
@@ -224,10 +230,18 @@ class FeedLog:
 
 @asynccontextmanager
 async def open_feed_log(
-    peers: Peers, voters: Callable[[], Sequence[Voter]], *, zone: str = "", limits: FeedLimits | None = None
+    peers: Peers,
+    voters: Callable[[], Sequence[Voter]],
+    *,
+    zone: str = "",
+    limits: FeedLimits | None = None,
+    follows: str = "",
 ) -> AsyncIterator[FeedLog]:
-    """A log that follows the voters until the block ends; open it before the database that uses it."""
-    log = FeedLog(peers, voters, zone=zone, limits=limits)
+    """A log that follows the voters until the block ends; open it before the database that uses it.
+
+    Which log that is, the database says; `follows` says it for questions before.
+    """
+    log = FeedLog(peers, voters, zone=zone, limits=limits, follows=follows)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(log.follow)
         try:

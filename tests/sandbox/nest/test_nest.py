@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 
 import psutil
 import pytest
@@ -102,7 +103,8 @@ async def test_a_shim_that_is_killed_takes_its_program_along(nest: Nest) -> None
     everything = [shim, *shim.children(recursive=True)]
     shim.kill()
     assert (await container.wait()).reason == "lost"
-    await _gone([*everything, psutil.Process(daemon)] if psutil.pid_exists(daemon) else everything)
+    assert daemon in [process.pid for process in everything]
+    await _gone(everything)
 
 
 async def test_exec_gives_output_through_passed_descriptors_and_the_exit_code(nest: Nest) -> None:
@@ -186,7 +188,7 @@ async def test_a_nest_that_was_killed_starts_nothing_any_more(nest: Nest) -> Non
 
 
 def test_no_port_is_given_twice_on_one_machine() -> None:
-    one, two = Ports(), Ports()
+    one, two = Ports(Random(1)), Ports(Random(1))  # They would choose the same.
     taken = [ports.take() for ports in (one, two) for _ in range(50)]
     assert len(set(taken)) == 100
     one.close()
@@ -196,6 +198,7 @@ def test_no_port_is_given_twice_on_one_machine() -> None:
 _OWNER = """
 import sys, trio
 from pathlib import Path
+from random import Random
 from paasd.sandbox import ContainerSpec, ProcessSpec
 from paasd.sandbox.nest import Layers, Ports, open_nest
 async def main(base):
@@ -213,11 +216,16 @@ trio.run(main, Path(sys.argv[1]))
 def test_when_the_owner_is_killed_nothing_survives_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _OWNER, str(tmp_path / "base")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
-        assert owner.stdout is not None
-        assert owner.stdout.readline() == "ready\n"
-        family = psutil.Process(owner.pid).children(recursive=True)
-        assert len(family) >= 4
-        owner.kill()
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == "ready\n"
+            deadline = time.monotonic() + DEADLINE_S
+            # The keeper, the shim, the program, and what that started beside itself a moment later.
+            while len(family := psutil.Process(owner.pid).children(recursive=True)) < 4:
+                assert time.monotonic() < deadline, family
+                time.sleep(0.01)
+        finally:
+            owner.kill()
     _gone_alive, alive = psutil.wait_procs(family, timeout=DEADLINE_S)
     assert alive == []
     deadline = time.monotonic() + DEADLINE_S
@@ -228,8 +236,15 @@ def test_when_the_owner_is_killed_nothing_survives_it(tmp_path: Path) -> None:
 
 async def _gone(processes: list[psutil.Process]) -> None:
     with trio.fail_after(DEADLINE_S):
-        while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes):
+        while any(map(_lives, processes)):
             await trio.sleep(0.01)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _title(process: psutil.Process) -> str:

@@ -1,0 +1,58 @@
+"""The two pieces that an embedded cluster has in place of production's, exchanged for those of production."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+import paasd.testing
+from paasd.state.log.etcd import EtcdLog
+
+from .apps import HELLO
+
+WRITES_S = 30.0
+
+
+@pytest.mark.timeout(150)
+async def test_three_nodes_agree_by_etcd_and_the_loss_of_the_first_stops_no_writes(tmp_path: Path) -> None:
+    async with paasd.testing.cluster(zones=3, log="etcd", directory=tmp_path) as c:
+        await c.push("hello", HELLO)
+        await c.until(lambda: all(isinstance(node.node.context.database.log, EtcdLog) for node in c.nodes))
+        first = c.nodes[0]
+        members = [child for child in psutil.Process().children() if child.name() == "etcd"]
+        (own,) = [member for member in members if Path(member.cwd()).is_relative_to(first.directory)]
+        await first.kill()
+        assert not own.is_running() or own.status() == psutil.STATUS_ZOMBIE
+
+        async def writes() -> bool:
+            return (await c.api.post("/v3/organizations", json={"name": "without-the-first"})).status_code in (201, 422)
+
+        await c.until(writes, within_s=WRITES_S)
+        await first.restart()
+
+        async def knows() -> bool:
+            listed = await first.api.get("/v3/organizations", params={"names": "without-the-first"})
+            return listed.status_code == 200 and listed.json()["pagination"]["total_results"] == 1
+
+        await c.until(knows, within_s=WRITES_S)
+    assert psutil.Process().children(recursive=True) == []
+
+
+@pytest.mark.root
+@pytest.mark.timeout(150)
+async def test_instances_are_isolated_and_limited_by_the_sandbox_when_that_is_asked_for() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the sandbox needs root")
+    async with paasd.testing.cluster(launcher="sandbox") as c:
+        await c.push("hello", HELLO)
+        assert (await c.get("hello")).text == "instance 0"
+        (container,) = c.nodes[0].node.sandbox.containers.values()
+        assert container.root == ""
+        assert container.usage().memory_bytes > 0
+        await c.nodes[0].restart()
+
+        async def serves() -> bool:
+            return (await c.get("hello")).status_code == 200
+
+        await c.until(serves)
