@@ -5,7 +5,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 import click
@@ -109,6 +109,16 @@ class Client:
             for line in answer.iter_lines():
                 if line.strip():
                     yield json.loads(line)
+
+    def download(self, method: str, path: str, target: BinaryIO, **options: Any) -> None:
+        """The bytes of an answer into a file, as they come."""
+        timeout = httpx.Timeout(REQUEST_TIMEOUT_S, read=None)
+        with _explained(), self._http.stream(method, path, timeout=timeout, **options) as answer:
+            if answer.is_error:
+                answer.read()
+                raise _api_error(answer)
+            for piece in answer.iter_bytes():
+                target.write(piece)
 
 
 class _explained:

@@ -189,7 +189,7 @@ async def open_channel(address: tuple[str, int], context: ssl.SSLContext, nurser
                     await trio.aclose_forcefully(stream)
                 raise
     except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
-        raise Unreachable(f"etcd at {host}:{port} cannot be reached: {error or 'it does not answer'}") from error
+        raise Unreachable(f"etcd at {host}:{port} cannot be reached: {str(error) or 'it does not answer'}") from error
     channel = Channel(stream, f"{host}:{port}")
     try:
         nursery.start_soon(channel.run)

@@ -25,7 +25,8 @@ _BAD: Final = (
 
 
 class MemberSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What one member is told. `cluster` maps names (node guids) to peer URLs; `log_id` keeps clusters apart.
+    """What one member is told. `cluster` maps names (node guids) to peer URLs; `log_id` keeps clusters apart. One that
+    is `alone` takes leave of all the others at its start, to give away what it has without them.
 
     `times_ms` are heartbeat and election; all members should have the same. A `strict` one refuses changes of members
     until all have been connected for five seconds.
@@ -41,6 +42,7 @@ class MemberSpec(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["new", "existing"]
     times_ms: tuple[int, int] = (HEARTBEAT_MS, ELECTION_MS)
     strict: bool = True
+    alone: bool = False
 
     @property
     def peer_url(self) -> str:
@@ -103,6 +105,7 @@ def arguments(spec: MemberSpec) -> list[str]:
         "peer-key-file": PAIR,
         "strict-reconfig-check": "true" if spec.strict else "false",
         "pre-vote": "true",
+        "force-new-cluster": "true" if spec.alone else "false",
         "snapshot-count": "10000",
         "max-wals": "2",
         "max-snapshots": "2",

@@ -66,6 +66,11 @@ def release_brake(tx: Tx, args: ReleaseBrake) -> bool:
     return True
 
 
+def accept_nodes(tx: Tx, nodes: list[str]) -> None:
+    """Somebody answers for it that exactly these are lost: the brake is off, and their loss does not engage it."""
+    _write(tx, Brake(accepted=tuple(sorted(nodes))))
+
+
 class AcceptLosses(Arguments):
     """Arguments of `accept_losses`: those of the accepted nodes that are still away."""
 

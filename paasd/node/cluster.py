@@ -131,19 +131,19 @@ class Cluster:
             clock=self._context.clock,
         )
 
-    def _rotation(self, root_keys: RootKeys) -> Rotation:
-        context, guid = self._context, self._peers.guid
-        keeper = RootKeeper(context.database, root_keys, self._peers, self._membership.book)
-        acts = make_acts(context.database, context.observed.unreachable, guid)
-        assert isinstance(context.sealer, Sealer)
-        return Rotation(context.database, context.sealer, keeper, context.observed.nodes, acts, context.clock)
-
     def _slowest_voter_s(self) -> float | None:
         """The longest mean round trip to another voter; None before there is one."""
         assert self.gossip is not None
         others = [place.guid for place in self._membership.book.voters() if place.guid != self._peers.guid]
         trips = [self.gossip.swim.mean_round_trip_s(guid) for guid in others]
         return max((trip for trip in trips if trip is not None), default=None)
+
+    def _rotation(self, root_keys: RootKeys) -> Rotation:
+        context, guid = self._context, self._peers.guid
+        keeper = RootKeeper(context.database, root_keys, self._peers, self._membership.book)
+        acts = make_acts(context.database, context.observed.unreachable, guid)
+        assert isinstance(context.sealer, Sealer)
+        return Rotation(context.database, context.sealer, keeper, context.observed.nodes, acts, context.clock)
 
     def _far_off(self) -> frozenset[str]:
         """Nodes whose clock is too wrong for a vote, as this one measures it."""

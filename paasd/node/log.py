@@ -1,7 +1,9 @@
 """Which log a node's database uses when it starts: its own, that of the voters, or the one that they share."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import structlog
 import trio
@@ -13,17 +15,25 @@ from paasd.model.ownership import owner_of
 from paasd.model.worker_rights import owner_of_rows
 from paasd.node.start import Start
 from paasd.peer import Peer, Peers
-from paasd.state import Database, In, LocalLog, Log, ThreadRunner, open_database
+from paasd.state import Database, In, LocalLog, Log, ReadTx, ThreadRunner, open_database
 from paasd.state.engine import read_standing
 from paasd.state.engine.opening import FILE_NAME
 from paasd.state.log import Voter, open_feed_log
 from paasd.state.replication import Fetching, open_replication
 from paasd.voting import Seat, open_seat
 
+NO_LIMIT: Final = sys.maxsize
+
 
 def voters_of(book: Book) -> Callable[[], Sequence[Voter]]:
     """Those that have the log, as replication wants them."""
     return lambda: [Voter(place.guid, place.zone) for place in book.voters()]
+
+
+def allowed_schema(tx: ReadTx) -> int:
+    """The newest migration that every live node knows; a node that is alone waits for nobody."""
+    live = tx.all(Node, In("state", LIVE_STATES))
+    return min(node.schema_limit for node in live) if len(live) > 1 else NO_LIMIT
 
 
 async def open_replica(start: Start, peers: Peers, cgroups: Sequence[Path]) -> tuple[Database, Seat]:
@@ -44,6 +54,7 @@ async def open_replica(start: Start, peers: Peers, cgroups: Sequence[Path]) -> t
             log=await _log(start, peers, voters, seat),
             start=seat.start_log,
             fetch=fetch,
+            allowed_schema=allowed_schema,
             sync=start.substitutes.sync,
             runner=start.substitutes.runner,
         )

@@ -1,7 +1,7 @@
 """What should run against what has a place. Pure: rows in, a plan out."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 import msgspec
@@ -90,14 +90,7 @@ def make_plan(snapshot: Snapshot, config: SchedulerConfig | None = None) -> Plan
     if snapshot.calm and not snapshot.frozen and not demands and not nodes.draining and len(capacities) > 1:
         limit = min(moves, at_once(config.rebalance_share, len(kept), len(successors)))
         movable = [verdict.kept[0] for verdict in verdicts.values() if len(verdict.kept) == 1]
-        evened = Rebalancing(
-            capacities,
-            movable,
-            demands_of(wanted, snapshot.zones),
-            headroom=config.headroom,
-            difference=config.rebalance_difference,
-        )
-        placed = evened.moves(limit)
+        placed = _evened(capacities, movable, demands_of(wanted, snapshot.zones), config).moves(limit)
     # One that only wants to move runs meanwhile: that is no reason to call its process short of anything.
     reasons = {one.demand.process_guid: one.reason for one in failed if not one.demand.moves}
     waiting = [guid for guid, verdict in singles.items() if verdict.need == "wait"]
@@ -123,6 +116,16 @@ def make_plan(snapshot: Snapshot, config: SchedulerConfig | None = None) -> Plan
         moving=bool(successors) or any(one.demand.replaces is not None for one in placed),
         successors=successors,
     )
+
+
+def _evened(
+    capacities: list[NodeCapacity],
+    movable: list[Instance],
+    demands: Callable[[Instance], Demand],
+    config: SchedulerConfig,
+) -> Rebalancing:
+    difference = config.rebalance_difference
+    return Rebalancing(capacities, movable, demands, headroom=config.headroom, difference=difference)
 
 
 def _by_slot(

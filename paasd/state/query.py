@@ -33,7 +33,7 @@ def quote(name: str) -> str:
 @lru_cache(maxsize=4096)
 def select_by_key(cls: type[Record]) -> str:
     table = table_of(cls)
-    return f"{_select(table)} WHERE {_all_equal(table.key)}"
+    return f"{_select(table)} WHERE {all_equal(table.key)}"
 
 
 @lru_cache(maxsize=4096)
@@ -47,13 +47,13 @@ def insert(cls: type[Record]) -> str:
 def update(cls: type[Record], changed: tuple[str, ...]) -> str:
     table = table_of(cls)
     assignments = ", ".join(f"{quote(name)} = ?" for name in changed)
-    return f"UPDATE {quote(table.name)} SET {assignments} WHERE {_all_equal(table.key)}"
+    return f"UPDATE {quote(table.name)} SET {assignments} WHERE {all_equal(table.key)}"
 
 
 @lru_cache(maxsize=4096)
 def delete(cls: type[Record]) -> str:
     table = table_of(cls)
-    return f"DELETE FROM {quote(table.name)} WHERE {_all_equal(table.key)}"
+    return f"DELETE FROM {quote(table.name)} WHERE {all_equal(table.key)}"
 
 
 def select(
@@ -101,7 +101,7 @@ def _equality(cls: type[Record], verb: str, names: tuple[str, ...]) -> str:
         _COUNT: f"SELECT count(*) FROM {quote(table.name)}",
         _DELETE: f"DELETE FROM {quote(table.name)}",
     }[verb]
-    return f"{start} WHERE {_all_equal(names)}" if names else start
+    return f"{start} WHERE {all_equal(names)}" if names else start
 
 
 @lru_cache(maxsize=4096)
@@ -122,7 +122,7 @@ def _select(table: Table) -> str:
     return f"SELECT {', '.join(map(quote, table.columns))} FROM {quote(table.name)}"
 
 
-def _all_equal(names: tuple[str, ...]) -> str:
+def all_equal(names: tuple[str, ...]) -> str:
     """IS and not =, because a value may be None; SQLite uses indexes for both."""
     return " AND ".join(f"{quote(name)} IS ?" for name in names)
 

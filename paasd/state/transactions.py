@@ -17,6 +17,7 @@ import msgspec
 from paasd.errors import Unprocessable
 from paasd.state import query
 from paasd.state.conditions import Condition
+from paasd.state.lacking import Lacking
 from paasd.state.records import Record, Table, table_of
 
 T = TypeVar("T", bound=Record)
@@ -97,9 +98,16 @@ class ReadTx:
 class Tx(ReadTx):
     """The transaction of one run of an operation."""
 
-    def __init__(self, connection: apsw.Connection, now_s: float, random_bits: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        now_s: float,
+        random_bits: Callable[[int], int],
+        lacking: Lacking | None = None,
+    ) -> None:
         super().__init__(connection)
         self._changes = connection.changes
+        self._lacking = lacking or Lacking()
         self._random_bits = random_bits
         self.now = datetime.fromtimestamp(int(now_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.now_s = now_s
@@ -117,7 +125,10 @@ class Tx(ReadTx):
         if fill:
             record = msgspec.structs.replace(record, **fill)
         values = [column.store(getattr(record, column.name)) for column in table.columns.values()]
-        self._change(table, query.insert(type(record)), values)
+        text = query.insert(type(record))
+        if table.name in self._lacking.tables:
+            text, values = self._lacking.insert(type(record), dict(zip(table.columns, values, strict=True)))
+        self._change(table, text, values)
         return record
 
     def update(self, record: T, **changes: Any) -> T:
@@ -133,9 +144,12 @@ class Tx(ReadTx):
         if not changes:
             return record
         changed = msgspec.structs.replace(record, **changes)
-        values = [table.column(name).store(value) for name, value in changes.items()]
-        values += [table.columns[name].store(getattr(record, name)) for name in table.key]
-        self._change(table, query.update(type(record), tuple(changes)), values)
+        stored = {name: table.column(name).store(value) for name, value in changes.items()}
+        key = {name: table.columns[name].store(getattr(record, name)) for name in table.key}
+        text, values = query.update(type(record), tuple(changes)), [*stored.values(), *key.values()]
+        if table.name in self._lacking.tables:
+            text, values = self._lacking.update(type(record), stored, key)
+        self._change(table, text, values)
         if self._changes() == 0:
             raise table.missing()
         return changed
@@ -143,15 +157,23 @@ class Tx(ReadTx):
     def delete(self, record: Record) -> None:
         """Delete the row. Raises NotFound when it is gone, MissingReference while others refer to it."""
         table = table_of(type(record))
-        values = [table.columns[name].store(getattr(record, name)) for name in table.key]
-        self._change(table, query.delete(type(record)), values)
+        key = {name: table.columns[name].store(getattr(record, name)) for name in table.key}
+        text, values = query.delete(type(record)), list(key.values())
+        if table.name in self._lacking.tables:
+            text, values = self._lacking.delete(type(record), key)
+        self._change(table, text, values)
         if self._changes() == 0:
             raise table.missing()
 
     def delete_all(self, cls: type[T], *conditions: Condition, **equals: Any) -> int:
         """Delete every row that satisfies all of it and return how many there were. Raises MissingReference."""
-        text, values = query.delete_where(cls, conditions, equals)
-        self._change(table_of(cls), text, values)
+        if table_of(cls).name in self._lacking.tables:
+            statement = self._lacking.delete_where(cls, conditions, equals)
+            if statement is None:
+                return 0
+        else:
+            statement = query.delete_where(cls, conditions, equals)
+        self._change(table_of(cls), *statement)
         return self._changes()
 
     def close(self) -> None:

@@ -9,11 +9,13 @@ import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import trio
 
 _CHUNK_BYTES = 64 * 1024
 _DATAGRAM_BYTES = 2048
+_ANSWER_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Links:
         door = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         await door.bind((place.shown, place.peer_port))
         self._doors[place.own] = door
-        nursery.start_soon(self._pass_datagrams, place, door)
+        nursery.start_soon(self._pass_datagrams, place, door, nursery)
         for port in place.streams:
             listeners = await trio.open_tcp_listeners(port, host=place.shown)
 
@@ -86,13 +88,25 @@ class Links:
 
             nursery.start_soon(trio.serve_listeners, connected, listeners)
 
-    async def _pass_datagrams(self, place: Place, door: trio.socket.SocketType) -> None:
+    async def _pass_datagrams(self, place: Place, door: trio.socket.SocketType, nursery: trio.Nursery) -> None:
         with door:
             while True:
-                data, (source, *_) = await door.recvfrom(_DATAGRAM_BYTES)
-                if source in self._doors and self.passes(source, place.own):
+                data, address = await door.recvfrom(_DATAGRAM_BYTES)
+                source = address[0]
+                if not self.passes(source, place.own):
+                    continue
+                if source in self._doors:
                     # From the sender's shown address, where answers to it go.
                     await self._doors[source].sendto(data, (place.own, place.peer_port))
+                else:
+                    nursery.start_soon(self._ask, place, door, data, address)
+
+    async def _ask(self, place: Place, door: trio.socket.SocketType, data: bytes, address: Any) -> None:
+        """For one that is no node (a node that asks from another port, when somebody joins): pass one answer back."""
+        with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own, trio.move_on_after(_ANSWER_S):
+            await own.sendto(data, (place.own, place.peer_port))
+            answer, _ = await own.recvfrom(_DATAGRAM_BYTES)
+            await door.sendto(answer, address)
 
     async def _connected(self, near: trio.SocketStream, place: Place, port: int) -> None:
         try:

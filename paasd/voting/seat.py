@@ -129,6 +129,19 @@ class Seat:
         await self.member.stop()
         await self.start(spec, 0 if record is None else record.member_id)
 
+    async def alone(self, identity: str) -> EtcdLog | None:
+        """What the member of this node has of the log, without the others and for good; None if it has nothing. Only
+        when they are lost, and before `leave`.
+        """
+        record = self.record
+        if record is None or not self.member.has_data:
+            return None
+        await self.member.stop()
+        authority = KeyPair(self._authority("pem").read_bytes(), self._authority("key").read_bytes())
+        self.certify(authority, record.spec)
+        await self.start(msgspec.structs.replace(record.spec, alone=True), record.member_id)
+        return await self.log(identity)
+
     async def leave(self) -> None:
         """End the member and forget its data."""
         self._runs = None

@@ -5,7 +5,7 @@ import ipaddress
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +15,13 @@ from cryptography import x509
 
 from paasd import pki
 from paasd.etcd import Client, Lost, Member, MemberSpec, Refused, Unreachable, member_url, open_client
-from paasd.state.log.etcd import EtcdLog, open_etcd_log
+from paasd.state.log.etcd import EtcdLog
 
 READY_S = 30.0
+MakeLog = Callable[[Client, str], EtcdLog]
+LISTEN = "127.0.0.1"
+ADDRESSES = [f"127.0.0.{number}" for number in range(1, 20)]
+"""All of the machine itself; proxies have those that no member listens on."""
 
 
 def free_port() -> int:
@@ -29,17 +33,17 @@ def free_port() -> int:
 class Village:
     """An authority, and members that it has certified. `through` replaces the client addresses, for proxies."""
 
-    def __init__(self, directory: Path, count: int, log_id: str = "test") -> None:
+    def __init__(self, directory: Path, count: int, log_id: str = "test", address: str = LISTEN) -> None:
         self.directory = directory
         self.authority = pki.make_authority("etcd", datetime.now(UTC))
         ports = [(free_port(), free_port()) for _ in range(count)]
-        cluster = {f"m{number}": member_url("127.0.0.1", peer) for number, (_, peer) in enumerate(ports)}
+        cluster = {f"m{number}": member_url(address, peer) for number, (_, peer) in enumerate(ports)}
         self.specs = [
             MemberSpec(
                 name=f"m{number}",
                 log_id=log_id,
-                address="127.0.0.1",
-                listen="127.0.0.1",
+                address=address,
+                listen=LISTEN,
                 client_port=client,
                 peer_port=peer,
                 cluster=cluster,
@@ -54,7 +58,7 @@ class Village:
         """The files of a member, certified by this village's authority or another one."""
         member = Member(self.directory / name, outlive=False)
         key = pki.new_key()
-        names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names = [x509.IPAddress(ipaddress.ip_address(address)) for address in ADDRESSES]
         issuer = authority or self.authority
         day = timedelta(days=1)
         leaf = pki.issue(issuer, pki.request(key), name, names, datetime.now(UTC), day, client=True)
@@ -104,9 +108,14 @@ async def found_client(found: Village, first: int = 0) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def log_of(found: Village, identity: str = "one", first: int = 0, *, base: bool = True) -> AsyncIterator[EtcdLog]:
+async def log_of(
+    found: Village, identity: str = "one", first: int = 0, *, base: bool = True, make: MakeLog = EtcdLog
+) -> AsyncIterator[EtcdLog]:
     """A log; with `base` it begins before entry 1."""
-    async with found_client(found, first) as client, open_etcd_log(client, identity) as log:
+    async with found_client(found, first) as client, trio.open_nursery() as nursery:
+        log = make(client, identity)
+        nursery.start_soon(log.follow)
         if base:
             await log.start_at(0, b"")
         yield log
+        nursery.cancel_scope.cancel()

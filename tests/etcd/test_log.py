@@ -12,9 +12,9 @@ from paasd.etcd import Lost, Unreachable, open_client
 from paasd.etcd import messages as m
 from paasd.state import LogTrimmed, LogUnavailable
 from paasd.state.log.entries import decode_entry
-from paasd.state.log.etcd import ENTRY_LIMIT_BYTES
+from paasd.state.log.etcd import ENTRY_LIMIT_BYTES, EtcdLog
 from paasd.state.log.interface import Refused
-from tests.etcd.members import log_of, village
+from tests.etcd.members import MakeLog, log_of, village
 from tests.state.things import AddThing, add_thing, open_things
 
 
@@ -31,9 +31,9 @@ async def test_an_append_takes_the_next_place_and_no_other() -> None:
         assert await log.read(2, 10) == []
 
 
-async def test_a_node_behind_a_trimmed_log_cannot_write_over_history() -> None:
+async def test_a_node_behind_a_trimmed_log_cannot_write_over_history(make: MakeLog = EtcdLog) -> None:
     """The slot of the lagging node is empty, which by itself proves nothing."""
-    async with village() as found, log_of(found) as log, log_of(found, base=False) as lagging:
+    async with village() as found, log_of(found) as log, log_of(found, base=False, make=make) as lagging:
         for index in range(1, 6):
             await log.append(index, str(index).encode())
         await log.trim(5)
@@ -44,13 +44,13 @@ async def test_a_node_behind_a_trimmed_log_cannot_write_over_history() -> None:
         assert await log.append(6, b"6") is None
 
 
-async def test_the_newest_index_is_right_at_any_lag() -> None:
-    async with village() as found, log_of(found) as log, log_of(found, base=False) as fresh:
+async def test_the_newest_index_is_right_at_any_lag(make: MakeLog = EtcdLog) -> None:
+    async with village() as found, log_of(found) as log, log_of(found, base=False, make=make) as fresh:
         for index in range(1, 1201):
             await log.append(index, b"x")
         assert await fresh.newest() == 1200
         await log.trim(700)
-        async with log_of(found, base=False) as later:
+        async with log_of(found, base=False, make=make) as later:
             assert await later.newest() == 1200
 
 
@@ -143,3 +143,33 @@ async def test_two_databases_share_it(tmp_path: Path) -> None:
         assert one.index == two.index
         entries = [decode_entry(data) for data in await first.read(0, 100)]
         assert [entry.index for entry in entries] == list(range(1, one.index + 1))
+
+
+async def test_large_entries_are_read_in_batches_that_arrive_in_time() -> None:
+    async with village() as found, log_of(found) as log, log_of(found, base=False) as behind:
+        for index in range(1, 41):
+            await log.append(index, bytes([index]) * 1_000_000)
+        behind._client.attempt_s = 0.02
+        read: list[bytes] = []
+        with trio.fail_after(20):
+            while len(read) < 40:
+                try:
+                    read += await behind.read(len(read), 1000)
+                except LogUnavailable:
+                    await trio.sleep(0.01)
+        assert [data[0] for data in read] == list(range(1, 41))
+
+
+async def test_trimming_again_or_by_another_changes_nothing() -> None:
+    async with village() as found, log_of(found) as log, log_of(found, base=False) as other:
+        for index in range(1, 10):
+            await log.append(index, b"x")
+        await log.trim(5)
+        await other.trim(5)
+        await other.trim(3)
+        await log.trim(10**9)
+        assert await log.read(8, 10) == [b"x"]
+        async with log_of(found, base=False) as fresh:
+            with pytest.raises(LogTrimmed, match="begins at entry 9"):
+                await fresh.read(7, 10)
+        assert await other.append(10, b"y") is None

@@ -35,6 +35,7 @@ from paasd.model import (
     organizations,
     packages,
     processes,
+    recovery,
     refusals,
     retention,
     roles,
@@ -746,6 +747,31 @@ async def _(seed: Seed) -> Any:
 async def _(seed: Seed) -> Any:
     await seed.member()
     return voting.ChangeVote(node_guid=NODE, before="", after="JOINING")
+
+
+@case(voting.vote_alone)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    await seed.member("other")
+    await seed.database.write(voting.change_vote, voting.ChangeVote(node_guid="other", before="", after="JOINING"))
+    return voting.VoteAlone(node_guid=NODE)
+
+
+@case(recovery.note_backup)
+async def _(seed: Seed) -> Any:
+    return recovery.NoteBackup(node_guid=NODE, position=7, actor=SYSTEM)
+
+
+@case(recovery.start_over)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    return recovery.StartOver(node_guid="new", position=7)
+
+
+@case(recovery.recover_cluster)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    return recovery.Recover(node_guid=NODE, lost=[])
 
 
 async def opened(seed: Seed) -> None:

@@ -6,14 +6,19 @@ import importlib
 import json
 import pkgutil
 from pathlib import Path
+from random import Random
 
 import pytest
 
 import paasd.model
 from paasd.model import App, Droplet, Node, Route
+from paasd.model.nodes import RegisterNode, register_node
+from paasd.model.settings import PutSetting, put_setting
+from paasd.model.voting import OfferVote, offer_vote
 from paasd.state import (
     InlineRunner,
     MemoryLog,
+    Record,
     list_snapshots,
     load_migrations,
     open_database,
@@ -22,6 +27,7 @@ from paasd.state import (
     restore_snapshot,
 )
 from paasd.state.checking import contents
+from paasd.state.lacking import NeedsUpgrade
 from paasd.state.log.entries import decode_entry
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -83,3 +89,33 @@ async def test_a_snapshot_is_restored_and_a_former_state_db_opened_in_place(vers
             with database.read() as tx:
                 assert tx.count(App) == 1
             assert contents(database.path)["apps"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_this_version_works_on_the_former_schema_as_long_as_it_has_to(version: str, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(gzip.decompress((FIXTURES / version / "snapshot.db.gz").read_bytes()))
+    standing = read_standing(path)
+    assert standing is not None
+    former = standing.schema
+    assert former < len(load_migrations())
+    records = [one for one in vars(paasd.model.records).values() if isinstance(one, type) and issubclass(one, Record)]
+    register = RegisterNode(guid="n", name="n", zone="z", memory_mb=1, disk_mb=1, cpus=1)
+    options = {"runner": InlineRunner(), "sync": False}
+    async with open_database(tmp_path, allowed_schema=lambda _: former, random=Random(1001), **options) as database:
+        assert database.schema == former
+        with database.read() as tx:
+            found = {record: tx.all(record) for record in records if "_record" not in record.__name__}
+        assert len(found[App]) == len(found[Droplet]) == 1
+        assert len(found) > 25
+        assert (await database.write(register_node, register)).state == "READY"
+        assert (await database.write(register_node, register)).incarnation == 2
+        await database.write(put_setting, PutSetting(name="a", value="b"))
+        with pytest.raises(NeedsUpgrade):
+            await database.write(offer_vote, OfferVote(node_guid="n", etcd_version="3.4.23"))
+        assert database.schema == former
+    async with open_database(tmp_path, random=Random(1002), **options) as database:
+        assert database.schema == len(load_migrations())
+        assert await database.write(offer_vote, OfferVote(node_guid="n", etcd_version="3.4.23"))
+        with database.read() as tx:
+            assert tx.need(Node, "n").incarnation == 2

@@ -9,9 +9,10 @@ import trio
 
 from paasd.state import DiskFull, MemoryLog
 from paasd.state.checking import contents
+from paasd.state.engine.capture import Capture
 from paasd.state.engine.changes import touched_rows
 from paasd.state.engine.connection import open_writer
-from paasd.state.engine.replica import Limits, Replica, _Capture
+from paasd.state.engine.replica import Limits, Replica
 from paasd.state.log.entries import LogDamaged
 from tests.state.things import AddThing, Thing, add_thing, open_things
 
@@ -72,7 +73,7 @@ async def test_what_others_wrote_is_announced_row_by_row(replica: Replica, entri
 async def test_the_engine_s_own_tables_are_never_part_of_a_changeset(replica: Replica, entries: list[bytes]) -> None:
     replica.apply(entries)
     connection = replica._connection
-    with _Capture(connection) as session:
+    with Capture(connection) as session:
         connection.execute("INSERT INTO state_entries VALUES (99, x'00')")
         connection.execute("UPDATE state_meta SET position = 99")
         connection.execute("UPDATE things SET size = 5 WHERE name = 'n1'")

@@ -119,5 +119,10 @@ async def test_datagrams_come_from_the_shown_address_and_are_lost_in_a_cut() -> 
             assert (data, address) == (b"arrives", (one.shown, one.peer_port))
             await receiver.sendto(b"answer", address)
             assert (await sender.recvfrom(100))[0] == b"answer"
+            with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                await stranger.sendto(b"who?", (other.shown, other.peer_port))
+                data, address = await receiver.recvfrom(100)
+                await receiver.sendto(b"me", address)
+                assert await stranger.recvfrom(100) == (b"me", (other.shown, other.peer_port))
             for used in sockets:
                 used.close()

@@ -64,7 +64,8 @@ def test_an_ordinary_user_can_do_all_of_it() -> None:
         text = user.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", _ini(), *here)
         assert "passed" in text
         assert "skipped" not in text
-        for left in user.home.glob("pytest-of-*"):
+        # pytest's own folders, and the cache of pip, which fetched the toolchains.
+        for left in (*user.home.glob("pytest-of-*"), *user.home.glob(".cache")):
             shutil.rmtree(left)
 
 

@@ -61,7 +61,8 @@ def ordinary_user() -> Iterator[User]:
         if os.geteuid() == 0:
             os.chown(home, UID, UID)
         yield User(home)
-        assert list(home.iterdir()) == []
+        left = [str(path) for path in home.rglob("*")]
+        assert left == [], left[:20]
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

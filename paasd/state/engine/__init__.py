@@ -7,7 +7,7 @@ from paasd.state.engine.opening import open_database
 from paasd.state.engine.runner import InlineRunner, ThreadRunner
 from paasd.state.engine.schema import SchemaError, broken_rules, load_migrations
 from paasd.state.engine.snapshots import Manifest, list_snapshots, restore_snapshot, take_snapshot
-from paasd.state.engine.standing import LogKind, Standing, read_standing
+from paasd.state.engine.standing import LogKind, Standing, read_closed, read_standing, stand_alone
 from paasd.state.engine.switching import StartLog
 from paasd.state.engine.watch import Changes
 from paasd.state.engine.writer import CommitFailed
@@ -33,7 +33,9 @@ __all__ = [
     "list_snapshots",
     "load_migrations",
     "open_database",
+    "read_closed",
     "read_standing",
     "restore_snapshot",
+    "stand_alone",
     "take_snapshot",
 ]

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import apsw
 import msgspec
@@ -18,6 +18,7 @@ from paasd.state.engine.barrier import Barrier
 from paasd.state.engine.changes import touched_rows
 from paasd.state.engine.connection import damaged, open_reader
 from paasd.state.engine.forwarding import Forwarder, NotTaken, Undelivered
+from paasd.state.engine.older import Older
 from paasd.state.engine.recent import Recent
 from paasd.state.engine.replica import Call, Replica
 from paasd.state.engine.standing import LogKind
@@ -25,7 +26,7 @@ from paasd.state.engine.switching import StartLog, change_log
 from paasd.state.engine.watch import Changes, Feed
 from paasd.state.engine.writer import Rescue, Writer
 from paasd.state.log import Log, LogTrimmed, LogUnavailable, Runner
-from paasd.state.log.entries import decode_entry
+from paasd.state.log.entries import Migration, decode_entry
 from paasd.state.operations import Operation
 from paasd.state.transactions import ReadTx
 
@@ -33,6 +34,14 @@ A = TypeVar("A", bound=msgspec.Struct)
 R = TypeVar("R")
 
 FILE_NAME = "state.db"
+
+
+class Schema(NamedTuple):
+    """The migrations of this paasd, how to run without the newest of them, and which of them may be applied."""
+
+    migrations: tuple[Migration, ...]
+    older: Older
+    allowed: Callable[[ReadTx], int] | None
 
 
 class Database:
@@ -47,6 +56,7 @@ class Database:
         feed: Feed,
         random: Random,
         run: Runner,
+        schema: Schema,
     ) -> None:
         self.path = path
         self.forwarder: Forwarder | None = None
@@ -60,8 +70,9 @@ class Database:
         self._random = random
         self._run = run
         self._barrier = Barrier(self._ask_newest, config.fresh_s)
+        self._schema = schema
         self._readers: list[apsw.Connection] = []
-        self._reader_count = 0
+        self._shown: dict[apsw.Connection, int] = {}  # every open reader, and the schema that it was opened for
 
     async def write(
         self,
@@ -269,17 +280,40 @@ class Database:
         return self._writer.conflicts
 
     def _take_reader(self) -> apsw.Connection:
-        if self._readers:
-            return self._readers.pop()
-        if self._reader_count >= self._config.readers:
-            raise RuntimeError(f"{self._reader_count} reads are open at once: something awaits inside database.read()")
-        self._reader_count += 1
-        return open_reader(self.path)
+        while self._readers:
+            reader = self._readers.pop()
+            if self._shown.get(reader) == self._replica.schema:
+                return reader
+            self._drop_reader(reader)
+        if len(self._shown) >= self._config.readers:
+            raise RuntimeError(f"{len(self._shown)} reads are open at once: something awaits inside database.read()")
+        reader = open_reader(self.path)
+        schema = self._shown[reader] = self._replica.schema
+        if schema < self._schema.older.limit:
+            reader.execute("PRAGMA query_only=OFF").fetchall()  # the file itself is open for reading only
+            self._schema.older.shadow(reader, schema)
+            reader.execute("PRAGMA query_only=ON").fetchall()
+        return reader
+
+    def _drop_reader(self, reader: apsw.Connection) -> None:
+        del self._shown[reader]
+        reader.close()
+
+    def allowed_schema(self) -> int:
+        """Number of the newest migration that every live node knows."""
+        if self._schema.allowed is None or self._replica.schema == 0:
+            return self._schema.older.limit
+        with self.read() as tx:
+            return min(self._schema.allowed(tx), self._schema.older.limit)
+
+    async def advance_schema(self) -> None:
+        """Bring the schema up to date as far as every live node can follow. Raises LogUnavailable."""
+        if self._replica.schema < self.allowed_schema():
+            await self._writer.between(partial(self._writer.migrate, self._schema.migrations, self.allowed_schema))
 
     def _close_readers(self) -> None:
-        for reader in self._readers:
-            reader.close()
-        self._readers.clear()
+        while self._readers:
+            self._drop_reader(self._readers.pop())
 
 
 class Reading:

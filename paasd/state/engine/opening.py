@@ -11,7 +11,8 @@ import trio
 
 from paasd.config import StateConfig
 from paasd.state.engine.connection import StateDamaged, open_writer
-from paasd.state.engine.database import Database
+from paasd.state.engine.database import Database, Schema
+from paasd.state.engine.older import Older
 from paasd.state.engine.replica import Limits, Replica
 from paasd.state.engine.requests import forget_requests_until
 from paasd.state.engine.rescuing import Fetch, Rescuer, place_snapshot
@@ -25,6 +26,7 @@ from paasd.state.engine.writer import Writer
 from paasd.state.guard import exclusive_access
 from paasd.state.log import LocalLog, Log, Runner
 from paasd.state.log.entries import Migration
+from paasd.state.transactions import ReadTx
 
 FILE_NAME = "state.db"
 
@@ -38,6 +40,7 @@ async def open_database(
     start: StartLog | None = None,
     fetch: Fetch | None = None,
     migrations: Sequence[Migration] | None = None,
+    allowed_schema: Callable[[ReadTx], int] | None = None,
     node: str = "",
     clock: Callable[[], float] = time.time,
     random: Random | None = None,
@@ -47,20 +50,20 @@ async def open_database(
     """Open `directory`/state.db, replay the log, bring the schema up to date, and write until the block ends.
 
     `start` begins a shared log, should the last run have ended in the middle of going over to it. `fetch` gives the
-    state of another node, for a node that has none yet, a damaged one, or one that the log no longer follows. `clock`
-    gives unix seconds. `sync=False` gives up durability at power loss, for tests. Raises StateDamaged, SchemaError,
-    LogDamaged, LogTrimmed; inside the block CommitFailed ends everything: exit and start again.
+    state of another node, for a node that has none yet, a damaged one, or one that the log no longer follows.
+    `allowed_schema` is the newest migration that every other node knows, as rows say. `clock` gives unix seconds.
+    `sync=False` gives up durability at power loss, for tests. Raises StateDamaged, SchemaError, LogDamaged,
+    LogTrimmed; inside the block CommitFailed ends everything: exit and start again.
     """
-    config = config or StateConfig()
-    log = log or LocalLog()
+    config, log = config or StateConfig(), log or LocalLog()
     run = runner or ThreadRunner()
     random = random or SystemRandom()
     steps = load_migrations() if migrations is None else checked_migrations(migrations)
     path = directory / FILE_NAME
     has_state = _prepare(path)
     async with _writing(path, fetch, has_state, external=log.external, sync=sync) as connection:
-        limits = Limits(group_bytes=config.group_bytes, operation_bytes=config.operation_bytes)
-        replica = Replica(connection, path, origin=node, limits=limits)
+        older = Older(steps)
+        replica = Replica(connection, path, origin=node, limits=_limits(config), older=older)
         replica.open(log.identity, "etcd" if log.external else "local")
         check_log(replica, log)
         log.attach(connection, run)
@@ -69,10 +72,10 @@ async def open_database(
             raise SchemaError(f"{path} has schema {replica.schema}, this paasd knows {len(steps)}; upgrade paasd")
         feed = Feed(config.watch_keys)
         writer = Writer(replica, log, run, feed, _writer_limits(config), clock, random)
-        database = Database(path, config, replica, writer, feed, random, run)
+        database = Database(path, config, replica, writer, feed, random, run, Schema(steps, older, allowed_schema))
         if fetch is not None:
             database.rescue_with(Rescuer(database, fetch))
-        await writer.migrate(steps)
+        await writer.start(steps, database.allowed_schema)
         with _single_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(writer.serve)  # noqa: ASYNC113 - what is asked before it runs is queued
@@ -126,6 +129,10 @@ async def _writing(
             yield connection
         finally:
             connection.close()
+
+
+def _limits(config: StateConfig) -> Limits:
+    return Limits(group_bytes=config.group_bytes, operation_bytes=config.operation_bytes)
 
 
 def _writer_limits(config: StateConfig) -> WriterLimits:

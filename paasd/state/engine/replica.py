@@ -13,9 +13,11 @@ import apsw
 import msgspec
 
 from paasd.errors import TooLarge, Unprocessable
+from paasd.state.engine.capture import Capture
 from paasd.state.engine.changes import Touched, touched_rows
 from paasd.state.engine.connection import Guard, StateDamaged, damaged, explained
-from paasd.state.engine.schema import ENGINE_VERSION, NOT_REPLICATED, SchemaError, broken_rules
+from paasd.state.engine.older import Older, unshadow
+from paasd.state.engine.schema import ENGINE_VERSION, SchemaError, broken_rules
 from paasd.state.engine.standing import (
     LogKind,
     Standing,
@@ -25,6 +27,7 @@ from paasd.state.engine.standing import (
     standing_of,
     upgrade_engine_tables,
 )
+from paasd.state.lacking import Lacking
 from paasd.state.log.entries import (
     NO_HASH,
     Entry,
@@ -83,12 +86,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Replica:
     """One state.db as its writer sees it."""
 
-    def __init__(self, connection: apsw.Connection, path: Path, *, origin: str, limits: Limits) -> None:
+    def __init__(
+        self, connection: apsw.Connection, path: Path, *, origin: str, limits: Limits, older: Older | None = None
+    ) -> None:
         self.connection = self._connection = connection
         self.path = self._path = path
         self._origin = origin
         self._limits = limits
         self._guard = Guard(connection)
+        self._older = older or Older(())
+        self._lacking = Lacking()
         self.index = 0
         self.hash = NO_HASH
         self.schema = 0
@@ -115,6 +122,7 @@ class Replica:
                 raise StateDamaged(f"{self._path} was written by a newer paasd; upgrade this node")
             if engine < ENGINE_VERSION:
                 upgrade_engine_tables(self._connection)
+            self._shadow()
         if identity is not None and identity != self.identity:
             raise StateDamaged(
                 f"{self._path} belongs to log {self.identity}, not {identity}; restore a snapshot of that log"
@@ -126,6 +134,9 @@ class Replica:
         with explained(self._path):
             copy_into(self._connection, file)
         self.look()
+
+    def _shadow(self) -> None:
+        self._lacking = self._older.shadow(self._connection, self.schema)
 
     def standing(self) -> Standing:
         """Which log it uses, and how far it is."""
@@ -227,7 +238,7 @@ class Replica:
 
     def _run(self, call: Call[Any], now_s: float, random_bits: Callable[[int], int]) -> None:
         call.result = call.error = None
-        tx = Tx(self._connection, now_s, random_bits)
+        tx = Tx(self._connection, now_s, random_bits, self._lacking)
         self._connection.execute("SAVEPOINT operation")
         self._guard.mode = "operation"
         try:
@@ -275,6 +286,7 @@ class Replica:
         return Prepared(calls=[], index=entry.index, data=encode_entry(entry), schema=migration.number, touched=None)
 
     def _migrate(self, migration: Migration) -> None:
+        unshadow(self._connection)
         try:
             self._connection.execute(migration.script).fetchall()
         except apsw.SQLError as error:
@@ -290,7 +302,10 @@ class Replica:
         with explained(self._path):
             self._move(prepared.index, digest, prepared.schema)
             self._connection.execute("COMMIT")
-        self.index, self.hash, self.schema = prepared.index, digest, prepared.schema
+        before, self.schema = self.schema, prepared.schema
+        self.index, self.hash = prepared.index, digest
+        if before != self.schema:
+            self._shadow()
         return Applied(prepared.index, prepared.touched)
 
     def rollback(self) -> None:
@@ -314,7 +329,10 @@ class Replica:
                 self.rollback()
                 raise
         # Not before COMMIT: who waits for an entry reads the moment the index has it, from another thread.
-        self.index, self.hash, self.schema = position
+        before, self.schema = self.schema, position.schema
+        self.index, self.hash = position.at, position.hash
+        if before != self.schema:
+            self._shadow()
         return applied
 
     def _apply(self, position: "_Position", data: bytes) -> tuple["_Position", Touched | None]:
@@ -354,8 +372,8 @@ class Replica:
     def _move(self, index: int, digest: bytes, schema: int) -> None:
         self._connection.execute(_MOVE, (index, digest, schema))
 
-    def _session(self) -> "_Capture":
-        return _Capture(self._connection)
+    def _session(self) -> Capture:
+        return Capture(self._connection)
 
     def _rows(self, text: str, *values: Any) -> list[Any]:
         return self._connection.execute(text, values).fetchall()
@@ -367,19 +385,3 @@ class _Position(NamedTuple):
     at: int
     hash: bytes
     schema: int
-
-
-class _Capture:
-    """A session over every replicated table, closed at the end of the block."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._session = apsw.Session(connection, "main")
-        self._session.config(apsw.SQLITE_SESSION_OBJCONFIG_SIZE, True)
-        self._session.table_filter(lambda name: name not in NOT_REPLICATED)
-        self._session.attach()
-
-    def __enter__(self) -> apsw.Session:
-        return self._session
-
-    def __exit__(self, *_: object) -> None:
-        self._session.close()

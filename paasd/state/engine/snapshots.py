@@ -63,6 +63,8 @@ def take_snapshot(path: Path, folder: Path, now_s: float) -> Manifest:
         (part / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
         _sync(part / _MANIFEST, part / _FILE, part)
         final = folder / manifest.folder
+        if final.exists() and read_manifest(final).log_identity != manifest.log_identity:
+            shutil.rmtree(final)  # of the log that this one went on from
         if not final.exists():
             part.rename(final)
             _sync(folder)

@@ -1,5 +1,8 @@
 """What a state.db says about itself: which log it uses, and the engine's tables of this and the former version."""
 
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -8,7 +11,9 @@ import msgspec
 
 from paasd.state.engine.connection import StateDamaged, explained, open_reader
 from paasd.state.engine.schema import ENGINE_TABLES, ENGINE_VERSION
+from paasd.state.guard import exclusive_access
 from paasd.state.log.entries import NO_HASH
+from paasd.state.transactions import ReadTx
 
 LogKind = Literal["local", "etcd", "feed"]
 """local: this node is alone, or the only voter; etcd: it votes; feed: it follows voters."""
@@ -77,6 +82,36 @@ def use_as_own(connection: apsw.Connection, kind: LogKind) -> None:
     set_log(connection, kind)
     connection.execute("DELETE FROM state_entries")
     connection.execute("COMMIT")
+
+
+def stand_alone(path: Path) -> str:
+    """Give the closed state.db a local log of its own under a new identity, which is returned: who has the former log
+    can never take this one for it. Its rows stay. Blocking. Raises StateInUse, StateDamaged.
+    """
+    identity = str(uuid.uuid4())
+    with exclusive_access(path), explained(path):
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(ENGINE_TABLES).fetchall()
+            connection.execute("UPDATE state_meta SET engine = ?, log_identity = ?", (ENGINE_VERSION, identity))
+            set_log(connection, "local")
+            connection.execute("DELETE FROM state_entries")
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+    return identity
+
+
+@contextmanager
+def read_closed(path: Path) -> Iterator[ReadTx]:
+    """The rows of a state.db that nobody has open. Raises StateDamaged."""
+    with explained(path):
+        reader = open_reader(path)
+        try:
+            yield ReadTx(reader)
+        finally:
+            reader.close()
 
 
 def set_log(connection: apsw.Connection, kind: LogKind, base: int = 0) -> None:

@@ -20,12 +20,15 @@ from paasd.state.engine.recent import Recent
 from paasd.state.engine.replica import Applied, Call, Prepared, Replica
 from paasd.state.engine.waiting import Errand, Waiting, WriterLimits
 from paasd.state.engine.watch import Feed
-from paasd.state.log import Log, LogTrimmed, LogUnavailable, NoAnswer, Refused, Runner
+from paasd.state.log import Log, LogTrimmed, LogUnavailable, NoAnswer, OtherLog, Refused, Runner
 from paasd.state.log.entries import LogDamaged, Migration, decode_entry
 
 R = TypeVar("R")
 Rescue = Callable[[PaasdError], Awaitable[None]]
 """Makes the database whole again after LogTrimmed, LogDamaged or StateDamaged; called in the writer's task."""
+
+AllowedSchema = Callable[[], int]
+"""Number of the newest migration that every live node knows."""
 
 
 class CommitFailed(Exception):
@@ -126,7 +129,7 @@ class Writer:
                 self._wake = trio.Event()
                 try:
                     await self._turn()
-                except (LogTrimmed, LogDamaged, StateDamaged) as error:
+                except (LogTrimmed, LogDamaged, OtherLog, StateDamaged) as error:
                     if self.rescue is None:
                         raise
                     self._put_back(self._started)
@@ -179,22 +182,26 @@ class Writer:
                 raise LogUnavailable(f"entry {newest} exists and cannot be had now")
             await self._apply(entries)
 
-    async def migrate(self, migrations: tuple[Migration, ...]) -> None:
-        """Bring the schema up to date through the log. Only before `serve`.
+    async def start(self, migrations: tuple[Migration, ...], allowed: AllowedSchema) -> None:
+        """Catch up and bring the schema up to date, as far as it may be. Only before `serve`.
 
-        Without quorum a node whose schema is up to date starts all the same and catches up later.
+        Without quorum a node that has a schema starts all the same and catches up later.
         """
         try:
             await self.catch_up()
-        except LogUnavailable:
-            if self._replica.schema < len(migrations):
-                raise
-            self._behind = True
-        except (LogTrimmed, LogDamaged, StateDamaged) as error:
+            await self.migrate(migrations, allowed)
+        except (LogTrimmed, LogDamaged, OtherLog, StateDamaged) as error:
             if self.rescue is None:
                 raise
             await self.rescue(error)
-        while self._replica.schema < len(migrations):
+        except LogUnavailable:
+            if self._replica.schema == 0:
+                raise
+            self._behind = True
+
+    async def migrate(self, migrations: tuple[Migration, ...], allowed: AllowedSchema) -> None:
+        """Append the migrations that are missing here and that every node knows. In the writer's task, or before it."""
+        while self._replica.schema < min(len(migrations), allowed()):
             migration = migrations[self._replica.schema]
             prepared = await self._run(self._prepare_migration, migration)
             await self._settle(prepared)
@@ -205,6 +212,10 @@ class Writer:
             while entries := await self._log.read(self._replica.index, self._limits.catch_up):
                 await self._apply(entries)
             await self._apply_until(self._known)
+        except OtherLog:
+            if self.rescue is not None:
+                raise
+            await trio.sleep(1.0)
         except Unavailable:  # the log cannot be reached, or the disk is full
             await trio.sleep(self._backoff(10))
             self._behind = True
@@ -223,6 +234,8 @@ class Writer:
         try:
             finished = await self._write([waiting.call for waiting in group])
         except (Unavailable, apsw.IOError) as error:
+            if isinstance(error, OtherLog) and self.rescue is not None:
+                raise
             failure = error if isinstance(error, PaasdError) else Unavailable(f"the disk failed: {error}; see dmesg")
             for waiting in group:
                 waiting.fail(failure)
@@ -320,8 +333,8 @@ class Writer:
                 refused = await self._log.append(prepared.index, prepared.data)
             except NoAnswer:
                 unknown = True
-            except LogUnavailable:
-                if not unknown:
+            except LogUnavailable as error:
+                if not unknown or isinstance(error, OtherLog):  # the log that could have it is no more
                     raise
             else:
                 ours = refused is not None and refused.entries[:1] == (prepared.data,)

@@ -25,6 +25,7 @@ ENTRY_LIMIT_BYTES: Final = 1_400_000
 FRESH_S: Final = 2.5
 """Without contact for so long an append asks first whether there is a quorum, so that its outcome is not left open."""
 
+PROBE_S: Final = 1.0
 LOOK_S: Final = 1.0
 """How often the newest index is asked for beside the watch: the loss of a last event leaves no gap to see."""
 
@@ -87,11 +88,11 @@ class EtcdLog:
         if len(data) > ENTRY_LIMIT_BYTES:
             raise TooLarge(f"an entry of {len(data)} bytes; the log takes {ENTRY_LIMIT_BYTES}")
         if self.silent_s > FRESH_S:
-            await self.newest()
+            await self._find_quorum()
         after = m.RangeRequest(key=self._key(index), range_end=self._end, limit=self._batch)
         answer = await self._write(
             m.TxnRequest(
-                compare=[self._compare(m.EQUAL, index), self._compare(m.GREATER, index - 1)],
+                compare=self._next_is(index),
                 success=[m.RequestOp(request_put=m.PutRequest(key=self._key(index), value=data))],
                 failure=[m.RequestOp(request_range=after)],
             )
@@ -103,6 +104,13 @@ class EtcdLog:
         if found and found[0][0] == index:
             return Refused(tuple(value for _, value in found))
         return Refused(())
+
+    async def _find_quorum(self) -> None:
+        """Sooner than a client loses its patience, who then is told that nothing was changed."""
+        with trio.move_on_after(PROBE_S):
+            await self.newest()
+            return
+        raise LogUnavailable(f"the log did not answer for {PROBE_S} s; nothing was changed")
 
     async def read(self, after: int, limit: int) -> Sequence[bytes]:
         self._heard.forget(after)
@@ -243,6 +251,10 @@ class EtcdLog:
             raise NoAnswer from error
         self._contact_at = trio.current_time()
         return answer
+
+    def _next_is(self, index: int) -> list[Any]:
+        """That `index` is free and follows the newest: what was trimmed is absent too."""
+        return [self._compare(m.EQUAL, index), self._compare(m.GREATER, index - 1)]
 
     def _compare(self, result: int, index: int) -> Any:
         """That the key of `index` exists (GREATER), or does not (EQUAL)."""

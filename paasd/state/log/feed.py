@@ -66,6 +66,7 @@ class FeedLog:
         self._applied = -1  # the newest entry that the writer is known to have; -1 before it said so
         self._newest = 0
         self._trimmed = 0
+        self._told_of_other = False
         self._changed = trio.Event()
 
     def attach(self, connection: apsw.Connection, run: Runner) -> None:
@@ -74,6 +75,7 @@ class FeedLog:
         self._applied = -1
         self._held.clear()
         self._trimmed = 0
+        self._told_of_other = False
 
     def stage(self, index: int, data: bytes) -> None:
         """Nothing is kept in the database."""
@@ -84,6 +86,7 @@ class FeedLog:
             # A node that is cut off finds out by a question, so that no append hangs without an answer.
             await self.newest()
             order = self._order()
+        others = set[str]()
         for voter in order:
             answer = await self._append(voter, AppendEntry(identity=self._log, index=index, data=data))
             match answer.kind:
@@ -93,6 +96,10 @@ class FeedLog:
                     return Refused(answer.entries)
                 case "unanswered":
                     raise NoAnswer
+                case "other":
+                    others.add(answer.identity)
+        if len(others) == 1:
+            raise OtherLog(others.pop())
         raise LogUnavailable("none of the nodes that vote takes the write; nothing was changed")
 
     async def _append(self, voter: Voter, request: AppendEntry) -> LogAnswer:
@@ -108,6 +115,7 @@ class FeedLog:
 
     async def read(self, after: int, limit: int) -> Sequence[bytes]:
         self._note_applied(after)
+        self._told_of_other = False  # the question below finds out what the others say
         if self._trimmed > after + 1:
             raise LogTrimmed(after + 1, self._trimmed)
         first = self._newest - len(self._held) + 1
@@ -123,7 +131,7 @@ class FeedLog:
 
     async def wait_newer(self, after: int) -> None:
         self._note_applied(after)
-        while self._newest <= after and not self._trimmed:
+        while self._newest <= after and not self._trimmed and not self._told_of_other:
             await self._changed.wait()
 
     async def trim(self, before: int) -> None:
@@ -169,6 +177,10 @@ class FeedLog:
                 return answer.index <= self._newest
             case "trimmed":
                 self._trimmed = answer.index
+            case "other":
+                self._told_of_other = True
+                self._change()
+                return False
             case _:
                 return False
         self._change()

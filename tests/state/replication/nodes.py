@@ -78,6 +78,7 @@ class Cluster:
                 own_rows=self._own_rows,
                 on_refused=self._on_refused,
                 run=run,
+                random=Random(seed),
                 clock=trio.current_time,
             )
             await enter(replication)
