@@ -846,6 +846,14 @@ async def _(seed: Seed) -> Any:
     return refusals.NoteRefusals(node_guid=NODE, count=1, head="h")
 
 
+@case(voting.vote_alone)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    await seed.member("other")
+    await seed.database.write(voting.change_vote, voting.ChangeVote(node_guid="other", before="", after="JOINING"))
+    return voting.VoteAlone(node_guid=NODE)
+
+
 @pytest.mark.parametrize("name", sorted(CASES))
 async def test_it_takes_effect_once(name: str, tmp_path: Path) -> None:
     operation, prepare = CASES[name]
