@@ -97,6 +97,12 @@ def advice(platform: Platform) -> list[str]:
     zones = {node.zone for node in platform.nodes}
     if len(control) == 2:
         found.append("of two control nodes one has the log: a third makes the platform survive the loss of any of them")
+    found += [
+        f"node {node.name} cannot vote because it has no etcd that paasd takes: `apt-get install etcd-server` there and "
+        "restart paasd"
+        for node in control
+        if len(control) > 1 and node.state == "READY" and node.address and not node.etcd_version
+    ]
     if len(platform.nodes) > 2 and len(zones) == 1:
         found.append(f"all nodes are in zone {zones.pop()}: nodes in other zones make it survive the loss of a zone")
     versions = sorted({node.version for node in platform.nodes if node.version})

@@ -137,4 +137,4 @@ async def test_everything_at_once(seed: int) -> None:
             await trio.sleep(trouble.network.random.uniform(0.5, 3.0))
             trouble.signal(number, signal.SIGCONT)
             trouble.network.heal()
-            await acknowledged(trouble, 3)
+            await acknowledged(trouble, 3, within_s=30)
