@@ -98,8 +98,8 @@ def advice(platform: Platform) -> list[str]:
     if len(control) == 2:
         found.append("of two control nodes one has the log: a third makes the platform survive the loss of any of them")
     found += [
-        f"node {node.name} cannot vote because it has no etcd that paasd takes: `apt-get install etcd-server` there and "
-        "restart paasd"
+        f"node {node.name} cannot vote because it has no etcd that paasd takes: `apt-get install etcd-server` there, "
+        "then restart paasd"
         for node in control
         if len(control) > 1 and node.state == "READY" and node.address and not node.etcd_version
     ]

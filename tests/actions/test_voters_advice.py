@@ -25,7 +25,8 @@ def told(*nodes: Node) -> list[str]:
 
 def test_control_nodes_without_etcd_are_named_where_they_could_vote() -> None:
     assert told(node("a", "3.4.23"), node("b", ""), node("c", "3.4.23")) == [
-        "node b cannot vote because it has no etcd that paasd takes: `apt-get install etcd-server` there and restart paasd"
+        "node b cannot vote because it has no etcd that paasd takes: `apt-get install etcd-server` there, "
+        "then restart paasd"
     ]
     assert told(node("a", "3.4.23"), node("b", "3.4.23")) == []
     assert told(node("a", "")) == []
