@@ -9,7 +9,7 @@ from paasd.model.arguments import SYSTEM, Arguments
 from paasd.model.events import record_event
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.records import Authority, Node
-from paasd.state import In, Ne, Tx, operation
+from paasd.state import In, Tx, operation
 
 ETCD_AUTHORITY: Final = "etcd"
 """Purpose of the authority whose certificates only voters get: etcd lets in whoever shows one."""
@@ -82,35 +82,4 @@ def change_vote(tx: Tx, args: ChangeVote) -> bool:
     if args.after in ("VOTER", ""):
         event = "platform.node.vote" if args.after else "platform.node.unvote"
         record_event(tx, event, SYSTEM, target_type="node", target_guid=node.guid, target_name=node.name)
-    return True
-
-
-class VoteAlone(Arguments):
-    """Arguments of `vote_alone`: the node whose state counts from now on."""
-
-    node_guid: str
-
-
-@operation("node.vote_alone", version=1)
-def vote_alone(tx: Tx, args: VoteAlone) -> bool:
-    """After the majority of the voters was lost for good, and this node took the log over: nobody else votes.
-
-    False when that is so already. Raises NotFound.
-    """
-    own = tx.need(Node, args.node_guid)
-    others = [node for node in tx.all(Node, Ne("voting", "")) if node.guid != own.guid]
-    if own.voting == "VOTER" and not others:
-        return False
-    for node in others:
-        tx.update(node, voting="")
-    record_event(
-        tx,
-        "platform.node.vote_alone",
-        SYSTEM,
-        target_type="node",
-        target_guid=own.guid,
-        target_name=own.name,
-        data={"before": sorted(node.name for node in others)},
-    )
-    tx.update(own, voting="VOTER")
     return True

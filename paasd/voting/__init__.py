@@ -6,6 +6,6 @@
 
 from paasd.voting.choosing import Candidate, choose_voters
 from paasd.voting.opening import open_voting
-from paasd.voting.seat import Seat, abandon, open_seat
+from paasd.voting.seat import Seat, open_seat
 
-__all__ = ["Candidate", "Seat", "abandon", "choose_voters", "open_seat", "open_voting"]
+__all__ = ["Candidate", "Seat", "choose_voters", "open_seat", "open_voting"]

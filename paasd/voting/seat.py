@@ -5,7 +5,6 @@ rows decide (`voting.py`). DATA/etcd/seat.json says which member it is, DATA/etc
 after it was off for longer than a certificate lives.
 """
 
-import shutil
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -208,13 +207,6 @@ def client_address(member: Any) -> Address:
 def own_address(spec: MemberSpec) -> Address:
     """Where this node reaches its own member, also behind address translation."""
     return (LOOPBACK if spec.listen in _ANY else spec.listen), spec.client_port
-
-
-async def abandon(folder: Path) -> bool:
-    """End what may run of a seat whose daemon does not, and forget it. Whether etcd ran."""
-    ran = await Member(folder).stop()
-    shutil.rmtree(folder, ignore_errors=True)
-    return ran
 
 
 @asynccontextmanager

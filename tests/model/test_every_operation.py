@@ -763,14 +763,6 @@ async def _(seed: Seed) -> Any:
     return voting.ChangeVote(node_guid=NODE, before="", after="JOINING")
 
 
-@case(voting.vote_alone)
-async def _(seed: Seed) -> Any:
-    await seed.member()
-    await seed.member("other")
-    await seed.database.write(voting.change_vote, voting.ChangeVote(node_guid="other", before="", after="JOINING"))
-    return voting.VoteAlone(node_guid=NODE)
-
-
 @case(recovery.note_backup)
 async def _(seed: Seed) -> Any:
     return recovery.NoteBackup(node_guid=NODE, position=7, actor=SYSTEM)
@@ -844,14 +836,6 @@ async def _(seed: Seed) -> Any:
 async def _(seed: Seed) -> Any:
     await seed.node()
     return refusals.NoteRefusals(node_guid=NODE, count=1, head="h")
-
-
-@case(voting.vote_alone)
-async def _(seed: Seed) -> Any:
-    await seed.member()
-    await seed.member("other")
-    await seed.database.write(voting.change_vote, voting.ChangeVote(node_guid="other", before="", after="JOINING"))
-    return voting.VoteAlone(node_guid=NODE)
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -17,7 +17,7 @@ from paasd.errors import Unavailable
 from paasd.etcd import MemberSpec, member_url
 from paasd.model.settings import PutSetting, put_setting
 from paasd.state import LogUnavailable
-from paasd.voting import Seat, abandon, open_seat, upkeep
+from paasd.voting import Seat, open_seat, upkeep
 from paasd.voting.upkeep import TIMES, Upkeep, better_times, is_wasteful
 from tests.etcd.members import free_port
 from tests.state.things import open_things
@@ -100,16 +100,6 @@ async def test_all_members_run_with_the_times_that_were_set_and_restart_in_turn(
         command = Path(f"/proc/{found.seats['c'].member.pid}/cmdline").read_bytes()
         assert b"--election-timeout=1500" in command
         assert not set(pids.values()) & {seat.member.pid for seat in found.seats.values()}
-
-
-async def test_a_seat_that_is_abandoned_is_gone_with_its_process() -> None:
-    async with own_seat() as seat:
-        pid, folder = seat.member.pid, seat._folder
-        seat._supervision.cancel()
-        assert await abandon(folder)
-        assert not folder.exists()
-        assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text()
-        assert not await abandon(folder)
 
 
 def test_disk_is_given_back_only_where_there_is_much_of_it() -> None:
