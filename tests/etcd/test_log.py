@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -10,11 +11,12 @@ import trio
 from paasd import pki
 from paasd.errors import TooLarge
 from paasd.etcd import Lost, Unreachable, open_client
+from paasd.etcd import Refused as EtcdRefused
 from paasd.etcd import messages as m
 from paasd.state import Log, LogTrimmed, LogUnavailable
 from paasd.state.log.entries import decode_entry
 from paasd.state.log.etcd import ENTRY_LIMIT_BYTES, EtcdLog
-from paasd.state.log.interface import Refused
+from paasd.state.log.interface import NoAnswer, Refused
 from tests.etcd.members import MakeLog, log_of, village
 from tests.state import log_rules
 from tests.state.things import AddThing, add_thing, open_things
@@ -109,6 +111,28 @@ async def test_an_entry_that_is_too_large_is_refused_before_it_is_sent() -> None
         with pytest.raises(TooLarge):
             await log.append(2, bytes(ENTRY_LIMIT_BYTES + 1))
         assert await log.append(2, b"small") is None
+
+
+async def test_what_a_full_etcd_says_to_have_refused_is_looked_up() -> None:
+    """It carries out what it found room for when it was asked, and may say then that there is none."""
+    async with village() as found, log_of(found) as log:
+        txn = log._client.txn
+
+        async def carried_out(request: Any) -> Any:
+            await txn(request)
+            raise EtcdRefused(8, "etcdserver: mvcc: database space exceeded")
+
+        async def refused(request: Any) -> Any:
+            raise EtcdRefused(8, "etcdserver: mvcc: database space exceeded")
+
+        log._client.txn = carried_out  # type: ignore[assignment]
+        assert await log.append(1, b"a") is None
+        log._client.txn = refused  # type: ignore[assignment]
+        with pytest.raises(LogUnavailable, match="space exceeded; nothing was changed"):
+            await log.append(2, b"b")
+        await found.stop()
+        with pytest.raises(NoAnswer):
+            await log.append(2, b"b")
 
 
 async def test_who_has_no_certificate_of_the_voters_authority_gets_nothing() -> None:

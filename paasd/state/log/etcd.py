@@ -36,11 +36,18 @@ BATCH: Final = 256
 SLOW_S: Final = 5.0
 """Patience with a single entry, once smaller and smaller batches did not arrive."""
 
-# Errors of etcd after which nothing was done: bad request, no permission, no space, no such method.
-_DEFINITE: Final = frozenset({3, 7, 8, 9, 11, 12, 16})
+# Errors of etcd after which nothing was done: bad request, no permission, no such method.
+_DEFINITE: Final = frozenset({3, 7, 12, 16})
+_EXHAUSTED: Final = 8
 
 
 _OUT_OF_RANGE: Final = 11
+
+
+class _NoSpace(NoAnswer):
+    """etcd has ended the write and is full. It may have carried it out all the same: what found room when it was asked
+    and none any more when it was applied is applied, and reported as refused.
+    """
 
 
 class EtcdLog:
@@ -92,13 +99,18 @@ class EtcdLog:
         if trio.current_time() - self._contact_at > FRESH_S:
             await self._find_quorum()
         after = m.RangeRequest(key=self._key(index), range_end=self._end, limit=self._batch)
-        answer = await self._write(
-            m.TxnRequest(
-                compare=self._next_is(index),
-                success=[m.RequestOp(request_put=m.PutRequest(key=self._key(index), value=data))],
-                failure=[m.RequestOp(request_range=after)],
-            )
+        request = m.TxnRequest(
+            compare=self._next_is(index),
+            success=[m.RequestOp(request_put=m.PutRequest(key=self._key(index), value=data))],
+            failure=[m.RequestOp(request_range=after)],
         )
+        try:
+            answer = await self._write(request)
+        except _NoSpace as error:
+            if not await self._is_there(index, data):
+                raise LogUnavailable(f"the log takes no writes: {error}; nothing was changed") from error
+            self._learn(index)
+            return None
         if answer.succeeded:
             self._learn(index)
             return None
@@ -106,6 +118,14 @@ class EtcdLog:
         if found and found[0][0] == index:
             return Refused(tuple(value for _, value in found))
         return Refused(())
+
+    async def _is_there(self, index: int, data: bytes) -> bool:
+        """Whether the log has these bytes there, asked after the append has ended. Raises NoAnswer."""
+        try:
+            answer = await self._ask(self._client.range, m.RangeRequest(key=self._key(index)))
+        except LogUnavailable as error:
+            raise NoAnswer from error
+        return any(kv.value == data for kv in answer.kvs)
 
     async def _find_quorum(self) -> None:
         """Sooner than a client loses its patience, who then is told that nothing was changed."""
@@ -256,6 +276,8 @@ class EtcdLog:
         except Unreachable as error:
             raise LogUnavailable(f"the log cannot be reached: {error.detail}; nothing was changed") from error
         except (Lost, EtcdRefused) as error:
+            if isinstance(error, EtcdRefused) and error.status == _EXHAUSTED:
+                raise _NoSpace(error.detail) from error
             if isinstance(error, EtcdRefused) and error.status in _DEFINITE:
                 raise LogUnavailable(f"the log takes no writes: {error.detail}; nothing was changed") from error
             raise NoAnswer from error
