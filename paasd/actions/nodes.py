@@ -8,6 +8,7 @@ from paasd.auth import Caller
 from paasd.copies import Copies, kept_only_on
 from paasd.errors import NotFound, Unavailable, Unprocessable
 from paasd.membership import Membership
+from paasd.membership.rotation import Rotation
 from paasd.model import Instance, JoinToken, Node, brake, draining, liveness
 from paasd.model import membership as model
 from paasd.model.retention import referenced_blobs
@@ -128,3 +129,33 @@ async def _check_blobs(context: Context, node: Node) -> None:
             f"{len(kept)} blobs of {node.name} are not on enough other nodes yet. They are copied while it drains "
             f"(`paasd node drain {node.name}`): wait a little and try again, or remove it by force and lose them."
         )
+
+
+async def change_key(context: Context, caller: Caller, what: str) -> str:
+    """Begin to change what all nodes share: authority, gossip, root or data; the id of the new one. Raises Forbidden,
+    NotFound, Unprocessable, Unavailable.
+    """
+    authorise_admin(caller)
+    rotation = _rotation(context)
+    changes = {
+        "authority": rotation.change_authority,
+        "gossip": rotation.change_gossip_key,
+        "root": rotation.change_root_key,
+        "data": rotation.change_data_key,
+    }
+    if what not in changes:
+        raise NotFound("Key", f"there is no key {what!r} to change; there are {', '.join(changes)}")
+    return await changes[what](actor_of(caller))
+
+
+def key_changes(context: Context, caller: Caller) -> list[str]:
+    """Changes that are under way, in sentences. Raises Forbidden, Unavailable."""
+    authorise_admin(caller)
+    return [step.in_words() for step in _rotation(context).steps()]
+
+
+def _rotation(context: Context) -> Rotation:
+    membership = _membership(context)
+    if membership.rotation is None:
+        raise Unavailable("only control nodes of several change keys; `paasd token create` makes a cluster of one node")
+    return membership.rotation

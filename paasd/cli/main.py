@@ -8,7 +8,7 @@ import paasd
 from paasd.cli.apps import app, apps, env, logs
 from paasd.cli.client import DEFAULT_DATA, Target
 from paasd.cli.configuration import config
-from paasd.cli.nodes import join, members, node, token
+from paasd.cli.nodes import join, keys, members, node, token
 from paasd.cli.operate import delete, restart, scale
 from paasd.cli.platform import create_org, create_space, stack, status, stop
 from paasd.cli.push import push
@@ -38,7 +38,11 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 SECTIONS = {
     "Apps": (push, apps, app, logs, scale, restart, env, delete),
     "Platform": (serve, status, stop, config, stack, create_org, create_space),
+<<<<<<< HEAD
+    "Nodes": (token, join, members, node, keys),
+=======
     "Nodes": (token, join, members, node, backup, restore, recover),
+>>>>>>> membership-fix
 }
 
 

@@ -197,3 +197,35 @@ def remove(target: Target, name: str, force: bool) -> None:
     """Remove the node NAME for good: it is cut off at once and cannot come back with its old data."""
     target.connect().call("DELETE", f"/paasd/v1/nodes/{name}", params={"force": "true"} if force else {})
     click.echo(f"Removed {name}. What it ran is started elsewhere.")
+
+
+@click.group(short_help="Change the keys that all nodes share.")
+def keys() -> None:
+    """The keys that all nodes share. They change while everything runs; no node loses touch and no secret is lost."""
+
+
+@keys.command("change", short_help="Replace a key by a new one.")
+@click.argument("what", type=click.Choice(["authority", "gossip", "root", "data"]))
+@click.pass_obj
+def change_key(target: Target, what: str) -> None:
+    """Replace one of the keys.
+
+    \b
+      authority   signs the nodes' certificates; old join tokens end with it
+      gossip      seals the datagrams between nodes
+      root        opens the data keys; back-ups made before need the former one
+      data        seals secrets from now on; what was sealed before stays as it is
+
+    The first two go on by themselves, step by step: `paasd keys status` says how far they are.
+    """
+    made = target.connect().call("POST", f"/paasd/v1/keys/{what}/actions/change")["id"]
+    click.echo(f"{what}: {made} " + ("is being introduced." if what in ("authority", "gossip") else "counts now."))
+
+
+@keys.command("status", short_help="How far changes are.")
+@click.pass_obj
+def key_status(target: Target) -> None:
+    """Say what changes are under way and whom they wait for."""
+    changes = target.connect().call("GET", "/paasd/v1/keys")["changes"]
+    for line in changes or ["No change is under way."]:
+        click.echo(line)

@@ -136,15 +136,12 @@ async def _ask(transport: Transport, address: str, port: int) -> bytes:
 
 
 async def _ask_by_datagram(address: str, port: int) -> bytes:
-    """Datagrams get lost, so it asks again."""
+    """Datagrams get lost, so it asks again. The answer of a machine with several addresses may come from another one
+    than was asked, so the socket is not connected: that it is the right machine is proved by the number.
+    """
     found = await trio.socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)
     with trio.socket.socket(found[0][0], socket.SOCK_DGRAM) as plain:
-        await plain.connect(found[0][4])
         while True:
-            with suppress(ConnectionRefusedError):
-                await plain.send(_KNOCK)
+            await plain.sendto(_KNOCK, found[0][4])
             with trio.move_on_after(_DATAGRAM_EVERY_S):
-                try:
-                    return await plain.recv(NONCE_BYTES + 1)
-                except ConnectionRefusedError:
-                    await trio.sleep(_DATAGRAM_EVERY_S)
+                return (await plain.recvfrom(NONCE_BYTES + 1))[0]

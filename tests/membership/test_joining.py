@@ -368,3 +368,9 @@ async def test_a_second_opening_of_the_cluster_changes_nothing(town: World) -> N
     await one.token()
     assert (one.files.read(), one.files.authorities()) == before
     assert time.time() < load(one.files.certificate()).not_valid_after_utc.timestamp() < time.time() + 86_401
+
+
+async def test_a_node_that_listens_everywhere_is_reached_at_any_of_its_addresses(town: World) -> None:
+    one = await town.first()
+    two = town.person("two")
+    assert await two.join(await one.token(), listen="0.0.0.0", address="127.0.0.77"), "its answer has another source"

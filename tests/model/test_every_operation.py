@@ -493,6 +493,10 @@ async def _(seed: Seed) -> Any:
 
 @case(takeover.take_over_work)
 async def _(seed: Seed) -> Any:
+    await seed.node()
+    await seed.node("node-2")
+    await seed.uploaded_droplet()
+    await seed.database.write(nodes.set_node_state, nodes.SetNodeState(guid=NODE, incarnation=1, state="DEAD"))
     await seed.node("heir")
     await seed.uploaded_droplet()  # on a node that has no row
     lost = jobs.OpenJob(operation="test.run", owner_node_guid="gone")
@@ -840,6 +844,14 @@ async def _(seed: Seed) -> Any:
 async def _(seed: Seed) -> Any:
     await seed.node()
     return refusals.NoteRefusals(node_guid=NODE, count=1, head="h")
+
+
+@case(voting.vote_alone)
+async def _(seed: Seed) -> Any:
+    await seed.member()
+    await seed.member("other")
+    await seed.database.write(voting.change_vote, voting.ChangeVote(node_guid="other", before="", after="JOINING"))
+    return voting.VoteAlone(node_guid=NODE)
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -118,6 +118,14 @@ def _node(call: Call, node: Node, instances: int) -> dict[str, Any]:
     }
 
 
+async def change_key(call: Call) -> Reply:
+    return Reply(body={"id": await actions.change_key(call.context, call.caller, call.path["what"])})
+
+
+async def list_key_changes(call: Call) -> Reply:
+    return Reply(body={"changes": actions.key_changes(call.context, call.caller)})
+
+
 ROUTES: tuple[Route, ...] = (
     get("/paasd/v1/nodes", list_nodes, auth=Auth.BASIC, permission=ADMIN),
     delete("/paasd/v1/nodes/<node>", remove_node, QuerySpec(plain=("force",)), auth=Auth.BASIC, permission=ADMIN),
@@ -126,6 +134,8 @@ ROUTES: tuple[Route, ...] = (
     post("/paasd/v1/nodes/<node>/actions/undrain", undrain_node, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/nodes/<node>/actions/declare-dead", declare_dead, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/brake/actions/release", release_brake, auth=Auth.BASIC, permission=ADMIN),
+    get("/paasd/v1/keys", list_key_changes, auth=Auth.BASIC, permission=ADMIN),
+    post("/paasd/v1/keys/<what>/actions/change", change_key, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/tokens", create_token, auth=Auth.BASIC, permission=ADMIN),
     get("/paasd/v1/tokens", list_tokens, auth=Auth.BASIC, permission=ADMIN),
     delete("/paasd/v1/tokens/<token>", delete_token, auth=Auth.BASIC, permission=ADMIN),

@@ -37,6 +37,9 @@ class Ready(msgspec.Struct, frozen=True):
     key: str
     before: str
 
+    def in_words(self) -> str:
+        return f"the change to or from {self.key[:ID_LENGTH]} goes on now"
+
 
 class Waiting(msgspec.Struct, frozen=True):
     """The step cannot be taken yet; who is awaited, and the words for what they shall have."""
@@ -44,6 +47,13 @@ class Waiting(msgspec.Struct, frozen=True):
     key: str
     before: str
     nodes: tuple[Holding, ...]
+
+    def in_words(self) -> str:
+        """Who is awaited, and what can be done about those that do not come by themselves."""
+        names = ", ".join(f"{node.name} ({node.state.lower()})" for node in self.nodes)
+        away = [node.name for node in self.nodes if not node.live]
+        help_ = f"; start or remove {', '.join(away)}" if away else ""
+        return f"the change to or from {self.key[:ID_LENGTH]} waits for {names}{help_}"
 
 
 Step = Ready | Waiting
