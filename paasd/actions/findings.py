@@ -102,7 +102,7 @@ def advice(platform: Platform) -> list[str]:
         found.append(f"all nodes are in zone {zones.pop()}: nodes in other zones make it survive the loss of a zone")
     for zone, missing_mb in platform.not_absorbed.items():
         found.append(
-            f"the loss of zone {zone} could not be absorbed: {missing_mb} MB would be missing in the others. Add nodes, "
+            f"the loss of zone {zone} could not be absorbed: {missing_mb} MB would be missing elsewhere. Add nodes, "
             "or keep more free with [scheduler] headroom"
         )
     versions = sorted({node.version for node in platform.nodes if node.version})
