@@ -25,6 +25,7 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     index: int = 0
     certificate_left_s: float | None = None
     blobs: Sequence[str] = ()
+    not_absorbed: Mapping[str, int] = {}
     log_error: str | None = None
 
 
@@ -105,6 +106,11 @@ def advice(platform: Platform) -> list[str]:
     ]
     if len(platform.nodes) > 2 and len(zones) == 1:
         found.append(f"all nodes are in zone {zones.pop()}: nodes in other zones make it survive the loss of a zone")
+    for zone, missing_mb in platform.not_absorbed.items():
+        found.append(
+            f"the loss of zone {zone} could not be absorbed: {missing_mb} MB would be missing elsewhere. Add nodes, "
+            "or keep more free with [scheduler] headroom"
+        )
     versions = sorted({node.version for node in platform.nodes if node.version})
     if len(versions) > 1:
         found.append(f"nodes run paasd {' and '.join(versions)}: upgrade the older ones")

@@ -36,7 +36,7 @@ from paasd.node.log import open_replica
 from paasd.node.start import Start, Substitutes
 from paasd.node.workers import resolve_names, start_scheduling, start_workers
 from paasd.peer import TlsPeers, open_peers
-from paasd.router import RouteFeed, Router, open_route_feed, open_router
+from paasd.router import RouteFeed, Router, open_route_feed, open_router, serve_leaving
 from paasd.router.certificates import Certificates
 from paasd.sandbox import AnySandbox, open_sandbox
 from paasd.stager import Downloads
@@ -148,7 +148,9 @@ async def _open(start: Start) -> Node:
     own_door = None if worker else (doors.host, doors.port)
     system = dict.fromkeys((f"{door}.{config.domains.system}" for door in SYSTEM_DOORS), own_door)
     feed = open_route_feed(router, database, observed, system, node_guid=start.guid, unreachable=observed.unreachable)
-    routed.open(await enter(feed))
+    opened = await enter(feed)
+    routed.open(opened)
+    serve_leaving(peers, opened)
     await _served(router)
     return Node(
         config=config,

@@ -1,12 +1,17 @@
 """What carries rows out: scheduling, instances, builds, the removal of what is past its time, names for instances."""
 
 import time
+from functools import partial
+
+import trio
 
 from paasd.actions import Context
 from paasd.copies import open_s3
 from paasd.dns import open_resolver
+from paasd.model.liveness import live_members
 from paasd.node.start import Start
 from paasd.peer import Peers
+from paasd.router import leave_routers
 from paasd.sandbox import AnySandbox
 from paasd.sandbox.network import Network
 from paasd.scheduler import Acts, make_acts, open_housekeeping, open_liveness, open_scheduler
@@ -54,6 +59,7 @@ async def start_workers(
             default_stack=config.sandbox.stack,
             api_url=api_url,
             clock=start.clock,
+            leave=partial(_leave, start, context, peers),
         )
     )
     stager = await start.enter(
@@ -74,6 +80,18 @@ async def start_workers(
         open_housekeeping(config.retention, database, context.blobs, stager.referenced_blobs, start.clock, acts)
     )
     return supervisor
+
+
+async def _leave(start: Start, context: Context, peers: Peers, instance_guid: str, epoch: int) -> None:
+    """Before an instance is told to end: no router sends it requests any more. The own one alone is quick enough."""
+    gone = start.observed.unreachable()
+    with context.database.read() as tx:
+        nodes = [node.guid for node in live_members(tx) if node.tunnel_port and node.guid not in gone]
+    limits = start.config.supervisor
+    if len(nodes) > 1:
+        await leave_routers(peers, nodes, instance_guid, epoch, timeout_s=limits.leave_timeout_s)
+    else:
+        await trio.sleep(limits.drain_s)
 
 
 async def resolve_names(start: Start, network: Network) -> None:

@@ -5,6 +5,7 @@ and `open_liveness()` read, decide and write operations that check everything ag
 what is past its time. Of all nodes the one acts that `make_acts` names.
 """
 
+from paasd.scheduler.absorbing import not_absorbed
 from paasd.scheduler.housekeeping import open_housekeeping
 from paasd.scheduler.placement import Demand, Failure, NodeCapacity, Placed, place
 from paasd.scheduler.scheduler import Scheduler, open_scheduler
@@ -21,6 +22,7 @@ __all__ = [
     "Sight",
     "always",
     "make_acts",
+    "not_absorbed",
     "open_housekeeping",
     "open_liveness",
     "open_scheduler",

@@ -10,6 +10,7 @@ from paasd.model import App, Build, Instance, Node, Organization, Space
 from paasd.model.brake import brake_finding
 from paasd.model.draining import drain_progress
 from paasd.model.membership import members
+from paasd.scheduler import not_absorbed
 
 
 async def healthz(call: Call) -> Reply:
@@ -53,6 +54,7 @@ async def picture(call: Call) -> Platform:
         nodes = members(tx)
         progress = {node.guid: drain_progress(tx, node).in_words() for node in nodes if node.state == "DRAINING"}
         brake = brake_finding(tx)
+        missing = not_absorbed(nodes, tx.all(Instance))
     return Platform(
         own_guid=context.node_guid,
         nodes=nodes,
@@ -60,6 +62,7 @@ async def picture(call: Call) -> Platform:
         unreachable=observed.unreachable(),
         progress=progress,
         brake=brake,
+        not_absorbed=missing,
         stale_s=None if fresh else context.database.stale_s,
         index=context.database.index,
         certificate_left_s=None if membership is None else membership.certificate_left_s(),
