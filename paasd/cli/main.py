@@ -38,11 +38,7 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 SECTIONS = {
     "Apps": (push, apps, app, logs, scale, restart, env, delete),
     "Platform": (serve, status, stop, config, stack, create_org, create_space),
-<<<<<<< HEAD
-    "Nodes": (token, join, members, node, keys),
-=======
-    "Nodes": (token, join, members, node, backup, restore, recover),
->>>>>>> membership-fix
+    "Nodes": (token, join, members, node, keys, backup, restore, recover),
 }
 
 
