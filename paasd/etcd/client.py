@@ -55,22 +55,24 @@ class Client:
         return self._address
 
     async def channel(self) -> Channel:
-        """A connection that works, as far as one knows. Raises Unreachable."""
+        """A connection that works, as far as one knows. Raises Unreachable when no member can be reached."""
         async with self._connecting:
             known = self._endpoints()
             if self._channel is not None:
                 if self._channel.broken is None and self._address in known and not self._may_return(known[0]):
                     return self._channel
                 self._drop(self._channel)
-            if not known:
-                raise Unreachable("there is no member of etcd to ask")
-            self._address = known[self._skip % len(known)]
-            try:
-                self._channel = await open_channel(self._address, self._tls(), self._nursery)
-            except Unreachable:
-                self._go_elsewhere()
-                raise
-            return self._channel
+            failure = Unreachable("there is no member of etcd to ask")
+            for _ in known:
+                self._address = known[self._skip % len(known)]
+                try:
+                    self._channel = await open_channel(self._address, self._tls(), self._nursery)
+                except Unreachable as error:
+                    self._go_elsewhere()
+                    failure = error
+                else:
+                    return self._channel
+            raise failure
 
     def _tls(self) -> ssl.SSLContext:
         try:

@@ -70,6 +70,7 @@ class Member:
     def write_certificate(self, pair: KeyPair, authorities: bytes) -> None:
         """etcd reads it anew at each handshake, so it is replaced while it runs; key and certificate at once."""
         self._folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._folder.chmod(0o711)  # etcd's user passes through to its data
         write_private(self._folder / AUTHORITIES, authorities, self._uid)
         write_private(self._folder / PAIR, pair.key + pair.certificate, self._uid)
         self.certified += 1

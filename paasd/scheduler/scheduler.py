@@ -58,6 +58,8 @@ WATCHED: Final = (
     "labels",
 )
 FACTS_PAUSE_S: Final = 0.1
+LARGE: Final = 3_000
+"""Instances of which a plan is not made between two turns of the event loop."""
 T = TypeVar("T")
 DELETED_KINDS: Final = (("app", App), ("space", Space), ("domain", Domain), ("organization", Organization))
 log = structlog.get_logger(__name__)
@@ -107,7 +109,7 @@ class Scheduler:
     async def reconcile(self) -> None:
         """One pass over everything that is this node's to do."""
         if self._acts(PLACEMENT):
-            plan = make_plan(self.snapshot(), self._config.scheduler)
+            plan = await self._plan(self.snapshot())
             self._patience.see_successors(trio.current_time(), plan.successors)
             self._moving = plan.moving
             self._expiring.want(plan.waiting)
@@ -130,6 +132,12 @@ class Scheduler:
                 if self._moving:
                     self._wake()
                 await trio.sleep(FACTS_PAUSE_S)
+
+    async def _plan(self, snapshot: Snapshot) -> Plan:
+        """Large ones take seconds, in which the node has other things to do."""
+        if len(snapshot.instances) < LARGE:
+            return make_plan(snapshot, self._config.scheduler)
+        return await trio.to_thread.run_sync(make_plan, snapshot, self._config.scheduler)
 
     def snapshot(self) -> Snapshot:
         """What a plan would be made from now."""

@@ -14,6 +14,7 @@ from paasd.supervisor.launch import Identity
 from paasd.supervisor.leases import Holder
 
 AGAIN_S = 1.0
+PAUSE_S = 0.05
 log = structlog.get_logger(__name__)
 
 
@@ -54,7 +55,8 @@ class Leasing:
         async with self._database.watch("leases", "instances") as rows:
             self.wake = rows.wake
             while True:
-                with trio.move_on_after(max(0.0, self._core.deadline - self._clock())):
+                # The two clocks may differ a little: a pause keeps that from being slept away in ever smaller bits.
+                with trio.move_on_after(max(PAUSE_S, self._core.deadline - self._clock())):
                     await rows.wait()
                 rows.take()
                 try:

@@ -71,13 +71,13 @@ class Upkeep:
         """Give disk back where there is much of it, while all members are well. Raises what etcd says otherwise."""
         client = await self._seat.client()
         addresses = [client_address(member) for member in await client.members() if member.clientURLs]
-        states = [await self._state(address) for address in addresses]
-        for address, state in zip(addresses, states, strict=True):
-            if is_wasteful(state.dbSize, state.dbSizeInUse):
-                await self._defragment(address)
         alarms = [alarm for alarm in await client.alarms() if alarm.alarm == m.NO_SPACE]
         self.full = bool(alarms)
-        if alarms and all(state.dbSizeInUse < QUOTA_BYTES / 2 for state in states):
+        states = {address: await self._state(address) for address in addresses}
+        for address, state in states.items():
+            if self.full or is_wasteful(state.dbSize, state.dbSizeInUse):
+                states[address] = await self._defragment(address)
+        if alarms and all(state.dbSize < QUOTA_BYTES / 2 for state in states.values()):
             for alarm in alarms:
                 await client.disarm(alarm)
             self.full = False
@@ -88,11 +88,13 @@ class Upkeep:
         async with open_client(lambda: [address], self._seat.context) as client:
             return await client.status()
 
-    async def _defragment(self, address: Address) -> None:
+    async def _defragment(self, address: Address) -> Any:
+        """Its state afterwards."""
         async with open_client(lambda: [address], self._seat.context) as client:
             await client.defragment()
             state = await client.status()
         self._log.info("etcd.defragmented", member=f"{address[0]}:{address[1]}", bytes=state.dbSize)
+        return state
 
     async def _fit_times(self) -> None:
         round_trip_s = self._round_trip()

@@ -1,5 +1,6 @@
 """The log in a real etcd: the conditions of an append, what is read, followed and trimmed, and through a database."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,12 +11,26 @@ from paasd import pki
 from paasd.errors import TooLarge
 from paasd.etcd import Lost, Unreachable, open_client
 from paasd.etcd import messages as m
-from paasd.state import LogTrimmed, LogUnavailable
+from paasd.state import Log, LogTrimmed, LogUnavailable
 from paasd.state.log.entries import decode_entry
 from paasd.state.log.etcd import ENTRY_LIMIT_BYTES, EtcdLog
 from paasd.state.log.interface import Refused
 from tests.etcd.members import MakeLog, log_of, village
+from tests.state import log_rules
 from tests.state.things import AddThing, add_thing, open_things
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        log_rules.numbered_without_gaps_and_chained,
+        log_rules.read_from_an_entry_on_up_to_a_limit,
+        log_rules.trimmed_with_a_name_and_the_newest_stays,
+    ],
+)
+async def test_it_keeps_the_rules_of_every_log(tmp_path: Path, rule: Callable[[Log, Path], Awaitable[None]]) -> None:
+    async with village() as found, log_of(found) as log:
+        await rule(log, tmp_path)
 
 
 async def test_an_append_takes_the_next_place_and_no_other() -> None:
@@ -39,8 +54,9 @@ async def test_a_node_behind_a_trimmed_log_cannot_write_over_history(make: MakeL
         await log.trim(5)
         assert await lagging.append(3, b"over history") == Refused(())
         assert await log.read(4, 10) == [b"5"]
-        with pytest.raises(LogTrimmed):
-            await lagging.read(2, 10)
+        async with log_of(found, base=False) as late:  # the other one may have heard of what is gone now
+            with pytest.raises(LogTrimmed):
+                await late.read(2, 10)
         assert await log.append(6, b"6") is None
 
 

@@ -44,6 +44,7 @@ from paasd.model import (
     settings,
     sidecars,
     spaces,
+    takeover,
     uploads,
     users,
     voting,
@@ -488,6 +489,19 @@ async def _(seed: Seed) -> Any:
     held = await leased(seed)
     await singleton(seed, None)
     return leases.DropLeases(slots=[held.slot])
+
+
+@case(takeover.take_over_work)
+async def _(seed: Seed) -> Any:
+    await seed.node()
+    await seed.node("node-2")
+    await seed.uploaded_droplet()
+    await seed.database.write(nodes.set_node_state, nodes.SetNodeState(guid=NODE, incarnation=1, state="DEAD"))
+    await seed.node("heir")
+    await seed.uploaded_droplet()  # on a node that has no row
+    lost = jobs.OpenJob(operation="test.run", owner_node_guid="gone")
+    await seed.database.write(jobs.start_job, lost)
+    return takeover.TakeOverWork()
 
 
 @case(instances.remove_lost_instances)

@@ -7,13 +7,15 @@ import pytest
 from msgspec.structs import replace
 
 from paasd.errors import Unprocessable
-from paasd.model import AuditEvent, Instance, Node
+from paasd.model import AuditEvent, DropletUpload, Instance, Job, Node
 from paasd.model.arguments import SYSTEM
 from paasd.model.brake import EngageBrake, ReleaseBrake, brake_finding, engage_brake, release_brake
 from paasd.model.draining import DrainNode, drain_node, undrain_node
 from paasd.model.instances import RemoveInstances, place_instances, retire_instances
-from paasd.model.liveness import DeclareDead, declare_dead
+from paasd.model.jobs import OpenJob, start_job
+from paasd.model.liveness import AdmitNode, DeclareDead, admit_node, declare_dead
 from paasd.model.nodes import RegisterNode, ReturnNode, SetNodeState, register_node, return_node, set_node_state
+from paasd.model.takeover import TakeOverWork, take_over_work, work_to_take_over
 from paasd.state import InlineRunner, open_database
 from tests.model.seeding import NODE, Seed
 
@@ -161,3 +163,35 @@ async def test_only_what_drains_can_be_undrained(seed: Seed) -> None:
     await seed.database.write(set_node_state, SetNodeState(guid="a1", incarnation=1, state="DEAD"))
     with pytest.raises(Unprocessable, match="DEAD"):
         await seed.database.write(drain_node, change)
+
+
+async def test_what_was_to_be_drained_when_it_died_drains_on_after_its_return(seed: Seed) -> None:
+    await register(seed, a1="a", b1="b", c1="c")
+    await seed.database.write(drain_node, DrainNode(node_guid="a1", actor=SYSTEM))
+    assert await declare(seed, "a1", "b1", "c1")
+    assert await seed.database.write(return_node, ReturnNode(guid="a1", incarnation=1))
+    assert await seed.database.write(admit_node, AdmitNode(node_guid="a1", incarnation=2))
+    assert state_of(seed, "a1") == "DRAINING"
+    assert await declare(seed, "b1", "a1", "c1")
+    assert await seed.database.write(return_node, ReturnNode(guid="b1", incarnation=1))
+    assert await seed.database.write(admit_node, AdmitNode(node_guid="b1", incarnation=2))
+    assert state_of(seed, "b1") == "READY"
+
+
+async def test_uploads_and_jobs_of_a_lost_node_go_on_elsewhere_or_fail_in_words(seed: Seed) -> None:
+    droplet = await seed.uploaded_droplet()
+    await register(seed, **{NODE: "a", "other": "b"})
+    lost = await seed.database.write(start_job, OpenJob(operation="space.apply", owner_node_guid=NODE))
+    ours = await seed.database.write(start_job, OpenJob(operation="space.apply", owner_node_guid="other"))
+    with seed.database.read() as tx:
+        assert not work_to_take_over(tx)
+    await seed.database.write(set_node_state, SetNodeState(guid=NODE, incarnation=1, state="DEAD"))
+    with seed.database.read() as tx:
+        assert work_to_take_over(tx)
+    assert await seed.database.write(take_over_work, TakeOverWork()) == 2
+    assert await seed.database.write(take_over_work, TakeOverWork()) == 0
+    with seed.database.read() as tx:
+        upload = tx.need(DropletUpload, droplet.guid)
+        assert upload.node_guid == tx.need(Job, upload.job_guid).owner_node_guid == "other"
+        assert [tx.need(Job, job.guid).state for job in (lost, ours)] == ["FAILED", "PROCESSING"]
+        assert "lost" in tx.need(Job, lost.guid).errors[0].detail

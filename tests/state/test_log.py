@@ -1,4 +1,4 @@
-"""One suite for every log: what the engine relies on, seen through a database that uses it."""
+"""Every log that needs nothing but this process; `tests/etcd` runs the same rules with the one in etcd."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,6 @@ from paasd.config import StateConfig
 from paasd.errors import OutcomeUnknown
 from paasd.state import Faults, LocalLog, Log, LogTrimmed, LogUnavailable, MemoryLog, StateDamaged
 from paasd.state.log.entries import (
-    NO_HASH,
     Entry,
     LogDamaged,
     decode_entry,
@@ -20,6 +19,7 @@ from paasd.state.log.entries import (
     entry_hash,
 )
 from paasd.state.log.interface import NoAnswer, Refused
+from tests.state import log_rules
 from tests.state.things import AddThing, Grow, add_thing, grow, open_things
 
 LOGS: dict[str, Callable[[], Log]] = {
@@ -37,47 +37,19 @@ def log(request: pytest.FixtureRequest) -> Log:
 
 
 async def test_entries_are_numbered_without_gaps_and_chained(log: Log, tmp_path: Path, autojump_clock: object) -> None:
-    async with open_things(tmp_path, log=log) as database:
-        for number in range(5):
-            await database.write(add_thing, AddThing(f"n{number}"), request_id=f"r{number}")
-        data = await log.read(0, 100)
-        assert await log.newest() == database.index == len(data)
-    entries = [decode_entry(each) for each in data]
-    assert [entry.index for entry in entries] == list(range(1, len(data) + 1))
-    assert [entry.previous for entry in entries] == [NO_HASH, *(entry_hash(each) for each in data[:-1])]
-    assert entries[0].kind == "ddl"
-    ours = [entry for entry in entries[1:] if entry.origin == tmp_path.name]
-    assert [(o.request_id, o.name, o.version) for e in ours for o in e.operations] == [
-        (f"r{number}", "test.add_thing", 1) for number in range(5)
-    ]
-    assert {(entry.version, entry.kind, entry.schema) for entry in ours} == {(1, "data", 1)}
+    await log_rules.numbered_without_gaps_and_chained(log, tmp_path)
 
 
 async def test_reading_begins_after_an_entry_and_ends_at_the_limit(
     log: Log, tmp_path: Path, autojump_clock: object
 ) -> None:
-    async with open_things(tmp_path, log=log) as database:
-        for number in range(8):
-            await database.write(add_thing, AddThing(f"n{number}"))
-        assert [decode_entry(data).index for data in await log.read(3, 2)] == [4, 5]
-        assert await log.read(database.index, 10) == []
+    await log_rules.read_from_an_entry_on_up_to_a_limit(log, tmp_path)
 
 
 async def test_what_was_trimmed_is_a_named_error_and_the_newest_stays(
     log: Log, tmp_path: Path, autojump_clock: object
 ) -> None:
-    async with open_things(tmp_path, log=log) as database:
-        for number in range(8):
-            await database.write(add_thing, AddThing(f"n{number}"))
-        await log.trim(4)
-        with pytest.raises(LogTrimmed, match="begins at entry 4, entry 3 is gone"):
-            await log.read(2, 10)
-        assert decode_entry((await log.read(3, 1))[0]).index == 4
-        await log.trim(10**9)
-        newest = database.index
-        assert [decode_entry(data).index for data in await log.read(newest - 1, 10)] == [newest]
-        await database.write(add_thing, AddThing("after"))
-        assert database.index > newest
+    await log_rules.trimmed_with_a_name_and_the_newest_stays(log, tmp_path)
 
 
 async def test_waiting_for_newer_entries_ends_when_there_are_some(tmp_path: Path, autojump_clock: object) -> None:

@@ -218,9 +218,13 @@ class Database:
 
     async def entries(self, after: int, limit: int) -> Sequence[bytes]:
         """What follows entry `after`, for nodes that follow this one. Raises LogTrimmed, LogUnavailable."""
+        return self.recent(after, limit) or await self._log.read(after, limit)
+
+    def recent(self, after: int, limit: int) -> Sequence[bytes]:
+        """As `entries`, but only what this node kept in memory; none if the next one is not there."""
         if self._writer.recent is None:
             self._writer.recent = Recent()
-        return self._writer.recent.read(after, limit) or await self._log.read(after, limit)
+        return self._writer.recent.read(after, limit)
 
     async def wait_beyond(self, index: int) -> None:
         """Return when an entry after this one can be read here."""

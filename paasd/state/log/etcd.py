@@ -55,15 +55,17 @@ class EtcdLog:
         self._end = self._prefix[:-1] + bytes([self._prefix[-1] + 1])
         self._newest = 0  # the highest index that is known to exist
         self._heard = Heard()
+        self._told_nothing = -1
         self._batch = BATCH
         self._moved = trio.Event()
         self._contact_at = -math.inf
+        self._made_at = trio.current_time()
         self._log = structlog.get_logger(__name__)
 
     @property
     def silent_s(self) -> float:
-        """Seconds since etcd answered, infinite before it ever did."""
-        return trio.current_time() - self._contact_at
+        """Seconds since etcd answered, or since this log was made if it never did."""
+        return trio.current_time() - max(self._contact_at, self._made_at)
 
     def attach(self, connection: apsw.Connection, run: Runner) -> None:
         """Nothing is kept in the database; a snapshot that was loaded changes nothing either."""
@@ -87,7 +89,7 @@ class EtcdLog:
     async def append(self, index: int, data: bytes) -> Refused | None:
         if len(data) > ENTRY_LIMIT_BYTES:
             raise TooLarge(f"an entry of {len(data)} bytes; the log takes {ENTRY_LIMIT_BYTES}")
-        if self.silent_s > FRESH_S:
+        if trio.current_time() - self._contact_at > FRESH_S:
             await self._find_quorum()
         after = m.RangeRequest(key=self._key(index), range_end=self._end, limit=self._batch)
         answer = await self._write(
@@ -113,10 +115,17 @@ class EtcdLog:
         raise LogUnavailable(f"the log did not answer for {PROBE_S} s; nothing was changed")
 
     async def read(self, after: int, limit: int) -> Sequence[bytes]:
+        """Who has everything that this node has heard of gets nothing, and etcd's answer when it asks again at once:
+        a writer is woken by its own entries too, and would ask in vain after each of them.
+        """
         self._heard.forget(after)
         kept = self._heard.take(after, limit)
         if kept:
             return kept
+        if after >= self._newest > 0 and self._told_nothing != after:
+            self._told_nothing = after
+            return []
+        self._told_nothing = -1
         answer = await self._range(after + 1, limit)
         if not answer.kvs:
             return []
@@ -170,6 +179,7 @@ class EtcdLog:
         entry written in between would do as well as a second deletion, but not when etcd's space is used up.
         """
         end = min(before, await self.newest())
+        self._heard.forget(end - 1)
         many = m.DeleteRangeRequest(key=self._prefix, range_end=self._key(end - 1))
         last = m.DeleteRangeRequest(key=self._key(end - 1), range_end=self._key(end))
         revision = (await self._ask(self._client.delete_range, many)).header.revision

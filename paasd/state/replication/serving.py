@@ -89,6 +89,11 @@ class LogServer:
         await stream.send(encode(answer))
 
     async def _entries(self, after: int, limit: int) -> LogAnswer:
+        if (no_voter := self._no_voter()) is not None:
+            found = self._database.recent(after, min(limit, ENTRIES))
+            if not found and self._database.index > after:
+                return no_voter
+            return LogAnswer(kind="entries", index=after + 1, entries=_fitting(found))
         try:
             found = await self._database.entries(after, min(limit, ENTRIES))
         except LogTrimmed as error:
