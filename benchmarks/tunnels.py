@@ -293,7 +293,7 @@ def silence(owner: Side) -> None:
 
 
 def heal() -> None:
-    subprocess.run(["nft", "destroy table inet paasd_benchmark"], check=False, stderr=subprocess.DEVNULL)
+    subprocess.run(["nft", "delete table inet paasd_benchmark"], check=False, stderr=subprocess.DEVNULL)
 
 
 async def losses(
