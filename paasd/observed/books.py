@@ -64,7 +64,8 @@ class Books:
     def is_behind(self, holding: Holding) -> bool:
         """Whether somebody knows more of the owner than is known here."""
         ledger = self.ledgers.get(holding.owner) or Ledger(holding.owner, 0)
-        return ledger.plausible(holding.boot) and (holding.boot, holding.complete) > (ledger.boot, ledger.complete)
+        more = (holding.boot, holding.complete) > (ledger.boot, ledger.complete)
+        return more and holding.complete > 0 and ledger.plausible(holding.boot)
 
     def take(self, delta: Delta) -> set[str] | None:
         """A change from its owner, perhaps by way of others; None if it is no news."""
