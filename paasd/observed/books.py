@@ -89,7 +89,7 @@ class Books:
     def keep_owners(self, guids: Iterable[str]) -> dict[str, set[str]]:
         """Forget all nodes but these and this one; what they said, by node."""
         kept = {*guids, self.own.owner}
-        gone = {owner: ledger.keys() for owner, ledger in self.ledgers.items() if owner not in kept}
+        gone = {owner: ledger.instance_keys() for owner, ledger in self.ledgers.items() if owner not in kept}
         for owner, keys in gone.items():
             del self.ledgers[owner]
             self._unindex(owner, keys)
