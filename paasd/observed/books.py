@@ -64,7 +64,8 @@ class Books:
     def is_behind(self, holding: Holding) -> bool:
         """Whether somebody knows more of the owner than is known here."""
         ledger = self.ledgers.get(holding.owner) or Ledger(holding.owner, 0)
-        return ledger.plausible(holding.boot) and (holding.boot, holding.complete) > (ledger.boot, ledger.complete)
+        more = (holding.boot, holding.complete) > (ledger.boot, ledger.complete)
+        return more and holding.complete > 0 and ledger.plausible(holding.boot)
 
     def take(self, delta: Delta) -> set[str] | None:
         """A change from its owner, perhaps by way of others; None if it is no news."""
@@ -88,7 +89,7 @@ class Books:
     def keep_owners(self, guids: Iterable[str]) -> dict[str, set[str]]:
         """Forget all nodes but these and this one; what they said, by node."""
         kept = {*guids, self.own.owner}
-        gone = {owner: ledger.keys() for owner, ledger in self.ledgers.items() if owner not in kept}
+        gone = {owner: ledger.instance_keys() for owner, ledger in self.ledgers.items() if owner not in kept}
         for owner, keys in gone.items():
             del self.ledgers[owner]
             self._unindex(owner, keys)

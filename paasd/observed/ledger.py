@@ -94,7 +94,7 @@ class Ledger:
         fact = self.former.get(key) if change is None else change.fact
         return fact if isinstance(fact, InstanceFact) else None
 
-    def keys(self) -> set[str]:
+    def instance_keys(self) -> set[str]:
         return (self.changes.keys() | self.former.keys()) - {ABOUT}
 
     def note(self, fact: Fact) -> Delta:
@@ -117,7 +117,7 @@ class Ledger:
 
     def reboot(self, boot: int) -> None:
         """The owner starts a new book, of which nothing is known yet."""
-        self.former = {key: fact for key in self.keys() if (fact := self.instance(key)) is not None}
+        self.former = {key: fact for key in self.instance_keys() if (fact := self.instance(key)) is not None}
         self.boot, self.complete, self._floor = boot, 0, 0
         self.changes, self._ahead, self._dropped_at = {}, set(), {}
 
