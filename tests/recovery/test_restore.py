@@ -114,7 +114,10 @@ async def test_a_restored_node_serves_and_no_node_of_the_former_cluster_can_join
             assert node.membership.member.cluster_id != former.read().cluster_id
             where = ("127.90.0.77", node.membership.member.ports.peer)
             first = old.nodes[0].node
-            addresses = {node.guid: where, first.guid: ("127.90.0.1", first.membership.member.ports.peer)}
+            addresses = {
+                node.guid: where,
+                first.guid: (first.membership.member.address, first.membership.member.ports.peer),
+            }
             async with open_peers(PeerConfig(), former.read().guid, addresses.get, clock=time.time) as peers:
                 peers.identify(former.identity())
                 assert await is_answered(peers, first.guid, head.manifest.log_identity), "where it is a member"
