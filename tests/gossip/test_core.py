@@ -28,6 +28,10 @@ STRANGERS: dict[str, Stranger] = {}
 
 @pytest.fixture(autouse=True)
 def strangers() -> None:
+    new_strangers()
+
+
+def new_strangers() -> None:
     STRANGERS.clear()
     STRANGERS.update({guid: Stranger(guid) for guid in "bcd"})
 
