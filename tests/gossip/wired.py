@@ -31,9 +31,12 @@ class Wired:
 
     def until(self, now: float) -> None:
         """Let the time pass, waking the core whenever it is due."""
+        wakes = 0
         while self.swim.deadline <= now:
             self.now = max(self.now, self.swim.deadline)
             self.act(self.swim.wake(self.now))
+            wakes += 1
+            assert wakes < 10_000, "the core wants to be woken again and again and does nothing"
         self.now = now
 
     def stall(self, duration_s: float) -> None:

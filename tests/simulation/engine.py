@@ -25,6 +25,8 @@ from typing import Any, Protocol
 Action = Callable[[], None]
 SOCKET_LIMIT = 2000
 """Datagrams that wait for a paused node; the kernel drops what comes after."""
+INSTANT_LIMIT = 20_000
+"""More events than this at one time are a core that wants to be woken for ever and does nothing."""
 
 
 class Core(Protocol):
@@ -166,8 +168,13 @@ class World:
     # Running.
 
     def run(self, until: float) -> None:
+        same = 0
         while self._heap and self._heap[0][0] <= until:
+            before = self.now
             self.now, _, action = heapq.heappop(self._heap)
+            same = same + 1 if self.now == before else 0
+            if same > INSTANT_LIMIT:
+                raise self._broken("no end of events at one time")
             self._idle = False
             self.touched.clear()
             action()
@@ -181,8 +188,11 @@ class World:
             try:
                 invariant()
             except AssertionError as error:
-                story = "\n".join(self.last[-20:])
-                raise Broken(f"seed {self.seed}, {self.now:.6f} s: {error}\n{story}") from error
+                raise self._broken(str(error)) from error
+
+    def _broken(self, why: str) -> Broken:
+        story = "\n".join(self.last[-20:])
+        return Broken(f"seed {self.seed}, {self.now:.6f} s: {why}\n{story}")
 
     def poke(self, name: str) -> None:
         """The core was told something outside of its verbs, so its deadline may be another."""
