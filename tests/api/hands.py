@@ -15,8 +15,6 @@ from paasd.model.nodes import RegisterNode, register_node
 from paasd.observed import InstanceFact
 from paasd.scheduler.scheduler import Scheduler
 
-NODE = "11111111-1111-4111-8111-111111111111"
-
 
 class Hands:
     """What becomes of builds and instances: `build_error` fails builds, `state` is that of every instance."""
@@ -32,7 +30,9 @@ class Hands:
         """Carry out builds and instances as they appear."""
         await self.context.database.write(
             register_node,
-            RegisterNode(guid=NODE, name="node", zone="local/a", memory_mb=8192, disk_mb=100_000, cpus=2),
+            RegisterNode(
+                guid=self.context.node_guid, name="node", zone="local/a", memory_mb=8192, disk_mb=100_000, cpus=2
+            ),
         )
         async with self.context.database.watch("builds", "instances", "apps", "processes") as changes:
             while True:

@@ -1,5 +1,6 @@
 """An embedded cluster as somebody's test suite uses it, by whichever user runs this."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -10,6 +11,8 @@ import paasd.testing
 from paasd.testing import PushFailed
 
 from .apps import HELLO
+
+Left = Callable[[], list[psutil.Process]]
 
 
 async def test_a_pushed_app_is_served_and_its_lines_are_in_its_log() -> None:
@@ -90,7 +93,7 @@ async def test_what_the_block_raises_comes_out_as_it_is() -> None:
             raise Mine
 
 
-async def test_a_node_that_cannot_start_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_node_that_cannot_start_says_so_and_leaves_nothing(tmp_path: Path, left_running: Left) -> None:
     from paasd.config import RouterConfig
 
     broken = RouterConfig(http_port=0, https_port=0, binary="/no/envoy", uid=0)
@@ -98,16 +101,16 @@ async def test_a_node_that_cannot_start_says_so_and_leaves_nothing(tmp_path: Pat
         async with paasd.testing.cluster(zones=2, directory=tmp_path, router=broken):
             raise AssertionError("unreachable")
     assert list(tmp_path.iterdir()) == []
-    assert psutil.Process().children(recursive=True) == []
+    assert left_running() == []
 
 
 @pytest.mark.parametrize("way", ["ends", "raises", "is cancelled"])
-async def test_a_block_leaves_nothing_however_it_ends(tmp_path: Path, way: str) -> None:
+async def test_a_block_leaves_nothing_however_it_ends(tmp_path: Path, way: str, left_running: Left) -> None:
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     with trio.CancelScope() as scope:
         try:
             async with paasd.testing.cluster(zones=2, directory=tmp_path):
-                assert len(psutil.Process().children(recursive=True)) >= 4
+                assert len(left_running()) >= 4
                 if way == "raises":
                     raise LookupError
                 if way == "is cancelled":
@@ -116,7 +119,7 @@ async def test_a_block_leaves_nothing_however_it_ends(tmp_path: Path, way: str) 
         except LookupError:
             assert way == "raises"
     assert list(tmp_path.iterdir()) == []
-    assert psutil.Process().children(recursive=True) == []
+    assert left_running() == []
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 

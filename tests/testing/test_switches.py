@@ -1,6 +1,7 @@
 """The two pieces that an embedded cluster has in place of production's, exchanged for those of production."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -11,11 +12,15 @@ from paasd.state.log.etcd import EtcdLog
 
 from .apps import HELLO
 
+Left = Callable[[], list[psutil.Process]]
+
 WRITES_S = 30.0
 
 
 @pytest.mark.timeout(150)
-async def test_three_nodes_agree_by_etcd_and_the_loss_of_the_first_stops_no_writes(tmp_path: Path) -> None:
+async def test_three_nodes_agree_by_etcd_and_the_loss_of_the_first_stops_no_writes(
+    tmp_path: Path, left_running: Left
+) -> None:
     async with paasd.testing.cluster(zones=3, log="etcd", directory=tmp_path) as c:
         await c.push("hello", HELLO)
         await c.until(lambda: all(isinstance(node.node.context.database.log, EtcdLog) for node in c.nodes))
@@ -36,7 +41,7 @@ async def test_three_nodes_agree_by_etcd_and_the_loss_of_the_first_stops_no_writ
             return listed.status_code == 200 and listed.json()["pagination"]["total_results"] == 1
 
         await c.until(knows, within_s=WRITES_S)
-    assert psutil.Process().children(recursive=True) == []
+    assert left_running() == []
 
 
 @pytest.mark.root
