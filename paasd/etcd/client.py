@@ -5,7 +5,7 @@ the outcome is unknown.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ _KV: Final = "/etcdserverpb.KV/"
 _CLUSTER: Final = "/etcdserverpb.Cluster/"
 _MAINTENANCE: Final = "/etcdserverpb.Maintenance/"
 Address = tuple[str, int]
+Connect = Callable[[Address, ssl.SSLContext, trio.Nursery], Awaitable[Channel]]
 
 
 class Client:
@@ -37,12 +38,14 @@ class Client:
         context: Callable[[], ssl.SSLContext],
         nursery: trio.Nursery,
         attempt_s: float,
+        connect: Connect,
     ) -> None:
         self.attempt_s = attempt_s
         """How long one member may take for an ordinary answer; a member that is cut off never answers."""
         self._endpoints = endpoints
         self._context = context
         self._nursery = nursery
+        self._connect = connect
         self._channel: Channel | None = None
         self._address: Address | None = None
         self._skip = 0
@@ -66,7 +69,7 @@ class Client:
             for _ in known:
                 self._address = known[self._skip % len(known)]
                 try:
-                    self._channel = await open_channel(self._address, self._tls(), self._nursery)
+                    self._channel = await self._connect(self._address, self._tls(), self._nursery)
                 except Unreachable as error:
                     self._go_elsewhere()
                     failure = error
@@ -201,10 +204,11 @@ async def open_client(
     endpoints: Callable[[], Sequence[Address]],
     context: Callable[[], ssl.SSLContext],
     attempt_s: float = ATTEMPT_S,
+    connect: Connect = open_channel,
 ) -> AsyncIterator[Client]:
-    """Calls until the block ends; `context` gives the TLS of a new connection."""
+    """Calls until the block ends; `context` gives the TLS of a new connection, which `connect` makes."""
     async with trio.open_nursery() as nursery:
         try:
-            yield Client(endpoints, context, nursery, attempt_s)
+            yield Client(endpoints, context, nursery, attempt_s, connect)
         finally:
             nursery.cancel_scope.cancel()
