@@ -114,6 +114,7 @@ class Daemon:
         self.observed: Observed = Witnessing(self)
         self.testified: dict[float, tuple[str, ...]] = {}
         self.ready = trio.Event()
+        self.ended = trio.Event()
         self.scope = trio.CancelScope()
         self.database: Database
         self.gossip: Gossip

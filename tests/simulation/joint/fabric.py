@@ -66,11 +66,12 @@ class Fabric:
         self.on_heal: Action = lambda: None
         self._cut: set[tuple[str, str]] = set()
 
-    def note(self, what: str) -> None:
+    def note(self, what: str, *, tell: bool = True) -> None:
         """Something happened: it counts for the trace, and the last of it is told when a law is broken."""
         line = f"{trio.current_time():.6f} {what}"
         self.trace = zlib.crc32(line.encode(), self.trace)
-        self.story.append(line)
+        if tell:
+            self.story.append(line)
         if len(self.story) > 2 * STORY:
             del self.story[:STORY]
 
@@ -117,7 +118,7 @@ class Fabric:
     def _deliver(self, source: str, target: str, data: bytes) -> None:
         socket = self.sockets.get(target)
         if socket is not None and self.passes(source, target):
-            self.note(f"{source} > {target} {zlib.crc32(data):x}")
+            self.note(f"{source} > {target} {zlib.crc32(data):x}", tell=False)
             socket.put(data, source)
 
 

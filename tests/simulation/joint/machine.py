@@ -100,7 +100,7 @@ class Container:
         self.machine = machine
         self.running = False
         self.has_run = False
-        self._deadline: float | None = None
+        self.deadline: float | None = None
         self._stubborn = machine.random.random() < 0.15
         self._exit: Exit | None = None
         self._ended = trio.Event()
@@ -111,7 +111,7 @@ class Container:
             await trio.sleep(0.1)
         if self.machine.containers.get(self.guid) is not self:
             raise NotRunning("the container is gone")
-        self._deadline = process.deadline
+        self.deadline = process.deadline
         self.running = self.has_run = True
         self._exit = None
         self._ended = trio.Event()
@@ -142,7 +142,7 @@ class Container:
         await trio.lowlevel.checkpoint()
         if not self.running or self.machine.paused:
             raise NotRunning("its shim does not answer")
-        self._deadline = deadline
+        self.deadline = deadline
         self._watch()
 
     async def kill(self) -> None:
@@ -166,12 +166,12 @@ class Container:
             self.machine.on_change(self)
 
     def _watch(self) -> None:
-        if self._deadline is not None:
-            self.machine.fabric.post.at(self.machine.when(self._deadline), self.look)
+        if self.deadline is not None:
+            self.machine.fabric.post.at(self.machine.when(self.deadline), self.look)
 
     def look(self) -> None:
         """The shim looks at the clock."""
-        due = self._deadline is not None and self.machine.boot_s() >= self._deadline - 1e-6
+        due = self.deadline is not None and self.machine.boot_s() >= self.deadline - 1e-6
         if due and self.running and not self.machine.paused:
             self.end(Exit(code=None, signal=9, reason="lease ended", at=self.machine.wall_s()))
 

@@ -13,6 +13,7 @@ import trio
 
 from paasd.config import Config, GossipConfig, LeasesConfig, LivenessConfig, SchedulerConfig, StateConfig
 from paasd.config import SupervisorConfig
+from paasd.errors import Unavailable
 from paasd.model import App, Destination, Domain, Droplet, HealthCheck, Instance, Label, Node, Organization, Process
 from paasd.model import Route, Space
 from paasd.model.leases import SINGLETON_LABEL
@@ -90,7 +91,7 @@ class Seedling(msgspec.Struct, frozen=True):
 
 @cache
 def seedling(shape: Shape) -> Seedling:
-    """Made once for each shape; every node of every seed begins with a copy."""
+    """Made once for each shape, outside of a run; every node of every seed begins with a copy."""
     with tempfile.TemporaryDirectory() as folder:
         return run_virtually(0, _grow, shape, Path(folder))
 
@@ -135,7 +136,7 @@ class Platform:
             guid: Machine(self.fabric, seed, guid, zone, folder / guid) for guid, zone in self.zones.items()
         }
         self.daemons: dict[str, Daemon] = {}
-        self.on_start: Callable[[Daemon], None] = lambda _daemon: None
+        self.on_end: Callable[[Daemon], None] = lambda _daemon: None
         self.nursery: trio.Nursery
         self.fabric.on_heal = self._resume
 
@@ -146,22 +147,32 @@ class Platform:
             (machine.directory / "state.db").write_bytes(grown.state)
         self.etcd.keys[f"/paasd/{LOG}/log/{grown.index:016x}".encode()] = 1, grown.entry
 
-    def start(self, guid: str) -> Daemon:
+    def start(self, guid: str) -> None:
         """The daemon of a machine that is up starts, unless one runs."""
         if guid not in self.daemons and guid not in self.fabric.down:
             self.fabric.note(f"start {guid}")
             daemon = Daemon(self.machines[guid], self.config, self.fabric, self.network, self.etcd, self.zones)
             self.daemons[guid] = daemon
-            self.on_start(daemon)
             self.nursery.start_soon(self._run, daemon)
-        return self.daemons[guid]
 
     async def _run(self, daemon: Daemon) -> None:
+        """One that cannot start yet exits, and is started again."""
+        failed = False
         try:
             await daemon.run()
+        except* Unavailable as group:
+            if daemon.ready.is_set():
+                raise
+            failed = True
+            self.fabric.note(f"{daemon.guid} does not start: {group.exceptions[0]}")
         finally:
+            self.on_end(daemon)
+            daemon.ended.set()
             if self.daemons.get(daemon.guid) is daemon:
                 del self.daemons[daemon.guid]
+        if failed:
+            await trio.sleep(1.0)
+            self.start(daemon.guid)
 
     async def kill(self, guid: str) -> None:
         """The daemon alone."""
@@ -170,8 +181,7 @@ class Platform:
             self.fabric.note(f"kill {guid}")
             daemon.scope.cancel()
             self.network.remove(guid)
-            while self.daemons.get(guid) is daemon:
-                await trio.lowlevel.checkpoint()
+            await daemon.ended.wait()
 
     async def lose(self, guid: str) -> None:
         """The machine, with everything on it."""
@@ -200,6 +210,11 @@ class Platform:
     def open_daemons(self) -> list[Daemon]:
         return [daemon for daemon in self.daemons.values() if daemon.ready.is_set()]
 
+    def busy(self) -> bool:
+        """Whether the log has entries that somebody lacks."""
+        newest = max(int(key.rpartition(b"/")[2], 16) for key in self.etcd.keys)
+        return any(daemon.database.index < newest for daemon in self.daemons.values())
+
     def writer(self) -> Database:
         """A database through which something can be written."""
         for daemon in self.open_daemons():
@@ -207,11 +222,11 @@ class Platform:
                 return daemon.database
         return self.open_daemons()[0].database
 
-    async def until(self, condition: Callable[[], bool], timeout_s: float, what: str = "") -> float:
+    async def until(self, condition: Callable[[], bool], timeout_s: float, amiss: Callable[[], str]) -> float:
         """How long it took."""
         began = trio.current_time()
         while not condition():
-            assert trio.current_time() - began < timeout_s, f"not within {timeout_s} s: {what}"
+            assert trio.current_time() - began < timeout_s, f"after {timeout_s} s: {amiss()}"
             await trio.sleep(0.1)
         return trio.current_time() - began
 
