@@ -22,7 +22,7 @@ from paasd.model import Instance, Node
 from paasd.model.liveness import live_members
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.ownership import owner_of
-from paasd.node.cluster import placed_by_rows
+from paasd.node.cluster import moved, placed_by_rows
 from paasd.observed import NodeFact, Observed
 from paasd.peer import MemoryPeers
 from paasd.router import RouteFeed, leave_routers, open_route_feed, serve_leaving
@@ -239,9 +239,7 @@ class Daemon:
                 touched = changes.take()
                 if whole or any(table == "nodes" for table, _ in touched):
                     await self.gossip.set_members(self._members())
-                instances = [str(key) for table, key in touched if table == "instances"]
-                everything = [fact.instance_guid for fact in self.observed.instances()]
-                self.observed.recheck(everything if whole else instances)
+                self.observed.recheck(None if whole else moved(touched))
 
     async def _open_work(self, stack: AsyncExitStack, peers: MemoryPeers) -> None:
         machine, config, enter = self.machine, self._config, stack.enter_async_context
