@@ -267,11 +267,7 @@ class Daemon:
         await self.supervisor.adopted()
         self.gossip.settled()
         await enter(open_scheduler(config, database, machine.wall_s, sight=observed, acts=acts))
-        await enter(
-            open_liveness(
-                config.liveness, database, observed, acts, node_guid=self.guid, clock=machine.wall_s
-            )
-        )
+        await enter(open_liveness(config.liveness, database, observed, acts, node_guid=self.guid, clock=machine.wall_s))
         self.feed = await enter(
             open_route_feed(
                 self.envoy,  # type: ignore[arg-type]

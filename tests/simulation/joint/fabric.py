@@ -179,4 +179,6 @@ class FabricNetwork(MemoryNetwork):
         self._fabric = fabric
 
     def passes(self, source: str, target: str) -> bool:
-        return source in self.peers and target in self.peers and (source == target or self._fabric.passes(source, target))
+        return (
+            source in self.peers and target in self.peers and (source == target or self._fabric.passes(source, target))
+        )

@@ -11,11 +11,30 @@ from random import Random
 import msgspec
 import trio
 
-from paasd.config import Config, GossipConfig, LeasesConfig, LivenessConfig, SchedulerConfig, StateConfig
-from paasd.config import SupervisorConfig
+from paasd.config import (
+    Config,
+    GossipConfig,
+    LeasesConfig,
+    LivenessConfig,
+    SchedulerConfig,
+    StateConfig,
+    SupervisorConfig,
+)
 from paasd.errors import Unavailable
-from paasd.model import App, Destination, Domain, Droplet, HealthCheck, Instance, Label, Node, Organization, Process
-from paasd.model import Route, Space
+from paasd.model import (
+    App,
+    Destination,
+    Domain,
+    Droplet,
+    HealthCheck,
+    Instance,
+    Label,
+    Node,
+    Organization,
+    Process,
+    Route,
+    Space,
+)
 from paasd.model.leases import SINGLETON_LABEL
 from paasd.state import Database, InlineRunner, MemoryLog, Tx, open_database, operation
 from tests.simulation.joint.daemon import LOG, Daemon

@@ -1,5 +1,6 @@
 """One seed: a platform, what befalls it, who works with it meanwhile, and what must be true of it afterwards."""
 
+import shutil
 from pathlib import Path
 from random import Random
 
@@ -149,7 +150,8 @@ class Story:
         return len({daemon.database.index for daemon in daemons}) == 1 and not self.platform.busy()
 
     def _indexes(self) -> str:
-        return f"entries that nodes have: {({daemon.guid: daemon.database.index for daemon in self.platform.open_daemons()})}"
+        held = {daemon.guid: daemon.database.index for daemon in self.platform.open_daemons()}
+        return f"entries that nodes have: {held}"
 
     def _check_end(self) -> None:
         platform = self.platform
@@ -179,7 +181,7 @@ def _again(error: BaseException) -> None:
 
 
 def play(seed: int, folder: Path) -> Story:
-    """Raises BrokenLaw."""
+    """Tell the story of a seed, in a folder that is gone afterwards. Raises BrokenLaw."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     try:
         story = Story(seed)
@@ -189,6 +191,7 @@ def play(seed: int, folder: Path) -> Story:
         raise leaf(group) from None
     finally:
         structlog.reset_defaults()
+        shutil.rmtree(folder / str(seed), ignore_errors=True)
     return story
 
 
