@@ -16,7 +16,7 @@ from tests.simulation.joint.machine import Container
 from tests.simulation.joint.platform import Platform
 
 TESTIMONY_S = 20.0
-"""How old the word of a witness may be by the time that a declaration is written: it waits, is sent again, and waits."""
+"""How old the word of a witness may be when a declaration is written: it waits, is sent again, and waits."""
 
 
 EPOCH = list(table_of(Instance).columns).index("epoch")

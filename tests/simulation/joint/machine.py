@@ -1,8 +1,8 @@
 """A simulated machine: its clocks, its disk, and containers with shims, all of which outlive the daemon.
 
 In place of `paasd.sandbox`: a container is a promise that its program runs from `start` until it exits, is killed, or
-its shim ends it at the deadline, by this machine's own clock. A machine that is paused does nothing, its shims included;
-when it goes on they look at the clock before anything else happens.
+its shim ends it at the deadline, by this machine's own clock. A machine that is paused does nothing, its shims
+included; when it goes on they look at the clock before anything else happens.
 """
 
 from collections.abc import Callable, Iterator
