@@ -33,8 +33,8 @@ def counted(database: Database, name: str) -> int:
 
 
 class Client:
-    """Each write has a request id and is asked for again under it until there is an answer; where it was said that
-    nothing was changed, under another one. A read after a barrier sees at least what was acknowledged before it.
+    """Each write has a request id and is asked for again under it until there is an answer; under another one
+    while all answers were that nothing was changed. A read after a barrier sees at least what was acknowledged before it.
     """
 
     def __init__(self, platform: Platform, seed: int, number: int) -> None:
@@ -60,7 +60,7 @@ class Client:
         self.done = True
 
     async def _count(self, request_id: str) -> None:
-        first, tries = request_id, 0
+        first, tries, unknown = request_id, 0, False
         while True:
             daemons = self.platform.open_daemons()
             if daemons:
@@ -69,7 +69,9 @@ class Client:
                     told = await database.write(count, Count(self.name), request_id=request_id, timeout_s=1.5)
                 except PaasdError as error:
                     self.failed += 1
-                    if isinstance(error, Unavailable):
+                    self.platform.fabric.note(f"client {self.number}: {request_id} failed: {error}")
+                    unknown = unknown or not isinstance(error, Unavailable)
+                    if not unknown:
                         tries += 1
                         request_id = f"{first}/{tries}"
                 else:
