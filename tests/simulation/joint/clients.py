@@ -34,7 +34,7 @@ def counted(database: Database, name: str) -> int:
 
 class Client:
     """Each write has a request id and is asked for again under it until there is an answer; under another one
-    while all answers were that nothing was changed. A read after a barrier sees at least what was acknowledged before it.
+    while all answers were that nothing was changed. A read after a barrier sees at least what was acknowledged before.
     """
 
     def __init__(self, platform: Platform, seed: int, number: int) -> None:
