@@ -33,10 +33,11 @@ from paasd.node.engines import (
 )
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
 from paasd.node.log import open_replica
+from paasd.node.routed import Routed
 from paasd.node.start import Start, Substitutes
 from paasd.node.workers import resolve_names, start_scheduling, start_workers
 from paasd.peer import TlsPeers, open_peers
-from paasd.router import RouteFeed, Router, open_route_feed, open_router, serve_leaving
+from paasd.router import Router, open_route_feed, open_router, serve_confirming
 from paasd.router.certificates import Certificates
 from paasd.sandbox import AnySandbox, open_sandbox
 from paasd.stager import Downloads
@@ -122,7 +123,7 @@ async def _open(start: Start) -> Node:
     sealer = Keyless() if root_keys is None else await open_sealer(database, root_keys)
     membership = await make_membership(start, database, peers, None if worker else sealer, root_keys)
     certificates = await make_certificates(start, membership)
-    routed = _Routed()
+    routed = Routed(start, peers)
     context = await make_context(start, database, sealer, membership, routed.wait)
     await registered(config, start.directory, database, start.guid, membership)
     issuer = f"https://login.{config.domains.system}"
@@ -149,8 +150,8 @@ async def _open(start: Start) -> Node:
     system = dict.fromkeys((f"{door}.{config.domains.system}" for door in SYSTEM_DOORS), own_door)
     feed = open_route_feed(router, database, observed, system, node_guid=start.guid, unreachable=observed.unreachable)
     opened = await enter(feed)
-    routed.open(opened)
-    serve_leaving(peers, opened)
+    routed.open(opened, database)
+    serve_confirming(peers, opened)
     await _served(router)
     return Node(
         config=config,
@@ -222,24 +223,6 @@ async def _served(router: Router) -> None:
     """Who is told that the node is ready may connect; an Envoy that is slow to open its ports holds up nothing else."""
     with trio.move_on_after(SERVING_LIMIT_S):
         await router.settled()
-
-
-class _Routed:
-    """The last step of a push. The API is there before the feed that knows it, so who is early waits."""
-
-    def __init__(self) -> None:
-        self._feed: RouteFeed | None = None
-        self._opened = trio.Event()
-
-    def open(self, feed: RouteFeed) -> None:
-        self._feed = feed
-        self._opened.set()
-
-    async def wait(self, app_guid: str) -> None:
-        """Until Envoy acknowledged the routes of the app to what runs of it now."""
-        await self._opened.wait()
-        assert self._feed is not None
-        await self._feed.settle(app_guid)
 
 
 def _suffix(https_port: int) -> str:

@@ -66,10 +66,10 @@ async def test_a_push_that_fails_says_why_with_the_lines_before_it() -> None:
         assert "exited" in str(failed.value) or "Exited" in str(failed.value)
 
 
-async def test_a_node_that_lost_its_power_comes_back_with_what_is_on_its_disk() -> None:
+async def test_a_node_that_lost_its_power_comes_back_with_what_is_on_its_disk(left_running: Left) -> None:
     async with paasd.testing.cluster() as c:
         await c.push("hello", HELLO)
-        before = psutil.Process().children(recursive=True)
+        before = left_running()
         (node,) = c.nodes
         await node.kill()
         assert not node.alive
