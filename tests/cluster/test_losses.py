@@ -13,7 +13,13 @@ from tests.cluster.cluster import Cluster, Load, Member, cluster, failures
 from tests.cluster.writers import Register
 from tests.node.harness import HELLO
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.timeout(900),
+    # httpx leaves what it sends where the connection died.
+    pytest.mark.filterwarnings("ignore:.*ByteStream.__aiter__:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning"),
+]
 
 HOST = "hello.apps.localhost"
 ZONES = ("dc/a", "dc/b", "dc/c")
