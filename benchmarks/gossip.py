@@ -4,10 +4,10 @@
 
 The real cores of this project run in a simulated network of three zones, 15 ms apart, that loses 1 % of datagrams. For
 each size: payload and 28 bytes of headers sent by each node a second while nothing happens, then nodes crash one after
-another, and it is printed when the first and when the last of the others holds the node to be unreachable. serf (profile
-lan, Debian's) runs as that many real agents on the loopback of a network namespace, without loss: agents are killed and
-the event is awaited in their logs; its bytes are those of the interface. Budgets of this project: known to all within
-6 s with up to 30 nodes, and less than 2 KB a second for each node whatever the size.
+another, and it is printed when the first and when the last of the others holds the node to be unreachable. serf
+(profile lan, Debian's) runs as that many real agents on the loopback of a network namespace, without loss: agents are
+killed and the event is awaited in their logs; its bytes are those of the interface. Budgets of this project: known to
+all within 6 s with up to 30 nodes, and less than 2 KB a second for each node whatever the size.
 """
 
 import argparse
