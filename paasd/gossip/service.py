@@ -72,6 +72,7 @@ class Gossip:
         comparing.act = self._act
         observed.on_delta = self._broadcast
         observed.on_outbid = self._outbid
+        observed.freshen = comparing.freshen_usage
 
     @property
     def port(self) -> int:
@@ -98,10 +99,6 @@ class Gossip:
         """What runs on this node has been found again: what is not mentioned is gone."""
         self._settled = True
         self.publish_about()
-
-    async def freshen_usage(self, app_guid: str) -> None:
-        """Have usage samples of an app's instances that are at most `usage_age_s` old, as far as nodes answer."""
-        await self._comparing.freshen_usage(app_guid)
 
     async def compare(self, partner: str) -> bool:
         """Compare everything with one node now; whether it could be reached."""
