@@ -17,7 +17,7 @@ import msgspec
 import trio
 
 from tests.cluster.fabric import Fabric, Host, fabric
-from tests.node.harness import Pusher
+from tests.node.harness import SPACE, Pusher
 
 LOAD = Path(__file__).with_name("load.py")
 START_LIMIT_S = 90.0
@@ -90,6 +90,18 @@ class Member:
             answer = await client.get("/paasd/v1/status")
             answer.raise_for_status()
             return dict(answer.json())
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        """The nodes as this one sees them: state, reachability, vote."""
+        async with self.client(10) as client:
+            return list((await client.get("/paasd/v1/nodes")).raise_for_status().json()["nodes"])
+
+    async def places(self, app: str) -> list[str]:
+        """The addresses of the nodes where instances of an app run."""
+        async with self.client(10) as client:
+            answer = await client.get(f"{SPACE}/apps/{app}/stats")
+        found = answer.raise_for_status().json()["resources"]
+        return sorted(one["host"] for one in found if one["state"] == "RUNNING")
 
     async def push(self, name: str, files: Any, manifest: str | None = None) -> dict[str, Any]:
         """A one-call push through this node."""
@@ -164,6 +176,13 @@ def failures(answers: Sequence[Answer], after: float, *, through: Sequence[Membe
     return [a for a in answers if a.began >= after and a.outcome != "200" and a.address in addresses]
 
 
+async def _holds(condition: Callable[[], Any]) -> bool:
+    try:
+        return bool(await condition())
+    except httpx.HTTPError:
+        return False
+
+
 class Cluster:
     """The members, in the order in which they joined; the first is as good as the others."""
 
@@ -186,23 +205,34 @@ class Cluster:
         member.start()
         await member.until_answering()
 
-    async def until(self, condition: Callable[[], Any], *, limit_s: float = 60.0, what: str = "") -> float:
-        """Wait for an async condition to be true; the seconds it took."""
+    async def until(
+        self, condition: Callable[[], Any], *, limit_s: float = 60.0, what: str = "", pause_s: float = 0.05
+    ) -> float:
+        """Wait for an async condition to be true; the seconds it took. Nodes that do not answer are asked again."""
         began = time.monotonic()
         with trio.move_on_after(limit_s):
-            while not await condition():
-                await trio.sleep(0.05)
+            while not await _holds(condition):
+                await trio.sleep(pause_s)
             return time.monotonic() - began
         raise AssertionError(f"not within {limit_s} s: {what or condition}")
 
-    async def until_settled(self, through: Member) -> None:
-        """Every living member is alive for every other, and nothing is wrong."""
+    async def until_settled(self, limit_s: float = 60.0) -> None:
+        """Every member can be reached, may have instances, and votes if it is to; nothing is wrong.
+
+        Before that the loss of a node is one too many: with two of three votes given there is no majority without it.
+        """
+        through = self.living[0]
+        votes = 3 if sum(member.role == "control" for member in self.living) >= 3 else 1
 
         async def settled() -> bool:
-            status = await through.status()
-            return not status["problems"]
+            nodes = await through.nodes()
+            return (
+                all((one["state"], one["reachability"]) == ("READY", "alive") for one in nodes)
+                and sum(one["voter"] for one in nodes) == votes
+                and not (await through.status())["problems"]
+            )
 
-        await self.until(settled, what="no problems")
+        await self.until(settled, limit_s=limit_s, what="all nodes are there and vote")
 
     def dump(self) -> str:
         """The end of every daemon's log, for a failure that is not understood."""
@@ -246,6 +276,9 @@ async def cluster(
             for member in members[1:started]:
                 await found.join(member, members[0])
             yield found
+        except BaseException:
+            print(found.dump())
+            raise
         finally:
             with trio.CancelScope(shield=True):
                 await found.destroy()

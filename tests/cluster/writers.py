@@ -85,7 +85,14 @@ class Register:
         assert sum(event.kind == "read" for event in history) > 10, self.outcomes
         assert is_linearizable(history), "the answers do not fit one register"
 
+    async def until_written(self, moment: float, limit_s: float = 30.0) -> None:
+        """Until a write was acknowledged after a moment. Raises trio.TooSlowError."""
+        with trio.fail_after(limit_s):
+            while not self.acknowledged_at or self.acknowledged_at[-1] < moment:
+                await trio.sleep(PAUSE_S)
+
     def longest_gap_s(self, after: float) -> float:
-        """The longest time without an acknowledged write since a moment."""
-        times = [after, *(at for at in self.acknowledged_at if at >= after)]
-        return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
+        """The longest time without an acknowledged write that ended after a moment, or goes on."""
+        times = [*self.acknowledged_at, time.monotonic()]
+        assert times[0] < after, "nobody had written before"
+        return max(later - earlier for earlier, later in itertools.pairwise(times) if later >= after)

@@ -1,0 +1,205 @@
+"""A platform of three zones with clients that ask, write, scale and push; and what they saw of a trouble, in seconds."""
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import trio
+
+from tests.cluster.cluster import Answer, Cluster, Load, Member, cluster, failures
+from tests.cluster.writers import Register
+from tests.node.harness import HELLO, SPACE
+
+HOST = "hello.apps.localhost"
+ZONES = ("dc/a", "dc/b", "dc/c")
+MANIFEST = "applications:\n- name: {name}\n  instances: {instances}\n  memory: 64M\n"
+INSTANCES = 3
+RATE_PER_S = 100
+FAILED_LIMIT_S = 1.0
+REPLACED_LIMIT_S = 15.0
+WRITES_LIMIT_S = 3.0
+SCALE_EVERY_S = 2.0
+PUSH_EVERY_S = 15.0
+
+
+class Busy:
+    """Developers at work: one scales an app, one pushes another, each time through another node that is on.
+
+    What they were told is kept: the last number of instances that was accepted is the one that must be there in the
+    end, or one of those whose answer never came.
+    """
+
+    def __init__(self, platform: Cluster) -> None:
+        self._platform = platform
+        self.outcomes: Counter[str] = Counter()
+        self._possible = {1}
+
+    async def run(self) -> None:
+        """For ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._scale)
+            nursery.start_soon(self._push)
+
+    async def _scale(self) -> None:
+        wanted = 1
+        for turn in range(10**9):
+            await trio.sleep(SCALE_EVERY_S)
+            wanted = wanted % 3 + 1
+            member = self._platform.living[turn % len(self._platform.living)]
+            try:
+                async with member.client(15) as client:
+                    answer = await client.post(f"{SPACE}/apps/scaled/scale", json={"instances": wanted})
+            except httpx.HTTPError as error:
+                self.outcomes[f"scale {type(error).__name__}"] += 1
+                self._possible.add(wanted)
+                continue
+            self.outcomes[f"scale {answer.status_code}"] += 1
+            if answer.status_code == 202:
+                self._possible = {wanted}
+            elif answer.status_code != 503:  # which says that nothing was changed
+                self._possible.add(wanted)
+
+    async def _push(self) -> None:
+        for turn in range(10**9):
+            await trio.sleep(PUSH_EVERY_S)
+            member = self._platform.living[turn % len(self._platform.living)]
+            try:
+                done = await member.push("pushed", HELLO, MANIFEST.format(name="pushed", instances=1))
+            except (httpx.HTTPError, IndexError) as error:
+                self.outcomes[f"push {type(error).__name__}"] += 1
+            else:
+                self.outcomes[f"push {done.get('status', done['type'])}"] += 1
+
+    async def check(self, through: Member) -> None:
+        """Raises AssertionError when what was acknowledged is not there."""
+        async with through.client() as client:
+            app = (await client.get(f"{SPACE}/apps/scaled")).raise_for_status().json()
+            answer = await client.get(f"/v3/apps/{app['guid']}/processes/web")
+        count = answer.raise_for_status().json()["instances"]
+        assert count in self._possible, f"{count} instances; told were {self._possible} {self.outcomes}"
+
+
+class Scene:
+    """A platform under load; `windows` holds what was measured, for the report."""
+
+    def __init__(self, platform: Cluster, load: Load, register: Register, busy: Busy) -> None:
+        self.platform = platform
+        self.load = load
+        self.register = register
+        self.busy = busy
+        self.windows: list[str] = []
+
+    def others(self, *gone: Member) -> list[Member]:
+        return [member for member in self.platform.members if member not in gone]
+
+    def note(self, text: str) -> None:
+        self.windows.append(text)
+        print(text, flush=True)
+
+    async def all_well(self, limit_s: float = 90.0, *, spread: bool = False) -> float:
+        """Every machine is on, nothing is wrong and all instances run, `spread` over all nodes; the seconds it took."""
+        found: list[str] = ["nothing yet"]
+
+        async def well() -> bool:
+            found[:] = [text for text in [await self._what_is_wrong(spread=spread)] if text]
+            return not found
+
+        try:
+            return await self.platform.until(well, limit_s=limit_s, pause_s=0.2)
+        except AssertionError:
+            raise AssertionError(f"not well within {limit_s} s: {found}") from None
+
+    async def _what_is_wrong(self, *, spread: bool) -> str:
+        for member in self.platform.members:
+            if not await member.answers():
+                return f"{member.name} does not answer"
+        through = self.platform.members[0]
+        if problems := (await through.status())["problems"]:
+            return str(problems)
+        nodes = await through.nodes()
+        wrong = [f"{one['name']} {one['state']} {one['voting']}" for one in nodes if not _is_well(one)]
+        if wrong or len(nodes) != len(self.platform.members):
+            return f"{len(nodes)} nodes, of which {wrong}"
+        places = await through.places("hello")
+        if len(places) != INSTANCES or (spread and len(set(places)) < len(ZONES)):
+            return f"instances run at {places}"
+        return ""
+
+    def guids_before(self, moment: float) -> set[str]:
+        """The instances that had answered until then."""
+        return {a.body for a in self.load.answers() if a.outcome == "200" and a.began + a.seconds <= moment}
+
+    async def replaced(self, since: float, rest: Sequence[Member], limit_s: float = 60.0) -> float:
+        """Seconds from a moment until a new instance has answered a client of one of these nodes."""
+        known = self.guids_before(since)
+        addresses = {member.host.address for member in rest}
+
+        def fresh() -> list[Answer]:
+            return [
+                answer
+                for answer in self.load.answers()
+                if answer.began > since
+                and answer.outcome == "200"
+                and answer.body not in known
+                and answer.address in addresses
+            ]
+
+        async def found() -> bool:
+            await trio.lowlevel.checkpoint()
+            return bool(fresh())
+
+        await self.platform.until(found, limit_s=limit_s, what="an answer of a new instance", pause_s=0.2)
+        return min(answer.began + answer.seconds for answer in fresh()) - since
+
+    def last_failure_s(self, since: float, through: Sequence[Member]) -> float:
+        """Seconds from a moment to the end of the last failed request through these nodes."""
+        bad = failures(self.load.answers(), since - 0.05, through=through)
+        return max((answer.began + answer.seconds - since for answer in bad), default=0.0)
+
+    def failed(self, since: float, through: Sequence[Member]) -> str:
+        """How many requests through these nodes failed since a moment, for the report."""
+        bad = failures(self.load.answers(), since - 0.05, through=through)
+        total = [answer for answer in self.load.answers() if answer.began >= since - 0.05]
+        return f"{len(bad)} of {len(total)} requests failed {dict(Counter(answer.outcome for answer in bad))}"
+
+
+def _is_well(node: dict[str, object]) -> bool:
+    return (node["state"], node["reachability"], node["voting"]) == ("READY", "alive", "VOTER")
+
+
+@asynccontextmanager
+async def scene(
+    directory: Path, *, sections: str = "", zones: Sequence[str] = ZONES, busy: bool = True, rate_per_s: float = RATE_PER_S
+) -> AsyncIterator[Scene]:
+    """A platform under load; whatever happens to it, in the end the histories of all clients must hold."""
+    async with cluster(directory / "hosts", zones, sections=sections) as platform:
+        for name, instances in (("hello", INSTANCES), *([("scaled", 1)] if busy else [])):
+            manifest = MANIFEST.format(name=name, instances=instances)
+            result = await platform.members[1].push(name, HELLO, manifest)
+            assert result["type"] == "result", result
+        async with platform.members[0].client() as client:
+            guid = (await client.get(f"{SPACE}/apps/hello")).json()["guid"]
+        load = Load(platform, HOST, rate_per_s, platform.members)
+        found = Scene(platform, load, Register(platform, guid), Busy(platform))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(load.read)
+            try:
+                await found.all_well(spread=True)
+                async with trio.open_nursery() as clients:
+                    clients.start_soon(found.register.run)
+                    if busy:
+                        clients.start_soon(found.busy.run)
+                    try:
+                        await found.register.until_written(time.monotonic())
+                        yield found
+                    finally:
+                        clients.cancel_scope.cancel()
+            finally:
+                await load.stop()
+        found.register.check()
+        print(dict(found.register.outcomes), dict(found.busy.outcomes), dict(load.counts()), flush=True)
+        if busy:
+            await found.busy.check(platform.living[0])
