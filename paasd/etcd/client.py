@@ -63,9 +63,7 @@ class Client:
                     return self._channel
                 self._drop(self._channel)
             turn = self._skip % len(known) if known else 0
-            self._address, self._channel = await connect_first(
-                [*known[turn:], *known[:turn]], self._tls, self._nursery
-            )
+            self._address, self._channel = await connect_first([*known[turn:], *known[:turn]], self._tls, self._nursery)
             if self._address != known[turn]:
                 self._skip = known.index(self._address)
                 self._left_at = trio.current_time()

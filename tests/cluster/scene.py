@@ -1,4 +1,4 @@
-"""A platform of three zones with clients that ask, write, scale and push; and what they saw of a trouble, in seconds."""
+"""A platform of three zones, clients that ask, write, scale and push, and what they saw of a trouble, in seconds."""
 
 import time
 from collections import Counter
@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import trio
 
-from tests.cluster.cluster import Answer, Cluster, Load, Member, cluster, failures
+from tests.cluster.cluster import Answer, Cluster, Load, Member, cluster
 from tests.cluster.writers import Register
 from tests.node.harness import HELLO, SPACE
 
@@ -23,6 +23,8 @@ REPLACED_LIMIT_S = 15.0
 WRITES_LIMIT_S = 3.0
 SCALE_EVERY_S = 2.0
 PUSH_EVERY_S = 15.0
+UNDER_WAY_S = 0.2
+CALM_S = 1.5
 
 
 class Busy:
@@ -85,7 +87,7 @@ class Busy:
 class Scene:
     """A platform under load; `windows` holds what was measured, for the report."""
 
-    def __init__(self, platform: Cluster, load: Load, register: Register, busy: Busy) -> None:
+    def __init__(self, platform: Cluster, load: Load, register: Register, busy: Busy | None) -> None:
         self.platform = platform
         self.load = load
         self.register = register
@@ -98,6 +100,16 @@ class Scene:
     def note(self, text: str) -> None:
         self.windows.append(text)
         print(text, flush=True)
+
+    def tell(self, what: str, since: float, through: Sequence[Member], replaced_s: float | None = None) -> None:
+        """Note the windows of a trouble that began at a moment, as clients of these nodes saw it."""
+        bad = Counter(answer.outcome for answer in self.failures(since, through))
+        self.note(
+            f"{what}: last failed request {self.last_failure_s(since, through):.2f} s, {bad.total()} of "
+            f"{len(self.requests(since, through))} failed {dict(bad)}, "
+            + ("" if replaced_s is None else f"replaced and serving {replaced_s:.2f} s, ")
+            + f"longest pause of writes {self.register.longest_gap_s(since):.2f} s"
+        )
 
     async def all_well(self, limit_s: float = 90.0, *, spread: bool = False) -> float:
         """Every machine is on, nothing is wrong and all instances run, `spread` over all nodes; the seconds it took."""
@@ -112,6 +124,22 @@ class Scene:
         except AssertionError:
             raise AssertionError(f"not well within {limit_s} s: {found}") from None
 
+    async def steady(self) -> None:
+        """All instances serve, no other has for a second, and no request has failed: nothing is on its way any more."""
+
+        async def calm() -> bool:
+            now = time.monotonic()
+            last = [a for a in self.load.answers() if now - CALM_S <= a.began <= now - 0.1]
+            guids = {a.body for a in last if a.outcome == "200"}
+            places = {a.address for a in last}
+            return (
+                len(guids) == INSTANCES
+                and len(places) == len(self.platform.members)
+                and all(a.outcome == "200" for a in last)
+            )
+
+        await self.platform.until(calm, limit_s=30, what="all instances serve and nothing moves", pause_s=0.2)
+
     async def _what_is_wrong(self, *, spread: bool) -> str:
         for member in self.platform.members:
             if not await member.answers():
@@ -123,10 +151,11 @@ class Scene:
         wrong = [f"{one['name']} {one['state']} {one['voting']}" for one in nodes if not _is_well(one)]
         if wrong or len(nodes) != len(self.platform.members):
             return f"{len(nodes)} nodes, of which {wrong}"
-        places = await through.places("hello")
-        if len(places) != INSTANCES or (spread and len(set(places)) < len(ZONES)):
-            return f"instances run at {places}"
-        return ""
+        counts = [one["instances"] for one in nodes]
+        if spread and (min(counts) == 0 or sum(counts) != INSTANCES + (self.busy is not None)):
+            return f"instances are not spread, or on their way: {counts}"
+        running = await through.running("hello")
+        return "" if running == INSTANCES else f"{running} instances run"
 
     def guids_before(self, moment: float) -> set[str]:
         """The instances that had answered until then."""
@@ -154,16 +183,18 @@ class Scene:
         await self.platform.until(found, limit_s=limit_s, what="an answer of a new instance", pause_s=0.2)
         return min(answer.began + answer.seconds for answer in fresh()) - since
 
+    def requests(self, since: float, through: Sequence[Member]) -> list[Answer]:
+        """What was asked through these nodes since a moment, and a little before: it was under way then."""
+        addresses = {member.host.address for member in through}
+        return [a for a in self.load.answers() if a.began >= since - UNDER_WAY_S and a.address in addresses]
+
+    def failures(self, since: float, through: Sequence[Member]) -> list[Answer]:
+        """Those of them that did not end in 200."""
+        return [answer for answer in self.requests(since, through) if answer.outcome != "200"]
+
     def last_failure_s(self, since: float, through: Sequence[Member]) -> float:
         """Seconds from a moment to the end of the last failed request through these nodes."""
-        bad = failures(self.load.answers(), since - 0.05, through=through)
-        return max((answer.began + answer.seconds - since for answer in bad), default=0.0)
-
-    def failed(self, since: float, through: Sequence[Member]) -> str:
-        """How many requests through these nodes failed since a moment, for the report."""
-        bad = failures(self.load.answers(), since - 0.05, through=through)
-        total = [answer for answer in self.load.answers() if answer.began >= since - 0.05]
-        return f"{len(bad)} of {len(total)} requests failed {dict(Counter(answer.outcome for answer in bad))}"
+        return max((answer.began + answer.seconds - since for answer in self.failures(since, through)), default=0.0)
 
 
 def _is_well(node: dict[str, object]) -> bool:
@@ -172,7 +203,12 @@ def _is_well(node: dict[str, object]) -> bool:
 
 @asynccontextmanager
 async def scene(
-    directory: Path, *, sections: str = "", zones: Sequence[str] = ZONES, busy: bool = True, rate_per_s: float = RATE_PER_S
+    directory: Path,
+    *,
+    sections: str = "",
+    zones: Sequence[str] = ZONES,
+    busy: bool = True,
+    rate_per_s: float = RATE_PER_S,
 ) -> AsyncIterator[Scene]:
     """A platform under load; whatever happens to it, in the end the histories of all clients must hold."""
     async with cluster(directory / "hosts", zones, sections=sections) as platform:
@@ -183,14 +219,15 @@ async def scene(
         async with platform.members[0].client() as client:
             guid = (await client.get(f"{SPACE}/apps/hello")).json()["guid"]
         load = Load(platform, HOST, rate_per_s, platform.members)
-        found = Scene(platform, load, Register(platform, guid), Busy(platform))
+        found = Scene(platform, load, Register(platform, guid), Busy(platform) if busy else None)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(load.read)
             try:
                 await found.all_well(spread=True)
+                await found.steady()
                 async with trio.open_nursery() as clients:
                     clients.start_soon(found.register.run)
-                    if busy:
+                    if found.busy is not None:
                         clients.start_soon(found.busy.run)
                     try:
                         await found.register.until_written(time.monotonic())
@@ -200,6 +237,7 @@ async def scene(
             finally:
                 await load.stop()
         found.register.check()
-        print(dict(found.register.outcomes), dict(found.busy.outcomes), dict(load.counts()), flush=True)
-        if busy:
+        print(dict(found.register.outcomes), dict(load.counts()), flush=True)
+        if found.busy is not None:
+            print(dict(found.busy.outcomes), flush=True)
             await found.busy.check(platform.living[0])

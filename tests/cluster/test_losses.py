@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.cluster.cluster import Member, failures
+from tests.cluster.cluster import Member
 from tests.cluster.scene import FAILED_LIMIT_S, REPLACED_LIMIT_S, WRITES_LIMIT_S, Scene, scene
 from tests.node.harness import HELLO
 
@@ -22,15 +22,10 @@ async def lose(scene: Scene, member: Member) -> None:
     await trio.to_thread.run_sync(member.lose)
     replaced_s = await scene.replaced(lost_at, rest)
     await scene.register.until_written(lost_at + WRITES_LIMIT_S)
-    failed_s = scene.last_failure_s(lost_at, rest)
-    gap_s = scene.register.longest_gap_s(lost_at)
-    scene.note(
-        f"{member.name} lost: last failed request {failed_s:.2f} s, {scene.failed(lost_at, rest)}, "
-        f"replaced and serving {replaced_s:.2f} s, longest pause of writes {gap_s:.2f} s"
-    )
-    assert failed_s <= FAILED_LIMIT_S
+    scene.tell(f"{member.name} lost", lost_at, rest, replaced_s)
+    assert scene.last_failure_s(lost_at, rest) <= FAILED_LIMIT_S
     assert replaced_s <= REPLACED_LIMIT_S
-    assert gap_s <= WRITES_LIMIT_S
+    assert scene.register.longest_gap_s(lost_at) <= WRITES_LIMIT_S
 
 
 async def come_back(scene: Scene, member: Member) -> None:
@@ -68,7 +63,7 @@ async def kill_daemons(scene: Scene) -> None:
         await member.until_answering()
         took_s = time.monotonic() - began
         await scene.all_well()
-        bad = failures(scene.load.answers(), began, through=scene.platform.members)
+        bad = scene.failures(began, scene.platform.members)
         scene.note(f"{member.name}: daemon lost for {took_s:.2f} s, {len(bad)} failed requests")
         assert bad == []
         assert scene.guids_before(time.monotonic()) == known, "an instance was moved or restarted"
@@ -82,14 +77,11 @@ async def cut_zone_off(scene: Scene) -> None:
     scene.platform.fabric.separate([away.host])
     replaced_s = await scene.replaced(began, rest)
     await trio.sleep(max(0.0, began + 5 - time.monotonic()))
-    failed_s = scene.last_failure_s(began, rest)
     served = [a for a in scene.load.answers() if a.began > began + 3 and a.address == away.host.address]
     refused = await away.push("nowhere", HELLO)
-    scene.note(
-        f"zone of {away.name} cut off: last failed request elsewhere {failed_s:.2f} s, replaced {replaced_s:.2f} s, "
-        f"longest pause of writes {scene.register.longest_gap_s(began):.2f} s, {len(served)} served there"
-    )
-    assert failed_s <= FAILED_LIMIT_S
+    scene.tell(f"zone of {away.name} cut off, {len(served)} requests served there", began, rest, replaced_s)
+    assert scene.last_failure_s(began, rest) <= FAILED_LIMIT_S
+    assert scene.register.longest_gap_s(began) <= WRITES_LIMIT_S
     assert served and {answer.outcome for answer in served} == {"200"}, "the cut-off node serves what it runs"
     assert refused["type"] == "error" and refused["status"] == 503, refused
     scene.platform.fabric.heal()
@@ -104,11 +96,7 @@ async def cut_one_way(scene: Scene) -> None:
     await trio.sleep(12)
     nodes = await three.nodes()
     scene.platform.fabric.heal()
-    scene.note(
-        f"{one.name} not heard by {two.name} for 12 s: last failed request "
-        f"{scene.last_failure_s(began, scene.platform.members):.2f} s, {scene.failed(began, scene.platform.members)}, "
-        f"longest pause of writes {scene.register.longest_gap_s(began):.2f} s"
-    )
+    scene.tell(f"{one.name} not heard by {two.name} for 12 s", began, scene.platform.members)
     assert {one["state"] for one in nodes} == {"READY"}, nodes
     assert scene.last_failure_s(began, scene.platform.members) <= FAILED_LIMIT_S
     scene.note(f"healed and well again after {await scene.all_well():.2f} s")
@@ -124,10 +112,7 @@ async def cut_out_of_one(scene: Scene) -> None:
     replaced_s = await scene.replaced(began, rest)
     await trio.sleep(max(0.0, began + 12 - time.monotonic()))
     states = {one["name"]: one["state"] for one in await rest[0].nodes()}
-    scene.note(
-        f"{away.name} heard by nobody for 12 s: last failed request elsewhere {scene.last_failure_s(began, rest):.2f} s, "
-        f"replaced {replaced_s:.2f} s, longest pause of writes {scene.register.longest_gap_s(began):.2f} s"
-    )
+    scene.tell(f"{away.name} heard by nobody for 12 s", began, rest, replaced_s)
     assert states[away.name] == "DEAD", states
     assert scene.last_failure_s(began, rest) <= FAILED_LIMIT_S
     scene.platform.fabric.heal()
@@ -143,12 +128,9 @@ async def pause(scene: Scene) -> None:
     replaced_s = await scene.replaced(began, rest)
     await trio.sleep(max(0.0, 30 - (time.monotonic() - began)))
     member.host.signal_all(signal.SIGCONT)
-    failed_s = scene.last_failure_s(began, rest)
-    scene.note(
-        f"{member.name} paused: last failed request {failed_s:.2f} s, replaced {replaced_s:.2f} s, "
-        f"longest pause of writes {scene.register.longest_gap_s(began):.2f} s"
-    )
-    assert failed_s <= FAILED_LIMIT_S
+    scene.tell(f"{member.name} paused for 30 s", began, rest, replaced_s)
+    assert scene.last_failure_s(began, rest) <= FAILED_LIMIT_S
+    assert scene.register.longest_gap_s(began) <= WRITES_LIMIT_S
     scene.note(f"goes on and all is well after {await scene.all_well():.2f} s")
 
 
