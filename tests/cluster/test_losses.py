@@ -104,7 +104,7 @@ async def cut_one_way(scene: Scene) -> None:
 
 async def cut_out_of_one(scene: Scene) -> None:
     """Nobody hears one node, which hears everybody: it is as if it were cut off, and does not flap back."""
-    away = scene.platform.members[2]
+    away = scene.holder(scene.platform.members[0])
     rest = scene.others(away)
     began = time.monotonic()
     for other in rest:
@@ -121,7 +121,7 @@ async def cut_out_of_one(scene: Scene) -> None:
 
 async def pause(scene: Scene) -> None:
     """A machine hangs for half a minute and goes on: it is replaced, and what it ran is stopped when it wakes."""
-    member = scene.platform.members[2]
+    member = scene.holder(scene.platform.members[0])
     rest = scene.others(member)
     began = time.monotonic()
     member.host.signal_all(signal.SIGSTOP)
