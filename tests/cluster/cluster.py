@@ -31,6 +31,8 @@ class Member:
         self.host = host
         self.zone = zone
         self.role = role
+        self.kept = False
+        """Whether the daemon is started again whenever it ends, as its unit does it."""
         self.config = host.data.with_suffix(".toml")
         host.data.parent.mkdir(parents=True, exist_ok=True)
         self.config.write_text(
@@ -59,9 +61,9 @@ class Member:
         assert done.returncode == 0, f"{self.name}: paasd {' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def start(self) -> None:
-        """Start the daemon; does not wait."""
-        self.host.start("serve", "--config", str(self.config))
+    def start(self, *, before: Sequence[str] = ()) -> None:
+        """Start the daemon; does not wait. `before` are the first words of the command."""
+        self.host.start("serve", "--config", str(self.config), keep=self.kept, before=before)
 
     def client(self, timeout_s: float = 120) -> httpx.AsyncClient:
         """The API through root's door; it does not cross the network."""

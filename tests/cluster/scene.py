@@ -90,11 +90,16 @@ class Busy:
 class Scene:
     """A platform under load; `windows` holds what was measured, for the report."""
 
-    def __init__(self, platform: Cluster, load: Load, register: Register, busy: Busy | None) -> None:
+    def __init__(
+        self, platform: Cluster, load: Load, register: Register, busy: Busy | None, instances: int = INSTANCES
+    ) -> None:
         self.platform = platform
         self.load = load
         self.register = register
         self.busy = busy
+        self.instances = instances
+        self.expected = ""
+        """Problems with this text in them are meant to be there."""
         self.windows: list[str] = []
 
     def others(self, *gone: Member) -> list[Member]:
@@ -136,7 +141,7 @@ class Scene:
             guids = {a.body for a in last if a.outcome == "200"}
             places = {a.address for a in last}
             return (
-                len(guids) == INSTANCES
+                len(guids) == self.instances
                 and len(places) == len(self.platform.members)
                 and all(a.outcome == "200" for a in last)
             )
@@ -148,14 +153,17 @@ class Scene:
             if not await member.answers():
                 return f"{member.name} does not answer"
         through = self.platform.members[0]
-        if problems := (await through.status())["problems"]:
+        problems = [
+            text for text in (await through.status())["problems"] if not self.expected or self.expected not in text
+        ]
+        if problems:
             return str(problems)
         nodes = await through.nodes()
         wrong = [f"{one['name']} {one['state']} {one['voting']}" for one in nodes if not _is_well(one)]
         if wrong or len(nodes) != len(self.platform.members):
             return f"{len(nodes)} nodes, of which {wrong}"
         running = await through.running("hello")
-        return "" if running == INSTANCES else f"{running} instances run"
+        return "" if running == self.instances else f"{running} instances run"
 
     def holder(self, *others: Member) -> Member:
         """A node that has an instance of the app, not one of these: it answers its own clients by that one alone."""
@@ -171,27 +179,25 @@ class Scene:
         """The instances that had answered until then."""
         return {a.body for a in self.load.answers() if a.outcome == "200" and a.began + a.seconds <= moment}
 
-    async def replaced(self, since: float, rest: Sequence[Member], limit_s: float = 60.0) -> float:
-        """Seconds from a moment until a new instance has answered a client of one of these nodes."""
+    async def replaced(self, since: float, rest: Sequence[Member], limit_s: float = 60.0, count: int = 1) -> float:
+        """Seconds from a moment until so many new instances have answered clients of these nodes."""
         known = self.guids_before(since)
         addresses = {member.host.address for member in rest}
 
-        def fresh() -> list[Answer]:
-            return [
-                answer
-                for answer in self.load.answers()
-                if answer.began > since
-                and answer.outcome == "200"
-                and answer.body not in known
-                and answer.address in addresses
-            ]
+        def fresh() -> list[float]:
+            first: dict[str, float] = {}
+            for answer in self.load.answers():
+                new = answer.outcome == "200" and answer.body not in known and answer.address in addresses
+                if new and answer.began > since:
+                    first.setdefault(answer.body, answer.began + answer.seconds)
+            return sorted(first.values())
 
         async def found() -> bool:
             await trio.lowlevel.checkpoint()
-            return bool(fresh())
+            return len(fresh()) >= count
 
-        await self.platform.until(found, limit_s=limit_s, what="an answer of a new instance", pause_s=0.2)
-        return min(answer.began + answer.seconds for answer in fresh()) - since
+        await self.platform.until(found, limit_s=limit_s, what="answers of new instances", pause_s=0.2)
+        return fresh()[count - 1] - since
 
     def requests(self, since: float, through: Sequence[Member]) -> list[Answer]:
         """What was asked through these nodes since a moment, and a little before: it was under way then."""
@@ -208,7 +214,8 @@ class Scene:
 
 
 def _is_well(node: dict[str, object]) -> bool:
-    return (node["state"], node["reachability"], node["voting"]) == ("READY", "alive", "VOTER")
+    votes = node["voting"] == "VOTER" or node["role"] == "worker"
+    return (node["state"], node["reachability"]) == ("READY", "alive") and votes
 
 
 @asynccontextmanager
@@ -219,18 +226,23 @@ async def scene(
     zones: Sequence[str] = ZONES,
     busy: bool = True,
     rate_per_s: float = RATE_PER_S,
+    workers: Sequence[int] = (),
+    instances: int = INSTANCES,
+    kept: bool = False,
 ) -> AsyncIterator[Scene]:
     """A platform under load; whatever happens to it, in the end the histories of all clients must hold."""
-    async with cluster(directory / "hosts", zones, sections=sections, started=1) as platform:
+    async with cluster(directory / "hosts", zones, sections=sections, workers=workers, started=1) as platform:
         first = platform.members[0]
+        for member in platform.members:
+            member.kept = kept
         await _push(first, "hello", 1)
         for member in platform.members[1:]:
             await platform.join(member, first)
         async with first.client() as client:
             guid = (await client.get(f"{SPACE}/apps/hello")).json()["guid"]
-            (await client.post(f"{SPACE}/apps/hello/scale", json={"instances": INSTANCES})).raise_for_status()
+            (await client.post(f"{SPACE}/apps/hello/scale", json={"instances": instances})).raise_for_status()
         load = Load(platform, HOST, rate_per_s, platform.members)
-        found = Scene(platform, load, Register(platform, guid), Busy(platform) if busy else None)
+        found = Scene(platform, load, Register(platform, guid), Busy(platform) if busy else None, instances)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(load.read)
             try:
