@@ -3,6 +3,7 @@
 The app that is asked has two instances, one of them on the first node: so one node has none and reaches both others.
 """
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -41,17 +42,23 @@ class Busy:
         self._platform = platform
         self.outcomes: Counter[str] = Counter()
         self._possible = {1}
+        self._stopped = trio.Event()
+
+    def stop(self) -> None:
+        """No more calls; those that are under way end."""
+        self._stopped.set()
 
     async def run(self) -> None:
-        """For ever."""
+        """Until it is stopped."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._scale)
             nursery.start_soon(self._push)
 
     async def _scale(self) -> None:
         wanted = 1
-        for turn in range(10**9):
-            await trio.sleep(SCALE_EVERY_S)
+        for turn in itertools.count():
+            if await self._stopped_within(SCALE_EVERY_S):
+                return
             wanted = wanted % 3 + 1
             member = self._platform.living[turn % len(self._platform.living)]
             try:
@@ -68,8 +75,9 @@ class Busy:
                 self._possible.add(wanted)
 
     async def _push(self) -> None:
-        for turn in range(10**9):
-            await trio.sleep(PUSH_EVERY_S)
+        for turn in itertools.count():
+            if await self._stopped_within(PUSH_EVERY_S):
+                return
             member = self._platform.living[turn % len(self._platform.living)]
             try:
                 done = await member.push("pushed", HELLO, MANIFEST.format(name="pushed", instances=1))
@@ -77,6 +85,11 @@ class Busy:
                 self.outcomes[f"push {type(error).__name__}"] += 1
             else:
                 self.outcomes[f"push {done.get('status', done['type'])}"] += 1
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        with trio.move_on_after(seconds):
+            await self._stopped.wait()
+        return self._stopped.is_set()
 
     async def check(self, through: Member) -> None:
         """Raises AssertionError when what was acknowledged is not there."""
@@ -254,11 +267,11 @@ async def scene(
                     clients.start_soon(found.register.run)
                     if found.busy is not None:
                         clients.start_soon(found.busy.run)
-                    try:
-                        await found.register.until_written(time.monotonic())
-                        yield found
-                    finally:
-                        clients.cancel_scope.cancel()
+                    await found.register.until_written(time.monotonic())
+                    yield found
+                    found.register.stop()
+                    if found.busy is not None:
+                        found.busy.stop()
             finally:
                 await load.stop()
         found.register.check()

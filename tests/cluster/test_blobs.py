@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.cluster import Cluster, Member, cluster
 from tests.node.harness import HELLO
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 MANIFEST = "applications:\n- name: {name}\n  instances: 3\n  memory: 128M\n"
 BLOBS = "[blobs]\ncollect_after_s = 86400\n"
 

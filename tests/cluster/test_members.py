@@ -47,7 +47,7 @@ async def test_nodes_join_serve_and_leave(tmp_path: Path) -> None:
 
         result = await two.push("hello", HELLO, MANIFEST.format(instances=3))
         assert result["type"] == "result", result
-        assert {row.split()[1] for row in re.findall(r"^\d .*$", three.paasd("app", "hello"), re.M)} == {"running"}
+        await running(platform, three, 3)
 
         load = Load(platform, "hello.apps.localhost", 50, platform.members)
         async with trio.open_nursery() as nursery:

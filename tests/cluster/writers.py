@@ -24,18 +24,23 @@ class Register:
         self._cluster = cluster
         self._path = f"/v3/apps/{app_guid}"
         self._random = Random(seed)
+        self._stopped = False
         self.history: list[Event] = []
         self.outcomes: Counter[str] = Counter()
         self.acknowledged_at: list[float] = []
 
+    def stop(self) -> None:
+        """No more calls; those that are under way end. A call that is cancelled leaves a warning of httpx behind."""
+        self._stopped = True
+
     async def run(self, clients: int = 5) -> None:
-        """For ever; each client does one thing after the other, each time through another node that is on."""
+        """Until it is stopped; each client does one thing after the other, each time through another node that is on."""
         async with trio.open_nursery() as nursery:
             for _ in range(clients):
                 nursery.start_soon(self._client)
 
     async def _client(self) -> None:
-        while True:
+        while not self._stopped:
             member = self._random.choice(self._cluster.living)
             began = time.monotonic()
             try:
