@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -102,9 +102,13 @@ class Host:
         self._init.stdin.flush()
         return int(self._init.stdout.readline())
 
-    def start(self, *argv: str) -> None:
-        """Start the daemon."""
-        self.tell("start " + json.dumps([sys.executable, "-m", "paasd", *argv]))
+    def start(self, *argv: str, keep: bool = False, before: Sequence[str] = ()) -> None:
+        """Start the daemon; `keep` starts it again whenever it ends. `before` are the first words of the command."""
+        self.tell(("keep " if keep else "start ") + json.dumps([*before, sys.executable, "-m", "paasd", *argv]))
+
+    def kill_program(self, name: str) -> int:
+        """kill -9 of every process with this name; how many there were."""
+        return self.tell(f"named {name}")
 
     def signal_daemon(self, number: signal.Signals) -> None:
         """A signal to the daemon alone."""
