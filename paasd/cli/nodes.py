@@ -194,7 +194,11 @@ def release_brake(target: Target) -> None:
 @click.option("--force", is_flag=True, help="Also one that was not drained and is not dead.")
 @click.pass_obj
 def remove(target: Target, name: str, force: bool) -> None:
-    """Remove the node NAME for good: it is cut off at once and cannot come back with its old data."""
+    """Remove the node NAME for good: it is cut off at once and cannot come back with its old data.
+
+    It stops what it runs, also when it is off now and starts later, and says so in its own `paasd status`. A control
+    node had the platform's keys: if it is in other hands now, change them with `paasd keys change`.
+    """
     target.connect().call("DELETE", f"/paasd/v1/nodes/{name}", params={"force": "true"} if force else {})
     click.echo(f"Removed {name}. What it ran is started elsewhere.")
 
