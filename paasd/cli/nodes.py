@@ -8,6 +8,7 @@ import click
 
 from paasd.cli import render
 from paasd.cli.client import Target
+from paasd.cli.durations import Duration
 
 POLL_S = 0.5
 
@@ -26,7 +27,7 @@ def token() -> None:
     help="control serves the API and may vote; worker only runs apps and holds no keys.",
 )
 @click.option("--zone", help="Only a node of this zone may use it; without it the node says its zone itself.")
-@click.option("--ttl", "ttl_s", type=click.IntRange(min=60), default=3600, show_default=True, help="Life in seconds.")
+@click.option("--ttl", "ttl_s", type=Duration(), default="1h", show_default=True, help="Life, such as 30m, 2h or 1d.")
 @click.option("--uses", type=click.IntRange(min=1), default=1, show_default=True, help="How many nodes may use it.")
 @click.pass_obj
 def create_token(target: Target, role: str, zone: str | None, ttl_s: int, uses: int) -> None:
@@ -34,7 +35,7 @@ def create_token(target: Target, role: str, zone: str | None, ttl_s: int, uses: 
 
     \b
       paasd token create                      one control node, within an hour
-      paasd token create --role worker --uses 20 --ttl 86400
+      paasd token create --role worker --uses 20 --ttl 1d
     """
     body = {"role": role, "zone": zone, "ttl_s": ttl_s, "uses": uses}
     made = target.connect().call("POST", "/paasd/v1/tokens", json=body)
