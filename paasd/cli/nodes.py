@@ -105,10 +105,29 @@ def join(context: click.Context, token_text: str, config: Path | None, and_serve
 @click.command(short_help="The nodes of the platform and how they are.")
 @click.pass_obj
 def members(target: Target) -> None:
-    """List the nodes: where they are, how they are, and what they do."""
+    """List the nodes: where they are, how they are, and what they do.
+
+    \b
+      clock        how far theirs is from that of the node that answers; ok is less than 0.25 s
+      certificate  how long it is still good for; it is renewed at half of its 24 hours
+      index        how many writes they have
+    """
     found = target.connect().call("GET", "/paasd/v1/nodes")["nodes"]
     render.table(
-        ("name", "zone", "role", "state", "reached", "votes", "index", "version", "instances"), map(_row, found)
+        (
+            "name",
+            "zone",
+            "role",
+            "state",
+            "reached",
+            "votes",
+            "clock",
+            "certificate",
+            "index",
+            "version",
+            "instances",
+        ),
+        map(_row, found),
     )
 
 
@@ -120,10 +139,25 @@ def _row(node: dict[str, Any]) -> tuple[object, ...]:
         node["state"].lower(),
         node["reachability"],
         node["voting"].lower() or "-",
+        _clock(node["clock_offset_s"]),
+        _left(node["certificate_ends_at"]),
         node["applied_index"] or "-",
         node["version"],
         node["instances"],
     )
+
+
+def _clock(offset_s: float | None) -> str:
+    if offset_s is None:
+        return "-"
+    return f"{offset_s:+.1f}s" if offset_s else "ok"
+
+
+def _left(ends_at: int | None) -> str:
+    if ends_at is None:
+        return "-"
+    left_s = ends_at - time.time()
+    return render.duration(left_s) if left_s > 0 else "ended"
 
 
 @click.group(short_help="Drain a node, or take it out of the platform.")
