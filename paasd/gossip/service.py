@@ -41,6 +41,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     applied_index: int = 0
     load: float = 0.0
     holds: tuple[str, ...] = ()
+    certificate_ends_at: int = 0
 
 
 class Gossip:
@@ -125,6 +126,7 @@ class Gossip:
                 keys=self._ring.names,
                 sending_key=self._ring.sending,
                 holds=about.holds,
+                certificate_ends_at=about.certificate_ends_at,
             )
         )
 
