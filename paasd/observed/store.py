@@ -164,12 +164,14 @@ class Observed:
         self._believe = placed
         if self._books is not None:
             self._books.believe = placed
-            self.recheck(self._books.known())
+            self.recheck(None)
 
-    def recheck(self, instance_guids: Iterable[str]) -> None:
-        """Judge anew what is said of these instances: their rows have changed."""
+    def recheck(self, instance_guids: Iterable[str] | None) -> None:
+        """Judge anew what is said of these instances: their rows have changed. None: any row may have; then also what
+        is not shown so far, because it was heard of before its row was.
+        """
         if self._books is not None:
-            self._show(set(instance_guids))
+            self._show(set(self._books.known() if instance_guids is None else instance_guids))
 
     @property
     def sequence(self) -> int:
