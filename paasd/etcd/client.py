@@ -5,7 +5,7 @@ the outcome is unknown.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import trio
 from paasd.errors import PaasdError
 from paasd.etcd import messages as m
 from paasd.etcd.channel import Channel, Lost, Refused, Unreachable, open_channel
+from paasd.etcd.connecting import Address, Connect, connect_first
 
 ATTEMPT_S: Final = 0.4
 SLOW_S: Final = 10.0
@@ -25,8 +26,6 @@ _UNAVAILABLE: Final = 14  # also: no leader, the leader has changed, it took too
 _KV: Final = "/etcdserverpb.KV/"
 _CLUSTER: Final = "/etcdserverpb.Cluster/"
 _MAINTENANCE: Final = "/etcdserverpb.Maintenance/"
-Address = tuple[str, int]
-Connect = Callable[[Address, ssl.SSLContext, trio.Nursery], Awaitable[Channel]]
 
 
 class Client:
@@ -65,17 +64,13 @@ class Client:
                 if self._channel.broken is None and self._address in known and not self._may_return(known[0]):
                     return self._channel
                 self._drop(self._channel)
-            failure = Unreachable("there is no member of etcd to ask")
-            for _ in known:
-                self._address = known[self._skip % len(known)]
-                try:
-                    self._channel = await self._connect(self._address, self._tls(), self._nursery)
-                except Unreachable as error:
-                    self._go_elsewhere()
-                    failure = error
-                else:
-                    return self._channel
-            raise failure
+            turn = self._skip % len(known) if known else 0
+            order = [*known[turn:], *known[:turn]]
+            self._address, self._channel = await connect_first(order, self._tls, self._nursery, self._connect)
+            if self._address != known[turn]:
+                self._skip = known.index(self._address)
+                self._left_at = trio.current_time()
+            return self._channel
 
     def _tls(self) -> ssl.SSLContext:
         try:

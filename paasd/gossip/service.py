@@ -43,6 +43,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     applied_index: int = 0
     load: float = 0.0
     holds: tuple[str, ...] = ()
+    certificate_ends_at: int = 0
 
 
 class Gossip:
@@ -74,6 +75,7 @@ class Gossip:
         comparing.act = self._act
         observed.on_delta = self._broadcast
         observed.on_outbid = self._outbid
+        observed.freshen = comparing.freshen_usage
 
     @property
     def port(self) -> int:
@@ -101,10 +103,6 @@ class Gossip:
         self._settled = True
         self.publish_about()
 
-    async def freshen_usage(self, app_guid: str) -> None:
-        """Have usage samples of an app's instances that are at most `usage_age_s` old, as far as nodes answer."""
-        await self._comparing.freshen_usage(app_guid)
-
     async def compare(self, partner: str) -> bool:
         """Compare everything with one node now; whether it could be reached."""
         return await self._comparing.compare(partner)
@@ -130,6 +128,7 @@ class Gossip:
                 keys=self._ring.names,
                 sending_key=self._ring.sending,
                 holds=about.holds,
+                certificate_ends_at=about.certificate_ends_at,
             )
         )
 

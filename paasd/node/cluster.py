@@ -174,6 +174,7 @@ class Cluster:
             applied_index=self._context.database.index,
             load=os.getloadavg()[0] / cpus,
             holds=self._membership.holds(),
+            certificate_ends_at=int(self._context.clock() + (self._membership.certificate_left_s() or 0.0)),
         )
 
     def _identity(self) -> NodeIdentity:

@@ -20,7 +20,7 @@ from paasd.api.server import Doors, open_server
 from paasd.auth.service import open_auth
 from paasd.chain import Chain
 from paasd.config import Config
-from paasd.membership import Book, MemberFiles, Membership
+from paasd.membership import Book, MemberFiles, Membership, Removed, read_removal, remember_removal
 from paasd.node.cluster import Cluster, open_cluster_parts
 from paasd.node.engines import (
     access_lines,
@@ -33,10 +33,11 @@ from paasd.node.engines import (
 )
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
 from paasd.node.log import open_replica
+from paasd.node.routed import Routed
 from paasd.node.start import Start, Substitutes
 from paasd.node.workers import resolve_names, start_scheduling, start_workers
 from paasd.peer import TlsPeers, open_peers
-from paasd.router import RouteFeed, Router, open_route_feed, open_router, serve_leaving
+from paasd.router import Router, open_route_feed, open_router, serve_confirming
 from paasd.router.certificates import Certificates
 from paasd.sandbox import AnySandbox, open_sandbox
 from paasd.stager import Downloads
@@ -87,9 +88,12 @@ async def open_node(
     """A node that serves until the block ends.
 
     With `outlive`, as in production, instances and Envoy go on after the block and are found again by the next node on
-    the same directory; without it (tests, embedded nodes) everything ends with it. Raises PaasdError naming the fix.
+    the same directory; without it (tests, embedded nodes) everything ends with it. Raises PaasdError naming the fix,
+    and Removed where `serve_removed` is all that is left to do.
     """
     directory = await trio.to_thread.run_sync(prepare_directory, Path(config.data))
+    if (removal := read_removal(directory)) is not None:
+        raise Removed(removal.in_words(directory))
     guid, files = node_guid(directory), MemberFiles(directory)
     async with AsyncExitStack() as stack:
         start = Start(
@@ -113,16 +117,16 @@ async def _open(start: Start) -> Node:
     start.run.mkdir(mode=0o700, exist_ok=True)
     # The sandbox comes first: it holds the lock that keeps a second daemon off this directory.
     sandbox: AnySandbox = await enter(_sandbox(start))
-    if sandbox.network is not None:
-        await resolve_names(start, sandbox.network)
+    await resolve_names(start, sandbox.network)
     peers = await _peers(start)
     database, seat = await open_replica(start, peers, sandbox.holder_files)
     worker = start.is_worker
     root_keys = None if worker else await own_root_keys(start, database, peers)
     sealer = Keyless() if root_keys is None else await open_sealer(database, root_keys)
     membership = await make_membership(start, database, peers, None if worker else sealer, root_keys)
+    opening = await enter(unless_removed(start, membership))
     certificates = await make_certificates(start, membership)
-    routed = _Routed()
+    routed = Routed(start, peers)
     context = await make_context(start, database, sealer, membership, routed.wait)
     await registered(config, start.directory, database, start.guid, membership)
     issuer = f"https://login.{config.domains.system}"
@@ -149,9 +153,10 @@ async def _open(start: Start) -> Node:
     system = dict.fromkeys((f"{door}.{config.domains.system}" for door in SYSTEM_DOORS), own_door)
     feed = open_route_feed(router, database, observed, system, node_guid=start.guid, unreachable=observed.unreachable)
     opened = await enter(feed)
-    routed.open(opened)
-    serve_leaving(peers, opened)
+    routed.open(opened, database)
+    serve_confirming(peers, opened)
     await _served(router)
+    opening.cancel()
     return Node(
         config=config,
         directory=start.directory,
@@ -179,6 +184,21 @@ async def going_on(task: Callable[..., Awaitable[None]], *arguments: Any) -> Asy
             nursery.cancel_scope.cancel()
 
 
+@asynccontextmanager
+async def unless_removed(start: Start, membership: Membership) -> AsyncIterator[trio.CancelScope]:
+    """Raise Removed from the block, which may wait in vain for others, until the scope that it gets is cancelled."""
+
+    async def give_up(task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+        with trio.CancelScope() as opening:
+            task_status.started(opening)
+            await membership.removed.wait()
+            removal = read_removal(start.directory)
+            raise Removed("" if removal is None else removal.in_words(start.directory))
+
+    async with trio.open_nursery() as nursery:
+        yield await nursery.start(give_up)
+
+
 def _sandbox(start: Start) -> AbstractAsyncContextManager[AnySandbox]:
     if start.substitutes.open_sandbox is not None:
         return start.substitutes.open_sandbox(start.directory)
@@ -198,6 +218,7 @@ async def _peers(start: Start) -> TlsPeers:
     )
     peers: TlsPeers = await start.enter(opening)
     if start.is_member:
+        peers.on_removed = remember_removal(start.directory, start.clock)
         peers.identify(start.files.identity())
     return peers
 
@@ -222,24 +243,6 @@ async def _served(router: Router) -> None:
     """Who is told that the node is ready may connect; an Envoy that is slow to open its ports holds up nothing else."""
     with trio.move_on_after(SERVING_LIMIT_S):
         await router.settled()
-
-
-class _Routed:
-    """The last step of a push. The API is there before the feed that knows it, so who is early waits."""
-
-    def __init__(self) -> None:
-        self._feed: RouteFeed | None = None
-        self._opened = trio.Event()
-
-    def open(self, feed: RouteFeed) -> None:
-        self._feed = feed
-        self._opened.set()
-
-    async def wait(self, app_guid: str) -> None:
-        """Until Envoy acknowledged the routes of the app to what runs of it now."""
-        await self._opened.wait()
-        assert self._feed is not None
-        await self._feed.settle(app_guid)
 
 
 def _suffix(https_port: int) -> str:

@@ -8,7 +8,7 @@ import trio
 from paasd.actions import Context
 from paasd.copies import open_s3
 from paasd.dns import open_resolver
-from paasd.model.liveness import live_members
+from paasd.node.routed import router_nodes
 from paasd.node.start import Start
 from paasd.peer import Peers
 from paasd.router import leave_routers
@@ -84,9 +84,7 @@ async def start_workers(
 
 async def _leave(start: Start, context: Context, peers: Peers, instance_guid: str, epoch: int) -> None:
     """Before an instance is told to end: no router sends it requests any more. The own one alone is quick enough."""
-    gone = start.observed.unreachable()
-    with context.database.read() as tx:
-        nodes = [node.guid for node in live_members(tx) if node.tunnel_port and node.guid not in gone]
+    nodes = router_nodes(start, context.database)
     limits = start.config.supervisor
     if len(nodes) > 1:
         await leave_routers(peers, nodes, instance_guid, epoch, timeout_s=limits.leave_timeout_s)
@@ -94,8 +92,10 @@ async def _leave(start: Start, context: Context, peers: Peers, instance_guid: st
         await trio.sleep(limits.drain_s)
 
 
-async def resolve_names(start: Start, network: Network) -> None:
+async def resolve_names(start: Start, network: Network | None) -> None:
     """Name service for instances, on the port of the daemon before, since look-ups during a restart still go there."""
+    if network is None:
+        return
     resolver = await start.enter(
         open_resolver(
             start.config.dns,

@@ -9,8 +9,8 @@ several shows a `NodeIdentity` and takes requests for its instances from other n
 from paasd.pki import KeyPair
 from paasd.router.accesslog import rtr_line
 from paasd.router.certificates import Certificates, open_certificates
+from paasd.router.confirming import leave_routers, reach_routers, serve_confirming
 from paasd.router.feed import RouteFeed, open_route_feed
-from paasd.router.leaving import leave_routers, serve_leaving
 from paasd.router.records import AccessEntry, Endpoint, RouteEntry, RouteTable
 from paasd.router.router import Router, open_router, stop_left_over
 from paasd.router.routes import build_table
@@ -33,7 +33,8 @@ __all__ = [
     "open_certificates",
     "open_route_feed",
     "open_router",
+    "reach_routers",
     "rtr_line",
-    "serve_leaving",
+    "serve_confirming",
     "stop_left_over",
 ]

@@ -5,7 +5,7 @@ costs the rows that it touched, whatever the size of the table. Everything happe
 watches need no lock.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -83,6 +83,18 @@ class RouteFeed:
         if hosts is not None:
             self._publish(hosts)
         await self._router.settled()
+
+    async def serving(self, app_guid: str, index: int, runs: Mapping[str, int]) -> None:
+        """Wait until entry `index` and these runs of an app, epochs by instance, are known here; then as `settle`."""
+        await self._database.wait_beyond(index - 1)
+        async with self._observed.watch() as watch:
+            while not self._knows(app_guid, runs):
+                await watch.wait()
+        await self.settle(app_guid)
+
+    def _knows(self, app_guid: str, runs: Mapping[str, int]) -> bool:
+        known = {fact.instance_guid: fact.epoch for fact in self._observed.instances(app_guid) if fact.routable}
+        return all(known.get(guid, -1) >= epoch for guid, epoch in runs.items())
 
     def _is_wanted(self, instance_guid: str, epoch: int) -> bool:
         with self._database.read() as tx:

@@ -42,11 +42,20 @@ class Supervisor:
         self._shells: dict[str, InstanceShell] = {}
         self._adopted = trio.Event()
         self._wake: Callable[[], None] = lambda: None
+        self._out = False
+        self._emptied = trio.Event()
         self.ended: Callable[[], None] = lambda: None
 
     async def adopted(self) -> None:
         """Returns when every instance that a former daemon left running is published again."""
         await self._adopted.wait()
+
+    async def step_down(self) -> None:
+        """Nothing is to run here any more, whatever the rows say: they are out of date. Returns when nothing does."""
+        self._out = True
+        self._reconcile()
+        if self._shells:
+            await self._emptied.wait()
 
     @property
     def instances(self) -> dict[str, Identity]:
@@ -98,6 +107,8 @@ class Supervisor:
         self._adopted.set()
 
     def _rows(self) -> dict[_Key, Instance]:
+        if self._out:
+            return {}
         with self._database.read() as tx:
             rows = tx.all(Instance, node_guid=self._around.node_guid)
         return {(row.guid, row.epoch): row for row in rows if row.desired == "RUNNING"}
@@ -117,8 +128,8 @@ class Supervisor:
         """What was replaced while this node was given up runs twice until it is gone here: that must not take long."""
         with self._database.read() as tx:
             node = tx.get(Node, self._around.node_guid)
-        dead = node is not None and node.state in ("DEAD", "RETURNING")
-        return self._around.config.superseded_grace_s if dead else None
+        given_up = self._out or (node is not None and node.state in ("DEAD", "RETURNING"))
+        return self._around.config.superseded_grace_s if given_up else None
 
     def _begin(self, row: Instance) -> None:
         try:
@@ -145,6 +156,8 @@ class Supervisor:
             await self._clean_up(shell)
         if self._shells.get(guid) is shell:
             del self._shells[guid]
+        if self._out and not self._shells:
+            self._emptied.set()
         self._wake()
         self.ended()
 

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,7 +14,7 @@ import trio
 from paasd.model.records import Node
 from paasd.observed import InstanceFact, Observed
 from paasd.peer import MemoryNetwork
-from paasd.router import Certificates, RouteFeed, leave_routers, open_route_feed, serve_leaving
+from paasd.router import Certificates, RouteFeed, leave_routers, open_route_feed, reach_routers, serve_confirming
 from paasd.state import Database, InlineRunner, open_database
 
 from .members import Authority, Member, members
@@ -197,7 +198,7 @@ async def test_a_stopping_instance_hears_when_every_router_has_let_go_of_it(
     network = MemoryNetwork(Random(1))
     async with apps("one", "two") as (one, two), sides(database, *pair) as (edge, owner):
         for side in (edge, owner):
-            serve_leaving(network.add(side.member.guid), side.feed)
+            serve_confirming(network.add(side.member.guid), side.feed)
         peers = network.peers["owner"]
         tell(running(one, "one", node_guid="owner"), owner, edge)
         tell(running(two, "two", node_guid="owner", index=1), owner, edge)
@@ -217,3 +218,22 @@ async def test_a_stopping_instance_hears_when_every_router_has_let_go_of_it(
             nursery.cancel_scope.cancel()
         assert one.requests == served
         assert load.failures == []
+
+
+async def test_a_push_hears_when_every_router_serves_what_runs_now(database: Database, pair: list[Member]) -> None:
+    await database.write(put, {"put": [node_row(pair[0], "a"), node_row(pair[1], "a"), on("owner", "one")]})
+    network = MemoryNetwork(Random(1))
+    async with apps("one") as (one,), sides(database, *pair) as (edge, owner):
+        for side in (edge, owner):
+            serve_confirming(network.add(side.member.guid), side.feed)
+        peers = network.peers["owner"]
+        tell(running(one, "one", node_guid="owner"), owner)
+        ask = partial(reach_routers, peers, ["edge"], "app", database.index)
+        assert await ask({"one": 1}, timeout_s=0.2) == {"edge"}, "it has not heard that it runs"
+        tell(running(one, "one", node_guid="owner"), edge)
+        assert await ask({"one": 2}, timeout_s=0.2) == {"edge"}, "nor of a later run"
+        assert await ask({"one": 1}, timeout_s=5) == frozenset()
+        answer = await fetch(edge.member.router.http_port, "shop.apps.localhost")
+        assert answer.seen["instance"] == "one"
+        late = partial(reach_routers, peers, ["edge", "away"], "app", database.index + 1, {"one": 1})
+        assert await late(timeout_s=0.2) == {"edge", "away"}, "an entry is missing, and a node"

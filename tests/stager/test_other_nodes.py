@@ -16,7 +16,7 @@ from paasd.peer import MemoryNetwork
 from .world import NODE, World, archive
 
 pytestmark = pytest.mark.root
-QUICK = CopiesConfig(answer_timeout_s=1.0, stall_timeout_s=1.0)
+QUICK = CopiesConfig(answer_timeout_s=5.0, stall_timeout_s=5.0)
 SMALL_PYTHON = {
     "Procfile": "web: gunicorn app:app\n",
     "requirements.txt": "itsdangerous==2.2.0\n",

@@ -248,4 +248,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _title(process: psutil.Process) -> str:
-    return " ".join(process.cmdline())
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # of another test, ended and not waited for
+        return ""
