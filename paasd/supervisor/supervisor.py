@@ -219,12 +219,7 @@ async def open_supervisor(
     """
 
     planner = Planner(
-        config=config,
-        database=database,
-        blobs=blobs,
-        unsealing=unsealing,
-        default_stack=default_stack,
-        api_url=api_url,
+        config=config, database=database, blobs=blobs, unsealing=unsealing, default_stack=default_stack, api_url=api_url
     )
     supervisor: Supervisor
     leasing = Leasing(

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from paasd.observed import Observed
 from paasd.state import LogUnavailable
 from paasd.state.log.etcd import EtcdLog
 from paasd.state.log.interface import NoAnswer
@@ -49,20 +48,10 @@ def rows_do_not_stop_what_was_replaced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Supervisor, "_rows", rows)
 
 
-def only_what_is_shown_is_judged_anew(patch: pytest.MonkeyPatch) -> None:
-    real = Observed.recheck
-
-    def recheck(self: Observed, guids: Any) -> None:
-        real(self, [fact.instance_guid for fact in self.instances()] if guids is None else guids)
-
-    patch.setattr(Observed, "recheck", recheck)
-
-
 PLANTED: list[tuple[Plant, int, str]] = [
     (an_append_that_got_no_answer_is_given_up, 12, "was told as"),
     (the_next_index_is_free_if_its_key_is_absent, 18, "was told as"),
     (rows_do_not_stop_what_was_replaced, 0, "superseded"),
-    (only_what_is_shown_is_judged_anew, 12, "routers have"),
 ]
 """The bug, the first story, and the words of the law."""
 
