@@ -19,6 +19,8 @@ class Notifier:
 
     def __init__(self, address: str | None) -> None:
         self._address = "\0" + address[1:] if address and address.startswith("@") else address
+        self.goes_on = False
+        """Whether the daemon stays although the block ends: it goes on as something else."""
 
     def send(self, state: str) -> bool:
         """Whether `state` (such as "READY=1") reached the service manager."""
@@ -35,7 +37,7 @@ class Notifier:
 
 @asynccontextmanager
 async def service_notifications(environment: Mapping[str, str], own_pid: int) -> AsyncIterator[Notifier]:
-    """READY=1 on entry, WATCHDOG=1 at half of WATCHDOG_USEC while open, STOPPING=1 on leaving."""
+    """READY=1 on entry, WATCHDOG=1 at half of WATCHDOG_USEC while open, STOPPING=1 on leaving unless it `goes_on`."""
     notifier = Notifier(environment.get("NOTIFY_SOCKET"))
     async with trio.open_nursery() as nursery:
         period_s = watchdog_period_s(environment, own_pid)
@@ -45,7 +47,8 @@ async def service_notifications(environment: Mapping[str, str], own_pid: int) ->
         try:
             yield notifier
         finally:
-            notifier.send("STOPPING=1")
+            if not notifier.goes_on:
+                notifier.send("STOPPING=1")
             nursery.cancel_scope.cancel()
 
 

@@ -5,11 +5,19 @@ from typing import Final
 
 import msgspec
 
+from paasd.actions.upkeep import (
+    KeyChange,
+    certificate_problems,
+    clock_problems,
+    key_advice,
+    key_problems,
+    release_advice,
+)
 from paasd.model import Node
 from paasd.observed import NodeFact
 
-SKEW_S: Final = 2.0
 LAG_ENTRIES: Final = 1000
+VOTES: Final = 3
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +35,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     blobs: Sequence[str] = ()
     not_absorbed: Mapping[str, int] = {}
     log_error: str | None = None
+    now_s: float = 0.0
+    key_changes: Sequence[KeyChange] = ()
 
 
 def problems(platform: Platform) -> list[str]:
@@ -43,7 +53,11 @@ def problems(platform: Platform) -> list[str]:
         sentence = _about(platform, node)
         if sentence is not None:
             found.append(sentence)
-    found += _clocks(platform)
+    found += _votes(platform)
+    found += clock_problems(platform.own_guid, platform.nodes, platform.facts)
+    others = [node for node in platform.nodes if node.guid != platform.own_guid]
+    found += certificate_problems(others, platform.facts, platform.now_s)
+    found += key_problems(platform.key_changes)
     if platform.certificate_left_s is not None and platform.certificate_left_s < 3600:
         found.append(
             f"this node's certificate ends in {max(0.0, platform.certificate_left_s) / 60:.0f} minutes and was not "
@@ -79,15 +93,15 @@ def _about(platform: Platform, node: Node) -> str | None:
     return None
 
 
-def _clocks(platform: Platform) -> list[str]:
-    names = {node.guid: node.name for node in platform.nodes}
-    own = platform.facts.get(platform.own_guid)
-    offsets = {} if own is None else own.clock_offset_s
+def _votes(platform: Platform) -> list[str]:
+    """Between one vote and three the loss of either of two stops writes: nobody should switch a node off then."""
+    able = [node for node in platform.nodes if node.role == "control" and node.state == "READY" and node.etcd_version]
+    voters = sum(node.voting == "VOTER" for node in able)
+    if len(able) < VOTES or voters >= VOTES:
+        return []
     return [
-        f"the clock of node {names[guid]} is {abs(offset):.0f} s {'ahead' if offset > 0 else 'behind'} of this one; a "
-        "time service such as chrony keeps clocks right"
-        for guid, offset in sorted(offsets.items())
-        if guid in names and abs(offset) > SKEW_S
+        f"{voters} of {len(able)} control nodes vote so far: until {VOTES} have, losing one may stop all changes."
+        " It takes some seconds after the third has joined; `paasd members` shows it"
     ]
 
 
@@ -111,7 +125,6 @@ def advice(platform: Platform) -> list[str]:
             f"the loss of zone {zone} could not be absorbed: {missing_mb} MB would be missing elsewhere. Add nodes, "
             "or keep more free with [scheduler] headroom"
         )
-    versions = sorted({node.version for node in platform.nodes if node.version})
-    if len(versions) > 1:
-        found.append(f"nodes run paasd {' and '.join(versions)}: upgrade the older ones")
+    found += release_advice(platform.nodes)
+    found += key_advice(platform.key_changes)
     return found

@@ -1,5 +1,6 @@
 """Nodes and who may join: platform administrators only."""
 
+import re
 from typing import Any, cast
 
 from paasd.actions.context import Context, actor_of
@@ -14,6 +15,7 @@ from paasd.model import membership as model
 from paasd.model.retention import referenced_blobs
 from paasd.peer.interface import Role
 
+ZONE = re.compile(r"[A-Za-z0-9._/-]{1,64}")
 TTL_S = 3600
 TTL_LIMIT_S = 30 * 86400
 USES_LIMIT = 1000
@@ -36,6 +38,8 @@ async def create_token(
         raise Unprocessable(f"a token lives 60 to {TTL_LIMIT_S} seconds, not {ttl_s}")
     if not 1 <= uses <= USES_LIMIT:
         raise Unprocessable(f"a token can be used 1 to {USES_LIMIT} times, not {uses}")
+    if zone is not None and not ZONE.fullmatch(zone):
+        raise Unprocessable(f"a zone is a label such as aws/eu-west-2a or dc1/rack4, not {zone[:80]!r}")
     membership = _membership(context)
     token, expires_at = await membership.make_token(cast(Role, role), zone, ttl_s, uses, actor_of(caller))
     return {"token": token, "role": role, "zone": zone, "uses": uses, "expires_at": expires_at}

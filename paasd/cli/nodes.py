@@ -8,6 +8,7 @@ import click
 
 from paasd.cli import render
 from paasd.cli.client import Target
+from paasd.cli.durations import Duration
 
 POLL_S = 0.5
 
@@ -26,7 +27,7 @@ def token() -> None:
     help="control serves the API and may vote; worker only runs apps and holds no keys.",
 )
 @click.option("--zone", help="Only a node of this zone may use it; without it the node says its zone itself.")
-@click.option("--ttl", "ttl_s", type=click.IntRange(min=60), default=3600, show_default=True, help="Life in seconds.")
+@click.option("--ttl", "ttl_s", type=Duration(), default="1h", show_default=True, help="Life, such as 30m, 2h or 1d.")
 @click.option("--uses", type=click.IntRange(min=1), default=1, show_default=True, help="How many nodes may use it.")
 @click.pass_obj
 def create_token(target: Target, role: str, zone: str | None, ttl_s: int, uses: int) -> None:
@@ -34,7 +35,7 @@ def create_token(target: Target, role: str, zone: str | None, ttl_s: int, uses: 
 
     \b
       paasd token create                      one control node, within an hour
-      paasd token create --role worker --uses 20 --ttl 86400
+      paasd token create --role worker --uses 20 --ttl 1d
     """
     body = {"role": role, "zone": zone, "ttl_s": ttl_s, "uses": uses}
     made = target.connect().call("POST", "/paasd/v1/tokens", json=body)
@@ -104,10 +105,29 @@ def join(context: click.Context, token_text: str, config: Path | None, and_serve
 @click.command(short_help="The nodes of the platform and how they are.")
 @click.pass_obj
 def members(target: Target) -> None:
-    """List the nodes: where they are, how they are, and what they do."""
+    """List the nodes: where they are, how they are, and what they do.
+
+    \b
+      clock        how far theirs is from that of the node that answers; ok is less than 0.25 s
+      certificate  how long it is still good for; it is renewed at half of its 24 hours
+      index        how many writes they have
+    """
     found = target.connect().call("GET", "/paasd/v1/nodes")["nodes"]
     render.table(
-        ("name", "zone", "role", "state", "reached", "votes", "index", "version", "instances"), map(_row, found)
+        (
+            "name",
+            "zone",
+            "role",
+            "state",
+            "reached",
+            "votes",
+            "clock",
+            "certificate",
+            "index",
+            "version",
+            "instances",
+        ),
+        map(_row, found),
     )
 
 
@@ -119,10 +139,25 @@ def _row(node: dict[str, Any]) -> tuple[object, ...]:
         node["state"].lower(),
         node["reachability"],
         node["voting"].lower() or "-",
+        _clock(node["clock_offset_s"]),
+        _left(node["certificate_ends_at"]),
         node["applied_index"] or "-",
         node["version"],
         node["instances"],
     )
+
+
+def _clock(offset_s: float | None) -> str:
+    if offset_s is None:
+        return "-"
+    return f"{offset_s:+.1f}s" if offset_s else "ok"
+
+
+def _left(ends_at: int | None) -> str:
+    if ends_at is None:
+        return "-"
+    left_s = ends_at - time.time()
+    return render.duration(left_s) if left_s > 0 else "ended"
 
 
 @click.group(short_help="Drain a node, or take it out of the platform.")
@@ -194,7 +229,11 @@ def release_brake(target: Target) -> None:
 @click.option("--force", is_flag=True, help="Also one that was not drained and is not dead.")
 @click.pass_obj
 def remove(target: Target, name: str, force: bool) -> None:
-    """Remove the node NAME for good: it is cut off at once and cannot come back with its old data."""
+    """Remove the node NAME for good: it is cut off at once and cannot come back with its old data.
+
+    It stops what it runs, also when it is off now and starts later, and says so in its own `paasd status`. A control
+    node had the platform's keys: if it is in other hands now, change them with `paasd keys change`.
+    """
     target.connect().call("DELETE", f"/paasd/v1/nodes/{name}", params={"force": "true"} if force else {})
     click.echo(f"Removed {name}. What it ran is started elsewhere.")
 

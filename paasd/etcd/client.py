@@ -13,8 +13,8 @@ import trio
 
 from paasd.errors import PaasdError
 from paasd.etcd import messages as m
-from paasd.etcd.channel import Channel, Lost, Refused, Unreachable
-from paasd.etcd.connecting import Address, connect_first
+from paasd.etcd.channel import Channel, Lost, Refused, Unreachable, open_channel
+from paasd.etcd.connecting import Address, Connect, connect_first
 
 ATTEMPT_S: Final = 0.4
 SLOW_S: Final = 10.0
@@ -37,12 +37,14 @@ class Client:
         context: Callable[[], ssl.SSLContext],
         nursery: trio.Nursery,
         attempt_s: float,
+        connect: Connect,
     ) -> None:
         self.attempt_s = attempt_s
         """How long one member may take for an ordinary answer; a member that is cut off never answers."""
         self._endpoints = endpoints
         self._context = context
         self._nursery = nursery
+        self._connect = connect
         self._channel: Channel | None = None
         self._address: Address | None = None
         self._skip = 0
@@ -63,7 +65,8 @@ class Client:
                     return self._channel
                 self._drop(self._channel)
             turn = self._skip % len(known) if known else 0
-            self._address, self._channel = await connect_first([*known[turn:], *known[:turn]], self._tls, self._nursery)
+            order = [*known[turn:], *known[:turn]]
+            self._address, self._channel = await connect_first(order, self._tls, self._nursery, self._connect)
             if self._address != known[turn]:
                 self._skip = known.index(self._address)
                 self._left_at = trio.current_time()
@@ -196,15 +199,16 @@ async def open_client(
     endpoints: Callable[[], Sequence[Address]],
     context: Callable[[], ssl.SSLContext],
     attempt_s: float = ATTEMPT_S,
+    connect: Connect = open_channel,
 ) -> AsyncIterator[Client]:
-    """Calls until the block ends; `context` gives the TLS of a new connection.
+    """Calls until the block ends; `context` gives the TLS of a new connection, which `connect` makes.
 
     What the block raises of ours comes out as it is, not in a group: callers catch it by its type.
     """
     failure: PaasdError | None = None
     async with trio.open_nursery() as nursery:
         try:
-            yield Client(endpoints, context, nursery, attempt_s)
+            yield Client(endpoints, context, nursery, attempt_s, connect)
         except PaasdError as error:
             failure = error
         finally:

@@ -4,7 +4,7 @@ A machine that is gone refuses nothing, it is silent; to wait for it would hold 
 """
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import trio
@@ -15,10 +15,14 @@ STAGGER_S: Final = 0.15
 """The lead that each member has over the next one; a member on this machine needs a few milliseconds."""
 
 Address = tuple[str, int]
+Connect = Callable[[Address, ssl.SSLContext, trio.Nursery], Awaitable[Channel]]
 
 
 async def connect_first(
-    addresses: Sequence[Address], context: Callable[[], ssl.SSLContext], nursery: trio.Nursery
+    addresses: Sequence[Address],
+    context: Callable[[], ssl.SSLContext],
+    nursery: trio.Nursery,
+    connect: Connect = open_channel,
 ) -> tuple[Address, Channel]:
     """The member and a channel that runs in `nursery`. Raises Unreachable with the reason of the last that failed."""
     found: list[tuple[Address, Channel]] = []
@@ -26,7 +30,7 @@ async def connect_first(
 
     async def attempt(address: Address, over: trio.Event, trying: trio.CancelScope) -> None:
         try:
-            channel = await open_channel(address, context(), nursery)
+            channel = await connect(address, context(), nursery)
         except Unreachable as error:
             failures.append(error)
         else:

@@ -11,6 +11,7 @@ from paasd.membership.joining import Machine, join
 from paasd.membership.membership import Membership, cluster_id_of, open_membership
 from paasd.membership.messages import RingKey
 from paasd.membership.opening import choose_ports
+from paasd.membership.removal import Removal, Removed, note_removal, read_removal, remember_removal
 from paasd.membership.tokens import BadToken, Token, parse_token
 
 __all__ = [
@@ -23,11 +24,16 @@ __all__ = [
     "Membership",
     "Place",
     "Ports",
+    "Removal",
+    "Removed",
     "RingKey",
     "Token",
     "choose_ports",
     "cluster_id_of",
     "join",
+    "note_removal",
     "open_membership",
     "parse_token",
+    "read_removal",
+    "remember_removal",
 ]

@@ -21,6 +21,7 @@ from paasd.membership.doors import Refused, Vault, serve_joins, serve_members
 from paasd.membership.files import MemberFile, MemberFiles
 from paasd.membership.messages import DOMAIN, GOSSIP_KEYS, DomainRequest, RingKey
 from paasd.membership.opening import choose_ports, default_address, first_secrets
+from paasd.membership.removal import ask_whether_member, note_removal
 from paasd.membership.renewal import Renewal
 from paasd.membership.rotation import Rotation
 from paasd.membership.tokens import new_token, secret_hash
@@ -80,6 +81,7 @@ class Membership:
         self.rotation: Rotation | None = None
         """Changes of keys; on control nodes of a cluster."""
         self._holds: tuple[str, ...] = ()
+        self._directory = directory
         self._config = config
         self._database = database
         self._sealer = sealer
@@ -93,7 +95,7 @@ class Membership:
             serve_joins(peers, self.vault, clock, refused)
             serve_members(peers, self.vault, frozenset(domains))
         self._renewal = Renewal(peer_config, self.files, book, database, peers, self.vault, clock)
-        peers.on_removed = self._is_removed
+        peers.on_removed = lambda guid: self._is_removed(f"node {guid}")
 
     @property
     def role(self) -> Role:
@@ -224,6 +226,7 @@ class Membership:
     def _is_removed(self, said_by: str) -> None:
         if not self.removed.is_set():
             self._log.error("this node was removed from the platform", said_by=said_by)
+            note_removal(self._directory, said_by, self._clock())
             self.removed.set()
 
     def later(self, act: Callable[[], Awaitable[None]]) -> None:
@@ -240,6 +243,14 @@ class Membership:
                 except (Unavailable, OutcomeUnknown):
                     break
                 self._later.pop(0)
+
+    async def ask(self) -> None:
+        """Find out that this node was removed, also while it was off. For ever."""
+        await self.opened.wait()
+        while not self.removed.is_set():
+            others = self.book.others(role="control")
+            answered = await ask_whether_member(self._peers, others)
+            await trio.sleep(CHECK_S if answered or not others else LATER_S)
 
     async def keep(self) -> None:
         """Keep the certificate fresh, believe whom the rows say, remember where the others are. For ever."""
@@ -302,6 +313,7 @@ async def open_membership(membership: Membership) -> AsyncIterator[Membership]:
     """Keep the certificate and the list of others fresh until the block ends."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(membership.keep)
+        nursery.start_soon(membership.ask)
         nursery.start_soon(membership.catch_up)
         try:
             yield membership

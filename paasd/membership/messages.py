@@ -14,6 +14,7 @@ KEYS = "member.keys"
 ROOT_KEY = "member.root_key"
 GOSSIP_KEYS = "member.gossip_keys"
 DOMAIN = "member.certify_domain"
+HERE = "member.here"
 
 
 class AuthorityAnswer(msgspec.Struct, frozen=True, kw_only=True):

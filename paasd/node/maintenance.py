@@ -40,7 +40,7 @@ def stop_node(data: Path, config_path: Path | None, *, everything: bool) -> Iter
         _end(pid)
         yield f"the daemon (pid {pid}) ended"
     if everything:
-        yield from trio.run(_end_everything, config, directory)
+        yield from trio.run(end_everything, config, directory)
 
 
 def daemon_pid(directory: Path) -> int | None:
@@ -71,7 +71,8 @@ def _end(pid: int) -> None:
         os.close(pidfd)
 
 
-async def _end_everything(config: Config, directory: Path) -> list[str]:
+async def end_everything(config: Config, directory: Path) -> list[str]:
+    """No instance, Envoy or etcd of this directory runs any more; its daemon must not either. What was done."""
     lines = []
     async with open_sandbox(config.sandbox, directory, network=config.network, disk=config.disk, keep=False) as sandbox:
         lines.append(f"{len(sandbox.containers)} containers ended")

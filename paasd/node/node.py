@@ -20,7 +20,7 @@ from paasd.api.server import Doors, open_server
 from paasd.auth.service import open_auth
 from paasd.chain import Chain
 from paasd.config import Config
-from paasd.membership import Book, MemberFiles, Membership
+from paasd.membership import Book, MemberFiles, Membership, Removed, read_removal, remember_removal
 from paasd.node.cluster import Cluster, open_cluster_parts
 from paasd.node.engines import (
     access_lines,
@@ -88,9 +88,12 @@ async def open_node(
     """A node that serves until the block ends.
 
     With `outlive`, as in production, instances and Envoy go on after the block and are found again by the next node on
-    the same directory; without it (tests, embedded nodes) everything ends with it. Raises PaasdError naming the fix.
+    the same directory; without it (tests, embedded nodes) everything ends with it. Raises PaasdError naming the fix,
+    and Removed where `serve_removed` is all that is left to do.
     """
     directory = await trio.to_thread.run_sync(prepare_directory, Path(config.data))
+    if (removal := read_removal(directory)) is not None:
+        raise Removed(removal.in_words(directory))
     guid, files = node_guid(directory), MemberFiles(directory)
     async with AsyncExitStack() as stack:
         start = Start(
@@ -114,14 +117,14 @@ async def _open(start: Start) -> Node:
     start.run.mkdir(mode=0o700, exist_ok=True)
     # The sandbox comes first: it holds the lock that keeps a second daemon off this directory.
     sandbox: AnySandbox = await enter(_sandbox(start))
-    if sandbox.network is not None:
-        await resolve_names(start, sandbox.network)
+    await resolve_names(start, sandbox.network)
     peers = await _peers(start)
     database, seat = await open_replica(start, peers, sandbox.holder_files)
     worker = start.is_worker
     root_keys = None if worker else await own_root_keys(start, database, peers)
     sealer = Keyless() if root_keys is None else await open_sealer(database, root_keys)
     membership = await make_membership(start, database, peers, None if worker else sealer, root_keys)
+    opening = await enter(unless_removed(start, membership))
     certificates = await make_certificates(start, membership)
     routed = Routed(start, peers)
     context = await make_context(start, database, sealer, membership, routed.wait)
@@ -153,6 +156,7 @@ async def _open(start: Start) -> Node:
     routed.open(opened, database)
     serve_confirming(peers, opened)
     await _served(router)
+    opening.cancel()
     return Node(
         config=config,
         directory=start.directory,
@@ -180,6 +184,21 @@ async def going_on(task: Callable[..., Awaitable[None]], *arguments: Any) -> Asy
             nursery.cancel_scope.cancel()
 
 
+@asynccontextmanager
+async def unless_removed(start: Start, membership: Membership) -> AsyncIterator[trio.CancelScope]:
+    """Raise Removed from the block, which may wait in vain for others, until the scope that it gets is cancelled."""
+
+    async def give_up(task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+        with trio.CancelScope() as opening:
+            task_status.started(opening)
+            await membership.removed.wait()
+            removal = read_removal(start.directory)
+            raise Removed("" if removal is None else removal.in_words(start.directory))
+
+    async with trio.open_nursery() as nursery:
+        yield await nursery.start(give_up)
+
+
 def _sandbox(start: Start) -> AbstractAsyncContextManager[AnySandbox]:
     if start.substitutes.open_sandbox is not None:
         return start.substitutes.open_sandbox(start.directory)
@@ -199,6 +218,7 @@ async def _peers(start: Start) -> TlsPeers:
     )
     peers: TlsPeers = await start.enter(opening)
     if start.is_member:
+        peers.on_removed = remember_removal(start.directory, start.clock)
         peers.identify(start.files.identity())
     return peers
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import structlog
 import trio
@@ -15,8 +16,10 @@ import paasd
 from paasd.config import Config
 from paasd.errors import PaasdError
 from paasd.log import configure_logging
+from paasd.membership import read_removal
 from paasd.node.identity import PASSWORD_FILE
 from paasd.node.node import Node, open_node
+from paasd.node.removed import serve_removed, until_removed
 from paasd.watchdog import SlowSteps, service_notifications
 
 _PR_SET_DUMPABLE = 4
@@ -47,12 +50,27 @@ def forbid_core_dumps() -> None:
 
 
 async def _serve(config: Config, began: float) -> None:
+    directory = Path(config.data)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with open_node(config) as node, service_notifications(os.environ, os.getpid()):
-            _greet(node, time.monotonic() - began)
-            async for signum in signals:
-                structlog.get_logger("paasd").info("stopping", signal=signal.Signals(signum).name)
-                return
+
+        async def told_to_stop() -> None:
+            signum = await anext(aiter(signals))
+            structlog.get_logger("paasd").info("stopping", signal=signal.Signals(signum).name)
+
+        try:
+            async with open_node(config) as node, service_notifications(os.environ, os.getpid()) as told:
+                _greet(node, time.monotonic() - began)
+                if not await until_removed(node, told_to_stop):
+                    return
+                told.goes_on = True
+        except* PaasdError:
+            # One that cannot start because nobody talks to it any more may have learned just that.
+            if read_removal(directory) is None:
+                raise
+        removal = read_removal(directory)
+        assert removal is not None
+        async with serve_removed(config, removal), service_notifications(os.environ, os.getpid()):
+            await told_to_stop()
 
 
 def _greet(node: Node, took_s: float) -> None:

@@ -92,8 +92,10 @@ async def _leave(start: Start, context: Context, peers: Peers, instance_guid: st
         await trio.sleep(limits.drain_s)
 
 
-async def resolve_names(start: Start, network: Network) -> None:
+async def resolve_names(start: Start, network: Network | None) -> None:
     """Name service for instances, on the port of the daemon before, since look-ups during a restart still go there."""
+    if network is None:
+        return
     resolver = await start.enter(
         open_resolver(
             start.config.dns,

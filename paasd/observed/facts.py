@@ -71,6 +71,7 @@ class NodeFact(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=2
     keys: tuple[str, ...] = ()
     sending_key: str = ""
     holds: tuple[Annotated[str, Meta(max_length=64)], ...] = ()
+    certificate_ends_at: Counter = 0  # unix seconds
 
     @property
     def key(self) -> str:

@@ -24,7 +24,7 @@ from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.instance import InstanceShell
 from paasd.supervisor.journal import Journal
 from paasd.supervisor.launch import Identity, identity_for, identity_of
-from paasd.supervisor.leasing import Leasing, lease_of
+from paasd.supervisor.leasing import Leasing, boot_s, lease_of
 from paasd.supervisor.planning import Planner
 from paasd.supervisor.surroundings import Surroundings
 from paasd.unsealing import Unsealing
@@ -42,11 +42,20 @@ class Supervisor:
         self._shells: dict[str, InstanceShell] = {}
         self._adopted = trio.Event()
         self._wake: Callable[[], None] = lambda: None
+        self._out = False
+        self._emptied = trio.Event()
         self.ended: Callable[[], None] = lambda: None
 
     async def adopted(self) -> None:
         """Returns when every instance that a former daemon left running is published again."""
         await self._adopted.wait()
+
+    async def step_down(self) -> None:
+        """Nothing is to run here any more, whatever the rows say: they are out of date. Returns when nothing does."""
+        self._out = True
+        self._reconcile()
+        if self._shells:
+            await self._emptied.wait()
 
     @property
     def instances(self) -> dict[str, Identity]:
@@ -98,6 +107,8 @@ class Supervisor:
         self._adopted.set()
 
     def _rows(self) -> dict[_Key, Instance]:
+        if self._out:
+            return {}
         with self._database.read() as tx:
             rows = tx.all(Instance, node_guid=self._around.node_guid)
         return {(row.guid, row.epoch): row for row in rows if row.desired == "RUNNING"}
@@ -117,8 +128,8 @@ class Supervisor:
         """What was replaced while this node was given up runs twice until it is gone here: that must not take long."""
         with self._database.read() as tx:
             node = tx.get(Node, self._around.node_guid)
-        dead = node is not None and node.state in ("DEAD", "RETURNING")
-        return self._around.config.superseded_grace_s if dead else None
+        given_up = self._out or (node is not None and node.state in ("DEAD", "RETURNING"))
+        return self._around.config.superseded_grace_s if given_up else None
 
     def _begin(self, row: Instance) -> None:
         try:
@@ -145,6 +156,8 @@ class Supervisor:
             await self._clean_up(shell)
         if self._shells.get(guid) is shell:
             del self._shells[guid]
+        if self._out and not self._shells:
+            self._emptied.set()
         self._wake()
         self.ended()
 
@@ -196,11 +209,13 @@ async def open_supervisor(
     api_url: str,
     clock: Callable[[], float] = time.time,
     leave: Callable[[str, int], Awaitable[None]] | None = None,
+    boot_clock: Callable[[], float] = boot_s,
+    new_guid: Callable[[], str] = lambda: str(uuid.uuid4()),
 ) -> AsyncIterator[Supervisor]:
     """Run this node's instances while open. On leaving they go on running; the next supervisor takes them over.
 
-    `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds. `leave` has the
-    routers of all nodes let go of an instance, and gives up after `leave_timeout_s`.
+    `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds, `boot_clock` those that
+    shims go by. `leave` has the routers of all nodes let go of an instance, and gives up after `leave_timeout_s`.
     """
 
     planner = Planner(
@@ -212,7 +227,9 @@ async def open_supervisor(
         api_url=api_url,
     )
     supervisor: Supervisor
-    leasing = Leasing(database, node_guid, lambda: supervisor.leases(), lambda held, end: supervisor.put_off(held, end))
+    leasing = Leasing(
+        database, node_guid, lambda: supervisor.leases(), lambda held, end: supervisor.put_off(held, end), boot_clock
+    )
     crashes = CrashReports(database, config.crash_report_interval_s, clock)
     around = Surroundings(
         config=config,
@@ -227,7 +244,7 @@ async def open_supervisor(
         leave=leave,
         starts=trio.CapacityLimiter(config.parallel_starts),
         clock=clock,
-        new_guid=lambda: str(uuid.uuid4()),
+        new_guid=new_guid,
         cpus=os.cpu_count() or 1,
     )
     async with trio.open_nursery() as nursery:

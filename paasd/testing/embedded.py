@@ -15,6 +15,7 @@ from paasd.config import Config
 from paasd.errors import Unavailable
 from paasd.node import Node, Substitutes, open_node
 from paasd.node.joining import join_node
+from paasd.node.removed import until_removed
 from paasd.sandbox.launcher.family import children_of, descendants_of
 from paasd.sandbox.nest import Layers, Nest, Ports, open_nest
 from paasd.state.log import MemoryLog
@@ -188,7 +189,7 @@ class EmbeddedNode:
                     async with client as self._api:
                         self._node = node
                         task_status.started()
-                        await self._leave.wait()
+                        await until_removed(node, self._leave.wait)
         finally:
             self._node = self._nest = self._api = self._transport = None
             self._ended.set()

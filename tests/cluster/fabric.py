@@ -80,7 +80,7 @@ class Host:
         """Everything of it dies at once and its link is down: what the platform calls the loss of a node."""
         run("ip", "-n", self._fabric.switch, "link", "set", self.name, "down")
         if self._init is not None:
-            pidfd = os.pidfd_open(self._pid_one)
+            pidfd = os.pidfd_open(self.pid_one)
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             select.select([pidfd], [], [], 30)  # it is the last one of its namespace to end
             os.close(pidfd)
@@ -88,7 +88,7 @@ class Host:
             self._init = None
 
     @property
-    def _pid_one(self) -> int:
+    def pid_one(self) -> int:
         assert self._init is not None
         path = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children")
         while not (children := path.read_text().split()):
@@ -120,7 +120,7 @@ class Host:
 
     def execute(self, *words: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """A command on this host, beside its daemon."""
-        enter = ["nsenter", f"--target={self._pid_one}", "--net", "--pid", "--mount"]
+        enter = ["nsenter", f"--target={self.pid_one}", "--net", "--pid", "--mount"]
         return subprocess.run(
             [*enter, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s
         )

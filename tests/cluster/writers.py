@@ -34,7 +34,7 @@ class Register:
         self._stopped = True
 
     async def run(self, clients: int = 5) -> None:
-        """Until it is stopped; each client does one thing after the other, always through another node that is on."""
+        """Until it is stopped; each client does one thing after the other, each time through a node that is on."""
         async with trio.open_nursery() as nursery:
             for _ in range(clients):
                 nursery.start_soon(self._client)

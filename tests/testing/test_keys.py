@@ -1,5 +1,7 @@
 """The keys that all nodes share are changed on whole nodes, by what gossip really tells of them."""
 
+import time
+
 import paasd.testing
 from paasd.model import Authority, GossipKey
 from paasd.state.sealing import load_root_key
@@ -35,3 +37,17 @@ async def test_all_keys_are_changed_while_an_app_is_served() -> None:
         for node in c.nodes:
             assert (await c.get("hello", node=node)).text == "instance 0"
             assert node.node.context.observed.unreachable() == frozenset()
+
+
+async def test_members_show_clocks_and_certificates_and_nothing_is_wrong_in_a_fresh_platform() -> None:
+    async with paasd.testing.cluster(zones=2) as c:
+
+        async def told() -> bool:
+            nodes = (await c.api.get("/paasd/v1/nodes")).json()["nodes"]
+            offsets = [node["clock_offset_s"] for node in nodes]
+            left_h = [((node["certificate_ends_at"] or 0) - time.time()) / 3600 for node in nodes]
+            return offsets == [None, 0.0] and all(23 < left <= 24 for left in left_h)
+
+        await c.until(told)
+        status = (await c.api.get("/paasd/v1/status")).json()
+        assert [one for one in status["problems"] if "clock" in one or "certificate" in one] == []

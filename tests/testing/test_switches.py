@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 import paasd.testing
+from paasd.membership import Removed
 from paasd.state.log.etcd import EtcdLog
 
 from .apps import HELLO
@@ -61,3 +62,20 @@ async def test_instances_are_isolated_and_limited_by_the_sandbox_when_that_is_as
             return (await c.get("hello")).status_code == 200
 
         await c.until(serves)
+
+
+async def test_a_node_that_is_removed_ends_and_does_not_start_again_while_the_others_go_on() -> None:
+    async with paasd.testing.cluster(zones=2) as c:
+        await c.push("hello", HELLO, manifest="applications:\n- name: hello\n  instances: 2\n")
+        gone = c.nodes[1]
+        (await c.api.delete(f"/paasd/v1/nodes/{gone.name}", params={"force": "true"})).raise_for_status()
+        await c.until(lambda: not gone.alive)
+        with pytest.raises(Removed, match="paasd join TOKEN"):
+            await gone.start()
+
+        async def two_elsewhere() -> bool:
+            nodes = (await c.api.get("/paasd/v1/nodes")).json()["nodes"]
+            return [(node["name"], node["instances"]) for node in nodes] == [(c.nodes[0].name, 2)]
+
+        await c.until(two_elsewhere)
+        assert (await c.get("hello")).status_code == 200

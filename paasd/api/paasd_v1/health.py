@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from paasd.actions import Context
 from paasd.actions.findings import Platform, advice, problems
+from paasd.actions.upkeep import KeyChange
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get
 from paasd.copies import blob_findings
+from paasd.membership.rotation.steps import Waiting
 from paasd.model import App, Build, Instance, Node, Organization, Space
 from paasd.model.brake import brake_finding
 from paasd.model.draining import drain_progress
@@ -68,7 +71,22 @@ async def picture(call: Call) -> Platform:
         certificate_left_s=None if membership is None else membership.certificate_left_s(),
         blobs=await blob_findings(context.blobs),
         log_error=context.logs.write_error,
+        now_s=context.clock(),
+        key_changes=key_changes(context),
     )
+
+
+def key_changes(context: Context) -> list[KeyChange]:
+    """Those under way, as far as this node knows of them: workers do not."""
+    rotation = None if context.membership is None else context.membership.rotation
+    steps = [] if rotation is None else rotation.steps()
+    return [
+        KeyChange(
+            words=step.in_words(),
+            away=tuple(node.name for node in step.nodes if not node.live) if isinstance(step, Waiting) else (),
+        )
+        for step in steps
+    ]
 
 
 async def links(call: Call) -> Reply:

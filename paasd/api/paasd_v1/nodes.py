@@ -98,6 +98,8 @@ def _node(call: Call, node: Node, instances: int) -> dict[str, Any]:
     observed = call.context.observed
     fact = observed.nodes().get(node.guid)
     own = node.guid == call.context.node_guid
+    about = observed.nodes().get(call.context.node_guid)
+    offsets = {} if about is None else about.clock_offset_s
     reachable = "alive" if own or not node.address else observed.reachability(node.guid)
     return {
         "guid": node.guid,
@@ -114,6 +116,9 @@ def _node(call: Call, node: Node, instances: int) -> dict[str, Any]:
         "disk_mb": node.disk_mb,
         "instances": instances,
         "this": own,
+        "clock_offset_s": None if own or reachable != "alive" else offsets.get(node.guid, 0.0),
+        "certificate_ends_at": fact.certificate_ends_at or None if fact else None,
+        "schema_limit": node.schema_limit or None,
         "applied_index": call.context.database.index if own else (fact.applied_index if fact else None),
     }
 

@@ -8,7 +8,7 @@ import trio
 
 from paasd.errors import Unprocessable
 from paasd.membership.doors.vault import Vault, decoded
-from paasd.membership.messages import CERTIFY, DOMAIN, GOSSIP_KEYS, KEYS, CertifyRequest, DomainRequest
+from paasd.membership.messages import CERTIFY, DOMAIN, GOSSIP_KEYS, HERE, KEYS, CertifyRequest, DomainRequest
 from paasd.peer import Peer, Peers
 from paasd.peer.interface import Role
 
@@ -39,6 +39,11 @@ def serve_members(peers: Peers, vault: Vault, domains: Collection[str]) -> None:
         await trio.lowlevel.checkpoint()
         return msgspec.msgpack.encode(vault.control_keys())
 
+    async def here(peer: Peer, body: bytes) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return b""
+
+    peers.serve(HERE, here)
     peers.serve(CERTIFY, certify)
     peers.serve(DOMAIN, certify_domain)
     peers.serve(GOSSIP_KEYS, gossip_keys)
