@@ -146,6 +146,8 @@ async def _refresh(platform: Platform, route: Route) -> None:
     """
     if route.auth is Auth.NONE and route.method == "GET":
         return  # the platform's addresses and public keys
+    if not route.waits:
+        return
     database = platform.context.database
     if not await database.fresh():
         quart.g.stale = "unknown" if math.isinf(database.stale_s) else str(math.ceil(database.stale_s))
