@@ -17,6 +17,7 @@ from paasd.model import Node
 from paasd.observed import NodeFact
 
 LAG_ENTRIES: Final = 1000
+VOTES: Final = 3
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +55,7 @@ def problems(platform: Platform) -> list[str]:
         sentence = _about(platform, node)
         if sentence is not None:
             found.append(sentence)
+    found += _votes(platform)
     found += clock_problems(platform.own_guid, platform.nodes, platform.facts)
     others = [node for node in platform.nodes if node.guid != platform.own_guid]
     found += certificate_problems(others, platform.facts, platform.now_s)
@@ -96,6 +98,18 @@ def _about(platform: Platform, node: Node) -> str | None:
     if fact is not None and platform.index - fact.applied_index > LAG_ENTRIES:
         return f"node {node.name} is {platform.index - fact.applied_index} writes behind; is its disk or network slow?"
     return None
+
+
+def _votes(platform: Platform) -> list[str]:
+    """Between one vote and three the loss of either of two stops writes: nobody should switch a node off then."""
+    able = [node for node in platform.nodes if node.role == "control" and node.state == "READY" and node.etcd_version]
+    voters = sum(node.voting == "VOTER" for node in able)
+    if len(able) < VOTES or voters >= VOTES:
+        return []
+    return [
+        f"{voters} of {len(able)} control nodes vote so far: until {VOTES} have, losing one may stop all changes."
+        " It takes some seconds after the third has joined; `paasd members` shows it"
+    ]
 
 
 def advice(platform: Platform) -> list[str]:

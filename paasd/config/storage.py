@@ -71,7 +71,7 @@ class StateConfig(Section, frozen=True, kw_only=True):
         Meta(
             gt=0, le=60, description="How long a write waits for the node that writes for all before it is done here."
         ),
-    ] = 2.0
+    ] = 1.0
     readers: Annotated[
         int,
         Meta(ge=1, le=64, description="Reads that may be open at once; reads end without waiting, so few are needed."),

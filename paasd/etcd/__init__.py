@@ -5,8 +5,9 @@ certificate that only voters have. What is kept in it, and what its answers mean
 """
 
 from paasd.etcd.channel import Lost, Refused, Unreachable
-from paasd.etcd.client import Address, Client, open_client
+from paasd.etcd.client import Client, open_client
 from paasd.etcd.command import MemberSpec, check_version, election_ms, find_etcd, member_url
+from paasd.etcd.connecting import Address
 from paasd.etcd.member import Member
 
 __all__ = [

@@ -14,6 +14,7 @@ import trio
 from paasd.errors import PaasdError
 from paasd.etcd import messages as m
 from paasd.etcd.channel import Channel, Lost, Refused, Unreachable, open_channel
+from paasd.etcd.connecting import Address, Connect, connect_first
 
 ATTEMPT_S: Final = 0.4
 SLOW_S: Final = 10.0
@@ -25,7 +26,6 @@ _UNAVAILABLE: Final = 14  # also: no leader, the leader has changed, it took too
 _KV: Final = "/etcdserverpb.KV/"
 _CLUSTER: Final = "/etcdserverpb.Cluster/"
 _MAINTENANCE: Final = "/etcdserverpb.Maintenance/"
-Address = tuple[str, int]
 
 
 class Client:
@@ -37,12 +37,14 @@ class Client:
         context: Callable[[], ssl.SSLContext],
         nursery: trio.Nursery,
         attempt_s: float,
+        connect: Connect,
     ) -> None:
         self.attempt_s = attempt_s
         """How long one member may take for an ordinary answer; a member that is cut off never answers."""
         self._endpoints = endpoints
         self._context = context
         self._nursery = nursery
+        self._connect = connect
         self._channel: Channel | None = None
         self._address: Address | None = None
         self._skip = 0
@@ -62,17 +64,13 @@ class Client:
                 if self._channel.broken is None and self._address in known and not self._may_return(known[0]):
                     return self._channel
                 self._drop(self._channel)
-            failure = Unreachable("there is no member of etcd to ask")
-            for _ in known:
-                self._address = known[self._skip % len(known)]
-                try:
-                    self._channel = await open_channel(self._address, self._tls(), self._nursery)
-                except Unreachable as error:
-                    self._go_elsewhere()
-                    failure = error
-                else:
-                    return self._channel
-            raise failure
+            turn = self._skip % len(known) if known else 0
+            order = [*known[turn:], *known[:turn]]
+            self._address, self._channel = await connect_first(order, self._tls, self._nursery, self._connect)
+            if self._address != known[turn]:
+                self._skip = known.index(self._address)
+                self._left_at = trio.current_time()
+            return self._channel
 
     def _tls(self) -> ssl.SSLContext:
         try:
@@ -201,10 +199,11 @@ async def open_client(
     endpoints: Callable[[], Sequence[Address]],
     context: Callable[[], ssl.SSLContext],
     attempt_s: float = ATTEMPT_S,
+    connect: Connect = open_channel,
 ) -> AsyncIterator[Client]:
-    """Calls until the block ends; `context` gives the TLS of a new connection."""
+    """Calls until the block ends; `context` gives the TLS of a new connection, which `connect` makes."""
     async with trio.open_nursery() as nursery:
         try:
-            yield Client(endpoints, context, nursery, attempt_s)
+            yield Client(endpoints, context, nursery, attempt_s, connect)
         finally:
             nursery.cancel_scope.cancel()

@@ -95,6 +95,8 @@ class Comparing:
             return  # the older samples must do
         if usages.owner == owner:
             take_samples(self._observed, usages)
+        if any(one.usage is None for one in self._observed.instances(app_guid) if one.node_guid == owner):
+            self._asked.pop((owner, app_guid), None)  # it has just started: worth asking again soon
 
     async def _answer(self, peer: Peer, body: bytes) -> bytes:
         await trio.lowlevel.checkpoint()

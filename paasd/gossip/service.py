@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import Random
 from typing import Final
 
@@ -23,6 +23,8 @@ from paasd.peer import Peers
 _HOUSEKEEPING_S: Final = 10.0
 _OFFSET_WORTH_S: Final = 0.25
 _OFFSETS: Final = 16
+Bind = Callable[[str, int], AbstractAsyncContextManager[Datagrams]]
+"""(address, port): the socket."""
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,7 @@ class Gossip:
         comparing.act = self._act
         observed.on_delta = self._broadcast
         observed.on_outbid = self._outbid
+        observed.freshen = comparing.freshen_usage
 
     @property
     def port(self) -> int:
@@ -99,10 +102,6 @@ class Gossip:
         """What runs on this node has been found again: what is not mentioned is gone."""
         self._settled = True
         self.publish_about()
-
-    async def freshen_usage(self, app_guid: str) -> None:
-        """Have usage samples of an app's instances that are at most `usage_age_s` old, as far as nodes answer."""
-        await self._comparing.freshen_usage(app_guid)
 
     async def compare(self, partner: str) -> bool:
         """Compare everything with one node now; whether it could be reached."""
@@ -235,18 +234,20 @@ async def open_gossip(
     about: Callable[[], About] = About,
     on_boot: Callable[[int], None] = lambda _boot: None,
     wall: Callable[[], float] = time.time,
+    bind: Bind = open_datagrams,
 ) -> AsyncIterator[Gossip]:
     """Gossip with the members until the block ends.
 
     `boot` counts the starts of this node's daemon, `on_boot` is told when it must count on from somewhere higher;
-    `stream` are 12 bytes that no other start of any node has; `cluster` is the cluster's id. `observed` joins.
+    `stream` are 12 bytes that no other start of any node has; `cluster` is the cluster's id. `observed` joins. `bind`
+    opens the socket.
     """
     rows = list(members)
     zones = {member.guid: member.zone for member in rows} | {guid: zone}
     observed.join(guid, boot)
     ring = Keyring(cluster, guid, keys, stream, config.key_grace_s)
     swim = Swim(config, guid, boot, Roster(zones), observed, random, trio.current_time())
-    async with open_datagrams(listen, port) as datagrams, open_comparing(config, swim, observed, peers) as comparing:
+    async with bind(listen, port) as datagrams, open_comparing(config, swim, observed, peers) as comparing:
         gossip = Gossip(config, swim, ring, datagrams, observed, comparing, about, on_boot)
         await gossip.set_members(rows)
         async with trio.open_nursery() as nursery:

@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from random import Random, SystemRandom
 from typing import Final
@@ -198,10 +198,7 @@ class Cluster:
                     await self.gossip.set_members(self._members())
                 if whole or "gossip_keys" in tables:
                     self.gossip.set_keys(await self._keys())
-                instances = [str(key) for table, key in touched if table == "instances"]
-                self._context.observed.recheck(
-                    [fact.instance_guid for fact in self._context.observed.instances()] if whole else instances
-                )
+                self._context.observed.recheck(None if whole else moved(touched))
 
     async def _advertise(self) -> None:
         while True:
@@ -222,6 +219,11 @@ def placed_by_rows(database: Database) -> Callable[[InstanceFact], bool]:
         return row is not None and row.node_guid == fact.node_guid and row.epoch == fact.epoch
 
     return placed
+
+
+def moved(touched: Iterable[tuple[str, object]]) -> list[str]:
+    """The instances whose rows were touched."""
+    return [str(key) for table, key in touched if table == "instances"]
 
 
 @asynccontextmanager

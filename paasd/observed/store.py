@@ -1,6 +1,6 @@
 """The store: what all nodes say about their instances and themselves, and the watches to wake when it changes."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -32,11 +32,16 @@ class Watch:
         await self._receive.receive()
 
 
+async def _nobody_to_ask(_app_guid: str) -> None:
+    await trio.lowlevel.checkpoint()
+
+
 class Observed:
     """Facts by instance. One per node; every method is immediate and belongs to the trio thread.
 
     A node alone keeps a dictionary. After `join` there is a ledger for each node as well, its own included: what it
-    puts is numbered and handed to `on_delta`, and what others say comes in by `take` and `absorb`.
+    puts is numbered and handed to `on_delta`, and what others say comes in by `take` and `absorb`. Samples of usage
+    travel seldom; `freshen` asks the nodes of an app for recent ones.
     """
 
     def __init__(self) -> None:
@@ -48,6 +53,7 @@ class Observed:
         self._unreachable: frozenset[str] = frozenset()
         self.on_delta: Callable[[Delta], None] = lambda _delta: None
         self.on_outbid: Callable[[int], None] = lambda _boot: None
+        self.freshen: Callable[[str], Awaitable[None]] = _nobody_to_ask
 
     # What this node says.
 
@@ -158,12 +164,14 @@ class Observed:
         self._believe = placed
         if self._books is not None:
             self._books.believe = placed
-            self.recheck(self._books.known())
+            self.recheck(None)
 
-    def recheck(self, instance_guids: Iterable[str]) -> None:
-        """Judge anew what is said of these instances: their rows have changed."""
+    def recheck(self, instance_guids: Iterable[str] | None) -> None:
+        """Judge anew what is said of these instances: their rows have changed. None: any row may have; then also what
+        is not shown so far, because it was heard of before its row was.
+        """
         if self._books is not None:
-            self._show(set(instance_guids))
+            self._show(set(self._books.known() if instance_guids is None else instance_guids))
 
     @property
     def sequence(self) -> int:

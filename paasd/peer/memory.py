@@ -30,15 +30,19 @@ class MemoryNetwork:
         self.delay_s = delay_s
         self.peers: dict[str, MemoryPeers] = {}
         self._cut: set[tuple[str, str]] = set()
+        self._ends: dict[_End, None] = {}
 
     def add(self, guid: str, role: Role = "control") -> "MemoryPeers":
         """A node comes up; one of the same guid before it is gone."""
+        self.remove(guid)
         self.peers[guid] = MemoryPeers(self, guid, role)
         return self.peers[guid]
 
     def remove(self, guid: str) -> None:
-        """A node is gone."""
+        """A node is gone, and its streams with it, whatever comes up in its place."""
         self.peers.pop(guid, None)
+        for end in [end for end in self._ends if guid in end.between]:
+            end.out.close()
 
     def cut(self, source: str, target: str) -> None:
         self._cut.add((source, target))
@@ -92,6 +96,7 @@ class MemoryPeers:
         if handler is None or self._as_peer.role not in roles:
             raise PeerRefused(f"node {node_guid} takes no stream {kind}")
         ours, theirs = _pair(self._network, self.guid, node_guid)
+        self._network._ends.update({ours: None, theirs: None})
 
         async def run(handler: StreamHandler) -> None:
             try:
@@ -110,6 +115,8 @@ class MemoryPeers:
                 failed = error
             finally:
                 ours.close()
+                for end in (ours, theirs):
+                    self._network._ends.pop(end, None)
                 nursery.cancel_scope.cancel()
         if failed is not None:
             raise failed
@@ -120,19 +127,19 @@ class _End:
 
     def __init__(self, network: MemoryNetwork, source: str, target: str) -> None:
         self._network = network
-        self._ends = source, target
+        self.between = source, target
         self.out: trio.MemorySendChannel[bytes]
         self.inbox: trio.MemoryReceiveChannel[bytes]
         self.failure: PaasdError | None = None  # what the handler on the other side ended with
 
     async def send(self, message: bytes) -> None:
         await trio.sleep(self._network.random.uniform(*self._network.delay_s))
-        if not self._network.passes(*self._ends):
-            raise PeerUnreachable(f"the stream to node {self._ends[1]} broke off")
+        if not self._network.passes(*self.between):
+            raise PeerUnreachable(f"the stream to node {self.between[1]} broke off")
         try:
             await self.out.send(message)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise PeerUnreachable(f"node {self._ends[1]} has closed the stream") from None
+            raise PeerUnreachable(f"node {self.between[1]} has closed the stream") from None
 
     async def receive(self) -> bytes | None:
         try:

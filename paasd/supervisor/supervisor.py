@@ -24,7 +24,7 @@ from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.instance import InstanceShell
 from paasd.supervisor.journal import Journal
 from paasd.supervisor.launch import Identity, identity_for, identity_of
-from paasd.supervisor.leasing import Leasing, lease_of
+from paasd.supervisor.leasing import Leasing, boot_s, lease_of
 from paasd.supervisor.planning import Planner
 from paasd.supervisor.surroundings import Surroundings
 from paasd.unsealing import Unsealing
@@ -209,11 +209,13 @@ async def open_supervisor(
     api_url: str,
     clock: Callable[[], float] = time.time,
     leave: Callable[[str, int], Awaitable[None]] | None = None,
+    boot_clock: Callable[[], float] = boot_s,
+    new_guid: Callable[[], str] = lambda: str(uuid.uuid4()),
 ) -> AsyncIterator[Supervisor]:
     """Run this node's instances while open. On leaving they go on running; the next supervisor takes them over.
 
-    `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds. `leave` has the
-    routers of all nodes let go of an instance, and gives up after `leave_timeout_s`.
+    `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds, `boot_clock` those that
+    shims go by. `leave` has the routers of all nodes let go of an instance, and gives up after `leave_timeout_s`.
     """
 
     planner = Planner(
@@ -225,7 +227,9 @@ async def open_supervisor(
         api_url=api_url,
     )
     supervisor: Supervisor
-    leasing = Leasing(database, node_guid, lambda: supervisor.leases(), lambda held, end: supervisor.put_off(held, end))
+    leasing = Leasing(
+        database, node_guid, lambda: supervisor.leases(), lambda held, end: supervisor.put_off(held, end), boot_clock
+    )
     crashes = CrashReports(database, config.crash_report_interval_s, clock)
     around = Surroundings(
         config=config,
@@ -240,7 +244,7 @@ async def open_supervisor(
         leave=leave,
         starts=trio.CapacityLimiter(config.parallel_starts),
         clock=clock,
-        new_guid=lambda: str(uuid.uuid4()),
+        new_guid=new_guid,
         cpus=os.cpu_count() or 1,
     )
     async with trio.open_nursery() as nursery:

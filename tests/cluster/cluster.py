@@ -17,7 +17,7 @@ import msgspec
 import trio
 
 from tests.cluster.fabric import Fabric, Host, fabric
-from tests.node.harness import Pusher
+from tests.node.harness import SPACE, Pusher
 
 LOAD = Path(__file__).with_name("load.py")
 START_LIMIT_S = 90.0
@@ -31,6 +31,8 @@ class Member:
         self.host = host
         self.zone = zone
         self.role = role
+        self.kept = False
+        """Whether the daemon is started again whenever it ends, as its unit does it."""
         self.config = host.data.with_suffix(".toml")
         host.data.parent.mkdir(parents=True, exist_ok=True)
         self.config.write_text(
@@ -59,13 +61,14 @@ class Member:
         assert done.returncode == 0, f"{self.name}: paasd {' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def start(self) -> None:
-        """Start the daemon; does not wait."""
-        self.host.start("serve", "--config", str(self.config))
+    def start(self, *, before: Sequence[str] = ()) -> None:
+        """Start the daemon; does not wait. `before` are the first words of the command."""
+        self.host.start("serve", "--config", str(self.config), keep=self.kept, before=before)
 
     def client(self, timeout_s: float = 120) -> httpx.AsyncClient:
         """The API through root's door; it does not cross the network."""
-        transport = httpx.AsyncHTTPTransport(uds=str(self.host.data / "run" / "api.sock"))
+        # There is no TLS on it: without this every client would read all authorities of this machine, for 20 ms.
+        transport = httpx.AsyncHTTPTransport(uds=str(self.host.data / "run" / "api.sock"), verify=False)
         return httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=timeout_s)
 
     async def answers(self) -> bool:
@@ -90,6 +93,17 @@ class Member:
             answer = await client.get("/paasd/v1/status")
             answer.raise_for_status()
             return dict(answer.json())
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        """The nodes as this one sees them: state, reachability, vote."""
+        async with self.client(10) as client:
+            return list((await client.get("/paasd/v1/nodes")).raise_for_status().json()["nodes"])
+
+    async def running(self, app: str) -> int:
+        """How many instances of an app run, as this node knows it."""
+        async with self.client(10) as client:
+            answer = await client.get(f"{SPACE}/apps/{app}/stats")
+        return [one["state"] for one in answer.raise_for_status().json()["resources"]].count("RUNNING")
 
     async def push(self, name: str, files: Any, manifest: str | None = None) -> dict[str, Any]:
         """A one-call push through this node."""
@@ -128,23 +142,24 @@ class Load:
                 stdout=subprocess.PIPE,
                 text=True,
             )
-        self._lines: list[str] = []
+        self._answers: list[Answer] = []
 
     async def read(self) -> None:
         """Collect until it ends; run it as a task."""
+        await trio.to_thread.run_sync(self._collect)
+
+    def _collect(self) -> None:
         stdout = self._process.stdout
         assert stdout is not None
         with stdout:
-            while line := await trio.to_thread.run_sync(stdout.readline):
-                self._lines.append(line)
+            for line in stdout:
+                words = line.split()
+                answer = Answer(float(words[0]), float(words[1]), words[2], words[3], " ".join(words[4:]))
+                self._answers.append(answer)
 
     def answers(self) -> list[Answer]:
-        """Everything that has been answered or has failed so far, in order of its beginning."""
-        found = []
-        for line in self._lines:
-            words = line.split()
-            found.append(Answer(float(words[0]), float(words[1]), words[2], words[3], " ".join(words[4:])))
-        return sorted(found, key=lambda answer: answer.began)
+        """Everything that has been answered or has failed so far, in order of its end."""
+        return self._answers.copy()
 
     def counts(self) -> Counter[str]:
         """How many of each outcome."""
@@ -162,6 +177,13 @@ def failures(answers: Sequence[Answer], after: float, *, through: Sequence[Membe
     """What did not end in 200 of the requests begun after a moment, through these nodes."""
     addresses = {member.host.address for member in through}
     return [a for a in answers if a.began >= after and a.outcome != "200" and a.address in addresses]
+
+
+async def _holds(condition: Callable[[], Any]) -> bool:
+    try:
+        return bool(await condition())
+    except httpx.HTTPError:
+        return False
 
 
 class Cluster:
@@ -186,23 +208,34 @@ class Cluster:
         member.start()
         await member.until_answering()
 
-    async def until(self, condition: Callable[[], Any], *, limit_s: float = 60.0, what: str = "") -> float:
-        """Wait for an async condition to be true; the seconds it took."""
+    async def until(
+        self, condition: Callable[[], Any], *, limit_s: float = 60.0, what: str = "", pause_s: float = 0.05
+    ) -> float:
+        """Wait for an async condition to be true; the seconds it took. Nodes that do not answer are asked again."""
         began = time.monotonic()
         with trio.move_on_after(limit_s):
-            while not await condition():
-                await trio.sleep(0.05)
+            while not await _holds(condition):
+                await trio.sleep(pause_s)
             return time.monotonic() - began
         raise AssertionError(f"not within {limit_s} s: {what or condition}")
 
-    async def until_settled(self, through: Member) -> None:
-        """Every living member is alive for every other, and nothing is wrong."""
+    async def until_settled(self, limit_s: float = 60.0) -> None:
+        """Every member can be reached, may have instances, and votes if it is to; nothing is wrong.
+
+        Before that the loss of a node is one too many: with two of three votes given there is no majority without it.
+        """
+        through = self.living[0]
+        votes = 3 if sum(member.role == "control" for member in self.living) >= 3 else 1
 
         async def settled() -> bool:
-            status = await through.status()
-            return not status["problems"]
+            nodes = await through.nodes()
+            return (
+                all((one["state"], one["reachability"]) == ("READY", "alive") for one in nodes)
+                and sum(one["voter"] for one in nodes) == votes
+                and not (await through.status())["problems"]
+            )
 
-        await self.until(settled, what="no problems")
+        await self.until(settled, limit_s=limit_s, what="all nodes are there and vote")
 
     def dump(self) -> str:
         """The end of every daemon's log, for a failure that is not understood."""
@@ -246,6 +279,9 @@ async def cluster(
             for member in members[1:started]:
                 await found.join(member, members[0])
             yield found
+        except BaseException:
+            print(found.dump())
+            raise
         finally:
             with trio.CancelScope(shield=True):
                 await found.destroy()

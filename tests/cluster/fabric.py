@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -80,7 +80,7 @@ class Host:
         """Everything of it dies at once and its link is down: what the platform calls the loss of a node."""
         run("ip", "-n", self._fabric.switch, "link", "set", self.name, "down")
         if self._init is not None:
-            pidfd = os.pidfd_open(self._pid_one)
+            pidfd = os.pidfd_open(self.pid_one)
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             select.select([pidfd], [], [], 30)  # it is the last one of its namespace to end
             os.close(pidfd)
@@ -88,7 +88,7 @@ class Host:
             self._init = None
 
     @property
-    def _pid_one(self) -> int:
+    def pid_one(self) -> int:
         assert self._init is not None
         path = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children")
         while not (children := path.read_text().split()):
@@ -102,9 +102,13 @@ class Host:
         self._init.stdin.flush()
         return int(self._init.stdout.readline())
 
-    def start(self, *argv: str) -> None:
-        """Start the daemon."""
-        self.tell("start " + json.dumps([sys.executable, "-m", "paasd", *argv]))
+    def start(self, *argv: str, keep: bool = False, before: Sequence[str] = ()) -> None:
+        """Start the daemon; `keep` starts it again whenever it ends. `before` are the first words of the command."""
+        self.tell(("keep " if keep else "start ") + json.dumps([*before, sys.executable, "-m", "paasd", *argv]))
+
+    def kill_program(self, name: str) -> int:
+        """kill -9 of every process with this name; how many there were."""
+        return self.tell(f"named {name}")
 
     def signal_daemon(self, number: signal.Signals) -> None:
         """A signal to the daemon alone."""
@@ -116,7 +120,7 @@ class Host:
 
     def execute(self, *words: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """A command on this host, beside its daemon."""
-        enter = ["nsenter", f"--target={self._pid_one}", "--net", "--pid", "--mount"]
+        enter = ["nsenter", f"--target={self.pid_one}", "--net", "--pid", "--mount"]
         return subprocess.run(
             [*enter, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s
         )

@@ -34,22 +34,43 @@ def is_linearizable(history: Sequence[Event], initial: str = "") -> bool:
 
 
 def _search(events: Sequence[Event], initial: str) -> bool:
-    everything = frozenset(range(len(events)))
-    stack = [(everything, initial)]
-    visited = set(stack)
+    """A state is (the first event that has no place yet, those after it that have one, the value): its size is that of
+    what goes on at once, so hours of calls fit into memory.
+    """
+    start: tuple[int, frozenset[int], str] = (0, frozenset(), initial)
+    stack, visited = [start], {start}
     while stack:
-        left, value = stack.pop()
-        if all(events[number].ended == math.inf for number in left):
+        first, ahead, value = stack.pop()
+        candidates = _next(events, first, ahead)
+        if candidates is None:
             return True
-        horizon = min(events[number].ended for number in left)
-        for number in sorted(left):
+        for number in candidates:
             event = events[number]
-            if event.began > horizon:
-                break
             if event.kind == "read" and event.value != value:
                 continue
-            state = (left - {number}, event.value)
+            state = (*_without(first, ahead | {number}), event.value)
             if state not in visited:
                 visited.add(state)
                 stack.append(state)
     return False
+
+
+def _next(events: Sequence[Event], first: int, ahead: frozenset[int]) -> list[int] | None:
+    """What may come next: whatever began before everything else that is left had ended. None when all is explained."""
+    horizon, found = math.inf, list[int]()
+    for number in range(first, len(events)):
+        if number in ahead:
+            continue
+        if events[number].began > horizon:
+            break
+        horizon = min(horizon, events[number].ended)
+        found.append(number)
+    return None if horizon == math.inf else [number for number in found if events[number].began <= horizon]
+
+
+def _without(first: int, ahead: frozenset[int]) -> tuple[int, frozenset[int]]:
+    """The same, from the first event on that has no place yet."""
+    done = first
+    while done in ahead:
+        done += 1
+    return done, ahead if done == first else frozenset(number for number in ahead if number > done)

@@ -1,7 +1,9 @@
 """Pid 1 of a test host: starts the daemon, signals it or everything, and reaps. A program, standard library only.
 
-Commands come as lines on standard input: `start ARGV` (JSON), `signal NUMBER` to the daemon, `all NUMBER` to every
-process of the host but this one. Each is answered by a line. When this process is killed, the kernel kills the host.
+Commands come as lines on standard input: `start ARGV` (JSON), `keep ARGV` to start it again whenever it ends, as its
+unit does, `signal NUMBER` to the daemon, `all NUMBER` to every process of the host but this one, `named NAME` to kill
+the processes of a program. Each is answered by a line, with the daemon's pid; the last one with how many it killed.
+When this process is killed, the kernel kills the host.
 """
 
 import ctypes
@@ -10,6 +12,9 @@ import os
 import select
 import signal
 import sys
+from pathlib import Path
+
+RESTART_S = 0.5  # RestartSec of contrib/systemd/paasd.service
 
 
 def forget_resolvers() -> None:
@@ -45,18 +50,33 @@ def reap(daemon: int) -> int:
             daemon = 0
 
 
+def kill_named(name: str) -> int:
+    """How many processes of this host had that name and are killed."""
+    count = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "comm").read_text().strip() == name:
+                os.kill(int(entry.name), signal.SIGKILL)
+                count += 1
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return count
+
+
 def main() -> None:
     """Until standard input ends."""
     log = sys.argv[1]
     forget_resolvers()
-    daemon = 0
+    daemon, kept = 0, list[str]()
     wake_in, wake_out = os.pipe()
     os.set_blocking(wake_out, False)
     signal.set_wakeup_fd(wake_out)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     lines = sys.stdin.buffer.raw
     while True:
-        ready, _, _ = select.select([lines, wake_in], [], [])
+        ready, _, _ = select.select([lines, wake_in], [], [], RESTART_S if kept and not daemon else None)
+        if not ready and kept and not daemon:
+            daemon = start(kept, log)
         if wake_in in ready:
             os.read(wake_in, 4096)
             daemon = reap(daemon)
@@ -66,8 +86,12 @@ def main() -> None:
         if not words:
             return
         daemon = reap(daemon)
-        if words[0] == "start":
-            daemon = start(json.loads(words[1]), log)
+        if words[0] in ("start", "keep"):
+            argv = json.loads(words[1])
+            daemon, kept = start(argv, log), argv if words[0] == "keep" else []
+        elif words[0] == "named":
+            print(kill_named(words[1].strip()), flush=True)
+            continue
         elif words[0] == "signal" and daemon:
             os.kill(daemon, int(words[1]))
         elif words[0] == "all":

@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.cluster import Cluster, Member, cluster
 from tests.node.harness import HELLO
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 MANIFEST = "applications:\n- name: {name}\n  instances: 3\n  memory: 128M\n"
 BLOBS = "[blobs]\ncollect_after_s = 86400\n"
 
@@ -51,6 +51,7 @@ async def test_pushes_through_any_node_work_and_outlive_the_loss_of_one(tmp_path
         assert read[0] == sorted(read[0]) and read[0] == read[1] == read[2]
         assert {"API", "STG", "APP/PROC/WEB", "CELL"} <= {kind for _, kind in read[0]}
 
+        await platform.until_settled()
         lost = platform.members[1]
         lost.lose()
         left = [platform.members[0], platform.members[2]]

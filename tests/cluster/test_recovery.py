@@ -9,7 +9,7 @@ import trio
 from tests.cluster.cluster import Member, cluster
 from tests.node.harness import HELLO
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(400)]
 
 MANIFEST = "applications:\n- name: hello\n  instances: 3\n  memory: 64M\n"
 PASSPHRASE = "correct horse battery"

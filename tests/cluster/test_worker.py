@@ -35,9 +35,12 @@ async def test_an_instance_on_a_worker_has_its_secrets_and_its_lines_are_read_el
                 return told == {"0", "1"}
 
             await platform.until(told_by_both, limit_s=30, what="both instances have the secret")
-            stats = (await client.get(f"/v3/apps/{app['guid']}/processes/web/stats")).json()["resources"]
+
+            async def both_run() -> bool:
+                return await control.running("app") == 2
+
+            await platform.until(both_run, limit_s=30, what="both instances run")
             nodes = (await client.get("/paasd/v1/nodes")).json()["nodes"]
-        assert {one["state"] for one in stats} == {"RUNNING"}
         assert {(one["role"], one["instances"]) for one in nodes} == {("control", 1), ("worker", 1)}
         assert not (worker.host.data / "root-key").exists()
         assert list((worker.host.data / "blobs").glob("??/*"))  # it fetched what it runs

@@ -24,18 +24,23 @@ class Register:
         self._cluster = cluster
         self._path = f"/v3/apps/{app_guid}"
         self._random = Random(seed)
+        self._stopped = False
         self.history: list[Event] = []
         self.outcomes: Counter[str] = Counter()
         self.acknowledged_at: list[float] = []
 
+    def stop(self) -> None:
+        """No more calls; those that are under way end. A call that is cancelled leaves a warning of httpx behind."""
+        self._stopped = True
+
     async def run(self, clients: int = 5) -> None:
-        """For ever; each client does one thing after the other, each time through another node that is on."""
+        """Until it is stopped; each client does one thing after the other, each time through a node that is on."""
         async with trio.open_nursery() as nursery:
             for _ in range(clients):
                 nursery.start_soon(self._client)
 
     async def _client(self) -> None:
-        while True:
+        while not self._stopped:
             member = self._random.choice(self._cluster.living)
             began = time.monotonic()
             try:
@@ -85,7 +90,14 @@ class Register:
         assert sum(event.kind == "read" for event in history) > 10, self.outcomes
         assert is_linearizable(history), "the answers do not fit one register"
 
+    async def until_written(self, moment: float, limit_s: float = 30.0) -> None:
+        """Until a write was acknowledged after a moment. Raises trio.TooSlowError."""
+        with trio.fail_after(limit_s):
+            while not self.acknowledged_at or self.acknowledged_at[-1] < moment:
+                await trio.sleep(PAUSE_S)
+
     def longest_gap_s(self, after: float) -> float:
-        """The longest time without an acknowledged write since a moment."""
-        times = [after, *(at for at in self.acknowledged_at if at >= after)]
-        return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
+        """The longest time without an acknowledged write that ended after a moment, or goes on."""
+        times = [*self.acknowledged_at, time.monotonic()]
+        assert times[0] < after, "nobody had written before"
+        return max(later - earlier for earlier, later in itertools.pairwise(times) if later >= after)

@@ -106,6 +106,18 @@ def test_what_no_row_puts_on_a_node_is_not_believed_whatever_its_epoch() -> None
     assert observed.get("two") == instance("c", "two", 1), "its row came later than the news of it"
 
 
+def test_what_was_heard_of_before_its_row_is_shown_when_all_rows_are_read_anew() -> None:
+    observed, _ = joined()
+    placed: set[str] = set()
+    observed.believe(lambda fact: fact.instance_guid in placed)
+    observed.take(says("b", "one", 1))
+    observed.take(says("c", "two", 1))
+    placed.update(("one", "two"))
+    assert names(observed) == set()
+    observed.recheck(None)
+    assert names(observed) == {"one", "two"}
+
+
 def test_a_node_that_is_removed_is_forgotten() -> None:
     observed, _ = joined()
     observed.take(says("b", "one", 1))

@@ -14,3 +14,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def seeds(request: pytest.FixtureRequest) -> range:
     first = request.config.getoption("--first-seed")
     return range(first, first + request.config.getoption("--seeds"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Many seeds take long; the usual limit is for a hundred."""
+    for item in items:
+        if "seeds" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(180 + 3 * config.getoption("--seeds")))

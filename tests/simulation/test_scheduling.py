@@ -24,7 +24,7 @@ APPS = {"dora": 4, "web": 2}
 SINGLES = ["one", "two"]
 STEPS = 12
 HEALED_S = 10.0
-SHARE = 25
+SHARE = 50
 """Of the seeds of the quick simulations one in so many is played here: a storm takes seconds."""
 
 
@@ -126,5 +126,5 @@ FAULTS = [isolate, isolate_zone, cut_one_way, pause, kill, heal, heal, roll_out,
 
 
 def test_storms_pass_and_leave_everything_running_once(seeds: range, tmp_path: Path) -> None:
-    for seed in seeds[: max(1, len(seeds) // SHARE)]:
+    for seed in seeds[::SHARE]:
         run_virtually(seed, storm, seed, tmp_path / str(seed), limit_s=7200)

@@ -143,3 +143,16 @@ async def test_every_node_of_three_zones_serves_an_app_and_a_lost_node_is_replac
         listed = await doomed.api.get("/v3/organizations", params={"names": "written-without-it"})
         assert listed.json()["pagination"]["total_results"] == 1
         assert (await c.get("hello", node=doomed)).status_code == 200
+
+
+async def test_what_instances_on_other_nodes_use_is_shown_soon() -> None:
+    manifest = "applications:\n- name: hello\n  instances: 2\n"
+    async with paasd.testing.cluster(zones=2) as c:
+        await c.push("hello", HELLO, manifest=manifest)
+        for node in c.nodes:
+
+            async def shown(node: paasd.testing.EmbeddedNode = node) -> bool:
+                stats = (await node.api.get("/paasd/v1/spaces/main/dev/apps/hello/stats")).json()["resources"]
+                return len(stats) == 2 and all(one["usage"] for one in stats)
+
+            await c.until(shown, within_s=6)

@@ -90,6 +90,7 @@ async def get_env(call: Call) -> Reply:
 
 async def get_stats(call: Call) -> Reply:
     """Every instance of every process."""
+    await call.context.observed.freshen(_app(call).guid)
     with call.context.database.read() as tx:
         app = find_app(call, tx)
         rows = tx.all(Process, app_guid=app.guid, order=("type",))

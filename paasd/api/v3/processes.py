@@ -162,6 +162,9 @@ async def stats(call: Call) -> Reply:
     """The state and use of every instance."""
     with call.context.database.read() as tx:
         row = _need(call, tx)
+    await call.context.observed.freshen(row.app_guid)
+    with call.context.database.read() as tx:
+        row = _need(call, tx)
         return Reply(body={"resources": present_stats(stats_of(call.context, tx, [row])[row.guid])})
 
 
