@@ -1,6 +1,6 @@
 """What is wrong with the platform, in sentences that say what to do. Pure: rows and facts in, sentences out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -37,6 +37,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     log_error: str | None = None
     now_s: float = 0.0
     key_changes: Sequence[KeyChange] = ()
+    silent: Collection[str] = ()
+    """Nodes that were asked just now, and did not answer."""
 
 
 def problems(platform: Platform) -> list[str]:
@@ -86,6 +88,11 @@ def _about(platform: Platform, node: Node) -> str | None:
         return (
             f"node {node.name} ({node.zone}) cannot be reached from here at {node.address}: check that it runs, and "
             "that ports 7400 and 7401 are open both ways"
+        )
+    if node.guid in platform.silent:
+        return (
+            f"node {node.name} ({node.zone}) did not answer just now: its daemon hangs, or is very busy; if that goes "
+            "on, look at its log and restart it"
         )
     fact = platform.facts.get(node.guid)
     if fact is not None and platform.index - fact.applied_index > LAG_ENTRIES:

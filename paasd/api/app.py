@@ -30,6 +30,7 @@ from paasd.api.errors import (
 )
 from paasd.api.platform import Platform
 from paasd.api.query import parse_any, parse_query
+from paasd.api.repeating import KEY, repeating, with_the_way_to_repeat
 from paasd.api.stream import StreamBody
 from paasd.api.table import Auth, Route, RouteTable, Size
 from paasd.auth import Caller, root_caller
@@ -95,7 +96,8 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                 try:
                     call = await _admit(platform, route, path, request_id)
                     who = "" if call.anonymous else call.caller.username
-                    response = _response(await route.handler(call), platform)
+                    with repeating(call, route):
+                        response = _response(await route.handler(call), platform)
                 except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
                     response = _failure(error, request_id, log)
                     if response.status_code == 401 and route.auth is Auth.BASIC:
@@ -144,6 +146,8 @@ async def _refresh(platform: Platform, route: Route) -> None:
     """
     if route.auth is Auth.NONE and route.method == "GET":
         return  # the platform's addresses and public keys
+    if not route.waits:
+        return
     database = platform.context.database
     if not await database.fresh():
         quart.g.stale = "unknown" if math.isinf(database.stale_s) else str(math.ceil(database.stale_s))
@@ -216,11 +220,16 @@ def _failure(error: Exception, request_id: str, log: Any) -> Response:
         return _error_response(UNKNOWN_ERROR.status, envelope(UNKNOWN_ERROR, detail), request_id)
     code = code_of(known)
     details = known.details if isinstance(known, ManifestError) else [known.detail]
+    key = quart.g.get("idempotency_key")
+    if isinstance(known, OutcomeUnknown) and key is not None:
+        details = [with_the_way_to_repeat(known, key)]
     response = _error_response(code.status, envelope(code, *details), request_id)
     if code.status == 401:
         response.headers["WWW-Authenticate"] = "bearer"
     if isinstance(known, OutcomeUnknown):
         response.headers["X-Paasd-Request-Id"] = known.request_id
+        if key is not None:
+            response.headers[KEY] = key
     if code.status == 503:
         response.headers["Retry-After"] = "1"
     return response

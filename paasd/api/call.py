@@ -16,6 +16,7 @@ from paasd.api.query import Query
 from paasd.api.stream import Source
 from paasd.auth import Caller
 from paasd.errors import BadRequest, NotAuthenticated, Unprocessable
+from paasd.state import current_request
 
 if TYPE_CHECKING:
     from paasd.api.platform import Platform
@@ -117,7 +118,7 @@ class Call:
 
     async def json(self, kind: type[T]) -> T:
         """The JSON body as `kind`. An empty body counts as `{}`. Raises BadRequest, Unprocessable."""
-        raw = await self.body.read()
+        raw = await self._read()
         try:
             value = msgspec.json.decode(raw) if raw.strip() else {}
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -128,7 +129,13 @@ class Call:
 
     async def yaml(self) -> Any:
         """The body as YAML (JSON is YAML too). Raises BadRequest."""
-        return load_yaml(await self.body.read())
+        return load_yaml(await self._read())
+
+    async def _read(self) -> bytes:
+        raw = await self.body.read()
+        if (request := current_request()) is not None:
+            request.bind(raw)
+        return raw
 
 
 def convert(value: Any, kind: type[T]) -> T:

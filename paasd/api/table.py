@@ -37,6 +37,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     query: QuerySpec = QuerySpec()
     permission: str = "visible to the caller"
     any_query: bool = False
+    waits: bool = True
+    """Whether it is called only when what any node acknowledged can be read here, or that takes too long."""
 
 
 def get(path: str, handler: Handler, query: QuerySpec | None = None, **more: object) -> Route:

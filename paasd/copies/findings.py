@@ -10,7 +10,7 @@ from paasd.copies.copies import Copies
 from paasd.copies.s3 import S3Store
 from paasd.copies.wire import decode, encode
 from paasd.errors import PaasdError
-from paasd.peer import Peer
+from paasd.peer import Peer, PeerUnreachable
 
 STATE: Final = "blob.state"
 _EXAMPLES: Final = 20
@@ -45,14 +45,18 @@ def serve_state(copies: Copies) -> None:
     copies.peers.serve(STATE, answer)
 
 
-async def findings(copies: Copies) -> list[str]:
-    """Sentences that say what is wrong and what to do, from every node that answers."""
+async def findings(copies: Copies, silent: set[str] | None = None, timeout_s: float | None = None) -> list[str]:
+    """Sentences that say what is wrong and what to do, from every node that answers; the others go into `silent`."""
     states = [state_of(copies)]
+    limit_s = copies.config.answer_timeout_s if timeout_s is None else timeout_s
 
     async def ask(guid: str) -> None:
         try:
-            body = await copies.peers.call(guid, STATE, timeout_s=copies.config.answer_timeout_s)
+            body = await copies.peers.call(guid, STATE, timeout_s=limit_s)
             states.append(decode(body, State))
+        except PeerUnreachable:
+            if silent is not None:
+                silent.add(guid)
         except PaasdError:
             return
 
@@ -63,9 +67,12 @@ async def findings(copies: Copies) -> list[str]:
     return sentences(states)
 
 
-async def blob_findings(blobs: Blobs) -> list[str]:
-    """All that is wrong with the blobs of a node and where they are kept else. A node that is alone has no others."""
-    found = await findings(blobs.elsewhere) if isinstance(blobs.elsewhere, Copies) else []
+async def blob_findings(blobs: Blobs, silent: set[str] | None = None, timeout_s: float | None = None) -> list[str]:
+    """All that is wrong with the blobs of a node and where they are kept else. A node that is alone has no others.
+
+    Guids of nodes that do not answer within `timeout_s` are put into `silent`.
+    """
+    found = await findings(blobs.elsewhere, silent, timeout_s) if isinstance(blobs.elsewhere, Copies) else []
     failure = blobs.store.failure if isinstance(blobs.store, S3Store) else None
     if failure is not None:
         found.append(f"{failure}; blobs are on the nodes meanwhile, and are put there when it answers again")

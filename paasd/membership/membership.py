@@ -15,7 +15,7 @@ import trio
 import paasd
 from paasd import pki
 from paasd.config import ClusterConfig, PeerConfig
-from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
+from paasd.errors import OutcomeUnknown, PaasdError, Unavailable, Unprocessable
 from paasd.membership.book import Book
 from paasd.membership.doors import Refused, Vault, serve_joins, serve_members
 from paasd.membership.files import MemberFile, MemberFiles
@@ -167,7 +167,7 @@ class Membership:
         endpoints = tuple((node.address, node.peer_port) for node in control[:ENDPOINTS])
         token = new_token(role, pin, endpoints)
         expires_at = int(self._clock()) + ttl_s
-        await self._database.write(
+        made = await self._database.write(
             create_token,
             CreateToken(
                 id=token.id,
@@ -179,6 +179,11 @@ class Membership:
                 actor=actor,
             ),
         )
+        if made.id != token.id:
+            raise Unprocessable(
+                f"this request was carried out before: the token {made.id} was made, and its secret is not kept; "
+                f"`paasd token delete {made.id}`, and make another"
+            )
         return token.text(), expires_at
 
     async def gossip_keys(self) -> list[RingKey]:

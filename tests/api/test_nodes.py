@@ -131,3 +131,15 @@ def test_a_token_that_makes_no_sense_is_refused(pair: BlockingCluster, body: dic
     answer = pair.api("POST", TOKENS, json=body)
     assert (answer.status_code, why in error_of(answer)) == (422, True), answer.text
     assert len(pair.api("GET", TOKENS).json()["tokens"]) == before
+
+
+def test_a_token_that_is_asked_for_again_by_its_key_is_not_made_twice(pair: BlockingCluster) -> None:
+    def ask() -> httpx.Response:
+        return pair.api("POST", TOKENS, json={"ttl_s": 600}, headers={"Idempotency-Key": "tokens/1"})
+
+    made = ask()
+    number = len(pair.api("GET", TOKENS).json()["tokens"])
+    again = ask()
+    assert (made.status_code, again.status_code) == (201, 422)
+    assert "its secret is not kept; `paasd token delete " + parse_token(made.json()["token"]).id in error_of(again)
+    assert len(pair.api("GET", TOKENS).json()["tokens"]) == number

@@ -1,6 +1,8 @@
 """Whether the platform is well."""
 
-from typing import Any
+from typing import Any, Final
+
+import trio
 
 from paasd.actions import Context
 from paasd.actions.findings import Platform, advice, problems
@@ -14,6 +16,9 @@ from paasd.model.brake import brake_finding
 from paasd.model.draining import drain_progress
 from paasd.model.membership import members
 from paasd.scheduler import not_absorbed
+
+ASK_S: Final = 0.4
+"""What is not known by then is said to be unknown: `paasd status` is for when something hangs."""
 
 
 async def healthz(call: Call) -> Reply:
@@ -52,7 +57,17 @@ async def picture(call: Call) -> Platform:
     """What this node knows of the platform."""
     context = call.context
     observed, membership = context.observed, context.membership
-    fresh = await context.database.fresh()
+    silent: set[str] = set()
+    blobs: list[str] = []
+    fresh = False
+
+    async def look_at_blobs() -> None:
+        nonlocal blobs
+        blobs = await blob_findings(context.blobs, silent, ASK_S)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look_at_blobs)
+        fresh = await context.database.fresh(ASK_S)
     with context.database.read() as tx:
         nodes = members(tx)
         progress = {node.guid: drain_progress(tx, node).in_words() for node in nodes if node.state == "DRAINING"}
@@ -69,7 +84,8 @@ async def picture(call: Call) -> Platform:
         stale_s=None if fresh else context.database.stale_s,
         index=context.database.index,
         certificate_left_s=None if membership is None else membership.certificate_left_s(),
-        blobs=await blob_findings(context.blobs),
+        blobs=blobs,
+        silent=silent,
         log_error=context.logs.write_error,
         now_s=context.clock(),
         key_changes=key_changes(context),
@@ -105,5 +121,5 @@ async def links(call: Call) -> Reply:
 ROUTES: tuple[Route, ...] = (
     get("/paasd/v1", links, auth=Auth.NONE),
     get("/paasd/v1/healthz", healthz, auth=Auth.NONE),
-    get("/paasd/v1/status", status, auth=Auth.BASIC, permission="signed in"),
+    get("/paasd/v1/status", status, auth=Auth.BASIC, permission="signed in", waits=False),
 )

@@ -4,6 +4,7 @@ from paasd.state.engine.connection import DiskFull, StateDamaged
 from paasd.state.engine.database import Database
 from paasd.state.engine.forwarding import Forwarded, Forwarder, NotTaken, Undelivered
 from paasd.state.engine.opening import open_database
+from paasd.state.engine.repeating import Repeatable, current_request, repeatable
 from paasd.state.engine.runner import InlineRunner, ThreadRunner
 from paasd.state.engine.schema import SchemaError, broken_rules, load_migrations
 from paasd.state.engine.snapshots import Manifest, list_snapshots, restore_snapshot, take_snapshot
@@ -23,6 +24,7 @@ __all__ = [
     "LogKind",
     "Manifest",
     "NotTaken",
+    "Repeatable",
     "SchemaError",
     "Standing",
     "StartLog",
@@ -30,11 +32,13 @@ __all__ = [
     "ThreadRunner",
     "Undelivered",
     "broken_rules",
+    "current_request",
     "list_snapshots",
     "load_migrations",
     "open_database",
     "read_closed",
     "read_standing",
+    "repeatable",
     "restore_snapshot",
     "stand_alone",
     "take_snapshot",

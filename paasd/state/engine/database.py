@@ -20,6 +20,7 @@ from paasd.state.engine.connection import damaged, open_reader
 from paasd.state.engine.forwarding import Forwarder, NotTaken, Undelivered
 from paasd.state.engine.older import Older
 from paasd.state.engine.recent import Recent
+from paasd.state.engine.repeating import current_request
 from paasd.state.engine.replica import Call, Replica
 from paasd.state.engine.standing import LogKind
 from paasd.state.engine.switching import StartLog, change_log
@@ -83,15 +84,18 @@ class Database:
         timeout_s: float | None = None,
     ) -> R:
         """Run the operation and return its result after COMMIT. With the same `request_id` again: the stored result.
+        Without one it is that of the request that this task works on, if it is `repeatable`.
 
         What the operation raises reaches the caller, and then nothing was changed. Raises Unavailable (nothing was
         changed), TooLarge, and OutcomeUnknown after `timeout_s` when the log has not answered.
         """
+        request = None if request_id is not None else current_request()
+        repeated_id = None if request is None else request.next_id(operation.name)
         call: Call[R] = Call(
             operation=operation,
             arguments=arguments,
-            request_id=request_id or str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
-            may_be_repeated=request_id is not None,
+            request_id=request_id or repeated_id or str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
+            may_be_repeated=request_id is not None or (request is not None and request.again),
         )
         deadline = trio.current_time() + (self._config.write_timeout_s if timeout_s is None else timeout_s)
         there = self.forwarder.target() if self.forwarder is not None and self._log.external else None
