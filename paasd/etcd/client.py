@@ -201,9 +201,17 @@ async def open_client(
     attempt_s: float = ATTEMPT_S,
     connect: Connect = open_channel,
 ) -> AsyncIterator[Client]:
-    """Calls until the block ends; `context` gives the TLS of a new connection, which `connect` makes."""
+    """Calls until the block ends; `context` gives the TLS of a new connection, which `connect` makes.
+
+    What the block raises of ours comes out as it is, not in a group: callers catch it by its type.
+    """
+    failure: PaasdError | None = None
     async with trio.open_nursery() as nursery:
         try:
             yield Client(endpoints, context, nursery, attempt_s, connect)
+        except PaasdError as error:
+            failure = error
         finally:
             nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

@@ -217,14 +217,8 @@ async def open_supervisor(
     `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds, `boot_clock` those that
     shims go by. `leave` has the routers of all nodes let go of an instance, and gives up after `leave_timeout_s`.
     """
-
     planner = Planner(
-        config=config,
-        database=database,
-        blobs=blobs,
-        unsealing=unsealing,
-        default_stack=default_stack,
-        api_url=api_url,
+        config=config, database=database, blobs=blobs, unsealing=unsealing, default_stack=default_stack, api_url=api_url
     )
     supervisor: Supervisor
     leasing = Leasing(

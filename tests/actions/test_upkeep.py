@@ -11,7 +11,7 @@ NOW_S = 1_800_000_000.0
 
 
 def node(name: str, **fields: object) -> Node:
-    known = {"state": "READY", "version": "1", "schema_limit": 3, "etcd_version": "3.4.23", "voting": "VOTER", **fields}
+    known = {"state": "READY", "voting": "VOTER", "version": "1", "schema_limit": 3, "etcd_version": "3.4.23", **fields}
     return Node(guid=name, name=name, zone=name, memory_mb=1, disk_mb=1, cpus=1, address="192.0.2.1", **known)  # type: ignore[arg-type]
 
 

@@ -37,3 +37,11 @@ async def test_without_any_that_answers_nothing_was_sent() -> None:
     async with open_client(list, found.members[0].client_context) as client:
         with pytest.raises(Unreachable, match="no member"):
             await client.range(ANYTHING)
+
+
+async def test_what_fails_inside_comes_out_as_it_is_and_not_in_a_group() -> None:
+    async with village(1) as found:
+        await found.stop()
+        with pytest.raises(Unreachable):
+            async with open_client(lambda: found.through, found.members[0].client_context) as client:
+                await client.range(ANYTHING)

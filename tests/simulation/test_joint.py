@@ -33,7 +33,7 @@ def test_laws_hold_and_everything_is_as_it_should_be_after_the_faults(seeds: ran
     if len(seeds) >= 100:
         assert leased > 25, "hardly a singleton ran, so nothing was tested"
         assert deaths > 5, "hardly a node was declared dead"
-        assert acknowledged > 100 < failed, "hardly a write was hindered"
+        assert acknowledged > 100 and failed > 50, "hardly a write was hindered"
 
 
 def test_a_story_replays_bit_for_bit_in_another_process(tmp_path: Path) -> None:

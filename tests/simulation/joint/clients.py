@@ -5,7 +5,7 @@ from random import Random
 import msgspec
 import trio
 
-from paasd.errors import PaasdError
+from paasd.errors import PaasdError, Unavailable
 from paasd.model import Setting
 from paasd.state import Database, Tx, operation
 from tests.simulation.joint.platform import Platform
@@ -33,8 +33,8 @@ def counted(database: Database, name: str) -> int:
 
 
 class Client:
-    """Each write has a request id and is asked for again under it until there is an answer. A read after a barrier
-    sees at least what was acknowledged before it.
+    """Each write has a request id and is asked for again under it until there is an answer; under another one
+    while all answers were that nothing was changed. A read after a barrier sees at least what was acknowledged before.
     """
 
     def __init__(self, platform: Platform, seed: int, number: int) -> None:
@@ -46,6 +46,7 @@ class Client:
         self.failed = 0
         self.reads = 0
         self.ended = False
+        self.done = False
 
     async def run(self, clients: "list[Client]") -> None:
         turn = 0
@@ -56,16 +57,23 @@ class Client:
             else:
                 await self._count(f"{self.number}/{turn}")
             turn += 1
+        self.done = True
 
     async def _count(self, request_id: str) -> None:
+        first, tries, unknown = request_id, 0, False
         while True:
             daemons = self.platform.open_daemons()
             if daemons:
                 database = self.random.choice(daemons).database
                 try:
                     told = await database.write(count, Count(self.name), request_id=request_id, timeout_s=1.5)
-                except PaasdError:
+                except PaasdError as error:
                     self.failed += 1
+                    self.platform.fabric.note(f"client {self.number}: {request_id} failed: {error}")
+                    unknown = unknown or not isinstance(error, Unavailable)
+                    if not unknown:
+                        tries += 1
+                        request_id = f"{first}/{tries}"
                 else:
                     self.told.append(told)
                     self.platform.fabric.note(f"client {self.number}: {self.name} is {told}")

@@ -25,7 +25,7 @@ from paasd.model.ownership import owner_of
 from paasd.node.cluster import moved, placed_by_rows
 from paasd.observed import NodeFact, Observed
 from paasd.peer import MemoryPeers
-from paasd.router import RouteFeed, leave_routers, open_route_feed, serve_leaving
+from paasd.router import RouteFeed, leave_routers, open_route_feed, serve_confirming
 from paasd.router.records import RouteEntry, RouteTable
 from paasd.scheduler import make_acts, open_liveness, open_scheduler
 from paasd.state import Database, In, open_database
@@ -278,7 +278,7 @@ class Daemon:
                 unreachable=observed.unreachable,
             )
         )
-        serve_leaving(peers, self.feed)
+        serve_confirming(peers, self.feed)
 
     async def _leave_routers(self, peers: MemoryPeers, guid: str, epoch: int) -> None:
         gone = self.observed.unreachable()

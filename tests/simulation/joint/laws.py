@@ -12,11 +12,12 @@ from paasd.state.log.entries import decode_entry
 from paasd.state.records import table_of
 from paasd.supervisor.leasing import lease_of
 from tests.simulation.joint.daemon import Daemon
+from tests.simulation.joint.fabric import STORY
 from tests.simulation.joint.machine import Container
 from tests.simulation.joint.platform import Platform
 
 TESTIMONY_S = 20.0
-"""How old the word of a witness may be by the time that a declaration is written: it waits and is sent again."""
+"""How old the word of a witness may be when a declaration is written: it waits, is sent again, and waits."""
 
 
 EPOCH = list(table_of(Instance).columns).index("epoch")
@@ -54,7 +55,7 @@ class Laws(trio.abc.Instrument):
         try:
             check()
         except AssertionError as error:
-            story = "\n".join(self.platform.fabric.story[-60:])
+            story = "\n".join(self.platform.fabric.story[-STORY:])
             self.broken = BrokenLaw(f"seed {self.seed}, {trio.current_time():.3f} s: {error}\n{story}")
             self.stop()
 

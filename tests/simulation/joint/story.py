@@ -102,6 +102,7 @@ class Story:
         for client in self.clients:
             client.ended = True
         await platform.until(lambda: not self._amiss(), SETTLED_S, self._amiss)
+        await platform.until(lambda: all(one.done for one in self.clients), 20, lambda: "writes without an answer")
         await platform.until(self._level, 20, self._indexes)
         self._check_end()
 

@@ -1,0 +1,112 @@
+"""Bugs planted on purpose: each turns the test red that is named beside it, and without it that test is green."""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from paasd.blobs import Blobs
+from paasd.membership.rotation import steps
+from paasd.state import Database
+from tests.copies import test_copies, test_repair
+from tests.membership import test_rotation_steps
+from tests.scheduler import test_housekeeping
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def a_claim_keeps_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Blobs, "claim", lambda self, sha256: self.has(sha256))
+
+
+def the_clock_of_the_machine_is_believed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Blobs, "_is_fresh", lambda self, sha256, since: False)
+
+
+def what_is_stored_without_a_row_is_collected(patch: pytest.MonkeyPatch) -> None:
+    real = Blobs._collect
+    patch.setattr(Blobs, "_collect", lambda self, referenced, older_than_s: real(self, referenced, -1e9))
+
+
+def a_node_that_is_cut_off_collects(patch: pytest.MonkeyPatch) -> None:
+    async def fresh(self: Database, timeout_s: float | None = None) -> bool:
+        await trio.lowlevel.checkpoint()
+        return True
+
+    patch.setattr(Database, "fresh", fresh)
+
+
+def a_change_of_the_authority_forgets_the_dead(patch: pytest.MonkeyPatch) -> None:
+    real = steps._step
+
+    def step(key: str, before: str, members: Any, thing: str) -> Any:
+        return real(key, before, [one for one in members if one.live], thing)
+
+    patch.setattr(steps, "_step", step)
+
+
+def a_key_seals_before_everybody_can_open(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(steps, "_step", lambda key, before, members, thing: steps.Ready(key, before))
+
+
+def who_has_not_spoken_has_everything(patch: pytest.MonkeyPatch) -> None:
+    real = steps.holdings
+    patch.setattr(
+        test_rotation_steps, "holdings", lambda nodes, facts: [one for one in real(nodes, facts) if one.guid in facts]
+    )
+
+
+PLANTED: list[tuple[Plant, Callable[..., Any]]] = [
+    (
+        a_claim_keeps_nothing,
+        test_copies.test_a_claim_elsewhere_keeps_what_no_row_of_that_node_refers_to_yet,
+    ),
+    (
+        the_clock_of_the_machine_is_believed,
+        test_repair.test_what_a_build_in_progress_made_is_not_collected_though_the_clock_is_set,
+    ),
+    (
+        what_is_stored_without_a_row_is_collected,
+        test_repair.test_a_copy_made_for_a_row_that_is_not_here_yet_is_not_collected,
+    ),
+    (
+        a_node_that_is_cut_off_collects,
+        test_housekeeping.test_a_node_that_is_cut_off_deletes_no_blobs_since_its_rows_are_old,
+    ),
+    (
+        a_change_of_the_authority_forgets_the_dead,
+        test_rotation_steps.test_the_new_authority_signs_when_everybody_believes_it_also_the_dead,
+    ),
+    (a_key_seals_before_everybody_can_open, test_rotation_steps.test_a_gossip_key_waits_for_the_living_only),
+    (
+        who_has_not_spoken_has_everything,
+        test_rotation_steps.test_who_has_not_spoken_has_nothing_and_who_was_removed_does_not_count,
+    ),
+]
+
+
+@pytest.mark.parametrize(("plant", "caught_by"), PLANTED, ids=[plant.__name__ for plant, _ in PLANTED])
+def test_each_is_caught(
+    plant: Plant, caught_by: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(caught_by, tmp_path / "sound")
+    plant(monkeypatch)
+    with pytest.raises(BaseException) as caught:
+        run(caught_by, tmp_path / "planted")
+    error = caught.value
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, AssertionError | pytest.fail.Exception), error
+
+
+def run(test: Callable[..., Any], folder: Path) -> None:
+    folder.mkdir()
+    arguments = {"tmp_path": folder} if "tmp_path" in inspect.signature(test).parameters else {}
+    if inspect.iscoroutinefunction(test):
+        trio.run(partial(test, **arguments))
+    else:
+        test(**arguments)
