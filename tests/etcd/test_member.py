@@ -12,7 +12,7 @@ from cryptography import x509
 
 from paasd.errors import PaasdError
 from paasd.etcd import Member, check_version, election_ms, member_url
-from paasd.etcd.command import arguments
+from paasd.etcd.command import PAIR, arguments
 from paasd.etcd.member import LOG_LIMIT_BYTES
 from tests.etcd.members import Village, found_client, village
 
@@ -39,14 +39,29 @@ async def test_a_renewed_certificate_is_shown_at_the_next_connection_and_no_othe
         assert await old.channel() is channel
 
 
-async def test_clients_of_another_authority_are_cut_off_in_the_handshake() -> None:
+async def let_in(found: Village, port: int, pair: Path | None) -> bool:
+    """Whether a connection with this certificate, or none, gets so far that it may ask something."""
+    context = ssl.create_default_context(cafile=str(found.directory / "m0" / "ca.pem"))
+    if pair is not None:
+        context.load_cert_chain(pair)
+    plain = await trio.open_tcp_stream("127.0.0.1", port)
+    try:
+        async with trio.SSLStream(plain, context, server_hostname="127.0.0.1") as stream:
+            await stream.send_all(b"GET /version HTTP/1.1\r\nHost: m0\r\nConnection: close\r\n\r\n")
+            with trio.fail_after(5):
+                return b"HTTP/" in await stream.receive_some(100)
+    except trio.BrokenResourceError:
+        return False
+
+
+@pytest.mark.parametrize("door", ["client_port", "peer_port"])
+async def test_who_has_no_certificate_of_its_authority_is_cut_off_in_the_handshake(door: str, tmp_path: Path) -> None:
     async with village() as found:
-        context = ssl.create_default_context(cafile=str(found.directory / "m0" / "ca.pem"))
-        plain = await trio.open_tcp_stream("127.0.0.1", found.specs[0].client_port)
-        async with trio.SSLStream(plain, context, server_hostname="127.0.0.1") as nobody:
-            with pytest.raises(trio.BrokenResourceError):
-                await nobody.send_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-                await nobody.receive_some(100)
+        stranger = Village(tmp_path, 1)
+        port = getattr(found.specs[0], door)
+        assert await let_in(found, port, found.directory / "m0" / PAIR)
+        assert not await let_in(found, port, stranger.directory / "m0" / PAIR)
+        assert not await let_in(found, port, None)
 
 
 async def test_it_is_found_again_by_pid_and_start_time_and_only_so() -> None:
