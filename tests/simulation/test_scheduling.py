@@ -50,6 +50,8 @@ async def check_peace(cluster: Cluster, seed: int) -> None:
     stale = [f for node in cluster.nodes.values() for f in node.facts.values() if f.routable]
     stale = [fact for fact in stale if (fact.instance_guid, fact.epoch) not in rows]
     assert not stale, f"seed {seed}: replaced ones serve: {stale}"
+    # One that was drained, lost and found again drains on.
+    await cluster.until(lambda: {cluster.state(guid) for guid in ZONES} <= {"READY", "DRAINING"}, 900)
     for guid in cluster.nodes:
         if cluster.state(guid) == "DRAINING":
             await cluster.reader.write(undrain_node, DrainNode(node_guid=guid, actor=SYSTEM))
