@@ -120,7 +120,7 @@ def check(seed: int, databases: list[Database], history: History) -> None:
     assert counter.size == CLIENTS * TURNS // 3
     assert {name: thing.guid for name, thing in things.items()} == history.added, f"seed {seed}"
     assert len(history.added) + history.taken == CLIENTS * TURNS // 3
-    assert history.failed > 2, f"seed {seed}: nothing went wrong, so nothing was tested"
+    assert history.failed, f"seed {seed}: nothing went wrong, so nothing was tested"
     assert history.read > 5
 
 
