@@ -34,6 +34,8 @@ from paasd.state.sealing import RootKeys, Sealer
 from paasd.voting import Seat, open_voting
 
 RETRY_S: Final = 2.0
+HEAR_LIMIT_S: Final = 2.0
+HEAR_FROM: Final = 3
 log = structlog.get_logger(__name__)
 
 
@@ -62,11 +64,28 @@ class Cluster:
         self._shares_log = start.substitutes.log is not None
         self._adopted = False
 
-    def settled(self) -> None:
-        """What runs here has been found again; what is not mentioned is gone."""
+    async def settled(self) -> None:
+        """What runs here has been found again; what is not mentioned is gone. Returns when others have been heard."""
         self._adopted = True
         if self.gossip is not None:
             self.gossip.settled()
+            await self._hear_others(self.gossip)
+
+    async def _hear_others(self, gossip: Gossip) -> None:
+        """What runs elsewhere, as the first of a few other nodes tells it; for a while.
+
+        Before the first table of routes: a router that outlived the daemon still sends requests to all of it.
+        """
+        others = [member.guid for member in self._members() if member.guid != self._peers.guid]
+        with trio.move_on_after(HEAR_LIMIT_S):
+            async with trio.open_nursery() as nursery:
+
+                async def ask(guid: str) -> None:
+                    if await gossip.compare(guid):
+                        nursery.cancel_scope.cancel()
+
+                for guid in SystemRandom().sample(others, min(HEAR_FROM, len(others))):
+                    nursery.start_soon(ask, guid)
 
     async def run(self) -> None:
         """Wait until this node is a member, open what members have, and follow who the others are. For ever."""

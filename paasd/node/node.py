@@ -147,7 +147,7 @@ async def _open(start: Start) -> Node:
     doors = await enter(open_server(app, config.api, start.run / API_SOCKET, on_drain=platform.streams.end))
     # Only now: the first table opens the router, and an instance that is missing from it is out of service.
     await supervisor.adopted()
-    cluster.settled()
+    await cluster.settled()
     # A worker's own API has no keys: requests for the platform's doors go to a control node.
     own_door = None if worker else (doors.host, doors.port)
     system = dict.fromkeys((f"{door}.{config.domains.system}" for door in SYSTEM_DOORS), own_door)
