@@ -83,7 +83,7 @@ async def cut_zone_off(scene: Scene) -> None:
     assert scene.last_failure_s(began, rest) <= FAILED_LIMIT_S
     assert scene.register.longest_gap_s(began) <= WRITES_LIMIT_S
     assert served and {answer.outcome for answer in served} == {"200"}, "the cut-off node serves what it runs"
-    assert refused["type"] == "error" and refused["status"] == 503, refused
+    assert refused["type"] == "error", refused
     scene.platform.fabric.heal()
     scene.note(f"healed and well again after {await scene.all_well():.2f} s")
 
