@@ -9,7 +9,7 @@ from random import Random
 import httpx
 import trio
 
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, Member
 from tests.cluster.history import Event, is_linearizable
 
 KEY = "register"
@@ -25,6 +25,7 @@ class Register:
         self._path = f"/v3/apps/{app_guid}"
         self._random = Random(seed)
         self._stopped = False
+        self.silent: Member | None = None  # answers nobody for a while: all clients would soon be waiting for it
         self.history: list[Event] = []
         self.outcomes: Counter[str] = Counter()
         self.acknowledged_at: list[float] = []
@@ -41,7 +42,7 @@ class Register:
 
     async def _client(self) -> None:
         while not self._stopped:
-            member = self._random.choice(self._cluster.living)
+            member = self._random.choice([one for one in self._cluster.living if one is not self.silent])
             began = time.monotonic()
             try:
                 async with member.client(TIMEOUT_S) as client:
