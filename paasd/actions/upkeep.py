@@ -41,7 +41,7 @@ def clock_problems(own: str, nodes: Sequence[Node], facts: Mapping[str, NodeFact
 
 
 def _clock(whose: str, offset_s: float, other: str) -> str:
-    sentence = f"the clock of {whose} is {abs(offset_s):.0f} s {'ahead' if offset_s > 0 else 'behind'} of {other}"
+    sentence = f"the clock of {whose} is {abs(offset_s):.0f} s {'ahead of' if offset_s > 0 else 'behind'} {other}"
     if abs(offset_s) > SKEW_LIMIT_S:
         sentence += f", and above {SKEW_LIMIT_S:.0f} s a node gets no vote"
     return f"{sentence}: run a time service such as chrony there (`chronyc makestep` sets it at once)"

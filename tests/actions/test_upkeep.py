@@ -40,10 +40,10 @@ THREE = node("a"), node("b"), node("c")
         ({}, []),
         ({"b": 2.0, "c": -2.0}, []),
         ({"b": 2.4}, ["the clock of node b is 2 s ahead of this one: run a time service"]),
-        ({"b": -7.0, "c": 0.5}, ["the clock of node b is 7 s behind of this one: run a time service"]),
+        ({"b": -7.0, "c": 0.5}, ["the clock of node b is 7 s behind this one: run a time service"]),
         ({"b": 31.0}, ["the clock of node b is 31 s ahead of this one, and above 30 s a node gets no vote"]),
         ({"b": 9.0, "c": -9.0}, ["the clock of node b is 9 s ahead", "the clock of node c is 9 s behind"]),
-        ({"b": 9.0, "c": 9.4}, ["the clock of this node, a, is 9 s behind of all others"]),
+        ({"b": 9.0, "c": 9.4}, ["the clock of this node, a, is 9 s behind all others"]),
         ({"gone": 9.0}, []),
     ],
 )
