@@ -103,7 +103,7 @@ async def delete(context: Context, caller: Caller, user_guid: str) -> Job:
             raise NotFound("User")
     authorise_admin(caller)
     await context.database.write(model.forget_roles, model.DeleteUser(user_guid=user_guid, actor=actor_of(caller)))
-    opened = OpenJob(operation="user.delete", resource_type="user", resource_guid=user_guid)
+    opened = OpenJob(operation="user.delete", resource_type="user", resource_guid=user_guid, actor=actor_of(caller))
     return await context.database.write(start_finished_job, opened)
 
 

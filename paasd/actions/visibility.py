@@ -34,7 +34,6 @@ from paasd.state import And, Condition, Eq, In, InSelect, IsNull, Or, ReadTx, Re
 R = TypeVar("R", bound=Record)
 Scope = Callable[[str], Condition]
 
-EVERYTHING: Final[Condition] = And()
 NOTHING: Final[Condition] = Or()
 EVENT_READERS: Final = ("space_auditor", "space_developer", "space_supporter")
 
@@ -152,6 +151,21 @@ def _events(user: str) -> Condition:
     )
 
 
+def _jobs(user: str) -> Condition:
+    """Who started a job may watch it, and who may see what it is about."""
+    about = [
+        And(Eq("resource_type", label), InSelect("resource_guid", record, "guid", scope(user)))
+        for label, record, scope in (
+            ("organization", Organization, _organizations),
+            ("space", Space, _spaces),
+            ("app", App, _in_spaces),
+            ("domain", Domain, _domains),
+            ("droplet", Droplet, _in_apps),
+        )
+    ]
+    return Or(Eq("user_guid", user), *about)
+
+
 _NOT_DELETING: Final[tuple[Condition, ...]] = (Eq("deleting", False),)
 _LIVE_SPACE: Final[Condition] = InSelect("space_guid", Space, "guid", *_NOT_DELETING)
 _LIVE_APP: Final[Condition] = InSelect("app_guid", App, "guid", *_NOT_DELETING, _LIVE_SPACE)
@@ -187,6 +201,6 @@ SCOPES: Final[dict[type[Record], Scope]] = {
     Domain: _domains,
     Route: _routes,
     AuditEvent: _events,
-    Job: lambda _user: EVERYTHING,
+    Job: _jobs,
     Node: lambda _user: NOTHING,
 }
