@@ -40,7 +40,7 @@ def seal_environment(context: Context, app_guid: str, variables: dict[str, str])
 def read_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, str]:
     """The app's own variables. Raises NotFound, Forbidden."""
     with context.database.read() as tx:
-        app = need_app(tx, caller, app_guid, Permission.READ_SECRETS)
+        app = need_app(tx, caller, app_guid, Permission.READ_ENVIRONMENT)
     return open_environment(context, app)
 
 
@@ -51,7 +51,7 @@ async def update_environment(
     check_names(list(changes))
     for _ in range(RETRIES):
         with context.database.read() as tx:
-            app = need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+            app = need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
         merged = merge(open_environment(context, app), changes)
         arguments = model.SetEnvironment(
             app_guid=app_guid,
@@ -84,7 +84,7 @@ def check_names(names: list[str]) -> None:
 def full_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, Any]:
     """The whole of `GET /v3/apps/:guid/env`: own variables and what the platform adds. Raises NotFound, Forbidden."""
     with context.database.read() as tx:
-        app = need_app(tx, caller, app_guid, Permission.READ_SECRETS)
+        app = need_app(tx, caller, app_guid, Permission.READ_ENVIRONMENT)
         web = tx.find(Process, app_guid=app.guid, type="web")
         sizes = context.sizes
         application = vcap_application(
