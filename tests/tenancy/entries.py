@@ -9,6 +9,7 @@ from typing import Any, Final
 
 App, Space, Process = "/v3/apps/<guid=app>", "/v3/spaces/<guid=space>", "/v3/processes/<guid=process>"
 Named = "/paasd/v1/spaces/<organization=org.name>/<space=space.name>"
+Organization = "/paasd/v1/organizations/<organization=org.name>"
 NamedApp = f"{Named}/apps/<app=app.name>"
 
 
@@ -91,6 +92,7 @@ READS: Final = f"""
 /networking/v1/external/policies
 /api/v1/read/<source_id=app>
 /api/v1/meta
+{Organization}/invitations
 {Named}/apps
 {NamedApp}
 {NamedApp}/logs
@@ -165,6 +167,12 @@ CHANGES: Final[dict[str, Any]] = {
     f"PUT {Named}/push": "",
     "PUT /Users/<guid=user>/password": {"password": "a new and long one"},
     "PUT /uaa/Users/<guid=user>/password": {"password": "a new and long one"},
+    f"POST {Organization}/invitations": {
+        "address": "new@example.org",
+        "organization_roles": ["organization_auditor"],
+        "spaces": {"$space.name": ["space_developer"]},
+    },
+    f"DELETE {Organization}/invitations/<invitation=invitation>": {},
     f"DELETE {App}/processes/<type=web>/instances/<index=0>": {},
     f"DELETE {Process}/instances/<index=0>": {},
     "DELETE /v3/routes/<guid=route>/destinations/<destination_guid=destination>": {},
@@ -193,6 +201,7 @@ GET /v3/app_usage_events GET /v3/deployments GET /v3/isolation_segments GET /v3/
 GET /v3/service_brokers GET /v3/service_credential_bindings GET /v3/service_instances GET /v3/service_offerings
 GET /v3/service_plans GET /v3/service_route_bindings GET /v3/service_usage_events GET /v3/space_quotas GET /v3/tasks
 POST /v3/organizations POST /v3/users POST /Users POST /uaa/Users
+POST /paasd/v1/invitations/accept GET /invitation POST /invitation GET /uaa/invitation POST /uaa/invitation
 GET /api/v1/info
 GET /login GET /uaa/login POST /oauth/token POST /uaa/oauth/token GET /token_key GET /uaa/token_key GET /token_keys
 GET /uaa/token_keys GET /userinfo GET /uaa/userinfo POST /oauth/clients POST /uaa/oauth/clients

@@ -45,5 +45,6 @@ SEEDS: Final[list[tuple[str, str, Any]]] = [
     ("destination", "POST /v3/routes/$route/destinations", {"destinations": [{"app": {"guid": "$app"}}]}),
     ("role", "POST /v3/roles", {"type": "space_auditor", "relationships": one(user="user", space="space")}),
     ("event", "GET /v3/audit_events?target_guids=$app", None),
+    ("invitation", "POST /paasd/v1/organizations/$org.name/invitations", {"address": "$label@example.org"}),
     ("job", "DELETE /v3/apps/$gone", None),
 ]

@@ -1,6 +1,7 @@
 """Three organizations of the same make, and people with every role in each."""
 
 import json
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from paasd.api.app import make_app
 from paasd.api.platform import Platform
@@ -30,6 +32,8 @@ from tests.tenancy.seeds import NAMES, SEEDS
 
 WORDS: Final = ("zebra", "bison", "camel")
 NOBODY: Final = "hyena"
+# Of the second organization: somebody with every role, with each alone, and with none.
+HOSTILE: Final = ("owner", "stranger", *ORGANIZATION_ROLES, *SPACE_ROLES)
 EVERY_ROLE: Final = (*ORGANIZATION_ROLES, *SPACE_ROLES)
 # Who there is beside one person for each role: everything at once, and nothing at all.
 PEOPLE: Final[dict[str, tuple[str, ...]]] = {
@@ -193,5 +197,9 @@ async def open_world(directory: Path) -> AsyncIterator[World]:
         table = make_route_table()
         platform = Platform(served.context, served.auth, served.context.config, "0.0")
         world = World(served, Api(make_app(platform, table)), table)
-        await world.populate()
-        yield world
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        try:
+            await world.populate()
+            yield world
+        finally:
+            structlog.reset_defaults()
