@@ -9,7 +9,7 @@ import msgspec
 
 from paasd.actions import mailing
 from paasd.actions.context import Context, actor_of
-from paasd.actions.permissions import Permission, authorise_in_organization
+from paasd.actions.permissions import NOT_ALLOWED, Permission, allowed_in_organization, authorise_in_organization
 from paasd.actions.visibility import need_visible, visible
 from paasd.auth import Caller
 from paasd.errors import Forbidden, NotFound, Unprocessable
@@ -152,5 +152,8 @@ async def sign_up(context: Context, secret: str, username: str, password_hash: s
 def _authorise(context: Context, caller: Caller, organization_guid: str, *, reading: bool = False) -> None:
     with context.database.read() as tx:
         need_visible(tx, caller, Organization, organization_guid)
-        if not (reading and caller.sees_everything):
+        if not reading:
             authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
+        elif not caller.sees_everything:
+            if not allowed_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION):
+                raise Forbidden(NOT_ALLOWED)

@@ -8,6 +8,7 @@ import paasd
 from paasd.cli.apps import app, apps, env, logs
 from paasd.cli.client import DEFAULT_DATA, Target
 from paasd.cli.configuration import config
+from paasd.cli.invite import invite
 from paasd.cli.nodes import join, keys, members, node, token
 from paasd.cli.operate import delete, restart, scale
 from paasd.cli.platform import create_org, create_space, stack, status, stop
@@ -37,7 +38,7 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 """
 SECTIONS = {
     "Apps": (push, apps, app, logs, scale, restart, env, delete),
-    "Platform": (serve, status, stop, config, stack, create_org, create_space),
+    "Platform": (serve, status, stop, config, stack, create_org, create_space, invite),
     "Nodes": (token, join, members, node, keys, backup, restore, recover),
 }
 
