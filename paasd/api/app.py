@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import msgspec
 import quart
 import structlog
 from quart.routing import QuartRule
@@ -135,6 +136,8 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     body.timeout_s = config.body_timeout_s
     await _refresh(platform, route)
     caller = await _caller(platform, route)
+    if caller is not None:
+        caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
     raw = request.query_string.decode("latin-1")
     query = parse_any(raw) if route.any_query else parse_query(raw, route.query)
     return Call(platform, request, caller=caller, path=path, query=query, request_id=request_id)

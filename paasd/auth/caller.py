@@ -30,7 +30,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The authenticated party of one request.
 
     `user_guid` is the user's guid, or the client id when a client acts for itself. `admin` stands for the scope
-    cloud_controller.admin; the peer of the root-owned Unix socket has it too.
+    cloud_controller.admin; the peer of the root-owned Unix socket has it too. `address` and `request_id` say from where
+    this request came; empty for what no request asked for.
     """
 
     user_guid: str
@@ -39,6 +40,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = USER_SCOPES
     client: str = "cf"
     origin: str = "uaa"
+    address: str = ""
+    request_id: str = ""
 
     @property
     def actor_type(self) -> str:

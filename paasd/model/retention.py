@@ -7,9 +7,10 @@ and everything that has not ended.
 from collections.abc import Iterable, Sequence
 
 from paasd.model.arguments import Arguments
+from paasd.model.auditing.trimming import trim
 from paasd.model.jobs import OPEN_STATES
 from paasd.model.metadata import drop_metadata
-from paasd.model.records import App, AuditEvent, Build, Droplet, DropletUpload, Instance, Job, Layer, Package
+from paasd.model.records import App, Build, Droplet, DropletUpload, Instance, Job, Layer, Package
 from paasd.state import In, Lt, Not, ReadTx, Record, Tx, operation
 
 CHUNK_ROWS = 200
@@ -65,8 +66,7 @@ class ExpireRecords(Arguments):
 def expire_records(tx: Tx, args: ExpireRecords) -> int:
     """Forget old jobs and audit events; how many rows went, CHUNK_ROWS of each at most."""
     jobs = tx.all(Job, Lt("updated_at", args.jobs_before), Not(In("state", OPEN_STATES)), limit=CHUNK_ROWS)
-    events = tx.all(AuditEvent, Lt("created_at", args.events_before), limit=CHUNK_ROWS)
-    return _delete(tx, [*jobs, *events])
+    return _delete(tx, jobs) + trim(tx, args.events_before, CHUNK_ROWS)
 
 
 def _delete(tx: Tx, rows: Sequence[Record]) -> int:

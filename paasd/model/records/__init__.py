@@ -8,7 +8,7 @@ from paasd.model.records.apps import App, HealthCheck, Process, Sidecar
 from paasd.model.records.cluster import Authority, GossipKey, JoinToken, Lease
 from paasd.model.records.metadata import Annotation, Label
 from paasd.model.records.placement import Instance, Node, PlacementFailure
-from paasd.model.records.platform import AuditEvent, Job, JobError, Setting, SigningKey
+from paasd.model.records.platform import AuditChain, AuditEvent, Job, JobError, Setting, SigningKey
 from paasd.model.records.routing import Destination, Domain, Route
 from paasd.model.records.staging import (
     Build,
@@ -26,6 +26,7 @@ from paasd.model.records.tenancy import Organization, Role, Space, User
 __all__ = [
     "Annotation",
     "App",
+    "AuditChain",
     "AuditEvent",
     "Authority",
     "Build",
