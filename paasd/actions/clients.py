@@ -2,7 +2,7 @@
 
 import msgspec
 
-from paasd.actions.context import Context
+from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import authorise_admin
 from paasd.auth import Caller
 from paasd.auth.service import CLIENT_SETTING
@@ -23,5 +23,7 @@ async def register(
         secret_revision=context.new_guid(),
     )
     value = msgspec.json.encode(client).decode()
-    await context.database.write(put_setting, PutSetting(name=CLIENT_SETTING + client_id, value=value))
+    await context.database.write(
+        put_setting, PutSetting(name=CLIENT_SETTING + client_id, value=value, actor=actor_of(caller))
+    )
     return client

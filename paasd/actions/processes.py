@@ -92,7 +92,12 @@ async def create_sidecar(
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
     arguments = sidecar_model.CreateSidecar(
-        app_guid=app_guid, name=name, command=command, process_types=process_types, memory_mb=memory_mb
+        app_guid=app_guid,
+        name=name,
+        command=command,
+        process_types=process_types,
+        memory_mb=memory_mb,
+        actor=actor_of(caller),
     )
     return await context.database.write(sidecar_model.create_sidecar, arguments)
 
@@ -111,7 +116,12 @@ async def update_sidecar(
     with context.database.read() as tx:
         need_of_app(tx, caller, Sidecar, sidecar_guid, Permission.WRITE_SPACE)
     arguments = sidecar_model.UpdateSidecar(
-        sidecar_guid=sidecar_guid, name=name, command=command, process_types=process_types, memory_mb=memory_mb
+        sidecar_guid=sidecar_guid,
+        name=name,
+        command=command,
+        process_types=process_types,
+        memory_mb=memory_mb,
+        actor=actor_of(caller),
     )
     return await context.database.write(sidecar_model.update_sidecar, arguments)
 
@@ -120,5 +130,5 @@ async def delete_sidecar(context: Context, caller: Caller, sidecar_guid: str) ->
     """Raises NotFound, Forbidden."""
     with context.database.read() as tx:
         need_of_app(tx, caller, Sidecar, sidecar_guid, Permission.WRITE_SPACE)
-    arguments = sidecar_model.DeleteSidecar(sidecar_guid=sidecar_guid)
+    arguments = sidecar_model.DeleteSidecar(sidecar_guid=sidecar_guid, actor=actor_of(caller))
     await context.database.write(sidecar_model.delete_sidecar, arguments)

@@ -76,7 +76,7 @@ async def register(
     else:
         updated = model.UpdateUser(user_guid=user.guid, registered=True, actor=actor_of(caller))
         user = await context.database.write(model.update_user, updated)
-    await label(context, user.guid, metadata)
+    await label(context, caller, user.guid, metadata)
     return user
 
 
@@ -85,14 +85,16 @@ async def update(context: Context, caller: Caller, user_guid: str, metadata: Met
     with context.database.read() as tx:
         user = need_visible(tx, caller, User, user_guid)
     authorise_admin(caller)
-    await label(context, user.guid, metadata)
+    await label(context, caller, user.guid, metadata)
     return user
 
 
-async def label(context: Context, user_guid: str, metadata: Metadata | None) -> None:
+async def label(context: Context, caller: Caller, user_guid: str, metadata: Metadata | None) -> None:
     """Merge metadata of a user."""
     if metadata is not None:
-        arguments = MergeMetadata(resource_type="user", resource_guid=user_guid, metadata=metadata)
+        arguments = MergeMetadata(
+            resource_type="user", resource_guid=user_guid, metadata=metadata, actor=actor_of(caller)
+        )
         await context.database.write(merge_resource_metadata, arguments)
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
@@ -100,7 +101,7 @@ class UpdateApp(Arguments):
 @operation("app.update", version=1)
 def update_app(tx: Tx, args: UpdateApp) -> App:
     """Raises NotFound, or Unprocessable for a taken name."""
-    app = need_app(tx, args.app_guid)
+    app = former = need_app(tx, args.app_guid)
     if not isinstance(args.name, msgspec.UnsetType):
         check_app_name(args.name)
     values = ((name, getattr(args, name)) for name in ("name", "buildpacks", "stack"))
@@ -110,7 +111,8 @@ def update_app(tx: Tx, args: UpdateApp) -> App:
     except Duplicate as error:
         raise Unprocessable(taken_text(str(args.name))) from error
     merge_metadata(tx, "app", app.guid, args.metadata)
-    record_app_event(tx, "audit.app.update", args.actor, app, {"changed": sorted(changes)})
+    data = {"changed": sorted(changes), **difference(former, app, args.metadata)}
+    record_app_event(tx, "audit.app.update", args.actor, app, data)
     return app
 
 
@@ -147,11 +149,11 @@ class SetFeature(Arguments):
 @operation("app.set_feature", version=1)
 def set_feature(tx: Tx, args: SetFeature) -> App:
     """Raises NotFound for the app or the feature."""
-    app = need_app(tx, args.app_guid)
+    app = former = need_app(tx, args.app_guid)
     if args.feature not in FEATURES:
         raise NotFound("Feature")
     app = tx.update(app, features={**app.features, args.feature: args.enabled})
-    record_app_event(tx, "audit.app.update", args.actor, app, {args.feature: args.enabled})
+    record_app_event(tx, "audit.app.update", args.actor, app, {args.feature: args.enabled, **difference(former, app)})
     return app
 
 
@@ -218,10 +220,11 @@ def set_current_droplet(tx: Tx, args: SetDroplet) -> App:
         raise Unprocessable("Unable to assign current droplet. Ensure the droplet exists and belongs to this app.")
     if droplet.state != "STAGED":
         raise Unprocessable("Unable to assign current droplet. Ensure the droplet is staged.")
-    app = tx.update(app, droplet_guid=droplet.guid)
+    former, app = app, tx.update(app, droplet_guid=droplet.guid)
     add_missing_processes(tx, app, droplet, args.sizes)
     take_droplet_sidecars(tx, app, droplet)
-    record_app_event(tx, "audit.app.droplet.mapped", args.actor, app, {"request": {"droplet_guid": droplet.guid}})
+    data = {"request": {"droplet_guid": droplet.guid}, **difference(former, app)}
+    record_app_event(tx, "audit.app.droplet.mapped", args.actor, app, data)
     return app
 
 

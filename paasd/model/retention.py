@@ -4,10 +4,12 @@ What is served from, or may be in a moment, stays: the current droplet of an app
 and everything that has not ended.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from paasd.model.arguments import Arguments
+from paasd.model.arguments import SYSTEM, Arguments
 from paasd.model.auditing.trimming import trim
+from paasd.model.events import record_app_event
 from paasd.model.jobs import OPEN_STATES
 from paasd.model.metadata import drop_metadata
 from paasd.model.records import App, Build, Droplet, DropletUpload, Instance, Job, Layer, Package
@@ -52,7 +54,11 @@ def expire_parts(tx: Tx, args: ExpireParts) -> int:
     old_builds = [build for build in builds[args.builds :] if build.state != "STAGING"]
     kept_guids = {droplet.guid for droplet in kept}
     old_droplets = [droplet for droplet in droplets if droplet.guid not in kept_guids]
-    return _delete(tx, [*packages, *old_builds, *old_droplets][:CHUNK_ROWS])
+    gone = [*packages, *old_builds, *old_droplets][:CHUNK_ROWS]
+    if gone:
+        counts = Counter(type(row).__name__.lower() + "s" for row in gone)
+        record_app_event(tx, "audit.app.expire", SYSTEM, app, dict(counts))
+    return _delete(tx, gone)
 
 
 class ExpireRecords(Arguments):

@@ -5,6 +5,7 @@ from typing import Any
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.domains import usable_domains
 from paasd.model.events import record_app_event, record_event
 from paasd.model.jobs import open_job
@@ -127,11 +128,12 @@ class UpdateRoute(Arguments):
 @operation("route.update", version=1)
 def update_route(tx: Tx, args: UpdateRoute) -> Route:
     """Raises NotFound."""
-    route = tx.need(Route, args.route_guid)
+    former = route = tx.need(Route, args.route_guid)
     options = {key: value for key, value in {**route.options, **(args.options or {})}.items() if value is not None}
     route = tx.update(route, options=options)
     merge_metadata(tx, "route", route.guid, args.metadata)
-    _event(tx, "audit.route.update", args.actor, route, tx.need(Domain, route.domain_guid))
+    data = difference(former, route, args.metadata)
+    _event(tx, "audit.route.update", args.actor, route, tx.need(Domain, route.domain_guid), data)
     return route
 
 
@@ -272,7 +274,9 @@ def unmap_route(tx: Tx, route: Route, destination: Destination, actor: Actor) ->
         record_app_event(tx, "audit.app.unmap-route", actor, app, data)
 
 
-def _event(tx: Tx, event_type: str, actor: Actor, route: Route, domain: Domain) -> None:
+def _event(
+    tx: Tx, event_type: str, actor: Actor, route: Route, domain: Domain, data: dict[str, Any] | None = None
+) -> None:
     record_event(
         tx,
         event_type,
@@ -281,4 +285,5 @@ def _event(tx: Tx, event_type: str, actor: Actor, route: Route, domain: Domain) 
         target_guid=route.guid,
         target_name=route_url(domain, route.host, route.path),
         space_guid=route.space_guid,
+        data=data,
     )

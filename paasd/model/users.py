@@ -1,7 +1,10 @@
 """Users. Passwords arrive as hashes; a changed one moves `not_before`, which ends every session at once."""
 
+from typing import Any
+
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, unix_seconds
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.metadata import drop_metadata
 from paasd.model.records import Role, User
@@ -65,7 +68,9 @@ def update_user(tx: Tx, args: UpdateUser) -> User:
         for name, value in (("email", args.email), ("scopes", args.scopes), ("registered", args.registered))
         if value is not None
     }
-    return tx.update(user, **changes)
+    changed = tx.update(user, **changes)
+    _event(tx, "audit.user.update", args.actor, changed, difference(user, changed))
+    return changed
 
 
 class SetPassword(Arguments):
@@ -126,5 +131,5 @@ def find_user(tx: ReadTx, username: str, origin: str | None = None) -> User:
     return named[0]
 
 
-def _event(tx: Tx, event_type: str, actor: Actor, user: User) -> None:
-    record_event(tx, event_type, actor, target_type="user", target_guid=user.guid, target_name=user.username)
+def _event(tx: Tx, event_type: str, actor: Actor, user: User, data: dict[str, Any] | None = None) -> None:
+    record_event(tx, event_type, actor, target_type="user", target_guid=user.guid, target_name=user.username, data=data)

@@ -5,6 +5,6 @@
 """
 
 from paasd.model.auditing.chain import PLATFORM, append
-from paasd.model.auditing.differences import HIDDEN, difference
+from paasd.model.auditing.differences import HIDDEN, difference, snapshot
 
-__all__ = ["HIDDEN", "PLATFORM", "append", "difference"]
+__all__ = ["HIDDEN", "PLATFORM", "append", "difference", "snapshot"]

@@ -15,7 +15,7 @@ from paasd.model.auditing.following import Follower, Head, missing
 from paasd.model.auditing.lines import place
 from paasd.model.auditing.trimming import EXPIRED_EVENT
 from paasd.model.records import AuditChain, AuditEvent
-from paasd.state import Ge, Le, Ne, ReadTx
+from paasd.state import Eq, Ge, Le, Ne, ReadTx
 
 PORTION: Final = 500
 Read = Callable[[], AbstractContextManager[ReadTx]]
@@ -110,11 +110,11 @@ class Check:
         column = "organization_sequence" if own else "sequence"
         rows = tx.all(
             AuditEvent,
+            *((Eq("organization_guid", self._scope),) if own else ()),
             Ge(column, max(1, follower.sequence)),
             Le(column, upto),
             order=(column,),
             limit=PORTION + 1,
-            **({"organization_guid": self._scope} if own else {}),
         )
         return rows[1:] if rows and place(rows[0], self._scope) == (follower.sequence, follower.hash) else rows
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from paasd.model.arguments import Metadata
 from paasd.state import Record, secret_columns
 
 HIDDEN: Final = "[PRIVATE DATA HIDDEN]"
@@ -15,25 +16,26 @@ TEXT_LIMIT: Final = 2000
 """Characters of one value; an event is no place for a long one."""
 
 
-def difference(before: Record, after: Record, *, hide: tuple[str, ...] = ()) -> dict[str, Any]:
-    """`{"before": {...}, "after": {...}}` of the fields that differ; {} when none does.
+def difference(before: Record, after: Record, metadata: Metadata | None = None) -> dict[str, Any]:
+    """`{"before": {...}, "after": {...}}` of the fields that differ, and what was asked of the metadata; {} if nothing.
 
-    A field that is declared secret, or stands in `hide`, is named and not shown.
+    A field that is declared secret is named and not shown.
     """
     old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
     changed = [name for name in new if old.get(name) != new[name] and name not in UNTOLD]
-    if not changed:
-        return {}
-    secret = {*secret_columns(type(after)), *hide}
-    return {
-        "before": {name: _shown(old.get(name), name in secret) for name in changed},
-        "after": {name: _shown(new[name], name in secret) for name in changed},
-    }
+    secret = secret_columns(type(after))
+    found: dict[str, Any] = {}
+    if changed:
+        found["before"] = {name: _shown(old.get(name), name in secret) for name in changed}
+        found["after"] = {name: _shown(new[name], name in secret) for name in changed}
+    if metadata is not None and (metadata.labels or metadata.annotations):
+        found["metadata"] = _shown(msgspec.to_builtins(metadata), False)
+    return found
 
 
-def snapshot(record: Record, *, hide: tuple[str, ...] = ()) -> dict[str, Any]:
+def snapshot(record: Record) -> dict[str, Any]:
     """The fields of a record that say something, for the event of what was made or is gone."""
-    secret = {*secret_columns(type(record)), *hide}
+    secret = secret_columns(type(record))
     fields = msgspec.to_builtins(record)
     return {
         name: _shown(value, name in secret)
