@@ -11,7 +11,7 @@ from paasd.api.query import Query, QuerySpec, TimeBound, page_link, total_pages
 from paasd.api.selector import selector_conditions
 from paasd.auth import Caller
 from paasd.model.metadata import read_metadata
-from paasd.state import And, Condition, Ge, Gt, In, Le, Lt, ReadTx, Record
+from paasd.state import And, Condition, Ge, Gt, In, Le, Lt, Not, ReadTx, Record
 
 R = TypeVar("R", bound=Record)
 
@@ -50,6 +50,7 @@ class Listing(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     includes: Mapping[str, Include] = {}
     fields: Mapping[str, tuple[str, ...]] = {}
     plain: tuple[str, ...] = ()
+    negated: tuple[str, ...] = ()
     labels: bool = True
 
     @property
@@ -58,6 +59,7 @@ class Listing(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
         return QuerySpec(
             filters=("guids", *self.filters),
             plain=self.plain,
+            negated=self.negated,
             order_by=("created_at", "updated_at", *self.order_by),
             include=tuple(self.includes),
             fields=self.fields,
@@ -77,6 +79,7 @@ def conditions_of(tx: ReadTx, listing: Listing[Any], query: Query) -> list[Condi
     made: list[Condition] = []
     for name, values in query.filters.items():
         made.append(In("guid", values) if name == "guids" else listing.filters[name](tx, values))
+    made += [Not(listing.filters[name](tx, values)) for name, values in query.negated.items()]
     made += [_time_condition(bound) for bound in query.times]
     if query.label_selector is not None:
         made += selector_conditions(query.label_selector)

@@ -6,6 +6,7 @@ import click
 
 import paasd
 from paasd.cli.apps import app, apps, env, logs
+from paasd.cli.audit import audit
 from paasd.cli.client import DEFAULT_DATA, Target
 from paasd.cli.configuration import config
 from paasd.cli.nodes import join, keys, members, node, token
@@ -38,7 +39,7 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 SECTIONS = {
     "Apps": (push, apps, app, logs, scale, restart, env, delete),
     "Platform": (serve, status, stop, config, stack, create_org, create_space),
-    "Nodes": (token, join, members, node, keys, backup, restore, recover),
+    "Nodes": (token, join, members, node, keys, backup, restore, recover, audit),
 }
 
 

@@ -39,6 +39,7 @@ EVENTS = Listing(
         "space_guids": column("space_guid"),
         "organization_guids": column("organization_guid"),
     },
+    negated=("target_guids",),
     labels=False,
 )
 
