@@ -87,6 +87,8 @@ class Liveness:
 
     def receive(self, now: float, view: View) -> list[Effect]:
         before, self._view = self._view, view
+        if before.brake.engaged and not view.brake.engaged:
+            self._convicted.clear()  # those that are still away may be on their way back like the others
         for guid in view.members:
             if self._witnesses(guid):
                 self._convicted.setdefault(guid, now)

@@ -61,12 +61,12 @@ async def refused(member: Member) -> str:
     """What a push through a node says whose disk is full."""
     result = await member.push("late", HELLO)
     assert "no space left" in str(result), result
-    return str(result.get("message", result))
+    return str(result["detail"])
 
 
 async def told(through: Member, full: Member) -> bool:
     """Whether `paasd status` of a node names the full disk of another."""
-    return f"the disk of node {full.name} has 0 MB left" in str((await through.status())["problems"])
+    return f"the disk of node {full.name} has " in str((await through.status())["problems"])
 
 
 async def test_the_disk_of_a_node_is_full(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ async def test_the_disk_of_a_node_is_full(tmp_path: Path) -> None:
             rest = found.others(member)
             began = time.monotonic()
             ballast = await trio.to_thread.run_sync(fill, small)
-            found.note(f"a push there: {await refused(member)}")
+            found.note(f"a push through it: {await refused(member)}")
             await found.platform.until(partial(told, rest[0], member), limit_s=30, what="another node says so")
             await trio.sleep(max(0.0, began + FULL_S - time.monotonic()))
             found.tell(f"disk of {member.name} full for {FULL_S:.0f} s, through the others", began, rest)

@@ -107,7 +107,10 @@ def test_the_brake_is_engaged_instead_and_nobody_is_declared_dead() -> None:
     engaged = Brake(engaged=True, nodes=("b1", "b2"))
     assert core.receive(2.0, replace(lost, brake=engaged)) == []
     assert core.wake(1000.0) == []
-    assert core.receive(1001.0, view(nodes, brake=engaged, a1="b1", a2="b1")) == [ReleaseBrake()]
+    rest = view(nodes, a1="b1", a2="b1")
+    assert core.receive(1001.0, replace(rest, brake=engaged)) == [ReleaseBrake()]
+    assert core.receive(1002.0, rest) == [] and core.wake(1002.9) == [], "the rest has time to come back, too"
+    assert [type(effect) for effect in core.wake(1003.0)] == [DeclareDead]
 
 
 def test_a_loss_that_an_operator_accepted_is_carried_out_and_counts_again_after_the_return() -> None:
