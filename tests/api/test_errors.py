@@ -127,6 +127,7 @@ async def test_nothing_but_the_doors_of_login_is_open_to_strangers(served: Serve
         "/token_key",
         "/token_keys",
         "/.well-known/openid-configuration",
+        "/paasd/v1/openapi.json",
         "/oauth/token/.well-known/openid-configuration",
         "/api/v1/info",
         "/paasd/v1",
