@@ -188,6 +188,10 @@ async def test_no_planted_secret_is_in_anything_that_the_platform_writes(tmp_pat
         sign_in = {"grant_type": "password", "username": "ann", "password": planted.places["new password"]}
         assert (await driver.api.post("/oauth/token", data=sign_in, auth=("cf", ""))).status_code == 200
 
+        verdict = (await driver.api.get("/paasd/v1/audit/verify")).json()
+        assert verdict["problem"] is None and verdict["events"] > 10
+        assert (daemon.data / "audit-heads.jsonl").stat().st_mode & 0o777 == 0o600
+
         arguments = {pid: places for pid, line in command_lines().items() if (places := planted.found_in(line))}
         assert not arguments, "arguments of processes"
         admin = (daemon.data / "admin-password").read_text().strip()
