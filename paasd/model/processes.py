@@ -8,6 +8,7 @@ from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, Metadata
 from paasd.model.events import record_app_event
 from paasd.model.metadata import merge_metadata
+from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Droplet, HealthCheck, Instance, Process
 from paasd.state import ReadTx, Tx, operation
 
@@ -85,7 +86,8 @@ def scale_process(tx: Tx, args: ScaleProcess) -> Process:
         if getattr(args, name) is not None
     }
     check_scale(args.sizes, **changes)
-    process = tx.update(process, **changes)
+    with accounting(tx, process.app_guid):
+        process = tx.update(process, **changes)
     record_app_event(
         tx,
         "audit.app.process.scale",

@@ -14,6 +14,7 @@ from paasd.model.manifests.document import AppManifest, ManifestError
 from paasd.model.manifests.planning import Changes, RouteName, State, WantedRoute, parse_route, plan_app
 from paasd.model.metadata import merge_metadata
 from paasd.model.processes import Sizes, add_process, check_command, check_health_check, check_scale
+from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Destination, Domain, Job, Process, Route, Sidecar, Space
 from paasd.model.routes import (
     CreateRoute,
@@ -143,8 +144,9 @@ def _apply_app(tx: Tx, args: ApplyManifest, space: Space, one: AppToApply) -> No
         raise StaleManifest("The app was changed by others while the manifest was applied")
     _change_app(tx, args, one, app, changes, created=state.app is None)
     processes = {process.type: process for process in tx.all(Process, app_guid=app.guid)}
-    for process_type, values in changes.processes:
-        _change_process(tx, args, app, process_type, values, processes.get(process_type))
+    with accounting(tx, app.guid):
+        for process_type, values in changes.processes:
+            _change_process(tx, args, app, process_type, values, processes.get(process_type))
     for name, values in changes.sidecars:
         _change_sidecar(tx, app, name, values, state)
     for destination in state.destinations:

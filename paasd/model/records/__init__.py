@@ -9,6 +9,8 @@ from paasd.model.records.cluster import Authority, GossipKey, JoinToken, Lease
 from paasd.model.records.metadata import Annotation, Label
 from paasd.model.records.placement import Instance, Node, PlacementFailure
 from paasd.model.records.platform import AuditEvent, Job, JobError, Setting, SigningKey
+from paasd.model.records.policy import FeatureFlag, VariableGroup
+from paasd.model.records.quotas import AppUsageEvent, Limits, OrganizationQuota, SpaceQuota
 from paasd.model.records.routing import Destination, Domain, Route
 from paasd.model.records.staging import (
     Build,
@@ -26,6 +28,7 @@ from paasd.model.records.tenancy import Organization, Role, Space, User
 __all__ = [
     "Annotation",
     "App",
+    "AppUsageEvent",
     "AuditEvent",
     "Authority",
     "Build",
@@ -36,6 +39,7 @@ __all__ = [
     "DropletLayer",
     "DropletSidecar",
     "DropletUpload",
+    "FeatureFlag",
     "GossipKey",
     "HealthCheck",
     "Instance",
@@ -45,8 +49,10 @@ __all__ = [
     "Label",
     "Layer",
     "Lease",
+    "Limits",
     "Node",
     "Organization",
+    "OrganizationQuota",
     "Package",
     "PlacementFailure",
     "Process",
@@ -56,6 +62,8 @@ __all__ = [
     "Sidecar",
     "SigningKey",
     "Space",
+    "SpaceQuota",
     "Timing",
     "User",
+    "VariableGroup",
 ]
