@@ -17,10 +17,12 @@ from paasd.api.v3 import (
     organizations,
     packages,
     processes,
+    quotas,
     root,
     routes,
     sidecars,
     spaces,
+    usage,
     users,
 )
 
@@ -42,6 +44,8 @@ ROUTES: tuple[Route, ...] = (
     *manifests.ROUTES,
     *builtins.ROUTES,
     *events.ROUTES,
+    *quotas.ROUTES,
+    *usage.ROUTES,
 )
 
 __all__ = ["ROUTES"]

@@ -1,16 +1,13 @@
-"""What comes with the platform and cannot be changed by calls: stacks, buildpacks, flags, the default quotas."""
+"""What comes with the platform and cannot be changed by calls: stacks, buildpacks, feature flags."""
 
 from typing import Any
 
-from paasd.actions.visibility import visible
 from paasd.api.call import Call, Reply
 from paasd.api.listing import plain_list
-from paasd.api.present.tenancy import DEFAULT_QUOTA
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get
 from paasd.buildpacks.builtin import ORDER
 from paasd.errors import NotFound
-from paasd.model import Organization
 
 STACKS = {
     "cflinuxfs4": "The stack debian12 under the name that Cloud Foundry's manifests use",
@@ -158,36 +155,6 @@ async def get_variable_group(call: Call) -> Reply:
     return Reply(body={"name": name, "updated_at": None, "var": {}, "links": links})
 
 
-def _quota(call: Call) -> dict[str, Any]:
-    with call.context.database.read() as tx:
-        rows = tx.all(Organization, *visible(tx, call.caller, Organization), order=("created_at",))
-    return {
-        **_base(call, "organization_quotas", DEFAULT_QUOTA),
-        "name": "default",
-        "apps": {
-            "total_memory_in_mb": None,
-            "per_process_memory_in_mb": None,
-            "total_instances": None,
-            "per_app_tasks": None,
-            "log_rate_limit_in_bytes_per_second": None,
-        },
-        "services": {"paid_services_allowed": True, "total_service_instances": None, "total_service_keys": None},
-        "routes": {"total_routes": None, "total_reserved_ports": 0},
-        "domains": {"total_domains": None},
-        "relationships": {"organizations": {"data": [{"guid": row.guid} for row in rows]}},
-    }
-
-
-async def list_quotas(call: Call) -> Reply:
-    """One quota without limits."""
-    return plain_list(call, _named(call, [_quota(call)]))
-
-
-async def get_quota(call: Call) -> Reply:
-    """The one quota."""
-    return _pick([_quota(call)], call.path["guid"], "Organization quota")
-
-
 STACK_QUERY = QuerySpec(filters=("guids", "names"), plain=("default",), order_by=("name",), pages=True, labels=True)
 PACK_QUERY = QuerySpec(
     filters=("guids", "names", "stacks", "lifecycle"), order_by=("position", "name"), pages=True, labels=True
@@ -200,8 +167,4 @@ ROUTES: tuple[Route, ...] = (
     get("/v3/feature_flags", list_flags, QuerySpec(pages=True, order_by=("name",))),
     get("/v3/feature_flags/<name>", get_flag),
     get("/v3/environment_variable_groups/<name>", get_variable_group),
-    get(
-        "/v3/organization_quotas", list_quotas, QuerySpec(filters=("guids", "names", "organization_guids"), pages=True)
-    ),
-    get("/v3/organization_quotas/<guid>", get_quota),
 )

@@ -138,7 +138,6 @@ EMPTY: dict[str, QuerySpec] = {
         order_by=("created_at",),
         pages=True,
     ),
-    "space_quotas": _plain_query(),
     "tasks": _plain_query("states", "sequence_ids"),
 }
 APP_EMPTY: dict[str, QuerySpec] = {

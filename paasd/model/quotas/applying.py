@@ -1,6 +1,6 @@
 """Which quota applies where: every organization has one, a space may have one of its organization."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +15,7 @@ from paasd.state import In, InSelect, ReadTx, Tx, operation
 
 EXCEEDS: Final = "Current usage exceeds new quota values."
 LISTED: Final = 2
+NO_SPACES: Final = "Spaces with guids {} do not exist, or you do not have access to them."
 
 
 class ApplyQuota(Arguments):
@@ -66,7 +67,7 @@ def remove_space_quota(tx: Tx, args: RemoveSpaceQuota) -> None:
 def apply_to_organizations(tx: Tx, quota: OrganizationQuota, guids: Sequence[str], actor: Actor, missing: str) -> None:
     """`missing` is what is said of guids that there are none of."""
     found = {row.guid: row for row in tx.all(Organization, In("guid", guids), deleting=False)}
-    _check_found(guids, found, missing)
+    check_found(guids, found, missing)
     _check_unlimited_logs(tx, quota.limits, found.values(), "org(s)")
     for guid in dict.fromkeys(guids):
         if found[guid].quota_guid != quota.guid:
@@ -77,7 +78,7 @@ def apply_to_organizations(tx: Tx, quota: OrganizationQuota, guids: Sequence[str
 def apply_to_spaces(tx: Tx, quota: SpaceQuota, guids: Sequence[str], actor: Actor) -> None:
     """Only to spaces of the organization that the quota belongs to."""
     found = {row.guid: row for row in tx.all(Space, In("guid", guids), deleting=False)}
-    _check_found(guids, found, "Spaces with guids {} do not exist, or you do not have access to them.")
+    check_found(guids, found, NO_SPACES)
     if any(row.organization_guid != quota.organization_guid for row in found.values()):
         raise Unprocessable("Space quotas cannot be applied outside of their owning organization.")
     _check_unlimited_logs(tx, quota.limits, found.values(), "space(s)")
@@ -87,7 +88,8 @@ def apply_to_spaces(tx: Tx, quota: SpaceQuota, guids: Sequence[str], actor: Acto
             record_quota_event(tx, "apply", actor, quota, {"space_guid": guid}, found[guid])
 
 
-def _check_found(guids: Sequence[str], found: Any, text: str) -> None:
+def check_found(guids: Sequence[str], found: Container[str], text: str) -> None:
+    """Raise Unprocessable with `text` around those of `guids` that were not found."""
     missing = [guid for guid in guids if guid not in found]
     if missing:
         raise Unprocessable(text.format(msgspec.json.encode(missing).decode().replace('","', '", "')))
