@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.environment import check_names, merge, open_environment, seal_environment
 from paasd.actions.lifecycle import STACKS, buildpack_problem
@@ -90,6 +91,7 @@ async def apply_parsed(context: Context, caller: Caller, space_guid: str, manife
         with context.database.read() as tx:
             space = need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
             known = _known(tx, space, manifest)
+            disabled = flags.disabled(tx, caller, "app_scaling", "route_creation")
         prepared = [_prepare(context, one, known.get(one.name.lower())) for one in manifest.applications]
         arguments = ApplyManifest(
             space_guid=space_guid,
@@ -97,6 +99,7 @@ async def apply_parsed(context: Context, caller: Caller, space_guid: str, manife
             warnings=manifest.warnings,
             sizes=context.sizes,
             reserved=context.reserved_hosts,
+            disabled=disabled,
             actor=actor_of(caller),
         )
         try:

@@ -2,9 +2,11 @@
 
 import httpx
 
-from paasd.model import Droplet, DropletLayer
+from paasd.model import App, Droplet, DropletLayer, Instance, Process
 from paasd.model.apps import ChangeApp, CreateApp, SetDroplet, create_app, set_current_droplet, start_app
 from paasd.model.arguments import SYSTEM, Arguments
+from paasd.model.instances import PlaceInstances, Placement, place_instances
+from paasd.model.nodes import RegisterNode, register_node
 from paasd.model.organizations import CreateOrganization, create_organization
 from paasd.model.roles import CreateRole, create_role
 from paasd.model.spaces import CreateSpace, create_space
@@ -46,6 +48,18 @@ class Tenant:
         await database.write(start_app, ChangeApp(app_guid=guid, actor=SYSTEM))
         return guid
 
+    async def instance(self, served: Served, app_guid: str) -> Instance:
+        """An instance of the app, placed on this node."""
+        database = served.context.database
+        node = RegisterNode(guid="node", name="node", zone="z", memory_mb=4096, disk_mb=50_000, cpus=2)
+        await database.write(register_node, node)
+        with database.read() as tx:
+            app, process = tx.need(App, app_guid), tx.all(Process, app_guid=app_guid)[0]
+        wanted = Placement(process_guid=process.guid, index=0, app_version=app.version, node_guid="node")
+        await database.write(place_instances, PlaceInstances(placements=[wanted]))
+        with database.read() as tx:
+            return tx.all(Instance, app_guid=app_guid)[0]
+
 
 class PutDroplet(Arguments):
     """Arguments of `put_droplet`."""
@@ -60,8 +74,8 @@ def put_droplet(tx: Tx, args: PutDroplet) -> Droplet:
     return tx.insert(Droplet(app_guid=args.app_guid, layers=[layer], process_types={"web": "run"}))
 
 
-async def make_tenant(served: Served, name: str) -> Tenant:
-    """An organization of that name with a space `dev` and one person of each kind, `KIND@NAME`."""
+async def make_tenant(served: Served, name: str, *kinds: str) -> Tenant:
+    """An organization of that name with a space `dev` and one person of each kind (or of `kinds`), `KIND@NAME`."""
     database = served.context.database
     organization = await database.write(create_organization, CreateOrganization(name=name, actor=SYSTEM))
     made = CreateSpace(name="dev", organization_guid=organization.guid, actor=SYSTEM)
@@ -79,5 +93,6 @@ async def make_tenant(served: Served, name: str) -> Tenant:
         if of_space is not None:
             wanted = CreateRole(type=of_space, user_guid=user, space_guid=space.guid, actor=SYSTEM)
             await database.write(create_role, wanted)
-        tokens[kind] = (await served.login(f"{kind}@{name}"))["access_token"]
+        if kind in (kinds or PEOPLE):
+            tokens[kind] = (await served.login(f"{kind}@{name}"))["access_token"]
     return Tenant(name, organization.guid, space.guid, tokens, served)

@@ -41,7 +41,9 @@ from tests.model.seeding import SIZES, Seed
 
 async def limit(database: Database, **limits: int | None) -> None:
     """Change the quota that every organization has."""
-    await database.write(update_organization_quota, UpdateQuota(quota_guid="default", limits=dict(limits), actor=SYSTEM))
+    await database.write(
+        update_organization_quota, UpdateQuota(quota_guid="default", limits=dict(limits), actor=SYSTEM)
+    )
 
 
 async def limit_space(seed: Seed, **limits: int) -> None:
@@ -97,7 +99,9 @@ async def test_memory_and_instances_are_refused_in_the_words_of_cloud_foundry(se
     assert await scale_refused(seed.database, web, memory_mb=700) == text
     text = "memory quota_exceeded, app_instance_limit app_instance_limit_exceeded"
     assert await scale_refused(seed.database, web, instances=4) == text
-    await limit_space(seed, total_memory_in_mb=512, total_instances=1, total_disk_in_mb=2048, per_process_disk_in_mb=2000)
+    await limit_space(
+        seed, total_memory_in_mb=512, total_instances=1, total_disk_in_mb=2048, per_process_disk_in_mb=2000
+    )
     assert await scale_refused(seed.database, web, instances=4) == (
         "memory space_quota_exceeded, memory quota_exceeded, disk space_quota_exceeded, "
         "app_instance_limit app_instance_limit_exceeded, app_instance_limit space_app_instance_limit_exceeded"

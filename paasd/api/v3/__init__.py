@@ -16,6 +16,7 @@ from paasd.api.v3 import (
     manifests,
     organizations,
     packages,
+    policy,
     processes,
     quotas,
     root,
@@ -44,6 +45,7 @@ ROUTES: tuple[Route, ...] = (
     *manifests.ROUTES,
     *builtins.ROUTES,
     *events.ROUTES,
+    *policy.ROUTES,
     *quotas.ROUTES,
     *usage.ROUTES,
 )

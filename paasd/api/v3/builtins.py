@@ -14,26 +14,6 @@ STACKS = {
     "debian12": "Debian 12, built for this platform; for production",
     "host": "The programs of the host itself; for development and tests",
 }
-FLAGS = {
-    "app_bits_upload": True,
-    "app_scaling": True,
-    "diego_cnb": False,
-    "diego_docker": False,
-    "env_var_visibility": True,
-    "hide_marketplace_from_unauthenticated_users": False,
-    "private_domain_creation": True,
-    "resource_matching": False,
-    "route_creation": True,
-    "route_sharing": False,
-    "service_instance_creation": False,
-    "service_instance_sharing": False,
-    "set_roles_by_username": True,
-    "space_developer_env_var_visibility": True,
-    "space_scoped_private_broker_creation": False,
-    "task_creation": False,
-    "unset_roles_by_username": True,
-    "user_org_creation": False,
-}
 # Nothing of this is a row, so all of it is as old as Cloud Foundry's v3 API itself would have it.
 SINCE = "2026-01-01T00:00:00Z"
 
@@ -123,38 +103,6 @@ async def get_buildpack(call: Call) -> Reply:
     return _pick(_buildpacks(call), call.path["guid"], "Buildpack")
 
 
-def _flags(call: Call) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "enabled": enabled,
-            "updated_at": None,
-            "custom_error_message": None,
-            "links": {"self": call.urls.link("feature_flags", name)},
-        }
-        for name, enabled in FLAGS.items()
-    ]
-
-
-async def list_flags(call: Call) -> Reply:
-    """What the platform allows at all."""
-    return plain_list(call, _flags(call))
-
-
-async def get_flag(call: Call) -> Reply:
-    """One."""
-    return _pick(_flags(call), call.path["name"], "Feature flag", "name")
-
-
-async def get_variable_group(call: Call) -> Reply:
-    """Variables that every app gets: there are none."""
-    name = call.path["name"]
-    if name not in ("running", "staging"):
-        raise NotFound("Environment variable group")
-    links = {"self": call.urls.link("environment_variable_groups", name)}
-    return Reply(body={"name": name, "updated_at": None, "var": {}, "links": links})
-
-
 STACK_QUERY = QuerySpec(filters=("guids", "names"), plain=("default",), order_by=("name",), pages=True, labels=True)
 PACK_QUERY = QuerySpec(
     filters=("guids", "names", "stacks", "lifecycle"), order_by=("position", "name"), pages=True, labels=True
@@ -164,7 +112,4 @@ ROUTES: tuple[Route, ...] = (
     get("/v3/stacks/<guid>", get_stack),
     get("/v3/buildpacks", list_buildpacks, PACK_QUERY),
     get("/v3/buildpacks/<guid>", get_buildpack),
-    get("/v3/feature_flags", list_flags, QuerySpec(pages=True, order_by=("name",))),
-    get("/v3/feature_flags/<name>", get_flag),
-    get("/v3/environment_variable_groups/<name>", get_variable_group),
 )
