@@ -11,6 +11,7 @@ from paasd.auth import Caller
 from paasd.errors import NotFound
 from paasd.model import (
     App,
+    AppUsageEvent,
     AuditEvent,
     Build,
     Destination,
@@ -201,6 +202,7 @@ SCOPES: Final[dict[type[Record], Scope]] = {
     AuditEvent: _events,
     Job: lambda _user: EVERYTHING,
     Node: lambda _user: NOTHING,
+    AppUsageEvent: lambda _user: NOTHING,
     OrganizationQuota: _organization_quotas,
     SpaceQuota: _space_quotas,
 }

@@ -4,10 +4,13 @@ from typing import Final
 
 import msgspec
 
+from paasd.model.arguments import Actor, Arguments
+from paasd.model.events import record_event
 from paasd.model.records import App, AppUsageEvent, Droplet, Process, Space
-from paasd.state import ReadTx, Tx
+from paasd.state import Eq, Gt, In, InSelect, Le, Lt, Ne, Not, ReadTx, Tx, operation
 
 STARTED: Final = "STARTED"
+CHUNK_ROWS: Final = 200
 
 
 class Footprint(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,3 +69,65 @@ def newest_sequence(tx: ReadTx) -> int:
     """That of the newest event, 0 without any."""
     newest = tx.all(AppUsageEvent, order=("-sequence",), limit=1)
     return newest[0].sequence if newest else 0
+
+
+class ExpireUsage(Arguments):
+    """Arguments of `expire_usage`: the time, as in rows, before which usage events go."""
+
+    before: str
+
+
+@operation("usage.expire", version=1)
+def expire_usage(tx: Tx, args: ExpireUsage) -> int:
+    """Forget old ones, a bounded number; how many went. The newest stays, so that readers find where they were."""
+    newest = newest_sequence(tx)
+    old = tx.all(AppUsageEvent, Lt("created_at", args.before), Ne("sequence", newest), limit=CHUNK_ROWS)
+    for event in old:
+        tx.delete(event)
+    return len(old)
+
+
+class PurgeUsage(Arguments):
+    """Arguments of `purge_usage`: every event up to this `sequence` goes."""
+
+    upto: int
+    actor: Actor
+
+
+@operation("usage.purge", version=1)
+def purge_usage(tx: Tx, args: PurgeUsage) -> bool:
+    """Forget a bounded number of them; True when none is left, which is an audit event."""
+    old = tx.all(AppUsageEvent, Le("sequence", args.upto), order=("sequence",), limit=CHUNK_ROWS)
+    for event in old:
+        tx.delete(event)
+    done = len(old) < CHUNK_ROWS
+    if done:
+        record_event(
+            tx,
+            "audit.app_usage_events.purge",
+            args.actor,
+            target_type="platform",
+            target_guid="platform",
+            target_name="app usage events",
+        )
+    return done
+
+
+class ReseedUsage(Arguments):
+    """Arguments of `reseed_usage`: events after this `sequence` count, those before are purged."""
+
+    after: int
+
+
+@operation("usage.reseed", version=1)
+def reseed_usage(tx: Tx, args: ReseedUsage) -> bool:
+    """An event for each process of a started app that has none yet, a bounded number; True when all have one."""
+    seen = InSelect("guid", AppUsageEvent, "process_guid", Gt("sequence", args.after))
+    started = InSelect("app_guid", App, "guid", Eq("state", STARTED), Eq("deleting", False))
+    missing = tx.all(Process, started, Not(seen), limit=CHUNK_ROWS)
+    apps = {app.guid: app for app in tx.all(App, In("guid", {one.app_guid for one in missing}))}
+    for process in missing:
+        app = apps[process.app_guid]
+        space = tx.need(Space, app.space_guid)
+        _insert(tx, app, space, state=STARTED, previous_state=STARTED, process=process, before=process)
+    return len(missing) < CHUNK_ROWS

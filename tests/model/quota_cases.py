@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from paasd.model import Limits, OrganizationQuota, SpaceQuota, feature_flags, variable_groups
+from paasd.model import Limits, OrganizationQuota, SpaceQuota, feature_flags, usage_events, variable_groups
 from paasd.model.arguments import SYSTEM
 from paasd.model.quotas import applying, definitions
 from tests.model.seeding import Seed
@@ -88,7 +88,25 @@ async def set_variable_group(seed: Seed) -> Any:
     return variable_groups.SetVariableGroup(name="running", previous="", variables="sealed", names=["A"], actor=SYSTEM)
 
 
+async def expire_usage(seed: Seed) -> Any:
+    await seed.started()
+    return usage_events.ExpireUsage(before="9999-01-01T00:00:00Z")
+
+
+async def purge_usage(seed: Seed) -> Any:
+    await seed.started()
+    return usage_events.PurgeUsage(upto=99, actor=SYSTEM)
+
+
+async def reseed_usage(seed: Seed) -> Any:
+    await seed.started()
+    return usage_events.ReseedUsage(after=99)
+
+
 CASES = {
+    usage_events.expire_usage: expire_usage,
+    usage_events.purge_usage: purge_usage,
+    usage_events.reseed_usage: reseed_usage,
     feature_flags.set_flag: set_flag,
     variable_groups.set_variable_group: set_variable_group,
     definitions.create_organization_quota: create_organization_quota,

@@ -24,6 +24,7 @@ from paasd.api.v3 import (
     sidecars,
     spaces,
     usage,
+    usage_events,
     users,
 )
 
@@ -48,6 +49,7 @@ ROUTES: tuple[Route, ...] = (
     *policy.ROUTES,
     *quotas.ROUTES,
     *usage.ROUTES,
+    *usage_events.ROUTES,
 )
 
 __all__ = ["ROUTES"]
