@@ -4,6 +4,8 @@ from typing import Any
 
 import httpx
 
+from paasd.api.paasd_v1.quota import COUNTED
+from paasd.model import Limits
 from tests.api.serving import Served
 from tests.api.tenants import make_tenant
 
@@ -172,3 +174,15 @@ async def test_what_is_used_is_shown_beside_what_is_refused(served: Served) -> N
             used = (await http.get(f"/v3/{kind}/{guid}/usage_summary")).json()["usage_summary"]
             assert (used["memory_in_mb"], used["disk_in_mb"]) == (2 * sizes.memory_mb, 2 * sizes.disk_mb)
             assert used["started_instances"] == 2
+
+
+async def test_a_space_is_shown_what_it_uses_beside_its_limits_by_name(served: Served) -> None:
+    tenant = await make_tenant(served, "one", "developer")
+    async with await served.admin() as admin, tenant.client("developer") as http:
+        await tenant.started_app(served, "dora")
+        await quota_of(admin, apps={"total_instances": 7}, relationships={"organizations": data(tenant.organization)})
+        found = (await http.get("/paasd/v1/spaces/one/dev/quota")).json()
+        assert (found["organization"]["quota"], found["space"]["quota"]) == ("small", None)
+        assert found["organization"]["counted"]["instances"] == {"used": 1, "limit": 7}
+        assert found["space"]["counted"]["instances"] == {"used": 1, "limit": None}
+        assert set(Limits.__struct_fields__) >= {limit for _, _, limit in COUNTED}
