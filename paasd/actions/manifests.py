@@ -7,7 +7,7 @@ import msgspec
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.environment import check_names, merge, open_environment, seal_environment
-from paasd.actions.lifecycle import STACKS, buildpack_problem
+from paasd.actions.lifecycle import STACKS, buildpack_problem, installed
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_space
 from paasd.auth import Caller
@@ -57,11 +57,11 @@ LETTERS = "abcdefghijkmnpqrstuvwxyz"
 def parse(context: Context, text: str | bytes, name: str | None = None) -> Manifest:
     """The manifest, with buildpacks and stacks that exist; `name` as of parse_manifest. Raises ManifestError."""
     manifest = parse_manifest(text, context.config.apps.manifest_limit_bytes, name)
-    installed = context.config.staging.buildpacks
+    known = installed(context)
     problems: list[str] = []
     for one in manifest.applications:
         names = one.buildpacks if isinstance(one.buildpacks, list) else []
-        found = [f"buildpacks: {problem}" for name in names if (problem := buildpack_problem(name, installed))]
+        found = [f"buildpacks: {problem}" for name in names if (problem := buildpack_problem(name, known))]
         if isinstance(one.stack, str) and one.stack not in STACKS:
             found.append(f"stack must be one of {', '.join(STACKS)}, not '{one.stack}'")
         problems += [f"For application '{one.name}': {problem}" for problem in found]

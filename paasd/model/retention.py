@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from paasd.model.arguments import Arguments
 from paasd.model.jobs import OPEN_STATES
 from paasd.model.metadata import drop_metadata
-from paasd.model.records import App, AuditEvent, Build, Droplet, DropletUpload, Instance, Job, Layer, Package
+from paasd.model.records import App, AuditEvent, Build, Buildpack, Droplet, DropletUpload, Instance, Job, Layer, Package
 from paasd.state import In, Lt, Not, ReadTx, Record, Tx, operation
 
 CHUNK_ROWS = 200
@@ -87,6 +87,9 @@ def _references(tx: ReadTx) -> Iterable[str]:
             yield package.blob_sha256
     for droplet in tx.all(Droplet):
         yield from (layer.sha256 for layer in droplet.layers)
+    for buildpack in tx.all(Buildpack):
+        if buildpack.blob_sha256 is not None:
+            yield buildpack.blob_sha256
     for upload in tx.all(DropletUpload):
         yield upload.blob_sha256
     for layer in tx.all(Layer):

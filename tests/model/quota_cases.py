@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from paasd.model import Limits, OrganizationQuota, SpaceQuota, feature_flags, usage_events, variable_groups
+from paasd.model import Limits, OrganizationQuota, SpaceQuota, buildpacks, feature_flags, usage_events, variable_groups
 from paasd.model.arguments import SYSTEM
 from paasd.model.quotas import applying, definitions
 from tests.model.seeding import Seed
@@ -103,7 +103,34 @@ async def reseed_usage(seed: Seed) -> Any:
     return usage_events.ReseedUsage(after=99)
 
 
+async def buildpack(seed: Seed) -> str:
+    made = buildpacks.CreateBuildpack(name="rust_buildpack", actor=SYSTEM)
+    return (await seed.database.write(buildpacks.create_buildpack, made)).guid
+
+
+async def create_buildpack(seed: Seed) -> Any:
+    return buildpacks.CreateBuildpack(name="rust_buildpack", position=2, actor=SYSTEM)
+
+
+async def update_buildpack(seed: Seed) -> Any:
+    return buildpacks.UpdateBuildpack(buildpack_guid=await buildpack(seed), position=9, enabled=False, actor=SYSTEM)
+
+
+async def finish_buildpack_upload(seed: Seed) -> Any:
+    return buildpacks.FinishBuildpackUpload(
+        buildpack_guid=await buildpack(seed), filename="a.zip", blob_sha256="a" * 64, actor=SYSTEM
+    )
+
+
+async def delete_buildpack(seed: Seed) -> Any:
+    return buildpacks.DeleteBuildpack(buildpack_guid=await buildpack(seed), actor=SYSTEM)
+
+
 CASES = {
+    buildpacks.create_buildpack: create_buildpack,
+    buildpacks.update_buildpack: update_buildpack,
+    buildpacks.finish_buildpack_upload: finish_buildpack_upload,
+    buildpacks.delete_buildpack: delete_buildpack,
     usage_events.expire_usage: expire_usage,
     usage_events.purge_usage: purge_usage,
     usage_events.reseed_usage: reseed_usage,

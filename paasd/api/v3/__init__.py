@@ -7,6 +7,7 @@ from paasd.api.table import Route
 from paasd.api.v3 import (
     app_parts,
     apps,
+    buildpacks,
     builds,
     builtins,
     domains,
@@ -45,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
     *jobs.ROUTES,
     *manifests.ROUTES,
     *builtins.ROUTES,
+    *buildpacks.ROUTES,
     *events.ROUTES,
     *policy.ROUTES,
     *quotas.ROUTES,

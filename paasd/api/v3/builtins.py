@@ -1,4 +1,4 @@
-"""What comes with the platform and cannot be changed by calls: stacks, buildpacks, feature flags."""
+"""Stacks: what comes with the platform and cannot be changed by calls."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ from paasd.api.call import Call, Reply
 from paasd.api.listing import plain_list
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get
-from paasd.buildpacks.builtin import ORDER
 from paasd.errors import NotFound
 
 STACKS = {
@@ -76,40 +75,8 @@ async def get_stack(call: Call) -> Reply:
     return _pick(_stacks(call), call.path["guid"], "Stack")
 
 
-def _buildpacks(call: Call) -> list[dict[str, Any]]:
-    return [
-        {
-            **_base(call, "buildpacks", f"{pack.name}_buildpack"),
-            "name": f"{pack.name}_buildpack",
-            "state": "READY",
-            "filename": None,
-            "stack": None,
-            "position": position,
-            "lifecycle": "buildpack",
-            "enabled": True,
-            "locked": True,
-        }
-        for position, pack in enumerate(ORDER, start=1)
-    ]
-
-
-async def list_buildpacks(call: Call) -> Reply:
-    """The built-in buildpacks, in the order in which they are asked."""
-    return plain_list(call, _named(call, _buildpacks(call)))
-
-
-async def get_buildpack(call: Call) -> Reply:
-    """One; the guid of a buildpack is its name."""
-    return _pick(_buildpacks(call), call.path["guid"], "Buildpack")
-
-
 STACK_QUERY = QuerySpec(filters=("guids", "names"), plain=("default",), order_by=("name",), pages=True, labels=True)
-PACK_QUERY = QuerySpec(
-    filters=("guids", "names", "stacks", "lifecycle"), order_by=("position", "name"), pages=True, labels=True
-)
 ROUTES: tuple[Route, ...] = (
     get("/v3/stacks", list_stacks, STACK_QUERY),
     get("/v3/stacks/<guid>", get_stack),
-    get("/v3/buildpacks", list_buildpacks, PACK_QUERY),
-    get("/v3/buildpacks/<guid>", get_buildpack),
 )

@@ -9,7 +9,7 @@ from paasd.model.records.cluster import Authority, GossipKey, JoinToken, Lease
 from paasd.model.records.metadata import Annotation, Label
 from paasd.model.records.placement import Instance, Node, PlacementFailure
 from paasd.model.records.platform import AuditEvent, Job, JobError, Setting, SigningKey
-from paasd.model.records.policy import FeatureFlag, VariableGroup
+from paasd.model.records.policy import Buildpack, FeatureFlag, VariableGroup
 from paasd.model.records.quotas import AppUsageEvent, Limits, OrganizationQuota, SpaceQuota
 from paasd.model.records.routing import Destination, Domain, Route
 from paasd.model.records.staging import (
@@ -32,6 +32,7 @@ __all__ = [
     "AuditEvent",
     "Authority",
     "Build",
+    "Buildpack",
     "Destination",
     "Domain",
     "Droplet",

@@ -61,3 +61,23 @@ CREATE TABLE app_usage_events (
   previous_instances INTEGER
 ) STRICT;
 CREATE INDEX app_usage_events_time ON app_usage_events (created_at);
+
+CREATE TABLE buildpacks (
+  guid TEXT PRIMARY KEY NOT NULL,
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL,
+  name TEXT NOT NULL COLLATE NOCASE,
+  stack TEXT NOT NULL,            -- '' is any
+  position INTEGER NOT NULL,
+  enabled INTEGER NOT NULL,
+  locked INTEGER NOT NULL,
+  builtin INTEGER NOT NULL,       -- comes with paasd; has no bits
+  filename TEXT,
+  blob_sha256 TEXT,               -- NULL until bits were uploaded
+  UNIQUE (name, stack)
+) STRICT;
+INSERT INTO buildpacks VALUES
+  ('staticfile_buildpack', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 'staticfile_buildpack', '', 1, 1, 0, 1, NULL, NULL),
+  ('nodejs_buildpack', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 'nodejs_buildpack', '', 2, 1, 0, 1, NULL, NULL),
+  ('python_buildpack', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 'python_buildpack', '', 3, 1, 0, 1, NULL, NULL),
+  ('binary_buildpack', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 'binary_buildpack', '', 4, 1, 0, 1, NULL, NULL);
