@@ -1,7 +1,7 @@
 """Builds."""
 
 from paasd.actions.context import Context, actor_of
-from paasd.actions.lifecycle import check_buildpacks, check_stack
+from paasd.actions.lifecycle import check_buildpacks, check_stack, installed
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_of_app
 from paasd.auth import Caller
@@ -29,7 +29,7 @@ async def create(
         except NotFound as error:
             text = "Unable to use package. Ensure that the package exists and you have access to it."
             raise Unprocessable(text) from error
-    check_buildpacks(buildpacks or [], context.config.staging.buildpacks)
+    check_buildpacks(buildpacks or [], installed(context))
     check_stack(stack)
     apps = context.config.apps
     arguments = model.CreateBuild(

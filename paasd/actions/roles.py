@@ -1,5 +1,6 @@
 """Roles: granted by managers of the organization or the space."""
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission, authorise_in_organization, authorise_in_space
 from paasd.actions.visibility import need_space, need_visible
@@ -26,6 +27,7 @@ async def create(
     with context.database.read() as tx:
         _authorise(tx, caller, organization_guid, space_guid)
         if user_guid is None:
+            flags.require(tx, caller, "set_roles_by_username")
             try:
                 user_guid = find_user(tx, username or "", origin).guid
             except NotFound as error:

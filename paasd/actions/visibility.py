@@ -11,8 +11,10 @@ from paasd.auth import Caller
 from paasd.errors import NotFound
 from paasd.model import (
     App,
+    AppUsageEvent,
     AuditEvent,
     Build,
+    Buildpack,
     Destination,
     Domain,
     Droplet,
@@ -20,16 +22,18 @@ from paasd.model import (
     Job,
     Node,
     Organization,
+    OrganizationQuota,
     Package,
     Process,
     Role,
     Route,
     Sidecar,
     Space,
+    SpaceQuota,
     User,
 )
 from paasd.model.roles import ORGANIZATION_ROLES, SPACE_ROLES
-from paasd.state import And, Condition, Eq, In, InSelect, IsNull, Or, ReadTx, Record, table_of
+from paasd.state import And, Condition, Eq, In, InSelect, IsNull, Not, Or, ReadTx, Record, table_of
 
 R = TypeVar("R", bound=Record)
 Scope = Callable[[str], Condition]
@@ -152,6 +156,16 @@ def _events(user: str) -> Condition:
     )
 
 
+def _organization_quotas(user: str) -> Condition:
+    """Only those that apply to an organization that one sees: their names may tell who else is a tenant."""
+    return InSelect("guid", Organization, "quota_guid", *PRESENT[Organization], _organizations(user))
+
+
+def _space_quotas(user: str) -> Condition:
+    applied = InSelect("guid", Space, "quota_guid", *PRESENT[Space], Not(IsNull("quota_guid")), _spaces(user))
+    return Or(applied, _in_organizations("organization_guid", user, "organization_manager"))
+
+
 _NOT_DELETING: Final[tuple[Condition, ...]] = (Eq("deleting", False),)
 _LIVE_SPACE: Final[Condition] = InSelect("space_guid", Space, "guid", *_NOT_DELETING)
 _LIVE_APP: Final[Condition] = InSelect("app_guid", App, "guid", *_NOT_DELETING, _LIVE_SPACE)
@@ -188,5 +202,9 @@ SCOPES: Final[dict[type[Record], Scope]] = {
     Route: _routes,
     AuditEvent: _events,
     Job: lambda _user: EVERYTHING,
+    Buildpack: lambda _user: EVERYTHING,
     Node: lambda _user: NOTHING,
+    AppUsageEvent: lambda _user: NOTHING,
+    OrganizationQuota: _organization_quotas,
+    SpaceQuota: _space_quotas,
 }

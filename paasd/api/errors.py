@@ -9,6 +9,7 @@ import trio
 
 from paasd import errors
 from paasd.errors import PaasdError
+from paasd.model.feature_flags import FeatureDisabled
 
 
 class Code(NamedTuple):
@@ -33,6 +34,7 @@ CODES: dict[type[PaasdError], Code] = {
     errors.BadRequest: Code(400, 1001, "CF-MessageParseError"),
     errors.InvalidToken: Code(401, 1000, "CF-InvalidAuthToken"),
     errors.NotAuthenticated: Code(401, 10002, "CF-NotAuthenticated"),
+    FeatureDisabled: Code(403, 330002, "CF-FeatureDisabled"),
     errors.Forbidden: Code(403, 10003, "CF-NotAuthorized"),
     errors.NotFound: Code(404, 10010, "CF-ResourceNotFound"),
     errors.Unprocessable: Code(422, 10008, "CF-UnprocessableEntity"),

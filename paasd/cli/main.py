@@ -13,6 +13,7 @@ from paasd.cli.nodes import join, keys, members, node, token
 from paasd.cli.operate import delete, restart, scale
 from paasd.cli.platform import create_org, create_space, stack, status, stop
 from paasd.cli.push import push
+from paasd.cli.quota import quota
 from paasd.cli.recovery import backup, recover, restore
 from paasd.cli.serve import serve
 from paasd.errors import PaasdError
@@ -37,7 +38,7 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 `paasd COMMAND --help` tells more about each.
 """
 SECTIONS = {
-    "Apps": (push, apps, app, logs, scale, restart, env, delete),
+    "Apps": (push, apps, app, logs, scale, restart, env, delete, quota),
     "Platform": (serve, status, stop, config, stack, create_org, create_space),
     "Nodes": (token, join, members, node, keys, backup, restore, recover, audit),
 }

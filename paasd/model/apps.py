@@ -11,6 +11,7 @@ from paasd.model.events import record_app_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
 from paasd.model.processes import Sizes, add_missing_processes, add_process
+from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Destination, Droplet, Instance, Job, PlacementFailure, Space
 from paasd.model.sidecars import take_droplet_sidecars
 from paasd.state import Duplicate, In, Tx, operation
@@ -166,12 +167,13 @@ class ChangeApp(Arguments):
 
 @operation("app.start", version=1)
 def start_app(tx: Tx, args: ChangeApp) -> App:
-    """Raises NotFound, or Unprocessable without a droplet. Starting what is started changes nothing."""
+    """Raises NotFound, Unprocessable without a droplet or beyond a quota. Starting what is started changes nothing."""
     app = need_app(tx, args.app_guid)
     _check_startable(app)
     if app.state == "STARTED":
         return app
-    app = tx.update(app, state="STARTED", version=app.version + 1)
+    with accounting(tx, app.guid):
+        app = tx.update(app, state="STARTED", version=app.version + 1)
     record_app_event(tx, "audit.app.start", args.actor, app)
     return app
 
@@ -182,7 +184,8 @@ def stop_app(tx: Tx, args: ChangeApp) -> App:
     app = need_app(tx, args.app_guid)
     if app.state == "STOPPED":
         return app
-    app = tx.update(app, state="STOPPED")
+    with accounting(tx, app.guid):
+        app = tx.update(app, state="STOPPED")
     record_app_event(tx, "audit.app.stop", args.actor, app)
     return app
 
@@ -192,7 +195,8 @@ def restart_app(tx: Tx, args: ChangeApp) -> App:
     """A new version, so that every instance is replaced. Raises NotFound, or Unprocessable without a droplet."""
     app = need_app(tx, args.app_guid)
     _check_startable(app)
-    app = tx.update(app, state="STARTED", version=app.version + 1)
+    with accounting(tx, app.guid):
+        app = tx.update(app, state="STARTED", version=app.version + 1)
     record_app_event(tx, "audit.app.restart", args.actor, app)
     return app
 
@@ -221,7 +225,8 @@ def set_current_droplet(tx: Tx, args: SetDroplet) -> App:
     if droplet.state != "STAGED":
         raise Unprocessable("Unable to assign current droplet. Ensure the droplet is staged.")
     former, app = app, tx.update(app, droplet_guid=droplet.guid)
-    add_missing_processes(tx, app, droplet, args.sizes)
+    with accounting(tx, app.guid):
+        add_missing_processes(tx, app, droplet, args.sizes)
     take_droplet_sidecars(tx, app, droplet)
     data = {"request": {"droplet_guid": droplet.guid}, **difference(former, app)}
     record_app_event(tx, "audit.app.droplet.mapped", args.actor, app, data)
@@ -247,7 +252,8 @@ def hide_app(tx: Tx, app: App) -> App:
     tx.delete_all(Destination, app_guid=app.guid)
     tx.delete_all(PlacementFailure, app_guid=app.guid)
     tx.delete_all(Instance, app_guid=app.guid)
-    return tx.update(app, state="STOPPED", deleting=True)
+    with accounting(tx, app.guid):
+        return tx.update(app, state="STOPPED", deleting=True)
 
 
 def need_app(tx: Tx, app_guid: str) -> App:

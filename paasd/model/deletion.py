@@ -27,6 +27,7 @@ from paasd.model.records import (
     Route,
     Sidecar,
     Space,
+    SpaceQuota,
 )
 from paasd.model.routes import remove_route
 from paasd.model.spaces import hide_space
@@ -120,7 +121,7 @@ def _delete_organization_chunk(tx: Tx, organization: Organization) -> bool:
             tx.update(domain, deleting=True)
     if spaces or domains:
         return False
-    for part in (Role, Layer):
+    for part in (Role, Layer, SpaceQuota):
         rows = tx.all(part, organization_guid=organization.guid, limit=CHUNK_ROWS)
         for row in rows:
             tx.delete(row)

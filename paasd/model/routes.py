@@ -10,6 +10,7 @@ from paasd.model.domains import usable_domains
 from paasd.model.events import record_app_event, record_event
 from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
+from paasd.model.quotas.accounting import check_new_route
 from paasd.model.records import App, Destination, Domain, Job, Route, Space
 from paasd.state import Duplicate, Tx, operation
 
@@ -60,6 +61,7 @@ def create_route(tx: Tx, args: CreateRoute) -> Route:
         )
     except Duplicate as error:
         raise Unprocessable(taken_text(domain, args.host, args.path)) from error
+    check_new_route(tx, space, args.port)
     merge_metadata(tx, "route", route.guid, args.metadata)
     _event(tx, "audit.route.create", args.actor, route, domain)
     return route

@@ -18,6 +18,7 @@ from paasd.model.retention import (
     expire_records,
     referenced_blobs,
 )
+from paasd.model.usage_events import ExpireUsage, expire_usage
 from paasd.scheduler.sight import HOUSEKEEPING, Acts, always
 from paasd.state import Database
 
@@ -92,5 +93,8 @@ async def _expire(config: RetentionConfig, database: Database, clock: Callable[[
     now_s = clock()
     records = ExpireRecords(jobs_before=rfc3339(now_s - config.jobs_s), events_before=rfc3339(now_s - config.events_s))
     while gone := await database.write(expire_records, records):
+        rows += gone
+    usage = ExpireUsage(before=rfc3339(now_s - config.usage_events_s))
+    while gone := await database.write(expire_usage, usage):
         rows += gone
     return rows

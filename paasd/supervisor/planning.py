@@ -9,6 +9,7 @@ from paasd.blobs import Blobs
 from paasd.config import SupervisorConfig
 from paasd.errors import PaasdError, Unavailable
 from paasd.model import App, Droplet, Instance
+from paasd.model.variable_groups import has_secrets
 from paasd.state import Database
 from paasd.supervisor.launch import Plan, plan_launch
 from paasd.unsealing import Unsealed, Unsealing
@@ -30,7 +31,7 @@ class Planner(msgspec.Struct, frozen=True, kw_only=True):
         """Raises PaasdError: Unavailable when it may work later, else a row or layer is gone, or no command."""
         with self.database.read() as tx:
             instance = tx.need(Instance, instance_guid)
-            sealed = tx.need(App, instance.app_guid).environment
+            sealed = has_secrets(tx, tx.need(App, instance.app_guid), "running")
             layers = tx.need(Droplet, instance.droplet_guid).layers
         for layer in layers:
             await self.blobs.ensure(layer.sha256)

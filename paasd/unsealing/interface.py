@@ -13,7 +13,7 @@ class Opener(Protocol):
 
 
 class Unsealed(msgspec.Struct, frozen=True, kw_only=True):
-    """The app's own variables, and what VCAP_SERVICES holds."""
+    """The app's own variables beside those of the group that all apps have, and what VCAP_SERVICES holds."""
 
     environment: dict[str, str] = {}
     services: dict[str, Any] = {}

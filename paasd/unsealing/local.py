@@ -6,6 +6,7 @@ import trio.lowlevel
 from paasd.errors import NotFound
 from paasd.model import App, Build, Instance
 from paasd.model.apps import environment_context
+from paasd.model.variable_groups import group_context, read_group
 from paasd.state import Database
 from paasd.unsealing.interface import Opener, Unsealed
 
@@ -29,9 +30,14 @@ class LocalUnsealing:
             row = tx.get(kind, guid)
             if row is None or row.epoch != epoch:
                 raise NotFound(kind.__name__, f"{kind.__name__} {guid} of epoch {epoch} is not wanted any more")
-            sealed = tx.need(App, row.app_guid).environment
-            app_guid = row.app_guid
+            app = tx.need(App, row.app_guid)
+            group = read_group(tx, "running" if kind is Instance else "staging")
+        environment = self._open(group.variables, group_context(group.name))
+        environment |= self._open(app.environment, environment_context(app.guid))
+        return Unsealed(environment=environment)
+
+    def _open(self, sealed: str, context: str) -> dict[str, str]:
         if not sealed:
-            return Unsealed()
-        plain = msgspec.json.decode(self._opener.open(sealed, environment_context(app_guid)), type=dict[str, object])
-        return Unsealed(environment={name: str(value) for name, value in plain.items()})
+            return {}
+        plain = msgspec.json.decode(self._opener.open(sealed, context), type=dict[str, object])
+        return {name: str(value) for name, value in plain.items()}

@@ -54,10 +54,13 @@ from paasd.model.manifests import ApplyManifest, AppToApply, apply_manifest, par
 from paasd.model.manifests.applying import FailManifest, fail_manifest
 from paasd.state import Database, Operation, registered_operations
 from paasd.state.checking import check_operation_is_repeatable
+from tests.model import quota_cases
 from tests.model.seeding import NODE, SIZES, Seed
 
 Prepare = Callable[[Seed], Awaitable[Any]]
-CASES: dict[str, tuple[Operation[Any, Any], Prepare]] = {}
+CASES: dict[str, tuple[Operation[Any, Any], Prepare]] = {
+    operation.name: (operation, prepare) for operation, prepare in quota_cases.CASES.items()
+}
 LABELS = Metadata(labels={"a": "b", "gone": None}, annotations={"c": "d"})
 
 

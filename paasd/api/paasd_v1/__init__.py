@@ -4,8 +4,10 @@ They are written on the same actions as the v3 API, so whatever they do can be d
 Beside bearer tokens they take HTTP Basic.
 """
 
-from paasd.api.paasd_v1 import apps, audit, backup, health, nodes, push
+from paasd.api.paasd_v1 import apps, audit, backup, health, nodes, push, quota
 
-ROUTES = health.ROUTES + apps.ROUTES + push.ROUTES + nodes.ROUTES + backup.ROUTES + audit.ROUTES
+ROUTES = (
+    health.ROUTES + apps.ROUTES + push.ROUTES + nodes.ROUTES + backup.ROUTES + audit.ROUTES + quota.ROUTES
+)
 
 __all__ = ["ROUTES"]

@@ -7,6 +7,7 @@ from paasd.api.table import Route
 from paasd.api.v3 import (
     app_parts,
     apps,
+    buildpacks,
     builds,
     builtins,
     domains,
@@ -16,11 +17,15 @@ from paasd.api.v3 import (
     manifests,
     organizations,
     packages,
+    policy,
     processes,
+    quotas,
     root,
     routes,
     sidecars,
     spaces,
+    usage,
+    usage_events,
     users,
 )
 
@@ -41,7 +46,12 @@ ROUTES: tuple[Route, ...] = (
     *jobs.ROUTES,
     *manifests.ROUTES,
     *builtins.ROUTES,
+    *buildpacks.ROUTES,
     *events.ROUTES,
+    *policy.ROUTES,
+    *quotas.ROUTES,
+    *usage.ROUTES,
+    *usage_events.ROUTES,
 )
 
 __all__ = ["ROUTES"]

@@ -117,7 +117,6 @@ def _plain_query(*filters: str) -> QuerySpec:
 
 
 EMPTY: dict[str, QuerySpec] = {
-    "app_usage_events": QuerySpec(filters=("guids",), plain=("after_guid",), order_by=("created_at",), pages=True),
     "deployments": _plain_query("states", "status_reasons", "status_values", "droplet_guids"),
     "isolation_segments": _plain_query(),
     "revisions": _plain_query("versions"),
@@ -133,13 +132,6 @@ EMPTY: dict[str, QuerySpec] = {
     "service_offerings": SERVICE_QUERY,
     "service_plans": SERVICE_QUERY,
     "service_route_bindings": SERVICE_QUERY,
-    "service_usage_events": QuerySpec(
-        filters=("guids", "service_instance_types", "service_offering_guids"),
-        plain=("after_guid",),
-        order_by=("created_at",),
-        pages=True,
-    ),
-    "space_quotas": _plain_query(),
     "tasks": _plain_query("states", "sequence_ids"),
 }
 APP_EMPTY: dict[str, QuerySpec] = {

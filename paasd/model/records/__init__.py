@@ -9,6 +9,9 @@ from paasd.model.records.cluster import Authority, GossipKey, JoinToken, Lease
 from paasd.model.records.metadata import Annotation, Label
 from paasd.model.records.placement import Instance, Node, PlacementFailure
 from paasd.model.records.platform import AuditChain, AuditEvent, Job, JobError, Setting, SigningKey
+from paasd.model.records.platform import AuditEvent, Job, JobError, Setting, SigningKey
+from paasd.model.records.policy import Buildpack, FeatureFlag, VariableGroup
+from paasd.model.records.quotas import AppUsageEvent, Limits, OrganizationQuota, SpaceQuota
 from paasd.model.records.routing import Destination, Domain, Route
 from paasd.model.records.staging import (
     Build,
@@ -27,9 +30,11 @@ __all__ = [
     "Annotation",
     "App",
     "AuditChain",
+    "AppUsageEvent",
     "AuditEvent",
     "Authority",
     "Build",
+    "Buildpack",
     "Destination",
     "Domain",
     "Droplet",
@@ -37,6 +42,7 @@ __all__ = [
     "DropletLayer",
     "DropletSidecar",
     "DropletUpload",
+    "FeatureFlag",
     "GossipKey",
     "HealthCheck",
     "Instance",
@@ -46,8 +52,10 @@ __all__ = [
     "Label",
     "Layer",
     "Lease",
+    "Limits",
     "Node",
     "Organization",
+    "OrganizationQuota",
     "Package",
     "PlacementFailure",
     "Process",
@@ -57,6 +65,8 @@ __all__ = [
     "Sidecar",
     "SigningKey",
     "Space",
+    "SpaceQuota",
     "Timing",
     "User",
+    "VariableGroup",
 ]
