@@ -6,5 +6,16 @@ nobody knows. Attachments outlive the daemon: the kernel is the record, and a ne
 
 from paasd.sandbox.network.egress import PUBLIC, PUBLIC_EGRESS, EgressRule
 from paasd.sandbox.network.network import Attachment, Network, open_network
+from paasd.sandbox.network.policies import Call, GroupRule, Policies
 
-__all__ = ["PUBLIC", "PUBLIC_EGRESS", "Attachment", "EgressRule", "Network", "open_network"]
+__all__ = [
+    "PUBLIC",
+    "PUBLIC_EGRESS",
+    "Attachment",
+    "Call",
+    "EgressRule",
+    "GroupRule",
+    "Network",
+    "Policies",
+    "open_network",
+]
