@@ -66,6 +66,14 @@ class NetworkConfig(Section, frozen=True, kw_only=True):
     resolver_flows_limit: Annotated[
         int, Meta(ge=4, description="Name look-ups of one instance at once, counted as the kernel tracks them.")
     ] = 512
+    reconcile_interval_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Security groups and network policies are compared with the kernel's rules this often, in "
+            "seconds, also when nobody said that they changed.",
+        ),
+    ] = 30.0
     upload_mbit: Annotated[int, Meta(ge=0, description="Upload of one instance, in Mbit/s; 0 sets no limit.")] = 0
     download_mbit: Annotated[int, Meta(ge=0, description="Download of one instance, in Mbit/s; 0 sets no limit.")] = 0
 

@@ -37,6 +37,7 @@ from paasd.node.routed import Routed
 from paasd.node.start import Start, Substitutes
 from paasd.node.workers import resolve_names, start_scheduling, start_workers
 from paasd.peer import TlsPeers, open_peers
+from paasd.reach import Reach, open_reach
 from paasd.router import Router, open_route_feed, open_router, serve_confirming
 from paasd.router.certificates import Certificates
 from paasd.sandbox import AnySandbox, open_sandbox
@@ -140,7 +141,8 @@ async def _open(start: Start) -> Node:
         await enter(going_on(keep_domain_certificates, membership, certificates, router))
     cluster = await enter(open_cluster_parts(Cluster(start, context, membership, peers, router, seat)))
     api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
-    supervisor = await start_workers(start, context, sandbox, peers, acts, api_url)
+    reach: Reach = await enter(open_reach(config.network, database, sandbox, node_guid=start.guid))
+    supervisor = await start_workers(start, context, sandbox, peers, acts, reach, api_url)
     downloads = Downloads(config.staging, sandbox, context.blobs, config.sandbox.stack).open
     platform = Platform(context, auth, config, paasd.__version__, https_port=router.https_port, downloads=downloads)
     app = make_app(platform, make_route_table())

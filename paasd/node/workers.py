@@ -11,6 +11,7 @@ from paasd.dns import open_resolver
 from paasd.node.routed import router_nodes
 from paasd.node.start import Start
 from paasd.peer import Peers
+from paasd.reach import Reach
 from paasd.router import leave_routers
 from paasd.sandbox import AnySandbox
 from paasd.sandbox.network import Network
@@ -32,7 +33,7 @@ async def start_scheduling(start: Start, context: Context) -> Acts:
 
 
 async def start_workers(
-    start: Start, context: Context, sandbox: AnySandbox, peers: Peers, acts: Acts, api_url: str
+    start: Start, context: Context, sandbox: AnySandbox, peers: Peers, acts: Acts, reach: Reach, api_url: str
 ) -> Supervisor:
     """The supervisor and the stager of this node. `api_url` is told to apps."""
     config, database = start.config, context.database
@@ -60,6 +61,7 @@ async def start_workers(
             api_url=api_url,
             clock=start.clock,
             leave=partial(_leave, start, context, peers),
+            prepared=reach.prepared,
         )
     )
     stager = await start.enter(
@@ -74,6 +76,7 @@ async def start_workers(
             start.directory,
             api_url=api_url,
             clock=start.clock,
+            prepared=reach.prepared,
         )
     )
     await start.enter(

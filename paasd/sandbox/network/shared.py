@@ -1,4 +1,4 @@
-"""The shared rules of a node in its kernel: groups, callers, the doorway, other nodes. Each change is one transaction."""
+"""Shared rules of a node in its kernel: groups, callers, the doorway, other nodes. A change is one transaction."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Shared rules: as text, and with real packets. A change reaches instances that run; nothing opens what is never open."""
+"""Shared rules: as text, and with real packets. A change reaches what runs; some things are never opened."""
 
 import socket
 import time
