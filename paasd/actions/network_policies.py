@@ -10,7 +10,7 @@ from paasd.errors import Forbidden
 from paasd.model import App, NetworkPolicy, Space
 from paasd.model import network_policies as model
 from paasd.model.network_policies import ChangePolicies, CleanPolicies, PolicySpec
-from paasd.state import In, Or, ReadTx
+from paasd.state import Condition, In, Or, ReadTx
 
 
 async def add(context: Context, caller: Caller, policies: Sequence[PolicySpec]) -> None:
@@ -40,7 +40,7 @@ def found(
     destinations: Sequence[str] = (),
 ) -> list[NetworkPolicy]:
     """Those between apps of spaces in which the caller develops; `ids` are those of either side."""
-    conditions = []
+    conditions: list[Condition] = []
     if ids:
         conditions.append(Or(In("source_guid", ids), In("destination_guid", ids)))
     else:

@@ -47,6 +47,13 @@ class NetworkConfig(Section, frozen=True, kw_only=True):
         str,
         Meta(description="IPv4 range of all nodes of a host; instances may never reach it, so pick an unused one."),
     ] = "10.254.0.0/16"
+    call_range: Annotated[
+        str,
+        Meta(
+            description="IPv4 range of the addresses that stand for other apps on one node; they never leave it, and "
+            "instances reach nothing else of the range."
+        ),
+    ] = "169.254.128.0/17"
     pool_prefix_length: Annotated[
         int, Meta(ge=18, le=28, description="Size of the pool that one node takes of it; /21 gives 2,046 addresses.")
     ] = 21

@@ -63,8 +63,8 @@ def check_policies(policies: Sequence[PolicySpec]) -> None:
             raise Unprocessable(f"invalid end port {one.end_port}, must be in range 1-65535")
         if one.end_port - one.start_port >= PORTS_LIMIT:
             raise Unprocessable(
-                f"port range {one.start_port}-{one.end_port} is too wide: policies can open at most {PORTS_LIMIT} ports "
-                "of an app"
+                f"port range {one.start_port}-{one.end_port} is too wide: policies can open at most {PORTS_LIMIT} "
+                "ports of an app"
             )
 
 

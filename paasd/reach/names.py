@@ -1,33 +1,35 @@
-"""Addresses of nodes, which are known by address or by name."""
+"""What internal names mean to an instance, as its resolver asks: names that it may not call do not exist for it."""
 
-import socket
-from collections.abc import Iterable
-from ipaddress import ip_address
-
-import trio
-
-RESOLVE_S = 5.0
+from collections.abc import Callable, Mapping
 
 
-async def addresses_of(places: Iterable[str]) -> set[str]:
-    """IPv4 addresses of these places. A name that nobody can resolve now is asked for again at the next look."""
-    found: set[str] = set()
-    async with trio.open_nursery() as nursery:
-        for place in places:
-            try:
-                address = ip_address(place)
-            except ValueError:
-                nursery.start_soon(_resolve, place, found)
-                continue
-            if address.version == 4:
-                found.add(str(address))
-    return found
+class NotReady(Exception):
+    """Nobody has read the rows yet. No answer is better than a wrong one: the question comes again."""
 
 
-async def _resolve(name: str, found: set[str]) -> None:
-    with trio.move_on_after(RESOLVE_S):
-        try:
-            infos = await trio.socket.getaddrinfo(name, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
-        except OSError:
-            return
-        found.update(str(info[4][0]) for info in infos)
+class Names:
+    """Made before the database is open; `Reach` fills it."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, Mapping[str, tuple[str, ...]]] = {}
+        self._caller_at: Callable[[str], str] | None = None
+
+    def ready(self, caller_at: Callable[[str], str]) -> None:
+        """From now on answers count. `caller_at` tells which app calls from an address, "" for none."""
+        self._caller_at = caller_at
+
+    def set(self, caller: str, names: Mapping[str, tuple[str, ...]]) -> None:
+        """What an app may call, by lower-case name."""
+        if names:
+            self._of[caller] = names
+        else:
+            self._of.pop(caller, None)
+
+    def lookup(self, address: str, name: str) -> tuple[str, ...] | None:
+        """The addresses of an internal name for who asks from `address`; None if there is none for it.
+
+        Raises NotReady.
+        """
+        if self._caller_at is None:
+            raise NotReady
+        return self._of.get(self._caller_at(address), {}).get(name)

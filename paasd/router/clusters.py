@@ -64,13 +64,13 @@ def _kind(config: RouterConfig, http2: bool, least_request: bool, tunnels: bool)
                 "value": _http_options(config, http2, tunnels).SerializeToString(),
             }
         },
-        **({"transport_socket": _into_the_hop()} if tunnels else {}),
+        **({"transport_socket": into_the_hop()} if tunnels else {}),
     )
     encoded: bytes = cluster.SerializeToString()
     return encoded
 
 
-def _into_the_hop() -> dict[str, Any]:
+def into_the_hop() -> dict[str, Any]:
     """Plain connections, which take the endpoint's metadata along when they go to an internal listener."""
     sockets = "type.googleapis.com/envoy.extensions.transport_sockets."
     raw = {"@type": sockets + "raw_buffer.v3.RawBuffer"}
@@ -114,8 +114,13 @@ def _elsewhere() -> dict[str, Any]:
 
 def encode_endpoints(name: str, entry: RouteEntry) -> bytes:
     """Where the instances behind cluster `name` are."""
+    return assign(name, entry.endpoints, "h2" if entry.http2 else "h1")
+
+
+def assign(name: str, endpoints: tuple[Endpoint, ...], protocol: str) -> bytes:
+    """The places of cluster `name`, nearest first; `protocol` is what is spoken to them."""
     assignment = messages.ClusterLoadAssignment(cluster_name=name)
-    for priority, tier in enumerate(tiers(entry.endpoints)):
+    for priority, tier in enumerate(tiers(endpoints)):
         locality = assignment.endpoints.add(priority=priority)
         for endpoint, weight in tier:
             item = locality.lb_endpoints.add()
@@ -123,7 +128,7 @@ def encode_endpoints(name: str, entry: RouteEntry) -> bytes:
             if endpoint.instance_guid:
                 item.metadata.filter_metadata["envoy.lb"].fields["instance"].string_value = endpoint.instance_guid
             if endpoint.target:
-                _set_hop(item, endpoint, "h2" if entry.http2 else "h1")
+                _set_hop(item, endpoint, protocol)
             else:
                 item.endpoint.address.socket_address.address = endpoint.address
                 item.endpoint.address.socket_address.port_value = endpoint.port

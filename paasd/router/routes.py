@@ -35,7 +35,7 @@ def build_entry(route: Route, known: Knowledge) -> RouteEntry | None:
     domain = known.domains.get(route.domain_guid)
     if domain is None or domain.internal or domain.deleting or route.protocol != "http":
         return None
-    destinations = [item for item in known.destinations.get(route.guid, ()) if _runs(known.apps.get(item.app_guid))]
+    destinations = [item for item in known.destinations.get(route.guid, ()) if runs(known.apps.get(item.app_guid))]
     if not destinations:
         return None
     endpoints = [endpoint for item in destinations for endpoint in _endpoints(item, known)]
@@ -52,7 +52,7 @@ def build_entry(route: Route, known: Knowledge) -> RouteEntry | None:
     )
 
 
-def _runs(app: App | None) -> bool:
+def runs(app: App | None) -> bool:
     return app is not None and app.state == "STARTED" and not app.deleting
 
 

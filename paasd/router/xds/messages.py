@@ -229,11 +229,16 @@ FilterChain
   3 repeated Filter filters
   6 TransportSocket transport_socket
   9 Duration transport_socket_connect_timeout
+ListenerFilter
+  1 string name
+  3 Any typed_config
 Listener
   1 string name
   2 Address address
   3 repeated FilterChain filter_chains
   5 UInt32Value per_connection_buffer_limit_bytes
+  9 repeated ListenerFilter listener_filters
+  11 BoolValue freebind
 ResponseFlags
   1 bool failed_local_healthcheck
   2 bool no_healthy_upstream

@@ -99,7 +99,7 @@ def node_table(prefix: str, pool: IPv4Network, config: NetworkConfig) -> str:
         f"add set inet {table} private {{ type ipv4_addr; flags interval; }}",
         f"add element inet {table} private {{ {', '.join(NOT_PUBLIC)} }}",
         f"add set inet {table} never {{ type ipv4_addr; flags interval; auto-merge; }}",
-        f"add element inet {table} never {{ {', '.join((*NEVER, str(supernet)))} }}",
+        f"add element inet {table} never {{ {', '.join((*NEVER, str(supernet), config.call_range))} }}",
         f"add map inet {table} sources {{ type ifname . ipv4_addr : verdict; }}",
         f"add map inet {table} egress {{ type ifname : verdict; }}",
         f"add map inet {table} lookups {{ type ifname : verdict; }}",
