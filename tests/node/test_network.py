@@ -1,6 +1,8 @@
 """Security groups and network policies on a whole node: real apps, real connections, changes while they run."""
 
+import json
 import secrets
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,6 +15,7 @@ import trio
 
 from paasd.config import NetworkConfig
 from paasd.sandbox import mounts
+from paasd.sandbox.network import links
 from tests.node.harness import Driver, running_node
 from tests.sandbox.network.world import Outside, listening, out_there
 
@@ -41,6 +44,7 @@ class Page(http.server.BaseHTTPRequestHandler):
         pass
 http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Page).serve_forever()
 """
+REFUSED = ("ConnectionRefusedError", "OSError", "PermissionError")
 FILES: dict[str, str | bytes] = {"app.py": APP, "Procfile": "web: python3 app.py\n"}
 
 
@@ -100,8 +104,8 @@ def policy(source: str, destination: str, start: int = 8080, end: int = 8080) ->
 
 
 @asynccontextmanager
-async def node_beside(outside: Outside, data: Path) -> AsyncIterator[Driver]:
-    async with running_node(data, network=NetworkConfig(uplinks=(outside.interface,))) as node:
+async def node_beside(outside: Outside, data: Path, *, outlive: bool = False) -> AsyncIterator[Driver]:
+    async with running_node(data, outlive=outlive, network=NetworkConfig(uplinks=(outside.interface,))) as node:
         yield node
 
 
@@ -133,45 +137,59 @@ async def test_a_group_bound_to_a_space_opens_a_private_address_to_an_app_that_r
             made = await ok(node.api.post("/v3/security_groups", json={"name": "database", "rules": [rule]}))
             path = f"/v3/security_groups/{made['guid']}/relationships/running_spaces"
             await ok(node.api.post(path, json={"data": [{"guid": space}]}))
-
-            async def opened() -> bool:
-                return await reaches(outside.private, port) == "the database"
-
-            async def closed() -> bool:
-                return not await opened()
-
-            await soon(opened)
+            await soon(lambda: said(reaches(outside.private, port), "the database"))
             await ok(node.api.delete(f"{path}/{space}"))
-            await soon(closed)
+            await soon(lambda: refused(reaches(outside.private, port)))
             groups = (await ok(node.api.get("/v3/security_groups?names=public_networks")))["resources"]
             off = {"globally_enabled": {"running": False}}
             await ok(node.api.patch(f"/v3/security_groups/{groups[0]['guid']}", json=off))
-
-            async def internet_closed() -> bool:
-                return await reaches(outside.public, port) != "the database"
-
-            await soon(internet_closed)
+            await soon(lambda: refused(reaches(outside.public, port)))
             nursery.cancel_scope.cancel()
 
 
 async def test_an_app_reaches_another_while_a_policy_says_so(outside: Outside, tmp_path: Path):
-    async with node_beside(outside, tmp_path) as node:
+    """Also while no daemon runs, and under the next one, which finds everything as it was."""
+
+    def call() -> str:
+        """As the front app, whatever becomes of the daemon."""
+        with socket.create_connection((address, 8080), 3) as sock:
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return b"".join(iter(partial(sock.recv, 4096), b"")).decode().splitlines()[-1]
+
+    async with node_beside(outside, tmp_path, outlive=True) as node:
         front, back = await push(node, "front"), await push(node, "back")
         await map_internally(node, "back", back)
         reaches = partial(says, node, "front", "back.apps.internal")
         instance = (await node.get("back.apps.localhost")).text
         assert await reaches(8080) == "gaierror", "the name does not even exist"
         await ok(node.api.post("/networking/v1/external/policies", json=policy(front, back)))
-
-        async def opened() -> bool:
-            return await reaches(8080) == instance
-
-        async def closed() -> bool:
-            return not await opened()
-
-        await soon(opened)
-        assert await reaches(8081) in ("ConnectionRefusedError", "OSError", "PermissionError"), "of no other port"
+        await soon(lambda: said(reaches(8080), instance))
+        assert await reaches(8081) in REFUSED, "of no other port"
         assert await says(node, "back", "front.apps.internal", 8080) == "gaierror", "nor the way back"
+        containers = node.node.sandbox.containers.values()
+        namespaces = {one.spec.policies.caller: one.address for one in containers}
+        [namespace] = [
+            one.netns_path for one in node.node.sandbox.network.list().values() if one.address == namespaces[front]
+        ]
+        address = json.loads((tmp_path / "calls.json").read_text())[0]["address"]
+    assert await trio.to_thread.run_sync(partial(links.in_namespace, call, namespace)) == instance
+    async with node_beside(outside, tmp_path) as node:
+        reaches = partial(says, node, "front", "back.apps.internal")
+        assert await reaches(8080) == instance
+        assert json.loads((tmp_path / "calls.json").read_text())[0]["address"] == address
         await ok(node.api.post("/networking/v1/external/policies/delete", json=policy(front, back)))
-        await soon(closed)
-        assert await reaches(8080) == "gaierror"
+        await soon(lambda: said(reaches(8080), "gaierror"))
+        with pytest.raises(OSError):
+            await trio.to_thread.run_sync(partial(links.in_namespace, call, namespace))
+        await ok(node.api.post("/networking/v1/external/policies", json=policy(front, back)))
+        await soon(lambda: said(reaches(8080), instance))
+        await node.delete("back")
+        await soon(lambda: said(reaches(8080), "gaierror"))
+
+
+async def said(answer: Awaitable[str], wanted: str) -> bool:
+    return await answer == wanted
+
+
+async def refused(answer: Awaitable[str]) -> bool:
+    return await answer in REFUSED
