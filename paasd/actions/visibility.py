@@ -27,6 +27,8 @@ from paasd.model import (
     Process,
     Role,
     Route,
+    SecurityGroup,
+    SecurityGroupSpace,
     Sidecar,
     Space,
     SpaceQuota,
@@ -149,6 +151,11 @@ def _users(user: str) -> Condition:
     return Or(Eq("guid", user), InSelect("guid", Role, "user_guid", _roles(user)))
 
 
+def _security_groups(user: str) -> Condition:
+    bound = InSelect("guid", SecurityGroupSpace, "security_group_guid", _in_spaces(user))
+    return Or(Eq("running_default", True), Eq("staging_default", True), bound)
+
+
 def _events(user: str) -> Condition:
     return Or(
         InSelect("space_guid", Role, "space_guid", *_of(user, EVENT_READERS)),
@@ -200,6 +207,7 @@ SCOPES: Final[dict[type[Record], Scope]] = {
     Destination: _in_apps,
     Domain: _domains,
     Route: _routes,
+    SecurityGroup: _security_groups,
     AuditEvent: _events,
     Job: lambda _user: EVERYTHING,
     Buildpack: lambda _user: EVERYTHING,

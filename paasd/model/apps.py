@@ -10,6 +10,7 @@ from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
+from paasd.model.network_policies import forget_app
 from paasd.model.processes import Sizes, add_missing_processes, add_process
 from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Destination, Droplet, Instance, Job, PlacementFailure, Space
@@ -250,6 +251,7 @@ def hide_app(tx: Tx, app: App) -> App:
     if app.deleting:
         return app
     tx.delete_all(Destination, app_guid=app.guid)
+    forget_app(tx, app.guid)
     tx.delete_all(PlacementFailure, app_guid=app.guid)
     tx.delete_all(Instance, app_guid=app.guid)
     with accounting(tx, app.guid):

@@ -30,6 +30,7 @@ from paasd.model.records import (
     SpaceQuota,
 )
 from paasd.model.routes import remove_route
+from paasd.model.security_groups import forget_space
 from paasd.model.spaces import hide_space
 from paasd.state import Record, Tx, operation
 
@@ -103,7 +104,8 @@ def _delete_space_chunk(tx: Tx, space: Space) -> bool:
     roles = tx.all(Role, space_guid=space.guid, limit=CHUNK_ROWS)
     for role in roles:
         tx.delete(role)
-    if len(routes) == CHUNK_ROWS or len(roles) == CHUNK_ROWS:
+    bindings = forget_space(tx, space.guid, CHUNK_ROWS)
+    if CHUNK_ROWS in (len(routes), len(roles), bindings):
         return False
     drop_metadata(tx, space.guid)
     tx.delete(space)

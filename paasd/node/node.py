@@ -37,8 +37,9 @@ from paasd.node.identity import ensure_admin, node_guid, prepare_directory, regi
 from paasd.node.log import open_replica
 from paasd.node.routed import Routed
 from paasd.node.start import Start, Substitutes
-from paasd.node.workers import resolve_names, start_scheduling, start_workers
+from paasd.node.workers import open_calls, resolve_names, start_scheduling, start_workers
 from paasd.peer import TlsPeers, open_peers
+from paasd.reach import Names, Reach
 from paasd.router import Router, open_route_feed, open_router, serve_confirming
 from paasd.router.certificates import Certificates
 from paasd.sandbox import AnySandbox, open_sandbox
@@ -118,7 +119,8 @@ async def _open(start: Start) -> Node:
     start.run.mkdir(mode=0o700, exist_ok=True)
     # The sandbox comes first: it holds the lock that keeps a second daemon off this directory.
     sandbox: AnySandbox = await enter(_sandbox(start))
-    await resolve_names(start, sandbox.network)
+    names = Names()
+    await resolve_names(start, sandbox.network, names)
     peers = await _peers(start)
     database, seat = await open_replica(start, peers, sandbox.holder_files)
     worker = start.is_worker
@@ -142,7 +144,8 @@ async def _open(start: Start) -> Node:
         await enter(going_on(keep_domain_certificates, membership, certificates, router))
     cluster = await enter(open_cluster_parts(Cluster(start, context, membership, peers, router, seat)))
     api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
-    supervisor = await start_workers(start, context, sandbox, peers, acts, api_url)
+    reach: Reach = await open_calls(start, database, sandbox, router, names)
+    supervisor = await start_workers(start, context, sandbox, peers, acts, reach, api_url)
     downloads = Downloads(config.staging, sandbox, context.blobs, config.sandbox.stack).open
     platform = Platform(context, auth, config, paasd.__version__, https_port=router.https_port, downloads=downloads)
     app = make_app(platform, make_route_table())
@@ -153,8 +156,17 @@ async def _open(start: Start) -> Node:
     # A worker's own API has no keys: requests for the platform's doors go to a control node.
     own_door = None if worker else (doors.host, doors.port)
     system = dict.fromkeys((f"{door}.{config.domains.system}" for door in SYSTEM_DOORS), own_door)
-    feed = open_route_feed(router, database, observed, system, node_guid=start.guid, unreachable=observed.unreachable)
+    feed = open_route_feed(
+        router,
+        database,
+        observed,
+        system,
+        node_guid=start.guid,
+        unreachable=observed.unreachable,
+        callees=reach.doors,
+    )
     opened = await enter(feed)
+    reach.lead(opened.lead)
     routed.open(opened, database)
     serve_confirming(peers, opened)
     await _served(router)

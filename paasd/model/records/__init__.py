@@ -7,6 +7,7 @@ files of `paasd/model`, one per resource. Fields of list, dict and struct type a
 from paasd.model.records.apps import App, HealthCheck, Process, Sidecar
 from paasd.model.records.cluster import Authority, GossipKey, JoinToken, Lease
 from paasd.model.records.metadata import Annotation, Label
+from paasd.model.records.network import NetworkPolicy, SecurityGroup, SecurityGroupSpace
 from paasd.model.records.placement import Instance, Node, PlacementFailure
 from paasd.model.records.platform import AuditChain, AuditEvent, Job, JobError, Setting, SigningKey
 from paasd.model.records.platform import AuditEvent, Job, JobError, Setting, SigningKey
@@ -53,6 +54,7 @@ __all__ = [
     "Layer",
     "Lease",
     "Limits",
+    "NetworkPolicy",
     "Node",
     "Organization",
     "OrganizationQuota",
@@ -61,6 +63,8 @@ __all__ = [
     "Process",
     "Role",
     "Route",
+    "SecurityGroup",
+    "SecurityGroupSpace",
     "Setting",
     "Sidecar",
     "SigningKey",
