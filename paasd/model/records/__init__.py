@@ -10,6 +10,7 @@ from paasd.model.records.metadata import Annotation, Label
 from paasd.model.records.placement import Instance, Node, PlacementFailure
 from paasd.model.records.platform import AuditEvent, Job, JobError, Setting, SigningKey
 from paasd.model.records.routing import Destination, Domain, Route
+from paasd.model.records.sign_in import DeployToken, ExternalIdentity, FactorDemand, Passcode, SecondFactor
 from paasd.model.records.staging import (
     Build,
     Droplet,
@@ -29,6 +30,7 @@ __all__ = [
     "AuditEvent",
     "Authority",
     "Build",
+    "DeployToken",
     "Destination",
     "Domain",
     "Droplet",
@@ -36,6 +38,8 @@ __all__ = [
     "DropletLayer",
     "DropletSidecar",
     "DropletUpload",
+    "ExternalIdentity",
+    "FactorDemand",
     "GossipKey",
     "HealthCheck",
     "Instance",
@@ -48,10 +52,12 @@ __all__ = [
     "Node",
     "Organization",
     "Package",
+    "Passcode",
     "PlacementFailure",
     "Process",
     "Role",
     "Route",
+    "SecondFactor",
     "Setting",
     "Sidecar",
     "SigningKey",
