@@ -19,6 +19,7 @@ from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.deploy import DeployTokens
 from paasd.auth.factors import NEEDED, WRONG, Factors
 from paasd.auth.keys import KeyRing, expired, make_key, next_key
+from paasd.auth.oidc import open_providers
 from paasd.auth.passwords import Passwords
 from paasd.auth.throttle import Throttle
 from paasd.auth.tokens import ADMIN_SCOPE, INVALID, WITH_FACTOR, Client, Tokens, revocation_signature, scopes_of
@@ -77,6 +78,7 @@ class Auth:
         self._signs = signs
         self.factors = Factors(database, sealer, clock)
         self.deploy = DeployTokens(database, clock)
+        self.providers = open_providers(config.oidc, clock) if signs else {}
         self._throttle = Throttle(config)
         self._remembered: OrderedDict[bytes, tuple[str, str, float]] = OrderedDict()
         self._remember_key = secrets.token_bytes(32)
@@ -125,6 +127,16 @@ class Auth:
                 "Your account has been locked because of too many failed attempts to login;"
                 f" try again in {wait_s:.0f} s",
             )
+
+    async def second_step(self, user: User, code: str, address: str) -> None:
+        """Check a code of one who has shown who they are otherwise. Raises OAuthError 401, as `login`."""
+        keys = f"name/{user.username.lower()}", f"address/{address}"
+        self._check_throttle(*keys, address, user.username)
+        factor = self.factors.of(user)
+        if factor is None or not await self.factors.take(factor, code, address):
+            self._refused(*keys, address, user.username, WRONG)
+            raise OAuthError(401, "unauthorized", WRONG)
+        self._throttle.succeeded(keys[0])
 
     async def passcode(self, code: str, address: str) -> SignIn:
         """Whom a passcode was made for; it counts once, on whatever node. Raises OAuthError 401."""

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from paasd.config.section import Section
+from paasd.config.sign_in import OidcConfig
 
 
 class NodeConfig(Section, frozen=True, kw_only=True):
@@ -87,6 +88,13 @@ class AuthConfig(Section, frozen=True, kw_only=True):
     key_rotate_s: Annotated[
         int, Meta(ge=60, description="A signing key signs for so many seconds before the next one takes over.")
     ] = 30 * 86400
+    oidc: Annotated[
+        dict[Annotated[str, Meta(pattern="^(?!uaa$|deploy-token$)[a-z][a-z0-9-]{0,31}$")], OidcConfig],
+        Meta(
+            description="Providers at which people sign in, a table each: [auth.oidc.NAME] with issuer, client_id and "
+            "the other knobs of docs/sign-in.md; NAME is the origin of their users."
+        ),
+    ] = {}
     admins_need_second_factor: Annotated[
         bool,
         Meta(description="Platform administrators are that only when they signed in with a second factor."),
