@@ -4,6 +4,7 @@ Length is what counts against guessing behind a slow hash; there are no rules ab
 choose worse ones.
 """
 
+import re
 from typing import Final
 
 SHORTEST: Final = 12
@@ -20,6 +21,7 @@ rootroot secretsecret correcthorsebatterystaple
 """
 COMMON: Final = frozenset(WORDS.split())
 SEQUENCES: Final = ("01234567890123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm", "qwertzuiop")
+_ENDS: Final = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 LEET: Final = str.maketrans("0134578@$!", "oieastbasi")
 
 
@@ -37,7 +39,8 @@ def why_weak(password: str, username: str) -> str | None:
     name = username.lower().partition("@")[0]
     if len(name) >= 4 and len(lower.replace(name, "")) < SHORTEST - 4:
         return "The password is little more than the user name; choose one without it."
-    if _core(lower) in COMMON or _core(lower.translate(LEET)) in COMMON:
+    bare = _ENDS.sub("", lower)
+    if not COMMON.isdisjoint((_core(lower), _core(bare.translate(LEET)), _core(lower.translate(LEET)))):
         return "The password is one of those that are tried first; choose a few words that do not belong together."
     return None
 

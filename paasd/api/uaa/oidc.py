@@ -17,15 +17,16 @@ from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get
 from paasd.api.uaa.pages import failure
 from paasd.api.uaa.passcode import finish
-from paasd.auth.oidc import Provider, ProviderError
+from paasd.auth.oidc import ProviderError
 from paasd.auth.service import SignIn
-from paasd.errors import NotFound, Unprocessable
+from paasd.errors import Unprocessable
 from paasd.model.identities import SignInExternally, sign_in_externally
 from paasd.state.sealing import SealingError
 
 COOKIE: Final = "paasd_sign_in"
 BEGUN: Final = "sign_in/begun"
 BEGUN_S: Final = 600
+NO_PROVIDER: Final = "There is no such provider; /passcode shows those that there are"
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -40,7 +41,9 @@ class Begun(msgspec.Struct, frozen=True):
 
 async def begin(call: Call) -> Reply:
     """302 to the provider."""
-    provider = _provider(call)
+    provider = call.platform.auth.providers.get(call.path["provider"])
+    if provider is None:
+        return failure(call, NO_PROVIDER, status=400)
     begun = Begun(
         provider=provider.name,
         state=secrets.token_urlsafe(24),
@@ -61,7 +64,9 @@ async def begin(call: Call) -> Reply:
 
 async def come_back(call: Call) -> Reply:
     """What the provider sent the browser back with."""
-    provider, query = _provider(call), call.query.plain
+    provider, query = call.platform.auth.providers.get(call.path["provider"]), call.query.plain
+    if provider is None:
+        return failure(call, NO_PROVIDER, status=400)
     gone = _cookie(call, "", 0)
     begun = _begun(call)
     if begun is None or begun.provider != provider.name or begun.until < call.context.clock():
@@ -91,13 +96,6 @@ async def come_back(call: Call) -> Reply:
         call.platform.auth.on_refused(address, provider.name, error.detail)
         return failure(call, error.detail, cookie=gone)
     return await finish(call, SignIn(user=user, with_factor=person.with_factor), cookie=gone)
-
-
-def _provider(call: Call) -> Provider:
-    found = call.platform.auth.providers.get(call.path["provider"])
-    if found is None:
-        raise NotFound("Provider", "There is no such provider; /passcode shows those that there are")
-    return found
 
 
 def _redirect_uri(call: Call) -> str:
