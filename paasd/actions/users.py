@@ -49,6 +49,13 @@ async def set_password(context: Context, caller: Caller, user_guid: str, passwor
     return await context.database.write(model.set_password, arguments)
 
 
+async def sign_out_everywhere(context: Context, caller: Caller, user_guid: str) -> User:
+    """One's own sessions, or anybody's as an administrator. Raises NotFound, Forbidden."""
+    if caller.user_guid != user_guid and not caller.admin and "uaa.admin" not in caller.scopes:
+        raise Forbidden(NOT_ALLOWED)
+    return await context.database.write(model.sign_out, model.EndSessions(user_guid=user_guid, actor=actor_of(caller)))
+
+
 async def register(
     context: Context,
     caller: Caller,

@@ -6,6 +6,7 @@ What one may not see is NotFound. Things that are being deleted are seen by nobo
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from paasd.actions.hiding import counting_roles, holder_of
 from paasd.actions.permissions import Permission, authorise_in_space
 from paasd.auth import Caller
 from paasd.errors import NotFound
@@ -50,7 +51,7 @@ def visible(tx: ReadTx, caller: Caller, record: type[Record]) -> tuple[Condition
     present = PRESENT.get(record, ())
     if caller.admin:
         return present
-    return (*present, SCOPES[record](caller.user_guid))
+    return (*present, SCOPES[record](holder_of(caller)))
 
 
 def need_visible(tx: ReadTx, caller: Caller, record: type[R], guid: str) -> R:
@@ -100,7 +101,7 @@ def need_route(tx: ReadTx, caller: Caller, route_guid: str, permission: Permissi
 
 
 def _of(user: str, types: tuple[str, ...]) -> tuple[Condition, ...]:
-    return (Eq("user_guid", user), In("type", types))
+    return (Eq("user_guid", user), In("type", types), *counting_roles(user))
 
 
 def _organizations(user: str) -> Condition:

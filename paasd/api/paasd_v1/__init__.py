@@ -4,10 +4,18 @@ They are written on the same actions as the v3 API, so whatever they do can be d
 Beside bearer tokens they take HTTP Basic.
 """
 
-from paasd.api.paasd_v1 import apps, audit, backup, health, nodes, push, quota
+from paasd.api.paasd_v1 import apps, audit, backup, deploy_tokens, health, nodes, push, quota, second_factor
 
 ROUTES = (
-    health.ROUTES + apps.ROUTES + push.ROUTES + nodes.ROUTES + backup.ROUTES + audit.ROUTES + quota.ROUTES
+    health.ROUTES
+    + apps.ROUTES
+    + push.ROUTES
+    + nodes.ROUTES
+    + backup.ROUTES
+    + audit.ROUTES
+    + quota.ROUTES
+    + deploy_tokens.ROUTES
+    + second_factor.ROUTES
 )
 
 __all__ = ["ROUTES"]

@@ -14,6 +14,7 @@ from paasd.model.records.platform import AuditEvent, Job, JobError, Setting, Sig
 from paasd.model.records.policy import Buildpack, FeatureFlag, VariableGroup
 from paasd.model.records.quotas import AppUsageEvent, Limits, OrganizationQuota, SpaceQuota
 from paasd.model.records.routing import Destination, Domain, Route
+from paasd.model.records.sign_in import DeployToken, ExternalIdentity, FactorDemand, Passcode, SecondFactor
 from paasd.model.records.staging import (
     Build,
     Droplet,
@@ -36,6 +37,7 @@ __all__ = [
     "Authority",
     "Build",
     "Buildpack",
+    "DeployToken",
     "Destination",
     "Domain",
     "Droplet",
@@ -44,6 +46,8 @@ __all__ = [
     "DropletSidecar",
     "DropletUpload",
     "FeatureFlag",
+    "ExternalIdentity",
+    "FactorDemand",
     "GossipKey",
     "HealthCheck",
     "Instance",
@@ -59,12 +63,14 @@ __all__ = [
     "Organization",
     "OrganizationQuota",
     "Package",
+    "Passcode",
     "PlacementFailure",
     "Process",
     "Role",
     "Route",
     "SecurityGroup",
     "SecurityGroupSpace",
+    "SecondFactor",
     "Setting",
     "Sidecar",
     "SigningKey",
