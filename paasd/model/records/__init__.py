@@ -10,7 +10,6 @@ from paasd.model.records.metadata import Annotation, Label
 from paasd.model.records.network import NetworkPolicy, SecurityGroup, SecurityGroupSpace
 from paasd.model.records.placement import Instance, Node, PlacementFailure
 from paasd.model.records.platform import AuditChain, AuditEvent, Job, JobError, Setting, SigningKey
-from paasd.model.records.platform import AuditEvent, Job, JobError, Setting, SigningKey
 from paasd.model.records.policy import Buildpack, FeatureFlag, VariableGroup
 from paasd.model.records.quotas import AppUsageEvent, Limits, OrganizationQuota, SpaceQuota
 from paasd.model.records.routing import Destination, Domain, Route
@@ -31,8 +30,8 @@ from paasd.model.records.tenancy import Organization, Role, Space, User
 __all__ = [
     "Annotation",
     "App",
-    "AuditChain",
     "AppUsageEvent",
+    "AuditChain",
     "AuditEvent",
     "Authority",
     "Build",
@@ -45,9 +44,9 @@ __all__ = [
     "DropletLayer",
     "DropletSidecar",
     "DropletUpload",
-    "FeatureFlag",
     "ExternalIdentity",
     "FactorDemand",
+    "FeatureFlag",
     "GossipKey",
     "HealthCheck",
     "Instance",
@@ -68,9 +67,9 @@ __all__ = [
     "Process",
     "Role",
     "Route",
+    "SecondFactor",
     "SecurityGroup",
     "SecurityGroupSpace",
-    "SecondFactor",
     "Setting",
     "Sidecar",
     "SigningKey",
