@@ -8,6 +8,7 @@ import paasd
 from paasd.cli.apps import app, apps, env, logs
 from paasd.cli.client import DEFAULT_DATA, Target
 from paasd.cli.configuration import config
+from paasd.cli.network import network, security_group
 from paasd.cli.nodes import join, keys, members, node, token
 from paasd.cli.operate import delete, restart, scale
 from paasd.cli.platform import create_org, create_space, stack, status, stop
@@ -36,8 +37,8 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 `paasd COMMAND --help` tells more about each.
 """
 SECTIONS = {
-    "Apps": (push, apps, app, logs, scale, restart, env, delete),
-    "Platform": (serve, status, stop, config, stack, create_org, create_space),
+    "Apps": (push, apps, app, logs, scale, restart, env, network, delete),
+    "Platform": (serve, status, stop, config, stack, create_org, create_space, security_group),
     "Nodes": (token, join, members, node, keys, backup, restore, recover),
 }
 
