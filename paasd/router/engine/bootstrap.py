@@ -65,8 +65,8 @@ def bootstrap(config: RouterConfig, *, control: Path, admin: Path, http_port: in
     }
 
 
-# What a callee says through a tunnel ends with a reset of its stream, also when it ended well; as a reset of the caller's
-# connection that would throw away what it has not read yet. So here a reset is an end.
+# What a callee says through a tunnel ends with a reset of its stream, also when it ended well; as a reset of the
+# caller's connection that would throw away what it has not read yet. So here a reset is an end.
 _FEATURES = {
     f"envoy.reloadable_features.{name}": False
     for name in (
