@@ -70,6 +70,14 @@ class NetworkConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=16, description="Connections that one instance may hold open outwards; the host's table is shared."),
     ] = 4096
+    calls_limit: Annotated[
+        int,
+        Meta(
+            ge=8,
+            description="Connections that one instance may hold open to other apps; they share the router with the "
+            "requests of all.",
+        ),
+    ] = 1024
     resolver_flows_limit: Annotated[
         int, Meta(ge=4, description="Name look-ups of one instance at once, counted as the kernel tracks them.")
     ] = 512

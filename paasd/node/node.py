@@ -40,7 +40,7 @@ from paasd.node.start import Start, Substitutes
 from paasd.node.workers import open_calls, resolve_names, start_scheduling, start_workers
 from paasd.peer import TlsPeers, open_peers
 from paasd.reach import Names, Reach
-from paasd.router import Router, open_route_feed, open_router, serve_confirming
+from paasd.router import RouteFeed, Router, open_route_feed, open_router, serve_confirming
 from paasd.router.certificates import Certificates
 from paasd.sandbox import AnySandbox, open_sandbox
 from paasd.stager import Downloads
@@ -115,7 +115,7 @@ async def open_node(
 
 async def _open(start: Start) -> Node:
     """Every part, in order."""
-    config, enter, observed = start.config, start.enter, start.observed
+    config, enter = start.config, start.enter
     start.run.mkdir(mode=0o700, exist_ok=True)
     # The sandbox comes first: it holds the lock that keeps a second daemon off this directory.
     sandbox: AnySandbox = await enter(_sandbox(start))
@@ -153,19 +153,7 @@ async def _open(start: Start) -> Node:
     # Only now: the first table opens the router, and an instance that is missing from it is out of service.
     await supervisor.adopted()
     await cluster.settled()
-    # A worker's own API has no keys: requests for the platform's doors go to a control node.
-    own_door = None if worker else (doors.host, doors.port)
-    system = dict.fromkeys((f"{door}.{config.domains.system}" for door in SYSTEM_DOORS), own_door)
-    feed = open_route_feed(
-        router,
-        database,
-        observed,
-        system,
-        node_guid=start.guid,
-        unreachable=observed.unreachable,
-        callees=reach.doors,
-    )
-    opened = await enter(feed)
+    opened = await _feed(start, context, router, reach, doors)
     reach.lead(opened.lead)
     routed.open(opened, database)
     serve_confirming(peers, opened)
@@ -185,6 +173,24 @@ async def _open(start: Start) -> Node:
         doors=doors,
         admin_password=password,
     )
+
+
+async def _feed(start: Start, context: Context, router: Router, reach: Reach, doors: Doors) -> RouteFeed:
+    """What keeps the router's table, from its first one on, which opens the router."""
+    # A worker's own API has no keys: requests for the platform's doors go to a control node.
+    own_door = None if start.is_worker else (doors.host, doors.port)
+    system = dict.fromkeys((f"{door}.{start.config.domains.system}" for door in SYSTEM_DOORS), own_door)
+    feed = open_route_feed(
+        router,
+        context.database,
+        start.observed,
+        system,
+        node_guid=start.guid,
+        unreachable=start.observed.unreachable,
+        callees=reach.doors,
+    )
+    opened: RouteFeed = await start.enter(feed)
+    return opened
 
 
 @asynccontextmanager

@@ -78,6 +78,8 @@ class Doors:
             name=DOORWAY,
             address={"socket_address": {"address": host, "port_value": port}},
             freebind={"value": True},
+            # The kernel bounds calls for each instance; those of one app must not keep clients of others out.
+            ignore_global_conn_limit=True,
             listener_filters=[{"name": "original", "typed_config": typed(original)}],
             per_connection_buffer_limit_bytes={"value": self._config.buffer_limit_bytes},
             filter_chains=[{"filters": filters}],

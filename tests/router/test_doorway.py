@@ -154,3 +154,43 @@ async def test_rows_and_facts_alone_lead_a_call_to_another_node_while_a_policy_s
             near.feed.lead({})
             await until("")
             nursery.cancel_scope.cancel()
+
+
+ENDS = {
+    "the server ends first": (b"", 300_000, False),
+    "the client ends first": (b"x" * 300_000, 0, True),
+    "the client ends, then the server speaks": (b"x" * 1000, 300_000, True),
+}
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["here", "by tunnel"])
+@pytest.mark.parametrize("end", ENDS)
+async def test_the_end_of_a_connection_arrives_as_an_end_with_all_that_came_before(
+    pair: list[Member], end: str, far: bool
+):
+    caller, owner = pair
+    sent, answered, client_first = ENDS[end]
+    heard = b""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        nonlocal heard
+        if client_first:
+            async for chunk in stream:
+                heard += chunk
+        await stream.send_all(b"y" * answered)
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await nursery.start(partial(trio.serve_tcp, serve, 0, host=HOST))
+        place = App("instance-1", listener.socket.getsockname()[1])
+        await owner.link(caller, **{f"instance__1_1_{place.port}": place})
+        await caller.link(owner)
+        there = remote(place, owner, target=f"instance-1.1.{place.port}") if far else place.endpoint()
+        port = await opened(caller.router, there)
+        with trio.fail_after(10):
+            async with await trio.open_tcp_stream(HOST, port) as stream:
+                await stream.send_all(sent)
+                if client_first:
+                    await stream.send_eof()
+                said = b"".join([chunk async for chunk in stream])
+        assert (len(heard), len(said)) == (len(sent), answered)
+        nursery.cancel_scope.cancel()

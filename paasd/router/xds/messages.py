@@ -247,6 +247,7 @@ Listener
   5 UInt32Value per_connection_buffer_limit_bytes
   9 repeated ListenerFilter listener_filters
   11 BoolValue freebind
+  31 bool ignore_global_conn_limit
 ResponseFlags
   1 bool failed_local_healthcheck
   2 bool no_healthy_upstream

@@ -18,6 +18,7 @@ HOST_TABLE = "paasd_host"
 # What these hold is told by the running daemon, and stays while there is none.
 _LASTING_CHAINS = ("resolve", "resolver", "doorway", "doors")
 WEB_PORTS = "{ 80, 443 }"
+_RESET = "reject with tcp reset"
 _REFUSE = "reject with icmpx admin-prohibited"
 CHAINS_OF_ONE = {"e": "egress", "d": "lookups", "n": "callers", "m": "callees"}
 """What of the table is one instance's: a chain for each of these maps, named by the letter and the slot."""
@@ -150,6 +151,7 @@ def instance(
     if accepted:
         lines.append(f"add rule inet {table} e{slot} ct state established accept")
     lines += [f"add rule inet {table} e{slot} {line}" for line in accepted]
+    lines.append(f"add rule inet {table} m{slot} ct state new ct count over {config.calls_limit} {_RESET}")
     lines += _follow(table, slot, policies)
     lines.append(f"add rule inet {table} d{slot} ct state new ct count over {config.resolver_flows_limit} {_REFUSE}")
     lines.append(f"add rule inet {table} d{slot} accept")

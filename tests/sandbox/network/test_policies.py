@@ -188,3 +188,30 @@ async def test_a_call_under_way_ends_with_its_permission(network: Network):
             with pytest.raises(ConnectionResetError):
                 stream.sendall(b"two")
                 stream.recv(10)
+
+
+@pytest.mark.root
+async def test_one_instance_cannot_take_all_calls(outside: Outside, prefix: str, run_dir):
+    config = NetworkConfig(uplinks=(outside.interface,), calls_limit=16)
+
+    def connect_many() -> int:
+        held = []
+        for _ in range(20):
+            sock = socket.socket()
+            sock.settimeout(1)
+            held.append(sock)
+            if sock.connect_ex(("169.254.128.1", 8080)):
+                break
+        for sock in held:
+            sock.close()
+        return len(held) - 1
+
+    async with open_network(config, prefix=prefix, run_dir=run_dir, clock=time.monotonic) as network:
+        greedy = await network.attach(1, (), Policies(caller="front"))
+        modest = await network.attach(2, (), Policies(caller="front"))
+        with server(partial(listening, "169.254.1.1")) as doorway:
+            await network.shared.set_doorway(doorway)
+            await network.shared.set_caller("front", [Call("169.254.128.1", 8080, 8080)])
+            assert await inside(greedy, connect_many) == 16
+            assert await reaches(modest, "169.254.128.1", 8080)
+        await network.sweep(())
