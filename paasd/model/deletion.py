@@ -28,6 +28,7 @@ from paasd.model.records import (
     Sidecar,
     Space,
     SpaceQuota,
+    Task,
 )
 from paasd.model.routes import remove_route
 from paasd.model.spaces import hide_space
@@ -42,6 +43,7 @@ APP_PARTS: Final[tuple[type[Record], ...]] = (
     Process,
     Build,
     DropletUpload,
+    Task,
     Droplet,
     Package,
 )

@@ -24,6 +24,7 @@ from paasd.api.v3 import (
     routes,
     sidecars,
     spaces,
+    tasks,
     usage,
     usage_events,
     users,
@@ -50,6 +51,7 @@ ROUTES: tuple[Route, ...] = (
     *events.ROUTES,
     *policy.ROUTES,
     *quotas.ROUTES,
+    *tasks.ROUTES,
     *usage.ROUTES,
     *usage_events.ROUTES,
 )

@@ -131,12 +131,10 @@ EMPTY: dict[str, QuerySpec] = {
     "service_offerings": SERVICE_QUERY,
     "service_plans": SERVICE_QUERY,
     "service_route_bindings": SERVICE_QUERY,
-    "tasks": _plain_query("states", "sequence_ids"),
 }
 APP_EMPTY: dict[str, QuerySpec] = {
     "revisions": _plain_query("versions"),
     "revisions/deployed": _plain_query("versions"),
-    "tasks": _plain_query("states", "sequence_ids"),
 }
 ROUTES: tuple[Route, ...] = (
     get("/v3/audit_events", list_events, EVENTS.query),
