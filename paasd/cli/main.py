@@ -15,6 +15,7 @@ from paasd.cli.push import push
 from paasd.cli.quota import quota
 from paasd.cli.recovery import backup, recover, restore
 from paasd.cli.serve import serve
+from paasd.cli.tasks import run
 from paasd.errors import PaasdError
 
 QUICKSTART = """\
@@ -37,7 +38,7 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 `paasd COMMAND --help` tells more about each.
 """
 SECTIONS = {
-    "Apps": (push, apps, app, logs, scale, restart, env, delete, quota),
+    "Apps": (push, apps, app, logs, scale, restart, env, run, delete, quota),
     "Platform": (serve, status, stop, config, stack, create_org, create_space),
     "Nodes": (token, join, members, node, keys, backup, restore, recover),
 }

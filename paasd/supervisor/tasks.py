@@ -16,7 +16,7 @@ import trio
 from paasd.config import SupervisorConfig
 from paasd.errors import PaasdError
 from paasd.log import traceback_of
-from paasd.logs import Logs, SpoolTail
+from paasd.logs import Logs, SpoolTail, Stream
 from paasd.model import Task
 from paasd.model.tasks import FinishTask, finish_task
 from paasd.sandbox import AnyContainer, AnySandbox, Exit, NotRunning
@@ -126,7 +126,7 @@ class Tasks(msgspec.Struct, kw_only=True):
             try:
                 container = await self._start(identity, mark, stop)
             except PaasdError as error:
-                self.logs.say(identity.app_guid, identity.source_type, error.detail, stream="ERR", instance_id="0")
+                self._say(identity, "ERR", error.detail)
                 return error.detail
         return await self._until_ended(identity, container, stop)
 
@@ -186,8 +186,12 @@ class Tasks(msgspec.Struct, kw_only=True):
             return LOST
         ending = Ending(code=ended.code, signal=ended.signal, out_of_memory=ended.reason == "out of memory")
         text = exit_description(identity.source_type, ending)
-        self.logs.say(identity.app_guid, identity.source_type, text.partition(": ")[2], instance_id="0")
+        self._say(identity, "OUT", text.partition(": ")[2])
         return None if ending.status == 0 else text
+
+    def _say(self, identity: TaskIdentity, stream: Stream, text: str) -> None:
+        at_ns = int(self.logs.clock() * 1e9)
+        self.logs.append(task_line_maker(identity)(stream, at_ns, text.encode()))
 
     async def _stop(self, container: AnyContainer, stop: trio.Event) -> None:
         await stop.wait()
