@@ -27,8 +27,7 @@ from paasd.supervisor.launch import Identity, identity_for, identity_of
 from paasd.supervisor.leasing import Leasing, boot_s, lease_of
 from paasd.supervisor.planning import Planner
 from paasd.supervisor.surroundings import Surroundings
-from paasd.supervisor.task_plan import TaskPlanner
-from paasd.supervisor.tasks import Tasks
+from paasd.supervisor.tasks import Tasks, make_tasks
 from paasd.unsealing import Unsealing
 
 _Key = tuple[str, int]  # instance guid, epoch
@@ -245,26 +244,7 @@ async def open_supervisor(
         new_guid=new_guid,
         cpus=os.cpu_count() or 1,
     )
-    tasks = Tasks(
-        config=config,
-        directory=directory.with_name("tasks"),
-        node_guid=node_guid,
-        database=database,
-        sandbox=sandbox,
-        logs=logs,
-        planner=TaskPlanner(
-            config=config,
-            database=database,
-            blobs=blobs,
-            unsealing=unsealing,
-            default_stack=default_stack,
-            api_url=api_url,
-            clock=clock,
-        ),
-        new_guid=new_guid,
-        cpus=around.cpus,
-        starts=around.starts,
-    )
+    tasks = make_tasks(around, planner, directory.with_name("tasks"))
     async with trio.open_nursery() as nursery:
         supervisor = Supervisor(database, around, nursery, tasks)
         supervisor.ended = lambda: leasing.wake()

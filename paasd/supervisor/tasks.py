@@ -21,7 +21,8 @@ from paasd.model import Task
 from paasd.model.tasks import FinishTask, finish_task
 from paasd.sandbox import AnyContainer, AnySandbox, Exit, NotRunning
 from paasd.state import Database
-from paasd.supervisor.planning import RETRY_S, planned
+from paasd.supervisor.planning import RETRY_S, Planner, planned
+from paasd.supervisor.surroundings import Surroundings
 from paasd.supervisor.task_plan import TaskIdentity, TaskPlanner, task_line_maker, task_of
 from paasd.supervisor.texts import Ending, exit_description
 
@@ -227,3 +228,27 @@ class Tasks(msgspec.Struct, kw_only=True):
             await self.logs.forget_cursor(container.guid)
         except PaasdError as error:
             log.error("container not removed", container=container.guid, error=error.detail)
+
+
+def make_tasks(around: Surroundings, planner: Planner, directory: Path) -> Tasks:
+    """The tasks of a node that runs its instances so."""
+    return Tasks(
+        config=around.config,
+        directory=directory,
+        node_guid=around.node_guid,
+        database=planner.database,
+        sandbox=around.sandbox,
+        logs=around.logs,
+        planner=TaskPlanner(
+            config=around.config,
+            database=planner.database,
+            blobs=planner.blobs,
+            unsealing=planner.unsealing,
+            default_stack=planner.default_stack,
+            api_url=planner.api_url,
+            clock=around.clock,
+        ),
+        new_guid=around.new_guid,
+        cpus=around.cpus,
+        starts=around.starts,
+    )
