@@ -117,7 +117,6 @@ def _plain_query(*filters: str) -> QuerySpec:
 
 EMPTY: dict[str, QuerySpec] = {
     "deployments": _plain_query("states", "status_reasons", "status_values", "droplet_guids"),
-    "isolation_segments": _plain_query(),
     "revisions": _plain_query("versions"),
     "security_groups": QuerySpec(
         filters=("guids", "names", "running_space_guids", "staging_space_guids"),
