@@ -103,7 +103,8 @@ async def _placed(database: Database, ask: Ask, peer: Peer, catch_up_s: float) -
                 with database.read() as tx:
                     row = tx.get(kind, ask.guid)
                 if row is not None and row.epoch >= ask.epoch:
-                    if row.epoch == ask.epoch and row.node_guid == peer.guid:
+                    over = isinstance(row, Task) and row.ended
+                    if row.epoch == ask.epoch and row.node_guid == peer.guid and not over:
                         return
                     break
                 await changes.wait()
