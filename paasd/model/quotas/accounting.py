@@ -78,6 +78,16 @@ def check_task(tx: Tx, space: Space, task: Task) -> None:
         raise QuotaExceeded(sentence(found))
 
 
+def check_staging(tx: Tx, space: Space, memory_mb: int) -> None:
+    """Refuse a build that asks for more memory than the quotas leave beside what runs."""
+    places: tuple[Place, ...] = (space, tx.need(Organization, space.organization_guid))
+    for place in places:
+        limit = limits_of(tx, place).total_memory_in_mb
+        if limit is not None and running(tx, place).memory_mb + memory_mb > limit:
+            kind = "space" if isinstance(place, Space) else "organization"
+            raise QuotaExceeded(f"{kind}'s memory limit exceeded: staging requires {memory_mb}M memory")
+
+
 def check_new_route(tx: Tx, space: Space, port: int | None) -> None:
     """Refuse a route, which is a row already, that is one too many for the space or its organization."""
     places: tuple[Place, ...] = (space, tx.need(Organization, space.organization_guid))
