@@ -33,6 +33,7 @@ from paasd.model import (
     Sidecar,
     Space,
     SpaceQuota,
+    Task,
     User,
 )
 from paasd.model.roles import ORGANIZATION_ROLES, SPACE_ROLES
@@ -188,6 +189,7 @@ PRESENT: Final[dict[type[Record], tuple[Condition, ...]]] = {
     Build: (_LIVE_APP,),
     Droplet: (_LIVE_APP,),
     Instance: (_LIVE_APP,),
+    Task: (_LIVE_APP,),
     Destination: (_LIVE_APP,),
     Domain: _NOT_DELETING,
     Route: (_LIVE_SPACE, InSelect("domain_guid", Domain, "guid", *_NOT_DELETING)),
@@ -205,6 +207,7 @@ SCOPES: Final[dict[type[Record], Scope]] = {
     Build: _in_apps,
     Droplet: _in_apps,
     Instance: _in_apps,
+    Task: _in_apps,
     Destination: _in_apps,
     Domain: _domains,
     Route: _routes,

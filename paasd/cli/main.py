@@ -19,6 +19,7 @@ from paasd.cli.quota import quota
 from paasd.cli.recovery import backup, recover, restore
 from paasd.cli.second_factor import second_factor
 from paasd.cli.serve import serve
+from paasd.cli.tasks import run
 from paasd.errors import PaasdError
 
 QUICKSTART = """\
@@ -41,7 +42,7 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 `paasd COMMAND --help` tells more about each.
 """
 SECTIONS = {
-    "Apps": (push, apps, app, logs, scale, restart, env, network, delete, quota),
+    "Apps": (push, apps, app, logs, scale, restart, env, run, network, delete, quota),
     "Platform": (serve, status, stop, config, stack, create_org, create_space, security_group),
     "Sign-in": (deploy_token, second_factor),
     "Nodes": (token, join, members, node, keys, backup, restore, recover, audit),

@@ -169,6 +169,9 @@ class RetentionConfig(Section, frozen=True, kw_only=True):
     events_s: Annotated[
         float, Meta(ge=3600, description="Seconds that audit events are kept; the default is thirteen months.")
     ] = 34_214_400.0
+    tasks_s: Annotated[
+        float, Meta(ge=3600, description="Seconds that tasks which have ended can still be asked for (31 days).")
+    ] = 2_678_400.0
     usage_events_s: Annotated[
         float,
         Meta(ge=3600, description="Seconds that usage events are kept; who bills has to read them before (45 days)."),

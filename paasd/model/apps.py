@@ -15,6 +15,7 @@ from paasd.model.processes import Sizes, add_missing_processes, add_process
 from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Destination, Droplet, Instance, Job, PlacementFailure, Space
 from paasd.model.sidecars import take_droplet_sidecars
+from paasd.model.task_endings import end_tasks_of
 from paasd.state import Duplicate, In, Tx, operation
 
 FEATURES: Final = {
@@ -254,6 +255,7 @@ def hide_app(tx: Tx, app: App) -> App:
     forget_app(tx, app.guid)
     tx.delete_all(PlacementFailure, app_guid=app.guid)
     tx.delete_all(Instance, app_guid=app.guid)
+    end_tasks_of(tx, app.guid)
     with accounting(tx, app.guid):
         return tx.update(app, state="STOPPED", deleting=True)
 

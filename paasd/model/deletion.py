@@ -30,6 +30,7 @@ from paasd.model.records import (
     Sidecar,
     Space,
     SpaceQuota,
+    Task,
 )
 from paasd.model.routes import remove_route
 from paasd.model.security_groups import forget_space
@@ -46,6 +47,7 @@ APP_PARTS: Final[tuple[type[Record], ...]] = (
     Process,
     Build,
     DropletUpload,
+    Task,
     Droplet,
     Package,
 )

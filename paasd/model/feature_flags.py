@@ -27,7 +27,7 @@ DEFAULTS: Final[Mapping[str, bool]] = {
     "set_roles_by_username": True,
     "space_developer_env_var_visibility": True,
     "space_scoped_private_broker_creation": False,
-    "task_creation": False,
+    "task_creation": True,
     "unset_roles_by_username": True,
     "user_org_creation": False,
 }
@@ -39,7 +39,6 @@ MISSING: Final[Mapping[str, str]] = {
     "service_instance_creation": "there are no services",
     "service_instance_sharing": "there are no services",
     "space_scoped_private_broker_creation": "there are no service brokers",
-    "task_creation": "tasks are not run",
 }
 """Flags of things that this platform does not have: to switch one on would promise what nobody keeps."""
 FOR_EVERYBODY: Final = frozenset({"env_var_visibility"})

@@ -6,7 +6,7 @@ import msgspec
 
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.events import record_event
-from paasd.model.records import App, AppUsageEvent, Droplet, Process, Space
+from paasd.model.records import App, AppUsageEvent, Droplet, Process, Space, Task
 from paasd.state import Eq, Gt, In, InSelect, Le, Lt, Ne, Not, ReadTx, Tx, operation
 
 STARTED: Final = "STARTED"
@@ -35,6 +35,30 @@ def record_change(tx: Tx, app: App, space: Space, was: Footprint | None, now: Fo
         previous_state=None if was is None else was.state,
         process=now.process,
         before=before,
+    )
+
+
+def record_task(tx: Tx, task: Task, state: str, previous_state: str) -> None:
+    """A task that was started, or ended."""
+    app = tx.need(App, task.app_guid)
+    space = tx.need(Space, app.space_guid)
+    tx.insert(
+        AppUsageEvent(
+            sequence=newest_sequence(tx) + 1,
+            state=state,
+            previous_state=previous_state,
+            app_guid=app.guid,
+            app_name=app.name,
+            task_guid=task.guid,
+            task_name=task.name,
+            space_guid=space.guid,
+            space_name=space.name,
+            organization_guid=space.organization_guid,
+            memory_mb=task.memory_mb,
+            previous_memory_mb=task.memory_mb,
+            instances=1,
+            previous_instances=1,
+        )
     )
 
 

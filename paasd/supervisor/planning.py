@@ -1,6 +1,7 @@
 """Gets together what one launch needs: its rows, its layers on this disk, its secrets. Waits for what is away."""
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 import trio
@@ -15,6 +16,7 @@ from paasd.supervisor.launch import Plan, plan_launch
 from paasd.unsealing import Unsealed, Unsealing
 
 RETRY_S = 2.0
+P = TypeVar("P")
 
 
 class Planner(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,9 +50,9 @@ class Planner(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-async def planned(plan: Callable[[], Awaitable[Plan]], stopped: trio.Event, waiting: Callable[[str], None]) -> Plan:
+async def planned(plan: Callable[[], Awaitable[P]], stopped: trio.Event, waiting: Callable[[str], None]) -> P:
     """The plan as soon as it can be made; `waiting` is told why not yet. Raises PaasdError, also once `stopped`."""
-    made: Plan | None = None
+    made: P | None = None
     failure: PaasdError | None = None
     async with trio.open_nursery() as nursery:
 

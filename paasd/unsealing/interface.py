@@ -25,5 +25,8 @@ class Unsealing(Protocol):
     async def instance(self, guid: str, epoch: int) -> Unsealed:
         """For one instance. Raises NotFound, Forbidden, and Unavailable while nobody with the keys can be reached."""
 
+    async def task(self, guid: str, epoch: int) -> Unsealed:
+        """The same for one task."""
+
     async def build(self, guid: str, epoch: int) -> Unsealed:
         """The same for one build."""

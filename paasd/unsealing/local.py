@@ -4,7 +4,7 @@ import msgspec
 import trio.lowlevel
 
 from paasd.errors import NotFound
-from paasd.model import App, Build, Instance
+from paasd.model import App, Build, Instance, Task
 from paasd.model.apps import environment_context
 from paasd.model.variable_groups import group_context, read_group
 from paasd.state import Database
@@ -21,17 +21,20 @@ class LocalUnsealing:
     async def instance(self, guid: str, epoch: int) -> Unsealed:
         return await self._unseal(Instance, guid, epoch)
 
+    async def task(self, guid: str, epoch: int) -> Unsealed:
+        return await self._unseal(Task, guid, epoch)
+
     async def build(self, guid: str, epoch: int) -> Unsealed:
         return await self._unseal(Build, guid, epoch)
 
-    async def _unseal(self, kind: type[Instance] | type[Build], guid: str, epoch: int) -> Unsealed:
+    async def _unseal(self, kind: type[Instance] | type[Task] | type[Build], guid: str, epoch: int) -> Unsealed:
         await trio.lowlevel.checkpoint()
         with self._database.read() as tx:
             row = tx.get(kind, guid)
             if row is None or row.epoch != epoch:
                 raise NotFound(kind.__name__, f"{kind.__name__} {guid} of epoch {epoch} is not wanted any more")
             app = tx.need(App, row.app_guid)
-            group = read_group(tx, "running" if kind is Instance else "staging")
+            group = read_group(tx, "staging" if kind is Build else "running")
         environment = self._open(group.variables, group_context(group.name))
         environment |= self._open(app.environment, environment_context(app.guid))
         return Unsealed(environment=environment)

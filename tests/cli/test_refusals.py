@@ -16,6 +16,7 @@ COMMANDS = (
     "scale",
     "restart",
     "env",
+    "run",
     "quota",
     "delete",
     "serve",

@@ -2,10 +2,21 @@
 
 from typing import Any
 
-from paasd.model import Limits, OrganizationQuota, SpaceQuota, buildpacks, feature_flags, usage_events, variable_groups
-from paasd.model.arguments import SYSTEM
+from paasd.model import (
+    Limits,
+    OrganizationQuota,
+    SpaceQuota,
+    Task,
+    buildpacks,
+    feature_flags,
+    tasks,
+    usage_events,
+    variable_groups,
+)
+from paasd.model.arguments import SYSTEM, Metadata
+from paasd.model.nodes import SetNodeState, set_node_state
 from paasd.model.quotas import applying, definitions
-from tests.model.seeding import Seed
+from tests.model.seeding import NODE, SIZES, Seed
 
 
 async def organization_quota(seed: Seed) -> OrganizationQuota:
@@ -126,7 +137,62 @@ async def delete_buildpack(seed: Seed) -> Any:
     return buildpacks.DeleteBuildpack(buildpack_guid=await buildpack(seed), actor=SYSTEM)
 
 
+async def wanted_task(seed: Seed) -> tasks.CreateTask:
+    app = await seed.started()
+    return tasks.CreateTask(app_guid=app.guid, name="migrate", command="true", sizes=SIZES, actor=SYSTEM)
+
+
+async def task(seed: Seed, *, running: bool = False, ended: bool = False) -> Task:
+    """The task under the newest number, as it was made."""
+    made = await seed.database.write(tasks.create_task, await wanted_task(seed))
+    if running or ended:
+        await seed.node()
+        await seed.database.write(tasks.assign_tasks, tasks.AssignTasks(nodes={made.guid: NODE}))
+    if ended:
+        done = tasks.FinishTask(task_guid=made.guid, node_guid=NODE, epoch=1)
+        assert await seed.database.write(tasks.finish_task, done)
+    return made
+
+
+async def update_task(seed: Seed) -> Any:
+    return tasks.UpdateTask(task_guid=(await task(seed)).guid, metadata=Metadata(labels={"a": "b"}))
+
+
+async def cancel_task(seed: Seed) -> Any:
+    return tasks.CancelTask(task_guid=(await task(seed, running=True)).guid, actor=SYSTEM)
+
+
+async def assign_tasks(seed: Seed) -> Any:
+    await seed.node()
+    return tasks.AssignTasks(nodes={(await task(seed)).guid: NODE, "gone": NODE})
+
+
+async def finish_task(seed: Seed) -> Any:
+    made = await task(seed, running=True)
+    return tasks.FinishTask(task_guid=made.guid, node_guid=NODE, epoch=1, failure_reason="Exited with status 1")
+
+
+async def fail_lost_tasks(seed: Seed) -> Any:
+    await task(seed, running=True)
+    await seed.database.write(set_node_state, SetNodeState(guid=NODE, incarnation=1, state="DEAD"))
+    return tasks.FailLostTasks()
+
+
+async def expire_tasks(seed: Seed) -> Any:
+    made = await task(seed, ended=True)
+    later = tasks.CreateTask(app_guid=made.app_guid, name="later", command="true", sizes=SIZES, actor=SYSTEM)
+    await seed.database.write(tasks.create_task, later)
+    return tasks.ExpireTasks(before="9999-01-01T00:00:00Z")
+
+
 CASES = {
+    tasks.create_task: wanted_task,
+    tasks.update_task: update_task,
+    tasks.cancel_task: cancel_task,
+    tasks.assign_tasks: assign_tasks,
+    tasks.finish_task: finish_task,
+    tasks.fail_lost_tasks: fail_lost_tasks,
+    tasks.expire_tasks: expire_tasks,
     buildpacks.create_buildpack: create_buildpack,
     buildpacks.update_buildpack: update_buildpack,
     buildpacks.finish_buildpack_upload: finish_buildpack_upload,

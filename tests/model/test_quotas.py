@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from paasd.errors import PaasdError
-from paasd.model import App, Limits, Organization, Process, Space
+from paasd.model import App, Domain, Limits, Organization, Process, Space, SpaceQuota
 from paasd.model.apps import (
     ChangeApp,
     CreateApp,
@@ -21,9 +22,12 @@ from paasd.model.apps import (
     stop_app,
 )
 from paasd.model.arguments import SYSTEM
+from paasd.model.builds import CreateBuild, create_build
+from paasd.model.deletion import DeleteChunk, delete_chunk
 from paasd.model.domains import CreateDomain, create_domain
 from paasd.model.droplets import CopyDroplet, copy_droplet
 from paasd.model.manifests import ApplyManifest, AppToApply, ManifestError, apply_manifest, parse_manifest
+from paasd.model.organizations import DeleteOrganization, begin_delete_organization
 from paasd.model.processes import ScaleProcess, scale_process
 from paasd.model.quotas.accounting import QuotaExceeded
 from paasd.model.quotas.applying import ApplyQuota, apply_space_quota
@@ -174,6 +178,32 @@ async def test_what_is_deleted_gives_its_share_back_at_once(seed: Seed) -> None:
         used = usage(tx, space)
         assert (used.memory_mb, used.instances, used.disk_mb) == (1024, 2, 2048)
         assert usage(tx, tx.need(Organization, space.organization_guid)) == used
+
+
+async def test_a_build_that_asks_for_more_than_others_have_needs_room_in_the_quota(seed: Seed) -> None:
+    await started(seed, "one")
+    await limit(seed.database, total_memory_in_mb=1024)
+    package = await seed.package(await seed.app("two"))
+    wanted = CreateBuild(package_guid=package.guid, default_stack="host", actor=SYSTEM)
+    asked = replace(wanted, staging_memory_mb=513, asked_memory_mb=513)
+    text = "organization's memory limit exceeded: staging requires 513M memory"
+    assert await refused(seed.database, create_build, asked) == text
+    assert (await seed.database.write(create_build, replace(asked, asked_memory_mb=512))).state == "STAGING"
+
+
+async def test_the_quotas_of_spaces_go_with_their_organization(seed: Seed) -> None:
+    organization, _, _ = await seed.place()
+    await limit_space(seed, total_routes=1)
+    await seed.database.write(
+        begin_delete_organization, DeleteOrganization(organization_guid=organization.guid, actor=SYSTEM)
+    )
+    for kind, record in (("domain", Domain), ("space", Space), ("organization", Organization)):
+        with seed.database.read() as tx:
+            guids = [row.guid for row in tx.all(record, deleting=True)]
+        for guid in guids:
+            assert await seed.database.write(delete_chunk, DeleteChunk(kind=kind, guid=guid))
+    with seed.database.read() as tx:
+        assert (tx.all(Organization), tx.all(SpaceQuota)) == ([], [])
 
 
 async def test_routes_and_domains_are_counted(seed: Seed) -> None:

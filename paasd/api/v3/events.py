@@ -113,7 +113,6 @@ def _plain_query(*filters: str) -> QuerySpec:
 
 EMPTY: dict[str, QuerySpec] = {
     "deployments": _plain_query("states", "status_reasons", "status_values", "droplet_guids"),
-    "isolation_segments": _plain_query(),
     "revisions": _plain_query("versions"),
     "service_brokers": SERVICE_QUERY,
     "service_credential_bindings": SERVICE_QUERY,
@@ -121,12 +120,10 @@ EMPTY: dict[str, QuerySpec] = {
     "service_offerings": SERVICE_QUERY,
     "service_plans": SERVICE_QUERY,
     "service_route_bindings": SERVICE_QUERY,
-    "tasks": _plain_query("states", "sequence_ids"),
 }
 APP_EMPTY: dict[str, QuerySpec] = {
     "revisions": _plain_query("versions"),
     "revisions/deployed": _plain_query("versions"),
-    "tasks": _plain_query("states", "sequence_ids"),
 }
 ROUTES: tuple[Route, ...] = (
     get("/v3/audit_events", list_events, EVENTS.query),

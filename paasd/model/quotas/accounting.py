@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from paasd.errors import Unprocessable
-from paasd.model.quotas.arithmetic import NOTHING, Change, Demand, Scope, demand_of, refusals, sentence
+from paasd.model.quotas.arithmetic import NOTHING, Change, Demand, Scope, demand_of, refusals, sentence, task_refusals
 from paasd.model.quotas.usage import Place, count_domains, count_routes, running
-from paasd.model.records import App, Limits, Organization, OrganizationQuota, Process, Space, SpaceQuota
+from paasd.model.records import App, Limits, Organization, OrganizationQuota, Process, Space, SpaceQuota, Task
 from paasd.model.usage_events import Footprint, record_change
 from paasd.state import ReadTx, Tx
 
@@ -64,6 +64,28 @@ def _scope(tx: Tx, place: Place) -> Scope | None:
         return None
     level = "organization" if isinstance(place, Organization) else "space"
     return Scope(level=level, name=place.name, limits=limits, used=running(tx, place))
+
+
+def check_task(tx: Tx, space: Space, task: Task) -> None:
+    """Refuse a task, which is a row already, that the quotas of the space or its organization do not allow."""
+    demand = Demand(
+        instances=1, memory_mb=task.memory_mb, disk_mb=task.disk_mb, log_rate_limit_bytes=task.log_rate_limit_bytes
+    )
+    places: tuple[Place, ...] = (tx.need(Organization, space.organization_guid), space)
+    scopes = [scope for place in places if (scope := _scope(tx, place)) is not None]
+    found = task_refusals(scopes, demand)
+    if found:
+        raise QuotaExceeded(sentence(found))
+
+
+def check_staging(tx: Tx, space: Space, memory_mb: int) -> None:
+    """Refuse a build that asks for more memory than the quotas leave beside what runs."""
+    places: tuple[Place, ...] = (space, tx.need(Organization, space.organization_guid))
+    for place in places:
+        limit = limits_of(tx, place).total_memory_in_mb
+        if limit is not None and running(tx, place).memory_mb + memory_mb > limit:
+            kind = "space" if isinstance(place, Space) else "organization"
+            raise QuotaExceeded(f"{kind}'s memory limit exceeded: staging requires {memory_mb}M memory")
 
 
 def check_new_route(tx: Tx, space: Space, port: int | None) -> None:

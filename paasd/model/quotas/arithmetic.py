@@ -125,6 +125,25 @@ def refusals(scopes: Sequence[Scope], changes: Sequence[Change]) -> list[Refusal
     return found
 
 
+def task_refusals(scopes: Sequence[Scope], task: Demand) -> list[Refusal]:
+    """The same for one task more, in the words that Cloud Foundry has for tasks; organization first."""
+    found: list[Refusal] = []
+    for scope in scopes:
+        limits, used = scope.limits, scope.used
+        if exceeds(limits.total_memory_in_mb, used.memory_mb, task.memory_mb):
+            found.append(("memory_in_mb", f"exceeds {scope.level} memory quota"))
+        if exceeds(limits.per_process_memory_in_mb, task.memory_mb, task.memory_mb):
+            found.append(("memory_in_mb", f"exceeds {scope.level} instance memory quota"))
+        if exceeds(limits.total_disk_in_mb, used.disk_mb, task.disk_mb):
+            found.append(("disk_in_mb", f"exceeds {scope.level} disk quota"))
+        if exceeds(limits.per_process_disk_in_mb, task.disk_mb, task.disk_mb):
+            found.append(("disk_in_mb", f"exceeds {scope.level} instance disk quota"))
+        found += _log_rate_refusals(scope, [Change(NOTHING, task)])
+        if exceeds(limits.per_app_tasks, used.tasks, 1):
+            found.append(("app_task_limit", "quota exceeded"))
+    return found
+
+
 def _log_rate_refusals(scope: Scope, changes: Sequence[Change]) -> Iterable[Refusal]:
     limit = scope.limits.log_rate_limit_in_bytes_per_second
     if limit is None:

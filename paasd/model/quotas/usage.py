@@ -3,8 +3,9 @@
 import msgspec
 
 from paasd.model.quotas.arithmetic import Usage
-from paasd.model.records import App, Domain, Organization, Process, Route, Space
-from paasd.state import Condition, Eq, Gt, InSelect, IsNull, Not, ReadTx
+from paasd.model.records import App, Domain, Organization, Process, Route, Space, Task
+from paasd.model.records.tasks import ENDED
+from paasd.state import Condition, Eq, Gt, In, InSelect, IsNull, Not, ReadTx
 
 Place = Organization | Space
 
@@ -21,14 +22,17 @@ def usage(tx: ReadTx, place: Place) -> Usage:
 
 
 def running(tx: ReadTx, place: Place) -> Usage:
-    """Only what started apps use."""
+    """Only what started apps, and tasks that have not ended, use."""
     started = InSelect("app_guid", App, "guid", Eq("state", "STARTED"), Eq("deleting", False), within(place))
     limited = Gt("log_rate_limit_bytes", 0)
+    tasks = (Not(In("state", ENDED)), InSelect("app_guid", App, "guid", within(place)))
     return Usage(
-        memory_mb=tx.total(Process, ("instances", "memory_mb"), started),
-        disk_mb=tx.total(Process, ("instances", "disk_mb"), started),
+        memory_mb=tx.total(Process, ("instances", "memory_mb"), started) + tx.total(Task, ("memory_mb",), *tasks),
+        disk_mb=tx.total(Process, ("instances", "disk_mb"), started) + tx.total(Task, ("disk_mb",), *tasks),
         instances=tx.total(Process, ("instances",), started),
-        log_rate_bytes=tx.total(Process, ("instances", "log_rate_limit_bytes"), started, limited),
+        log_rate_bytes=tx.total(Process, ("instances", "log_rate_limit_bytes"), started, limited)
+        + tx.total(Task, ("log_rate_limit_bytes",), limited, *tasks),
+        tasks=tx.count(Task, *tasks),
     )
 
 

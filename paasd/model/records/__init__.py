@@ -25,6 +25,7 @@ from paasd.model.records.staging import (
     Package,
     Timing,
 )
+from paasd.model.records.tasks import Task
 from paasd.model.records.tenancy import Organization, Role, Space, User
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "SigningKey",
     "Space",
     "SpaceQuota",
+    "Task",
     "Timing",
     "User",
     "VariableGroup",

@@ -81,3 +81,24 @@ INSERT INTO buildpacks VALUES
   ('nodejs_buildpack', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 'nodejs_buildpack', '', 2, 1, 0, 1, NULL, NULL),
   ('python_buildpack', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 'python_buildpack', '', 3, 1, 0, 1, NULL, NULL),
   ('binary_buildpack', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 'binary_buildpack', '', 4, 1, 0, 1, NULL, NULL);
+
+CREATE TABLE tasks (
+  guid TEXT PRIMARY KEY NOT NULL,
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL,
+  app_guid TEXT NOT NULL,
+  sequence_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  command TEXT NOT NULL,
+  state TEXT NOT NULL,            -- PENDING, RUNNING, CANCELING, SUCCEEDED, FAILED
+  failure_reason TEXT,
+  droplet_guid TEXT NOT NULL,
+  memory_mb INTEGER NOT NULL,
+  disk_mb INTEGER NOT NULL,
+  log_rate_limit_bytes INTEGER NOT NULL,
+  node_guid TEXT,
+  epoch INTEGER NOT NULL,
+  UNIQUE (app_guid, sequence_id)
+) STRICT;
+CREATE INDEX tasks_node ON tasks (node_guid, state);
+CREATE INDEX tasks_state ON tasks (state);
