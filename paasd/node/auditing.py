@@ -11,10 +11,18 @@ from paasd.chain import Chain
 from paasd.model import AuditChain
 from paasd.model.auditing import PLATFORM
 from paasd.model.auditing.following import Head
+from paasd.node.engines import witness_refusals
 from paasd.node.start import Start
 from paasd.state import Database
 
 PERIOD_S = 3600.0
+
+
+async def witness(start: Start, database: Database) -> None:
+    """Both chains, each in the other's keeping: refusals in the log, the head of the log's events on this disk."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(witness_refusals, start, database)
+        nursery.start_soon(keep_heads, start, database)
 
 
 async def keep_heads(start: Start, database: Database) -> None:

@@ -22,7 +22,7 @@ from paasd.auth.service import open_auth
 from paasd.chain import Chain
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles, Membership, Removed, read_removal, remember_removal
-from paasd.node.auditing import keep_heads
+from paasd.node.auditing import witness
 from paasd.node.cluster import Cluster, open_cluster_parts
 from paasd.node.engines import (
     access_lines,
@@ -31,7 +31,6 @@ from paasd.node.engines import (
     make_context,
     make_membership,
     own_root_keys,
-    witness_refusals,
 )
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
 from paasd.node.log import open_replica
@@ -135,8 +134,7 @@ async def _open(start: Start) -> Node:
     issuer = f"https://login.{config.domains.system}"
     auth = await enter(open_auth(config.auth, database, sealer, issuer=issuer, clock=start.clock, signs=not worker))
     auth.on_refused = partial(start.refusals.add, "sign-in")
-    await enter(going_on(witness_refusals, start, database))
-    await enter(going_on(keep_heads, start, database))
+    await enter(going_on(witness, start, database))
     password = await ensure_admin(context, start.directory, auth.passwords)
     acts = await start_scheduling(start, context)
     router = await _router(start, context, sandbox, certificates)

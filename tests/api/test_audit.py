@@ -232,3 +232,24 @@ async def test_the_file_of_refusals_is_checked_with_it(harm: str | None, served:
     async with await served.admin() as http:
         problem = (await http.get("/paasd/v1/audit/verify")).json()["problem"]
     assert problem is None if harm is None else "record 2 was changed" in problem
+
+
+async def test_commands_are_hidden_in_lists_and_from_those_who_may_only_look(served: Served) -> None:
+    async with await served.admin() as http:
+        space = (await http.get("/v3/spaces")).json()["resources"][0]
+        place = {"data": {"guid": space["guid"]}}
+        app = (await http.post("/v3/apps", json={"name": "app", "relationships": {"space": place}})).json()["guid"]
+        body = {"name": "one", "command": f"run {SECRET}", "process_types": ["web"]}
+        made = await http.post(f"/v3/apps/{app}/sidecars", json=body)
+        assert made.status_code == 201 and made.json()["command"] == f"run {SECRET}"
+        one = f"/v3/sidecars/{made.json()['guid']}"
+        assert (await http.get(one)).json()["command"] == f"run {SECRET}"
+        assert SECRET not in (await http.get(f"/v3/apps/{app}/sidecars")).text
+        organization = space["relationships"]["organization"]["data"]["guid"]
+        auditor = await member(served, http, "auditor", "organization_auditor", organization)
+        user = (await http.get("/v3/users?usernames=auditor")).json()["resources"][0]["guid"]
+        role = {"type": "space_auditor", "relationships": {"user": {"data": {"guid": user}}, "space": place}}
+        assert (await http.post("/v3/roles", json=role)).status_code == 201
+        shown = await auditor.get(one)
+        assert shown.status_code == 200 and SECRET not in shown.text
+        await auditor.aclose()

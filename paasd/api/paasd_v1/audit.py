@@ -4,6 +4,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from paasd.actions import audit as actions
+from paasd.api.answers import AuditHead, AuditVerdict
 from paasd.api.call import Call, Reply
 from paasd.api.query import TIMESTAMP, QuerySpec
 from paasd.api.table import Auth, Route, get
@@ -22,23 +23,29 @@ async def head(call: Call) -> Reply:
     """Number and hash of the newest event, to be kept elsewhere."""
     scope = _scope(call)
     newest = actions.head(call.context, scope)
-    body = {"chain": scope.chain, "organization": scope.organization, "sequence": newest.sequence, "hash": newest.hash}
-    return Reply(body={**body, "head": str(newest)})
+    body = AuditHead(
+        chain=scope.chain,
+        organization=scope.organization,
+        sequence=newest.sequence,
+        hash=newest.hash,
+        head=str(newest),
+    )
+    return Reply(body=body)
 
 
 async def verify(call: Call) -> Reply:
     """`problem` is null, or names the first event that was changed, taken away or put in."""
     scope = _scope(call)
     found = await actions.check(call.context, scope, _heads(call))
-    body = {
-        "chain": scope.chain,
-        "organization": scope.organization,
-        "events": found.events,
-        "first": found.first,
-        "former": found.former,
-        "head": str(Head(sequence=found.sequence, hash=found.hash)),
-        "problem": found.problem,
-    }
+    body = AuditVerdict(
+        chain=scope.chain,
+        organization=scope.organization,
+        events=found.events,
+        first=found.first,
+        former=found.former,
+        head=str(Head(sequence=found.sequence, hash=found.hash)),
+        problem=found.problem,
+    )
     return Reply(body=body)
 
 
@@ -79,7 +86,7 @@ HEAD = QuerySpec(plain=("organization",))
 VERIFY = QuerySpec(plain=("organization", "heads"))
 EXPORT = QuerySpec(plain=("organization", "since", "until", "follow"))
 ROUTES: tuple[Route, ...] = (
-    get("/paasd/v1/audit/head", head, HEAD, auth=Auth.BASIC, permission=READER),
-    get("/paasd/v1/audit/verify", verify, VERIFY, auth=Auth.BASIC, permission=READER),
+    get("/paasd/v1/audit/head", head, HEAD, auth=Auth.BASIC, permission=READER, answer=AuditHead),
+    get("/paasd/v1/audit/verify", verify, VERIFY, auth=Auth.BASIC, permission=READER, answer=AuditVerdict),
     get("/paasd/v1/audit/events", export, EXPORT, auth=Auth.BASIC, permission=READER),
 )

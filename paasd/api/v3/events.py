@@ -1,9 +1,9 @@
 """`/v3/audit_events`, and the lists of things that this platform does not have (yet), which clients ask for anyway."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from paasd.actions.visibility import need_visible
+from paasd.api.answers import AuditEventShown, Link, Party, Reference
 from paasd.api.call import Call, Reply
 from paasd.api.listing import Listing, View, column, list_reply, one_reply, plain_list
 from paasd.api.query import QuerySpec
@@ -11,21 +11,21 @@ from paasd.api.table import Route, get
 from paasd.model import App, AuditEvent
 
 
-def present_events(view: View, rows: Sequence[AuditEvent]) -> list[dict[str, Any]]:
+def present_events(view: View, rows: Sequence[AuditEvent]) -> list[AuditEventShown]:
     """Who did what to what."""
     return [
-        {
-            "guid": row.guid,
-            "created_at": row.created_at,
-            "updated_at": row.updated_at,
-            "type": row.type,
-            "actor": {"guid": row.actor_guid, "type": row.actor_type, "name": row.actor_name},
-            "target": {"guid": row.target_guid, "type": row.target_type, "name": row.target_name},
-            "data": row.data,
-            "space": None if row.space_guid is None else {"guid": row.space_guid},
-            "organization": None if row.organization_guid is None else {"guid": row.organization_guid},
-            "links": {"self": view.urls.link("audit_events", row.guid)},
-        }
+        AuditEventShown(
+            guid=row.guid,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            type=row.type,
+            actor=Party(guid=row.actor_guid, type=row.actor_type, name=row.actor_name),
+            target=Party(guid=row.target_guid, type=row.target_type, name=row.target_name),
+            data=row.data,
+            space=None if row.space_guid is None else Reference(guid=row.space_guid),
+            organization=None if row.organization_guid is None else Reference(guid=row.organization_guid),
+            links={"self": Link(href=view.urls.v3("audit_events", row.guid))},
+        )
         for row in rows
     ]
 
@@ -126,8 +126,8 @@ APP_EMPTY: dict[str, QuerySpec] = {
     "revisions/deployed": _plain_query("versions"),
 }
 ROUTES: tuple[Route, ...] = (
-    get("/v3/audit_events", list_events, EVENTS.query),
-    get("/v3/audit_events/<guid>", get_event),
+    get("/v3/audit_events", list_events, EVENTS.query, answer=AuditEventShown),
+    get("/v3/audit_events/<guid>", get_event, answer=AuditEventShown),
     *(get(f"/v3/{name}", none_of_them, query, permission="signed in") for name, query in EMPTY.items()),
     *(get(f"/v3/apps/<guid>/{name}", none_of_app, query) for name, query in APP_EMPTY.items()),
 )

@@ -5,6 +5,6 @@
 """
 
 from paasd.model.auditing.chain import PLATFORM, append
-from paasd.model.auditing.differences import HIDDEN, difference, snapshot
+from paasd.model.auditing.differences import HIDDEN, difference, snapshot, without_password
 
-__all__ = ["HIDDEN", "PLATFORM", "append", "difference", "snapshot"]
+__all__ = ["HIDDEN", "PLATFORM", "append", "difference", "snapshot", "without_password"]
