@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from paasd.actions.context import Context
 from paasd.buildpacks.builtin import resolve
 from paasd.errors import Unprocessable
-from paasd.model.buildpacks import usable
 from paasd.model.auditing import without_password
+from paasd.model.buildpacks import usable
 
 STACKS: Final = ("host", "debian12", "cflinuxfs4")
 GIT_SCHEMES: Final = ("http", "https", "git", "ssh")
