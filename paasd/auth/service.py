@@ -97,7 +97,10 @@ class Auth:
         if factor is not None and not code and (split := WITH_CODE.fullmatch(password)):
             password, code = split[1], split[2]
         why = "Bad credentials"
-        if await self.passwords.verify(None if user is None else user.password_hash, password) and user is not None:
+        right = await self.passwords.verify(None if user is None else user.password_hash, password)
+        # Once more: of many guesses that came at once, those that were hashed after the limit count for nothing.
+        self._check_throttle(name_key, address_key, address, username)
+        if right and user is not None:
             if factor is None:
                 self._throttle.succeeded(name_key)
                 return SignIn(user=user)

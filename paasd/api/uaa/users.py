@@ -8,6 +8,7 @@ import msgspec
 from paasd.actions import users
 from paasd.api.call import Call, Reply
 from paasd.api.table import Route, delete, get, post, put
+from paasd.auth import DEPLOY_TOKEN
 from paasd.auth.service import OAuthError
 from paasd.auth.strength import why_weak
 from paasd.model import User
@@ -105,8 +106,11 @@ async def create_user(call: Call) -> Reply:
     """`POST /Users`: 201, or 409 when the name is taken."""
     _demand(call, "scim.write")
     form = await call.json(NewUser)
+    form.origin = form.origin or "uaa"
     password_hash = None
-    if form.password is not None:
+    if form.origin == DEPLOY_TOKEN:
+        raise OAuthError(400, "invalid_scim_resource", "Deploy tokens are made with `paasd deploy-token create`")
+    if form.origin == "uaa" and form.password is not None:
         _check_password(form.password, form.userName)
         password_hash = await call.platform.auth.passwords.hash(form.password)
     if not form.userName.strip():
