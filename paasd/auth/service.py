@@ -15,10 +15,12 @@ import structlog
 import trio
 
 from paasd.auth.caller import USER_SCOPES, Caller
+from paasd.auth.demands import demanding
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.deploy import DeployTokens
 from paasd.auth.factors import NEEDED, WRONG, Factors
-from paasd.auth.keys import KeyRing, expired, make_key, next_key
+from paasd.auth.keeping import keep_keys
+from paasd.auth.keys import KeyRing
 from paasd.auth.oidc import open_providers
 from paasd.auth.passwords import Passwords
 from paasd.auth.throttle import Throttle
@@ -26,10 +28,10 @@ from paasd.auth.tokens import ADMIN_SCOPE, INVALID, WITH_FACTOR, Client, Tokens,
 from paasd.auth.totp import hash_code
 from paasd.config import AuthConfig
 from paasd.errors import InvalidToken, NotAuthenticated, PaasdError, Unavailable
-from paasd.model import FactorDemand, Organization, Passcode, Role, Setting, SigningKey, Space, User, signing
+from paasd.model import Passcode, Setting, User, signing
 from paasd.model.clients import PREFIX as CLIENT_SETTING
 from paasd.model.passcodes import UsePasscode, use_passcode
-from paasd.state import Database, Eq, In, InSelect, Or
+from paasd.state import Database
 from paasd.state.sealing import Sealer
 
 KEY_CHECK_S = 300.0
@@ -194,7 +196,7 @@ class Auth:
             client=client_id,
             origin=user.origin,
             with_factor=signed_in.with_factor,
-            hidden_organizations=() if signed_in.with_factor else self._demanding(user),
+            hidden_organizations=() if signed_in.with_factor else demanding(self._database, user),
         )
 
     def scopes_of(self, signed_in: SignIn) -> tuple[str, ...]:
@@ -202,17 +204,6 @@ class Auth:
         if self.config.admins_need_second_factor and not signed_in.with_factor:
             return USER_SCOPES
         return scopes_of(signed_in.user)
-
-    def _demanding(self, user: User) -> tuple[str, ...]:
-        """Organizations of the user that demand a second factor."""
-        with self._database.read() as tx:
-            demanded = [one.organization_guid for one in tx.all(FactorDemand)]
-            if not demanded:
-                return ()
-            mine = Eq("user_guid", user.guid)
-            through_space = InSelect("guid", Space, "organization_guid", InSelect("guid", Role, "space_guid", mine))
-            of_user = Or(InSelect("guid", Role, "organization_guid", mine), through_space)
-            return tuple(one.guid for one in tx.all(Organization, In("guid", demanded), of_user))
 
     def caller(self, token: str) -> Caller:
         """The caller behind an access token. Raises InvalidToken, also when the user is gone or was signed out."""
@@ -308,29 +299,11 @@ class Auth:
 
     async def refresh_keys(self) -> None:
         """Read the key rows, and make or drop one when it is time."""
-        now = int(self._clock())
         with self._database.read() as tx:
-            rows = signing.signing_keys(tx)
-        self.tokens.ring = KeyRing(rows, self._sealer)
-        if not self._signs:
-            return
-        wanted = next_key(self.config, rows, now)
-        if wanted is not None:
-            kid = uuid.uuid4().hex[:16]
-            sealed, public = make_key(kid, self._sealer)
-            arguments = signing.AddSigningKey(
-                kid=kid,
-                sealed_private=sealed,
-                public_jwk=public,
-                active_from=wanted.active_from,
-                expires_at=wanted.expires_at,
-                after_kid=rows[-1].kid if rows else None,
-            )
-            await self._database.write(signing.add_signing_key, arguments)
-        if expired(rows, now):
-            await self._database.write(signing.drop_signing_keys, signing.DropSigningKeys(expired_at=now))
-        with self._database.read() as tx:
-            self.tokens.ring = KeyRing(tx.all(SigningKey, order=("active_from", "kid")), self._sealer)
+            self.tokens.ring = KeyRing(signing.signing_keys(tx), self._sealer)
+        if self._signs:
+            now = int(self._clock())
+            self.tokens.ring = await keep_keys(self._database, self._sealer, self.config, now)
 
     def _user(self, guid: str) -> User | None:
         with self._database.read() as tx:
@@ -376,7 +349,7 @@ async def open_auth(
     except Unavailable as error:  # a cluster without quorum: the keys that there are go on counting
         log.warning("signing keys not refreshed", error=error.detail)
 
-    async def keep_keys() -> None:
+    async def look_after_keys() -> None:
         async with database.watch("signing_keys") as changes:
             while True:
                 with trio.move_on_after(KEY_CHECK_S):
@@ -389,7 +362,7 @@ async def open_auth(
                     await trio.sleep(5)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep_keys)
+        nursery.start_soon(look_after_keys)
         nursery.start_soon(auth.deploy.note_uses)
         try:
             yield auth
