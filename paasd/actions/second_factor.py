@@ -11,6 +11,8 @@ from paasd.model import FactorDemand, Organization, SecondFactor, User
 from paasd.model import second_factors as model
 from paasd.model.users import find_user
 
+NAMED = 5
+"""Organizations that a warning names; it is a header."""
 ANSWERED = "The first request was carried out, and what it would have shown is lost; ask again under another key"
 NONE = "You have no second factor; `paasd second-factor enrol` makes one"
 
@@ -116,8 +118,10 @@ async def demand(context: Context, caller: Caller, organization_guid: str, *, wa
 def warning_of(context: Context, caller: Caller) -> str:
     """What is hidden from the caller and what to do about it."""
     with context.database.read() as tx:
-        found = [tx.get(Organization, guid) for guid in caller.hidden_organizations]
+        found = [tx.get(Organization, guid) for guid in caller.hidden_organizations[:NAMED]]
     names = ", ".join(f"'{one.name}'" for one in found if one is not None)
+    if (more := len(caller.hidden_organizations) - NAMED) > 0:
+        names += f" and {more} more"
     return (
         f"Organization {names} demands a second factor, so it is not shown: enrol one with `paasd second-factor enrol`"
         " (POST /paasd/v1/me/second-factor), then sign in again with a code of it"

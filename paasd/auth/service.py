@@ -143,6 +143,23 @@ class Auth:
             raise OAuthError(401, "unauthorized", WRONG)
         self._throttle.succeeded(keys[0])
 
+    async def check_password(self, user: User, password: str, address: str) -> None:
+        """Check a password of one who is signed in; guesses wait as at sign-in. Raises OAuthError 401."""
+        keys = f"name/{user.username.lower()}", f"address/{address}"
+        self._check_throttle(*keys, address, user.username)
+        right = await self.passwords.verify(user.password_hash, password)
+        self._check_throttle(*keys, address, user.username)
+        if not right:
+            self._refused(*keys, address, user.username, "Bad credentials")
+            raise OAuthError(401, "unauthorized", "Old password is incorrect")
+
+    def is_whole(self, caller: Caller) -> bool:
+        """Whether a caller has every scope of its user: a narrowed token must not become a wide one."""
+        user = self._user(caller.user_guid)
+        return user is not None and set(self.scopes_of(SignIn(user=user, with_factor=caller.with_factor))) <= set(
+            caller.scopes
+        )
+
     async def passcode(self, code: str, address: str) -> SignIn:
         """Whom a passcode was made for; it counts once, on whatever node. Raises OAuthError 401."""
         address_key = f"address/{address}"

@@ -16,6 +16,7 @@ from paasd.cli.push import push
 from paasd.cli.recovery import backup, recover, restore
 from paasd.cli.second_factor import second_factor
 from paasd.cli.serve import serve
+from paasd.cli.sessions import sign_out
 from paasd.errors import PaasdError
 
 QUICKSTART = """\
@@ -40,7 +41,7 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 SECTIONS = {
     "Apps": (push, apps, app, logs, scale, restart, env, delete),
     "Platform": (serve, status, stop, config, stack, create_org, create_space),
-    "Sign-in": (deploy_token, second_factor),
+    "Sign-in": (deploy_token, second_factor, sign_out),
     "Nodes": (token, join, members, node, keys, backup, restore, recover),
 }
 

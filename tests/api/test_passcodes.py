@@ -109,6 +109,15 @@ async def test_only_people_get_codes_and_made_up_ones_write_nothing_and_have_to_
         assert served.context.database.index == index
 
 
+async def test_a_narrowed_token_does_not_become_a_wide_one(served: Served) -> None:
+    await served.make_user("ada")
+    async with await signed_in(served, "ada", scope="cloud_controller.read uaa.user") as http:
+        refused = await http.get("/passcode")
+        assert (refused.status_code, refused.json()["error"]) == (403, "insufficient_scope")
+    async with await signed_in(served, "ada") as http:
+        assert (await http.get("/passcode")).status_code == 200
+
+
 async def test_users_of_another_origin_are_told_to_use_a_passcode(served: Served) -> None:
     await served.make_user("ada")
     form = {"grant_type": "password", "username": "ada", "password": PASSWORD}

@@ -270,6 +270,23 @@ async def test_a_token_that_was_asked_for_reading_changes_nothing(served: Served
             assert (await http.post("/v3/apps", json=body)).status_code == status
 
 
+async def test_guessing_the_old_password_has_to_wait_too(tmp_path: Path) -> None:
+    auth = msgspec.structs.replace(CHEAP_HASHES, login_failures=3, login_wait_s=60.0)
+    async with serve(tmp_path, Config(api=ApiConfig(port=0), auth=auth)) as served:
+        ada = await served.make_user("ada")
+        async with served.client((await served.login("ada"))["access_token"]) as http:
+            path = f"/uaa/Users/{ada}/password"
+            for _ in range(3):
+                wrong = await http.put(path, json={"password": NEW, "oldPassword": "wrong"})
+                assert wrong.json()["error_description"] == "Old password is incorrect"
+            locked = await http.put(path, json={"password": NEW, "oldPassword": PASSWORD})
+            assert "locked" in locked.json()["error_description"]
+            served.clock.ahead_s = 61
+            same = await http.put(path, json={"password": PASSWORD, "oldPassword": PASSWORD})
+            assert (same.status_code, same.json()["error"]) == (422, "invalid_password")
+            assert (await http.put(path, json={"password": NEW, "oldPassword": PASSWORD})).status_code == 200
+
+
 async def test_guessing_has_to_wait_and_the_right_password_too(tmp_path: Path) -> None:
     auth = AuthConfig(hash_memory_kib=64, hash_time_cost=1, login_failures=3, login_wait_s=60.0)
     async with (

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from paasd.actions import users
+from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Route, delete, get, post, put
 from paasd.auth import DEPLOY_TOKEN
@@ -145,9 +146,10 @@ async def set_password(call: Call) -> Reply:
     if not own:
         _demand(call, "uaa.admin")
     if form.oldPassword is not None or (own and not call.caller.admin):
-        right = await call.platform.auth.passwords.verify(user.password_hash, form.oldPassword or "")
-        if not right:
-            raise OAuthError(401, "unauthorized", "Old password is incorrect")
+        address = client_address(call.request)
+        await call.platform.auth.check_password(user, form.oldPassword or "", address)
+        if form.password == form.oldPassword:
+            raise OAuthError(422, "invalid_password", "The new password is the old one; choose another.")
     _check_password(form.password, user.username)
     if user.origin != "uaa":
         raise OAuthError(400, "invalid_scim_resource", f"The password of a user of {user.origin} is not kept here")
