@@ -9,6 +9,7 @@ from paasd.actions.upkeep import (
     KeyChange,
     certificate_problems,
     clock_problems,
+    disk_problems,
     key_advice,
     key_problems,
     release_advice,
@@ -32,6 +33,7 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     stale_s: float | None = None
     index: int = 0
     certificate_left_s: float | None = None
+    disk_free_mb: int | None = None
     blobs: Sequence[str] = ()
     not_absorbed: Mapping[str, int] = {}
     log_error: str | None = None
@@ -66,6 +68,8 @@ def problems(platform: Platform) -> list[str]:
             "renewed: no control node answers it; check the network between them"
         )
     found += platform.blobs
+    free_mb = {guid: fact.disk_free_mb for guid, fact in platform.facts.items()}
+    found += disk_problems(platform.nodes, {**free_mb, platform.own_guid: platform.disk_free_mb})
     if platform.log_error is not None:
         found.append(f"log lines cannot be stored: {platform.log_error}; is the disk full?")
     return found

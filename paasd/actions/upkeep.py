@@ -16,6 +16,9 @@ SKEW_S: Final = 2.0
 ALIKE_S: Final = 1.0
 """When all others are off by the same, it is the clock of this node that is wrong."""
 
+DISK_LOW_MB: Final = 1024
+"""Less than one large upload and its layers."""
+
 CERTIFICATE_LOW_S: Final = 6 * 3600.0
 """They are renewed when 12 hours are left."""
 
@@ -45,6 +48,16 @@ def _clock(whose: str, offset_s: float, other: str) -> str:
     if abs(offset_s) > SKEW_LIMIT_S:
         sentence += f", and above {SKEW_LIMIT_S:.0f} s a node gets no vote"
     return f"{sentence}: run a time service such as chrony there (`chronyc makestep` sets it at once)"
+
+
+def disk_problems(nodes: Sequence[Node], free_mb: Mapping[str, int | None]) -> list[str]:
+    """Of nodes, by guid, whose data is on a disk that is nearly full."""
+    return [
+        f"the disk of node {node.name} has {left} MB left where its data is: without space pushes through it are "
+        "refused and log lines wait. Free some, or move `data` (see `paasd config`) to a larger disk"
+        for node in nodes
+        if node.state != "DEAD" and (left := free_mb.get(node.guid)) is not None and left < DISK_LOW_MB
+    ]
 
 
 def certificate_problems(nodes: Sequence[Node], facts: Mapping[str, NodeFact], now_s: float) -> list[str]:

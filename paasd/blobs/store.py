@@ -157,7 +157,7 @@ class Blobs:
         After the commit it is also elsewhere, so that a row may refer to it, save without `secure` (it is a copy).
         Raises TooLarge above `limit_bytes`, DiskFull.
         """
-        with _explained(self._root):
+        with _explained():
             secured = self._secure if secure else None
             writer = BlobWriter(
                 self._root / _INCOMING, limit_bytes, self._config.buffer_bytes, self._run, self._keep, secured
@@ -289,7 +289,7 @@ async def open_blobs(
 
     `clock` gives unix seconds, `steady` seconds that no setting of the clock changes.
     """
-    with _explained(root):
+    with _explained():
         await trio.to_thread.run_sync(_prepare, root)
     yield Blobs(root, config or BlobsConfig(), clock, steady)
 
@@ -329,12 +329,13 @@ def _hash_file(path: Path, buffer_bytes: int) -> tuple[str, int]:
 
 
 @contextmanager
-def _explained(root: Path) -> Iterator[None]:
+def _explained() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
-                f"no space left for a blob in {root}; nothing of it was kept. Free space on that disk and try again"
+                "no space left on the disk of this node; nothing of it was kept. Go through another node, and tell who "
+                "runs the platform: `paasd status` says which disk it is"
             ) from error
         raise

@@ -65,7 +65,7 @@ class LivenessConfig(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             description="Two witnesses must find a node unreachable for so long before it is dead; each further node"
-            " that vanishes starts the wait anew, so that a mass failure is seen as one.",
+            " that vanishes, or may have, starts the wait anew, so that a mass failure is seen as one.",
         ),
     ] = 1.0
     dead_after_limit_s: Annotated[

@@ -44,6 +44,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     load: float = 0.0
     holds: tuple[str, ...] = ()
     certificate_ends_at: int = 0
+    disk_free_mb: int | None = None
 
 
 class Gossip:
@@ -129,6 +130,7 @@ class Gossip:
                 sending_key=self._ring.sending,
                 holds=about.holds,
                 certificate_ends_at=about.certificate_ends_at,
+                disk_free_mb=about.disk_free_mb,
             )
         )
 

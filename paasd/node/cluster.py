@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from random import Random, SystemRandom
 from typing import Final
 
+import psutil
 import structlog
 import trio
 
@@ -194,6 +195,7 @@ class Cluster:
             load=os.getloadavg()[0] / cpus,
             holds=self._membership.holds(),
             certificate_ends_at=int(self._context.clock() + (self._membership.certificate_left_s() or 0.0)),
+            disk_free_mb=psutil.disk_usage(str(self._directory)).free >> 20,
         )
 
     def _identity(self) -> NodeIdentity:

@@ -72,6 +72,7 @@ class NodeFact(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=2
     sending_key: str = ""
     holds: tuple[Annotated[str, Meta(max_length=64)], ...] = ()
     certificate_ends_at: Counter = 0  # unix seconds
+    disk_free_mb: Counter | None = None  # where its data is
 
     @property
     def key(self) -> str:

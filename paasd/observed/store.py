@@ -51,6 +51,7 @@ class Observed:
         self._believe: Callable[[InstanceFact], bool] = lambda _fact: True
         self._reachability: dict[str, Reachability] = {}
         self._unreachable: frozenset[str] = frozenset()
+        self._suspects: frozenset[str] = frozenset()
         self.on_delta: Callable[[Delta], None] = lambda _delta: None
         self.on_outbid: Callable[[int], None] = lambda _boot: None
         self.freshen: Callable[[str], Awaitable[None]] = _nobody_to_ask
@@ -126,6 +127,9 @@ class Observed:
 
     def unreachable(self) -> frozenset[str]:
         return self._unreachable
+
+    def suspects(self) -> frozenset[str]:
+        return self._suspects
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[Watch]:
@@ -233,8 +237,12 @@ class Observed:
             del self._reachability[node_guid]
         else:
             self._reachability[node_guid] = now
-        self._unreachable = frozenset(guid for guid, one in self._reachability.items() if one == "unreachable")
+        self._unreachable = self._all_that_are("unreachable")
+        self._suspects = self._all_that_are("suspect")
         self._wake()
+
+    def _all_that_are(self, state: Reachability) -> frozenset[str]:
+        return frozenset(guid for guid, one in self._reachability.items() if one == state)
 
     def collect(self, now: float, keep_s: float) -> None:
         """Forget what was dropped `keep_s` ago; `now` is of any steady clock."""

@@ -33,11 +33,15 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """What this node knows: members by guid, and by reporter whom it cannot reach, of reporters that can be reached."""
+    """What this node knows: members by guid, and by reporter whom it cannot reach, of reporters that can be reached.
+
+    `suspects` are those of which that will be known soon.
+    """
 
     members: Mapping[str, Member]
     reports: Mapping[str, frozenset[str]]
     brake: Brake = Brake()
+    suspects: frozenset[str] = frozenset()
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +87,8 @@ class Liveness:
 
     def receive(self, now: float, view: View) -> list[Effect]:
         before, self._view = self._view, view
+        if before.brake.engaged and not view.brake.engaged:
+            self._convicted.clear()  # those that are still away may be on their way back like the others
         for guid in view.members:
             if self._witnesses(guid):
                 self._convicted.setdefault(guid, now)
@@ -121,7 +127,9 @@ class Liveness:
         if not self._convicted:
             return []
         first, last = min(self._convicted.values()), max(self._convicted.values())
-        ripe_at = min(last + self._config.dead_after_s, first + self._config.dead_after_limit_s)
+        ripe_at = first + self._config.dead_after_limit_s
+        if not self._in_doubt():
+            ripe_at = min(last + self._config.dead_after_s, ripe_at)
         if now < ripe_at:
             self._due(ripe_at)
             return []
@@ -137,6 +145,12 @@ class Liveness:
             )
             for guid in sorted(self._convicted)
         ]
+
+    def _in_doubt(self) -> bool:
+        """Whether more may be lost than is known yet: of many that vanish at once some are noticed seconds later."""
+        live = {guid for guid, one in self._view.members.items() if one.state in LIVE_STATES}
+        accused = self._view.suspects.union(*self._view.reports.values())
+        return bool(accused & live - self._convicted.keys())
 
     def _braking(self) -> list[Effect]:
         """The brake holds until those that engaged it, and whoever was lost since, are no longer too many."""

@@ -38,6 +38,9 @@ class Sight(Protocol):
     def unreachable(self) -> frozenset[str]:
         """Guids of nodes that this one cannot reach."""
 
+    def suspects(self) -> frozenset[str]:
+        """Guids of nodes of which gossip is about to say whether they can be reached."""
+
     def watch(self) -> AbstractAsyncContextManager[Watch]: ...
 
 

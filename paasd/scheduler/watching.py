@@ -103,7 +103,8 @@ class Watching:
             )
             for node in nodes
         }
-        return View(members=members, reports={**reports, self._node_guid: gone}, brake=brake)
+        reports[self._node_guid] = gone
+        return View(members=members, reports=reports, brake=brake, suspects=self._sight.suspects())
 
     async def _come_back(self, view: View) -> None:
         """Of a node that others had declared dead and that never stopped; not while it would be declared dead again."""

@@ -90,3 +90,11 @@ def test_an_older_release_is_named_and_what_it_holds_back() -> None:
     )
     dead = node("b", state="DEAD", schema_limit=1)
     assert advice(platform(node("a"), dead, node("c"))) == []
+
+
+@pytest.mark.parametrize(("own_mb", "other_mb", "names"), [(5000, 1024, []), (5000, 1023, ["b"]), (0, None, ["a"])])
+def test_a_disk_that_is_nearly_full_is_named(own_mb: int, other_mb: int | None, names: list[str]) -> None:
+    facts = {"b": NodeFact(node_guid="b", boot=1, disk_free_mb=other_mb)}
+    found = problems(Platform(own_guid="a", nodes=THREE, facts=facts, unreachable=frozenset(), disk_free_mb=own_mb))
+    assert [sentence.split()[4] for sentence in found] == names
+    assert all("Free some" in sentence for sentence in found)

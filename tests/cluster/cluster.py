@@ -238,8 +238,8 @@ class Cluster:
         await self.until(settled, limit_s=limit_s, what="all nodes are there and vote")
 
     def dump(self) -> str:
-        """The end of every daemon's log, for a failure that is not understood."""
-        return "\n".join(f"--- {member.name}\n{member.log[-4000:]}" for member in self.members)
+        """The end of every daemon's log but for requests, for a failure that is not understood."""
+        return "\n".join(f"--- {member.name}\n{_without_requests(member.log)}" for member in self.members)
 
     async def destroy(self) -> None:
         """Switch every machine off, and remove what its daemon left in this machine's cgroups."""
@@ -251,6 +251,10 @@ class Cluster:
                 member.host.power_on()
                 await trio.to_thread.run_sync(partial(member.paasd, "stop", "--all", "--config", str(member.config)))
                 member.host.power_off()
+
+
+def _without_requests(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if '"event": "request"' not in line)[-4000:]
 
 
 @asynccontextmanager

@@ -69,6 +69,10 @@ async def kill_daemons(scene: Scene) -> None:
         assert scene.guids_before(time.monotonic()) == known, "an instance was moved or restarted"
 
 
+UNDER_WAY_S = 0.5
+"""Calls that were sent to a node before it falls silent have ended by then."""
+
+
 async def cut_zone_off(scene: Scene) -> None:
     """A zone is cut off from the others and healed: clients of the rest notice nothing, writes go on there."""
     away = scene.platform.members[0]
@@ -106,6 +110,8 @@ async def cut_out_of_one(scene: Scene) -> None:
     """Nobody hears one node, which hears everybody: it is as if it were cut off, and does not flap back."""
     away = scene.holder(scene.platform.members[0])
     rest = scene.others(away)
+    scene.register.silent = away
+    await trio.sleep(UNDER_WAY_S)
     began = time.monotonic()
     for other in rest:
         scene.platform.fabric.cut(away.host, other.host)
@@ -115,7 +121,9 @@ async def cut_out_of_one(scene: Scene) -> None:
     scene.tell(f"{away.name} heard by nobody for 12 s", began, rest, replaced_s)
     assert states[away.name] == "DEAD", states
     assert scene.last_failure_s(began, rest) <= FAILED_LIMIT_S
+    assert scene.register.longest_gap_s(began) <= WRITES_LIMIT_S
     scene.platform.fabric.heal()
+    scene.register.silent = None
     scene.note(f"healed and well again after {await scene.all_well():.2f} s")
 
 
@@ -124,7 +132,7 @@ async def pause(scene: Scene) -> None:
     member = scene.holder(scene.platform.members[0])
     rest = scene.others(member)
     scene.register.silent = member
-    await trio.sleep(0.5)  # calls that are under way
+    await trio.sleep(UNDER_WAY_S)
     began = time.monotonic()
     member.host.signal_all(signal.SIGSTOP)
     replaced_s = await scene.replaced(began, rest)

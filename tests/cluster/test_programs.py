@@ -10,6 +10,7 @@ import trio
 from tests.cluster.cluster import Member
 from tests.cluster.scene import FAILED_LIMIT_S, WRITES_LIMIT_S, Scene, scene
 from tests.disks import fill, small_disk_at
+from tests.node.harness import HELLO
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -56,6 +57,18 @@ async def test_envoy_is_killed_on_each_node(tmp_path: Path) -> None:
             await found.steady()
 
 
+async def refused(member: Member) -> str:
+    """What a push through a node says whose disk is full."""
+    result = await member.push("late", HELLO)
+    assert "no space left" in str(result), result
+    return str(result["detail"])
+
+
+async def told(through: Member, full: Member) -> bool:
+    """Whether `paasd status` of a node names the full disk of another."""
+    return f"the disk of node {full.name} has " in str((await through.status())["problems"])
+
+
 async def test_the_disk_of_a_node_is_full(tmp_path: Path) -> None:
     directory = tmp_path / "hosts"
     directory.mkdir()
@@ -65,7 +78,9 @@ async def test_the_disk_of_a_node_is_full(tmp_path: Path) -> None:
             rest = found.others(member)
             began = time.monotonic()
             ballast = await trio.to_thread.run_sync(fill, small)
-            await trio.sleep(FULL_S)
+            found.note(f"a push through it: {await refused(member)}")
+            await found.platform.until(partial(told, rest[0], member), limit_s=30, what="another node says so")
+            await trio.sleep(max(0.0, began + FULL_S - time.monotonic()))
             found.tell(f"disk of {member.name} full for {FULL_S:.0f} s, through the others", began, rest)
             found.tell("  through its own node", began, [member])
             assert found.failures(began, rest) == []

@@ -120,6 +120,9 @@ class PlayedNode:
     def unreachable(self) -> frozenset[str]:
         return self._gone
 
+    def suspects(self) -> frozenset[str]:
+        return frozenset()
+
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[Watch]:
         watch = Watch()

@@ -79,6 +79,24 @@ def test_each_further_loss_starts_the_wait_anew_up_to_a_limit() -> None:
     assert stubborn.deadline <= 4.0
 
 
+@pytest.mark.parametrize("doubt", ["suspected", "reported by one"])
+def test_nobody_is_dead_while_others_are_in_doubt_up_to_a_limit(doubt: str) -> None:
+    nodes = members("a1 a2 b1 b2")
+    lost = view(nodes, a1="b1", a2="b1" if doubt == "suspected" else "b1 b2")
+    if doubt == "suspected":
+        lost = replace(lost, suspects=frozenset({"b2"}))
+    core = Liveness(CONFIG)
+    assert core.receive(0.0, lost) == [] and core.wake(3.9) == []
+    assert [type(effect) for effect in core.wake(4.0)] == [DeclareDead]
+    cleared = Liveness(CONFIG)
+    cleared.receive(0.0, lost)
+    assert [type(effect) for effect in cleared.receive(2.0, view(nodes, a1="b1", a2="b1"))] == [DeclareDead]
+    worse = Liveness(CONFIG)
+    worse.receive(0.0, lost)
+    assert worse.receive(2.0, view(nodes, a1="b1 b2", a2="b1 b2")) == []
+    assert [type(effect) for effect in worse.wake(3.0)] == [EngageBrake]
+
+
 def test_the_brake_is_engaged_instead_and_nobody_is_declared_dead() -> None:
     core = Liveness(CONFIG)
     nodes = members("a1 a2 b1 b2")
@@ -89,7 +107,10 @@ def test_the_brake_is_engaged_instead_and_nobody_is_declared_dead() -> None:
     engaged = Brake(engaged=True, nodes=("b1", "b2"))
     assert core.receive(2.0, replace(lost, brake=engaged)) == []
     assert core.wake(1000.0) == []
-    assert core.receive(1001.0, view(nodes, brake=engaged, a1="b1", a2="b1")) == [ReleaseBrake()]
+    rest = view(nodes, a1="b1", a2="b1")
+    assert core.receive(1001.0, replace(rest, brake=engaged)) == [ReleaseBrake()]
+    assert core.receive(1002.0, rest) == [] and core.wake(1002.9) == [], "the rest has time to come back, too"
+    assert [type(effect) for effect in core.wake(1003.0)] == [DeclareDead]
 
 
 def test_a_loss_that_an_operator_accepted_is_carried_out_and_counts_again_after_the_return() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import psutil
 import trio
 
 from paasd.actions import Context
@@ -84,6 +85,7 @@ async def picture(call: Call) -> Platform:
         stale_s=None if fresh else context.database.stale_s,
         index=context.database.index,
         certificate_left_s=None if membership is None else membership.certificate_left_s(),
+        disk_free_mb=psutil.disk_usage(context.config.data).free >> 20,
         blobs=blobs,
         silent=silent,
         log_error=context.logs.write_error,
