@@ -51,7 +51,10 @@ async def create(
         expires_at=int(context.clock()) + life_s,
         actor=actor_of(caller),
     )
-    return whole_token(guid, secret), await context.database.write(model.create_deploy_token, arguments)
+    row = await context.database.write(model.create_deploy_token, arguments)
+    if row.guid != guid:
+        raise Unprocessable(f"The first request has made it, and its answer is lost; revoke '{name}' and make another")
+    return whole_token(guid, secret), row
 
 
 def _check(context: Context, name: str, role: str, space_guid: str | None, life_s: int) -> None:

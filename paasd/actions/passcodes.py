@@ -3,7 +3,7 @@
 from paasd.actions.context import Context
 from paasd.auth import DEPLOY_TOKEN, Caller
 from paasd.auth.totp import hash_code, new_code
-from paasd.errors import Forbidden
+from paasd.errors import Forbidden, Unprocessable
 from paasd.model import User
 from paasd.model.passcodes import CreatePasscode, create_passcode
 
@@ -23,5 +23,6 @@ async def create(context: Context, caller: Caller) -> str:
         with_factor=caller.with_factor,
         expires_at=int(context.clock()) + context.config.auth.passcode_s,
     )
-    await context.database.write(create_passcode, arguments)
+    if (await context.database.write(create_passcode, arguments)).code_hash != arguments.code_hash:
+        raise Unprocessable("The first request has made a code, and its answer is lost; ask again under another key")
     return code

@@ -11,6 +11,9 @@ from paasd.model import FactorDemand, Organization, SecondFactor, User
 from paasd.model import second_factors as model
 from paasd.model.users import find_user
 
+NAMED = 5
+"""Organizations that a warning names; it is a header."""
+ANSWERED = "The first request was carried out, and what it would have shown is lost; ask again under another key"
 NONE = "You have no second factor; `paasd second-factor enrol` makes one"
 
 
@@ -31,7 +34,8 @@ async def enrol(context: Context, caller: Caller) -> tuple[str, str]:
     secret = new_secret()
     sealed = context.sealer.seal(secret.encode(), factor_context(user.guid))
     wanted = model.EnrolFactor(user_guid=user.guid, sealed_secret=sealed, actor=actor_of(caller))
-    await context.database.write(model.enrol_factor, wanted)
+    if (await context.database.write(model.enrol_factor, wanted)).sealed_secret != sealed:
+        raise Unprocessable(ANSWERED)
     return secret, enrolment_uri(secret, user.username, f"paasd {context.config.domains.system}")
 
 
@@ -51,7 +55,8 @@ async def confirm(context: Context, caller: Caller, code: str) -> list[str]:
         recovery_hashes=[hash_code(one) for one in codes],
         actor=actor_of(caller),
     )
-    await context.database.write(model.confirm_factor, confirmed)
+    if (await context.database.write(model.confirm_factor, confirmed)).recovery_hashes != confirmed.recovery_hashes:
+        raise Unprocessable(ANSWERED)
     return codes
 
 
@@ -62,7 +67,8 @@ async def renew_recovery_codes(context: Context, caller: Caller, code: str) -> l
     renewed = model.RenewRecovery(
         user_guid=factor.user_guid, recovery_hashes=[hash_code(one) for one in codes], actor=actor_of(caller)
     )
-    await context.database.write(model.renew_recovery, renewed)
+    if (await context.database.write(model.renew_recovery, renewed)).recovery_hashes != renewed.recovery_hashes:
+        raise Unprocessable(ANSWERED)
     return codes
 
 
@@ -112,8 +118,10 @@ async def demand(context: Context, caller: Caller, organization_guid: str, *, wa
 def warning_of(context: Context, caller: Caller) -> str:
     """What is hidden from the caller and what to do about it."""
     with context.database.read() as tx:
-        found = [tx.get(Organization, guid) for guid in caller.hidden_organizations]
+        found = [tx.get(Organization, guid) for guid in caller.hidden_organizations[:NAMED]]
     names = ", ".join(f"'{one.name}'" for one in found if one is not None)
+    if (more := len(caller.hidden_organizations) - NAMED) > 0:
+        names += f" and {more} more"
     return (
         f"Organization {names} demands a second factor, so it is not shown: enrol one with `paasd second-factor enrol`"
         " (POST /paasd/v1/me/second-factor), then sign in again with a code of it"

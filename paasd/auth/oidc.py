@@ -158,7 +158,10 @@ class Provider:
         except httpx.HTTPError as error:
             raise ProviderError(f"{self.label} cannot be reached now; try again in a moment") from error
         if answer.status_code != 200:
-            raise ProviderError(f"{self.label} refused: it answered {answer.status_code}; sign in again")
+            todo = (
+                "the operator checks client_id and client_secret_file" if answer.status_code == 401 else "sign in again"
+            )
+            raise ProviderError(f"{self.label} refused: it answered {answer.status_code}; {todo}")
         try:
             return msgspec.json.decode(raw, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

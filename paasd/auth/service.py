@@ -15,10 +15,12 @@ import structlog
 import trio
 
 from paasd.auth.caller import USER_SCOPES, Caller
+from paasd.auth.demands import demanding
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.deploy import DeployTokens
 from paasd.auth.factors import NEEDED, WRONG, Factors
-from paasd.auth.keys import KeyRing, expired, make_key, next_key
+from paasd.auth.keeping import keep_keys
+from paasd.auth.keys import KeyRing
 from paasd.auth.oidc import open_providers
 from paasd.auth.passwords import Passwords
 from paasd.auth.throttle import Throttle
@@ -26,10 +28,10 @@ from paasd.auth.tokens import ADMIN_SCOPE, INVALID, WITH_FACTOR, Client, Tokens,
 from paasd.auth.totp import hash_code
 from paasd.config import AuthConfig
 from paasd.errors import InvalidToken, NotAuthenticated, PaasdError, Unavailable
-from paasd.model import FactorDemand, Organization, Passcode, Role, Setting, SigningKey, Space, User, signing
+from paasd.model import Passcode, Setting, User, signing
 from paasd.model.clients import PREFIX as CLIENT_SETTING
 from paasd.model.passcodes import UsePasscode, use_passcode
-from paasd.state import Database, Eq, In, InSelect, Or
+from paasd.state import Database
 from paasd.state.sealing import Sealer
 
 KEY_CHECK_S = 300.0
@@ -97,7 +99,10 @@ class Auth:
         if factor is not None and not code and (split := WITH_CODE.fullmatch(password)):
             password, code = split[1], split[2]
         why = "Bad credentials"
-        if await self.passwords.verify(None if user is None else user.password_hash, password) and user is not None:
+        right = await self.passwords.verify(None if user is None else user.password_hash, password)
+        # Once more: of many guesses that came at once, those that were hashed after the limit count for nothing.
+        self._check_throttle(name_key, address_key, address, username)
+        if right and user is not None:
             if factor is None:
                 self._throttle.succeeded(name_key)
                 return SignIn(user=user)
@@ -137,6 +142,23 @@ class Auth:
             self._refused(*keys, address, user.username, WRONG)
             raise OAuthError(401, "unauthorized", WRONG)
         self._throttle.succeeded(keys[0])
+
+    async def check_password(self, user: User, password: str, address: str) -> None:
+        """Check a password of one who is signed in; guesses wait as at sign-in. Raises OAuthError 401."""
+        keys = f"name/{user.username.lower()}", f"address/{address}"
+        self._check_throttle(*keys, address, user.username)
+        right = await self.passwords.verify(user.password_hash, password)
+        self._check_throttle(*keys, address, user.username)
+        if not right:
+            self._refused(*keys, address, user.username, "Bad credentials")
+            raise OAuthError(401, "unauthorized", "Old password is incorrect")
+
+    def is_whole(self, caller: Caller) -> bool:
+        """Whether a caller has every scope of its user: a narrowed token must not become a wide one."""
+        user = self._user(caller.user_guid)
+        return user is not None and set(self.scopes_of(SignIn(user=user, with_factor=caller.with_factor))) <= set(
+            caller.scopes
+        )
 
     async def passcode(self, code: str, address: str) -> SignIn:
         """Whom a passcode was made for; it counts once, on whatever node. Raises OAuthError 401."""
@@ -191,7 +213,7 @@ class Auth:
             client=client_id,
             origin=user.origin,
             with_factor=signed_in.with_factor,
-            hidden_organizations=() if signed_in.with_factor else self._demanding(user),
+            hidden_organizations=() if signed_in.with_factor else demanding(self._database, user),
         )
 
     def scopes_of(self, signed_in: SignIn) -> tuple[str, ...]:
@@ -200,24 +222,13 @@ class Auth:
             return USER_SCOPES
         return scopes_of(signed_in.user)
 
-    def _demanding(self, user: User) -> tuple[str, ...]:
-        """Organizations of the user that demand a second factor."""
-        with self._database.read() as tx:
-            demanded = [one.organization_guid for one in tx.all(FactorDemand)]
-            if not demanded:
-                return ()
-            mine = Eq("user_guid", user.guid)
-            through_space = InSelect("guid", Space, "organization_guid", InSelect("guid", Role, "space_guid", mine))
-            of_user = Or(InSelect("guid", Role, "organization_guid", mine), through_space)
-            return tuple(one.guid for one in tx.all(Organization, In("guid", demanded), of_user))
-
     def caller(self, token: str) -> Caller:
         """The caller behind an access token. Raises InvalidToken, also when the user is gone or was signed out."""
         claims = self.tokens.verify_access(token, int(self._clock()))
         scopes = tuple(str(scope) for scope in claims["scope"])
         client_id = str(claims["client_id"])
         if client_id.startswith(DEPLOY_PREFIX):
-            return self.deploy.caller_by_revision(client_id, claims.get("rev_sig"))
+            return self.deploy.caller_by_name(client_id)
         if "user_id" not in claims:
             client = self.find_client(client_id)
             if client is None or client.secret_revision != claims.get("rev_sig"):
@@ -305,29 +316,11 @@ class Auth:
 
     async def refresh_keys(self) -> None:
         """Read the key rows, and make or drop one when it is time."""
-        now = int(self._clock())
         with self._database.read() as tx:
-            rows = signing.signing_keys(tx)
-        self.tokens.ring = KeyRing(rows, self._sealer)
-        if not self._signs:
-            return
-        wanted = next_key(self.config, rows, now)
-        if wanted is not None:
-            kid = uuid.uuid4().hex[:16]
-            sealed, public = make_key(kid, self._sealer)
-            arguments = signing.AddSigningKey(
-                kid=kid,
-                sealed_private=sealed,
-                public_jwk=public,
-                active_from=wanted.active_from,
-                expires_at=wanted.expires_at,
-                after_kid=rows[-1].kid if rows else None,
-            )
-            await self._database.write(signing.add_signing_key, arguments)
-        if expired(rows, now):
-            await self._database.write(signing.drop_signing_keys, signing.DropSigningKeys(expired_at=now))
-        with self._database.read() as tx:
-            self.tokens.ring = KeyRing(tx.all(SigningKey, order=("active_from", "kid")), self._sealer)
+            self.tokens.ring = KeyRing(signing.signing_keys(tx), self._sealer)
+        if self._signs:
+            now = int(self._clock())
+            self.tokens.ring = await keep_keys(self._database, self._sealer, self.config, now)
 
     def _user(self, guid: str) -> User | None:
         with self._database.read() as tx:
@@ -373,7 +366,7 @@ async def open_auth(
     except Unavailable as error:  # a cluster without quorum: the keys that there are go on counting
         log.warning("signing keys not refreshed", error=error.detail)
 
-    async def keep_keys() -> None:
+    async def look_after_keys() -> None:
         async with database.watch("signing_keys") as changes:
             while True:
                 with trio.move_on_after(KEY_CHECK_S):
@@ -386,7 +379,7 @@ async def open_auth(
                     await trio.sleep(5)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep_keys)
+        nursery.start_soon(look_after_keys)
         nursery.start_soon(auth.deploy.note_uses)
         try:
             yield auth

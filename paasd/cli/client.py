@@ -173,7 +173,10 @@ def _why(reason: str) -> str:
 
 def _api_error(answer: httpx.Response) -> ApiError:
     try:
-        first = answer.json()["errors"][0]
+        body = answer.json()
+        if "error_description" in body:
+            return ApiError(f"{body['error_description']} ({body['error']}, {answer.status_code})", answer.status_code)
+        first = body["errors"][0]
         return ApiError(f"{first['detail']} ({first['title']}, {answer.status_code})", answer.status_code)
     except (ValueError, LookupError, TypeError):
         return ApiError(f"the API answered {answer.status_code}: {answer.text[:300]}", answer.status_code)

@@ -225,3 +225,30 @@ async def test_a_deploy_token_is_no_person(served: Served) -> None:
     assert (await sign_in(served, f"ci.{token['guid'][:8]}")).status_code == 401
     async with served.client(token["token"]) as http:
         assert (await http.post("/paasd/v1/me/second-factor")).status_code == 403
+    access = (await ask_token(served, **exchange(token))).json()["access_token"]
+    async with served.client() as http:
+        answer = await http.get("/passcode", headers={"Authorization": f"bearer {access}"})
+        assert answer.status_code == 403
+
+
+async def test_nobody_gives_a_token_another_role(served: Served) -> None:
+    place = await make_place(served)
+    await make_member(served, "manager", place, "organization_manager")
+    person = await served.make_user("person")
+    async with await signed_in(served, "manager") as http:
+        token = await make_token(http)
+        within = {"organization": {"data": {"guid": place[0]}}}
+        for guid, status in ((token["guid"], 422), (person, 201)):
+            body = {"type": "organization_auditor", "relationships": {**within, "user": {"data": {"guid": guid}}}}
+            assert (await http.post("/v3/roles", json=body)).status_code == status
+
+
+async def test_a_request_that_is_repeated_makes_no_second_token_and_shows_no_false_one(served: Served) -> None:
+    await make_place(served)
+    key = {"Idempotency-Key": "one"}
+    async with served.root_client() as http:
+        first = await http.post(TOKENS, json={"name": "ci"}, headers=key)
+        again = await http.post(TOKENS, json={"name": "ci"}, headers=key)
+        assert (first.status_code, again.status_code) == (201, 422)
+        assert "its answer is lost" in again.json()["errors"][0]["detail"]
+        assert len((await http.get(TOKENS)).json()["deploy_tokens"]) == 1

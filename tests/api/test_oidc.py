@@ -185,6 +185,22 @@ async def test_a_way_back_that_was_not_begun_here_leads_nowhere(served: Served) 
         assert tx.all(User, origin="corp") == []
 
 
+async def test_the_browser_is_sent_to_the_login_host_before_it_is_given_a_cookie(served: Served) -> None:
+    for host, where in (
+        ("api.system.localhost:8443", "https://login.system.localhost:8443/oidc/corp"),
+        ("login.system.localhost:8443", None),
+    ):
+        headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": host}
+        sent = await Browser(served).http.get("/oidc/corp", headers=headers)
+        assert sent.status_code == 302
+        if where is not None:
+            assert (sent.headers["Location"], "Set-Cookie" in sent.headers) == (where, False)
+        else:
+            back = parse_qs(urlsplit(sent.headers["Location"]).query)["redirect_uri"]
+            assert back == ["https://login.system.localhost:8443/oidc/corp/callback"]
+            assert {"HttpOnly", "Secure", "SameSite=Lax"} <= set(sent.headers["Set-Cookie"].split("; "))
+
+
 async def test_a_code_of_the_provider_counts_once_and_only_with_its_own_nonce(served: Served) -> None:
     browser = Browser(served)
     back = await browser.at_provider(await browser.begin(), sub="s-1")
@@ -220,7 +236,7 @@ async def test_keys_may_change_and_a_provider_may_be_away(tmp_path: Path) -> Non
         async with serve(tmp_path, config) as served:
             await token_of(served, await Browser(served).sign_in("s-1"))
     async with serve(tmp_path, config) as served:
-        away = await Browser(served).http.get("/oidc/corp")
+        away = await Browser(served).http.get("/uaa/oidc/corp")
         assert (away.status_code, "cannot be reached" in away.text) == (502, True)
         assert (await served.login("admin", PASSWORD))["access_token"], "passwords go on"
         with running_provider(port):

@@ -109,6 +109,26 @@ async def test_only_people_get_codes_and_made_up_ones_write_nothing_and_have_to_
         assert served.context.database.index == index
 
 
+async def test_a_narrowed_token_does_not_become_a_wide_one(served: Served) -> None:
+    await served.make_user("ada")
+    async with await signed_in(served, "ada", scope="cloud_controller.read uaa.user") as http:
+        refused = await http.get("/passcode")
+        assert (refused.status_code, refused.json()["error"]) == (403, "insufficient_scope")
+    async with await signed_in(served, "ada") as http:
+        assert (await http.get("/passcode")).status_code == 200
+
+
+async def test_users_of_another_origin_are_told_to_use_a_passcode(served: Served) -> None:
+    await served.make_user("ada")
+    form = {"grant_type": "password", "username": "ada", "password": PASSWORD}
+    async with httpx.AsyncClient(base_url=served.doors.url, auth=("cf", "")) as http:
+        for origin, status in (("corp", 401), ("uaa", 200), ("", 200)):
+            hint = {"login_hint": f'{{"origin":"{origin}"}}'}
+            answer = await http.post("/oauth/token", params=hint, data=form)
+            assert answer.status_code == status, answer.text
+            assert status == 200 or "--sso" in answer.json()["error_description"]
+
+
 async def test_of_two_nodes_that_are_given_a_code_at_once_one_takes_it(tmp_path: Path) -> None:
     log = MemoryLog(1, Faults(delay_s=0.02))
     config = Config(api=ApiConfig(port=0, grace_s=1.0), auth=CHEAP_HASHES)

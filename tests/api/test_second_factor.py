@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pyotp
+import trio
 
 from paasd.config import ApiConfig, Config
 from paasd.model import SecondFactor
@@ -94,6 +95,34 @@ async def test_a_code_of_long_ago_is_refused_and_wrong_ones_lock_the_name(tmp_pa
         assert "locked" in why(await sign_in(served, "ada", mfaCode=authenticator.code()))
         served.clock.ahead_s += 61
         assert (await sign_in(served, "ada", mfaCode=authenticator.code())).status_code == 200
+
+
+async def test_many_guesses_at_once_are_no_more_than_a_few(tmp_path: Path) -> None:
+    auth = msgspec.structs.replace(CHEAP_HASHES, login_failures=3, login_wait_s=60.0)
+    async with serve(tmp_path, Config(api=ApiConfig(port=0), auth=auth)) as served:
+        await served.make_user("ada")
+        await enrol(served, "ada")
+        said: list[str] = []
+
+        async def guess(number: int) -> None:
+            said.append(why(await sign_in(served, "ada", mfaCode=f"{number:06}")))
+
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(guess, number)
+    assert sum("used before" in one for one in said) == 3
+    assert sum("locked" in one for one in said) == 17
+
+
+async def test_the_same_request_again_with_its_key_is_no_second_sign_in(served: Served) -> None:
+    await served.make_user("ada")
+    authenticator, codes = await enrol(served, "ada")
+    async with httpx.AsyncClient(base_url=served.doors.url, auth=("cf", "")) as http:
+        for code in (authenticator.code(), codes[0]):
+            form = {"grant_type": "password", "username": "ada", "password": PASSWORD, "mfaCode": code}
+            key = {"Idempotency-Key": f"key-{code}"}
+            assert (await http.post("/oauth/token", data=form, headers=key)).status_code == 200
+            assert "used before" in why(await http.post("/oauth/token", data=form, headers=key))
 
 
 async def test_a_recovery_code_counts_once_and_new_ones_end_the_old(served: Served) -> None:

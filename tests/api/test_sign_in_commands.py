@@ -61,6 +61,25 @@ async def test_a_pipeline_deploys_with_a_token_made_on_the_command_line_until_it
     assert event["actor"]["type"] == "deploy_token"
 
 
+async def test_a_user_signs_out_everywhere_and_an_administrator_somebody_else(served: Served) -> None:
+    for name in ("ada", "bob"):
+        await served.make_user(name)
+    me = {"PAASD_API": served.doors.url, "PAASD_USER": "ada", "PAASD_PASSWORD": PASSWORD}
+    for words, environment, whose in (
+        (["sign-out"], me, "ada"),
+        (["sign-out", "bob"], {**me, "PAASD_USER": "admin"}, "bob"),
+    ):
+        sessions = {name: (await served.login(name))["access_token"] for name in ("ada", "bob")}
+        done = await paasd(*words, **environment)
+        assert done.out == f"Done: every session of {whose} has ended.\n", done
+        for name, token in sessions.items():
+            async with served.client(token) as http:
+                status = (await http.get("/v3/organizations")).status_code
+            assert status == (401 if name == whose else 200), name
+    refused = await paasd("sign-out", "bob", **me)
+    assert (refused.code, "Insufficient scope" in refused.err) == (1, True), refused
+
+
 async def test_a_second_factor_is_used_and_demanded_on_the_command_line(served: Served) -> None:
     place = await make_place(served)
     await make_member(served, "ada", place, "organization_manager")
@@ -72,6 +91,8 @@ async def test_a_second_factor_is_used_and_demanded_on_the_command_line(served: 
         authenticator = Authenticator(served, secret)
         code = {"code": authenticator.code()}
         assert (await http.post("/paasd/v1/me/second-factor/actions/confirm", json=code)).status_code == 200
+    nobody = await paasd("second-factor", "reset", "nobody", **me, PAASD_CODE=authenticator.code())
+    assert (nobody.code, "not authorized" in nobody.err) == (1, True)
     without = await paasd("second-factor", "show", **me)
     assert (without.code, "second factor is needed" in without.err) == (1, True)
     shown = await paasd("second-factor", "show", **me, PAASD_CODE=authenticator.code())

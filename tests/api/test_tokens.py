@@ -16,7 +16,7 @@ from joserfc.jwk import ECKey, OctKey
 from paasd.config import ApiConfig, AuthConfig, Config
 from paasd.state import MemoryLog
 from tests.api.serving import CHEAP_HASHES, PASSWORD, Served, serve
-from tests.api.sign_in import ask_token, events
+from tests.api.sign_in import ask_token, events, make_member, make_place, signed_in
 
 INVALID = {"code": 1000, "title": "CF-InvalidAuthToken", "detail": "Invalid Auth Token; sign in again"}
 EXPIRED = {**INVALID, "detail": "Invalid Auth Token; it has expired, sign in again"}
@@ -258,6 +258,33 @@ async def test_a_client_has_just_the_scopes_it_was_registered_with(served: Serve
     await served.make_user("ada")
     async with served.client((await served.login("ada"))["access_token"]) as http:
         assert (await http.post("/uaa/oauth/clients", json=reads)).status_code == 403
+
+
+async def test_a_token_that_was_asked_for_reading_changes_nothing(served: Served) -> None:
+    place = await make_place(served)
+    await make_member(served, "ada", place, "space_developer")
+    body = {"name": "web", "relationships": {"space": {"data": {"guid": place[1]}}}}
+    for scope, status in (("cloud_controller.read", 403), ("cloud_controller.read cloud_controller.write", 201)):
+        async with await signed_in(served, "ada", scope=scope) as http:
+            assert (await http.get("/v3/apps")).status_code == 200
+            assert (await http.post("/v3/apps", json=body)).status_code == status
+
+
+async def test_guessing_the_old_password_has_to_wait_too(tmp_path: Path) -> None:
+    auth = msgspec.structs.replace(CHEAP_HASHES, login_failures=3, login_wait_s=60.0)
+    async with serve(tmp_path, Config(api=ApiConfig(port=0), auth=auth)) as served:
+        ada = await served.make_user("ada")
+        async with served.client((await served.login("ada"))["access_token"]) as http:
+            path = f"/uaa/Users/{ada}/password"
+            for _ in range(3):
+                wrong = await http.put(path, json={"password": NEW, "oldPassword": "wrong"})
+                assert wrong.json()["error_description"] == "Old password is incorrect"
+            locked = await http.put(path, json={"password": NEW, "oldPassword": PASSWORD})
+            assert "locked" in locked.json()["error_description"]
+            served.clock.ahead_s = 61
+            same = await http.put(path, json={"password": PASSWORD, "oldPassword": PASSWORD})
+            assert (same.status_code, same.json()["error"]) == (422, "invalid_password")
+            assert (await http.put(path, json={"password": NEW, "oldPassword": PASSWORD})).status_code == 200
 
 
 async def test_guessing_has_to_wait_and_the_right_password_too(tmp_path: Path) -> None:

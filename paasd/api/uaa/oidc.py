@@ -15,7 +15,7 @@ import msgspec
 from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get
-from paasd.api.uaa.pages import failure
+from paasd.api.uaa.pages import base, failure
 from paasd.api.uaa.passcode import finish
 from paasd.auth.oidc import ProviderError
 from paasd.auth.service import SignIn
@@ -44,6 +44,10 @@ async def begin(call: Call) -> Reply:
     provider = call.platform.auth.providers.get(call.path["provider"])
     if provider is None:
         return failure(call, NO_PROVIDER, status=400)
+    login = call.platform.doors(call.urls)["login"]
+    if call.urls.base + base(call) != login:
+        # The cookie has to be that of the host to which the provider sends back.
+        return Reply(status=302, headers={"Location": f"{login}/oidc/{provider.name}", "Cache-Control": "no-store"})
     begun = Begun(
         provider=provider.name,
         state=secrets.token_urlsafe(24),

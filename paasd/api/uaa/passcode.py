@@ -14,6 +14,7 @@ from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get, post
 from paasd.api.uaa.pages import base, check_same_site, error_of, failure, page, passcode_page
 from paasd.api.uaa.tokens import read_form
+from paasd.auth import DEPLOY_TOKEN
 from paasd.auth.service import OAuthError, SignIn
 from paasd.model import User
 from paasd.state.sealing import SealingError
@@ -43,6 +44,8 @@ async def for_bearer(call: Call) -> Reply:
         raise OAuthError(401, "unauthorized", "Send an access token, or open this page in a browser")
     await call.context.database.fresh()  # a token that was revoked elsewhere makes no code
     caller = call.platform.auth.caller(token.strip())
+    if caller.origin != DEPLOY_TOKEN and not call.platform.auth.is_whole(caller):
+        raise OAuthError(403, "insufficient_scope", "A token of fewer scopes than its user has makes no passcode")
     code = await passcodes.create(call.context, caller)
     body = {"passcode": code, "expires_in": call.context.config.auth.passcode_s}
     return Reply(body=body, headers={"Cache-Control": "no-store"})

@@ -17,6 +17,12 @@ FORM_LIMIT_BYTES = 64 * 1024
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
+class Hint(msgspec.Struct):
+    """What a client says of the user before it has signed in."""
+
+    origin: str = "uaa"
+
+
 async def login(call: Call) -> Reply:
     """The prompts that a client shows before it asks for a token."""
     doors = call.platform.doors(call.urls)
@@ -54,6 +60,8 @@ async def token(call: Call) -> Reply:
         case "password" if "passcode" in form:
             signed_in = await auth.passcode(form["passcode"], client_address(call.request))
             reply = auth.grant(client, signed_in, scopes)
+        case "password" if (elsewhere := _origin(call, form)) != "uaa":
+            raise OAuthError(401, "unauthorized", f"Users of {elsewhere[:80]} sign in by browser: `cf login --sso`")
         case "password":
             username, password = form.get("username", ""), form.get("password", "")
             if not username or not password:
@@ -66,6 +74,15 @@ async def token(call: Call) -> Reply:
         case _:
             reply = auth.client_grant(client, scopes)
     return Reply(body=reply, headers=NO_STORE)
+
+
+def _origin(call: Call, form: dict[str, str]) -> str:
+    """Where the client thinks that the user has an account: `login_hint={"origin":"..."}`."""
+    hint = call.query.plain.get("login_hint") or form.get("login_hint") or "{}"
+    try:
+        return msgspec.json.decode(hint, type=Hint).origin or "uaa"
+    except msgspec.DecodeError:
+        return "uaa"
 
 
 async def _client(call: Call, form: dict[str, str]) -> Client:

@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 
 from paasd.actions import users
+from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Route, delete, get, post, put
+from paasd.auth import DEPLOY_TOKEN
 from paasd.auth.service import OAuthError
 from paasd.auth.strength import why_weak
 from paasd.model import User
@@ -105,8 +107,11 @@ async def create_user(call: Call) -> Reply:
     """`POST /Users`: 201, or 409 when the name is taken."""
     _demand(call, "scim.write")
     form = await call.json(NewUser)
+    form.origin = form.origin or "uaa"
     password_hash = None
-    if form.password is not None:
+    if form.origin == DEPLOY_TOKEN:
+        raise OAuthError(400, "invalid_scim_resource", "Deploy tokens are made with `paasd deploy-token create`")
+    if form.origin == "uaa" and form.password is not None:
         _check_password(form.password, form.userName)
         password_hash = await call.platform.auth.passwords.hash(form.password)
     if not form.userName.strip():
@@ -141,9 +146,10 @@ async def set_password(call: Call) -> Reply:
     if not own:
         _demand(call, "uaa.admin")
     if form.oldPassword is not None or (own and not call.caller.admin):
-        right = await call.platform.auth.passwords.verify(user.password_hash, form.oldPassword or "")
-        if not right:
-            raise OAuthError(401, "unauthorized", "Old password is incorrect")
+        address = client_address(call.request)
+        await call.platform.auth.check_password(user, form.oldPassword or "", address)
+        if form.password == form.oldPassword:
+            raise OAuthError(422, "invalid_password", "The new password is the old one; choose another.")
     _check_password(form.password, user.username)
     if user.origin != "uaa":
         raise OAuthError(400, "invalid_scim_resource", f"The password of a user of {user.origin} is not kept here")
