@@ -60,7 +60,7 @@ async def update(
 ) -> Process:
     """UNSET leaves a field as it is; a command of None goes back to the droplet's. Takes effect with a restart."""
     with context.database.read() as tx:
-        need_of_app(tx, caller, Process, process_guid, Permission.WRITE_SPACE)
+        need_of_app(tx, caller, Process, process_guid, Permission.OPERATE_APPS)
     arguments = model.UpdateProcess(
         process_guid=process_guid,
         command=command,

@@ -4,7 +4,7 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import NOT_ALLOWED, authorise_admin
 from paasd.actions.visibility import need_visible
 from paasd.auth import Caller
-from paasd.errors import Forbidden, NotFound, Unprocessable
+from paasd.errors import Forbidden, Unprocessable
 from paasd.model import Job, User
 from paasd.model import users as model
 from paasd.model.arguments import Metadata
@@ -108,11 +108,10 @@ async def label(context: Context, caller: Caller, user_guid: str, metadata: Meta
 async def delete(context: Context, caller: Caller, user_guid: str) -> Job:
     """`DELETE /v3/users/:guid`: forgets roles; the account stays until it is deleted at its own door."""
     with context.database.read() as tx:
-        if tx.get(User, user_guid) is None:
-            raise NotFound("User")
+        need_visible(tx, caller, User, user_guid)
     authorise_admin(caller)
     await context.database.write(model.forget_roles, model.DeleteUser(user_guid=user_guid, actor=actor_of(caller)))
-    opened = OpenJob(operation="user.delete", resource_type="user", resource_guid=user_guid)
+    opened = OpenJob(operation="user.delete", resource_type="user", resource_guid=user_guid, actor=actor_of(caller))
     return await context.database.write(start_finished_job, opened)
 
 

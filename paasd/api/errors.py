@@ -36,6 +36,7 @@ CODES: dict[type[PaasdError], Code] = {
     errors.InvalidToken: Code(401, 1000, "CF-InvalidAuthToken"),
     errors.NotAuthenticated: Code(401, 10002, "CF-NotAuthenticated"),
     FeatureDisabled: Code(403, 330002, "CF-FeatureDisabled"),
+    errors.OrganizationSuspended: Code(403, 10017, "CF-OrgSuspended"),
     errors.Forbidden: Code(403, 10003, "CF-NotAuthorized"),
     errors.NotFound: Code(404, 10010, "CF-ResourceNotFound"),
     errors.Unprocessable: Code(422, 10008, "CF-UnprocessableEntity"),

@@ -2,6 +2,8 @@
 
 import msgspec
 
+ADMIN_READ_ONLY = "cloud_controller.admin_read_only"
+GLOBAL_AUDITOR = "cloud_controller.global_auditor"
 ADMIN_SCOPES: tuple[str, ...] = (
     "cloud_controller.admin",
     "cloud_controller.read",
@@ -49,6 +51,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     hidden_organizations: tuple[str, ...] = ()
     address: str = ""
     request_id: str = ""
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether all organizations are visible: to administrators, also those who only read, and global auditors."""
+        return self.admin or ADMIN_READ_ONLY in self.scopes or GLOBAL_AUDITOR in self.scopes
 
     @property
     def actor_type(self) -> str:

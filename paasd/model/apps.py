@@ -244,7 +244,9 @@ def begin_delete_app(tx: Tx, args: ChangeApp) -> Job:
         return job
     app = hide_app(tx, app)
     record_app_event(tx, "audit.app.delete-request", args.actor, app)
-    return open_job(tx, "app.delete", resource_type="app", resource_guid=app.guid, deadline_s=DELETE_DEADLINE_S)
+    return open_job(
+        tx, "app.delete", resource_type="app", resource_guid=app.guid, deadline_s=DELETE_DEADLINE_S, by=args.actor
+    )
 
 
 def hide_app(tx: Tx, app: App) -> App:

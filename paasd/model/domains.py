@@ -99,7 +99,12 @@ def begin_delete_domain(tx: Tx, args: DeleteDomain) -> Job:
     tx.update(domain, deleting=True)
     _event(tx, "audit.domain.delete-request", args.actor, domain)
     return open_job(
-        tx, "domain.delete", resource_type="domain", resource_guid=domain.guid, deadline_s=DELETE_DEADLINE_S
+        tx,
+        "domain.delete",
+        resource_type="domain",
+        resource_guid=domain.guid,
+        deadline_s=DELETE_DEADLINE_S,
+        by=args.actor,
     )
 
 

@@ -92,6 +92,7 @@ def begin_delete_organization(tx: Tx, args: DeleteOrganization) -> Job:
         resource_type="organization",
         resource_guid=organization.guid,
         deadline_s=DELETE_DEADLINE_S,
+        by=args.actor,
     )
 
 

@@ -157,7 +157,9 @@ def delete_route(tx: Tx, args: DeleteRoute) -> Job:
     domain = tx.need(Domain, route.domain_guid)
     remove_route(tx, route)
     _event(tx, "audit.route.delete-request", args.actor, route, domain)
-    return open_job(tx, "route.delete", resource_type="route", resource_guid=route.guid, state="COMPLETE")
+    return open_job(
+        tx, "route.delete", resource_type="route", resource_guid=route.guid, state="COMPLETE", by=args.actor
+    )
 
 
 def remove_route(tx: Tx, route: Route) -> None:

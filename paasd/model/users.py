@@ -8,6 +8,7 @@ from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.metadata import drop_metadata
 from paasd.model.records import DeployToken, ExternalIdentity, Passcode, Role, SecondFactor, User
+from paasd.model.roles import check_not_needed
 from paasd.state import Duplicate, ReadTx, Tx, operation
 
 
@@ -133,8 +134,9 @@ class DeleteUser(Arguments):
 
 @operation("user.delete", version=1)
 def delete_user(tx: Tx, args: DeleteUser) -> None:
-    """Delete the user and its roles. Raises NotFound."""
+    """Delete the user and its roles. Raises NotFound, Unprocessable for the last manager of an organization."""
     user = tx.need(User, args.user_guid)
+    check_not_needed(tx, user)
     tx.delete_all(Role, user_guid=user.guid)
     _forget_ways_in(tx, user)
     drop_metadata(tx, user.guid)
@@ -144,8 +146,9 @@ def delete_user(tx: Tx, args: DeleteUser) -> None:
 
 @operation("user.forget_roles", version=1)
 def forget_roles(tx: Tx, args: DeleteUser) -> None:
-    """The Cloud Controller side of a user goes; the account stays. Raises NotFound."""
+    """The Cloud Controller side of a user goes; the account stays. Raises as `delete_user`."""
     user = tx.need(User, args.user_guid)
+    check_not_needed(tx, user)
     tx.delete_all(Role, user_guid=user.guid)
     drop_metadata(tx, user.guid)
     tx.update(user, registered=False)
@@ -162,7 +165,8 @@ def find_user(tx: ReadTx, username: str, origin: str | None = None) -> User:
             "Specify an origin to disambiguate."
         )
     if not named:
-        raise NotFound("User", f"No user exists with the username '{username}'.")
+        where = "" if origin is None else f" and origin '{origin}'"
+        raise NotFound("User", f"No user exists with the username '{username}'{where}.")
     return named[0]
 
 

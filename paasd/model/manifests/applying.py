@@ -83,6 +83,7 @@ def apply_manifest(tx: Tx, args: ApplyManifest) -> Job:
         resource_guid=space.guid,
         state="COMPLETE",
         warnings=args.warnings,
+        by=args.actor,
     )
 
 
@@ -92,6 +93,7 @@ class FailManifest(Arguments):
     space_guid: str
     errors: list[str]
     warnings: list[str] = []
+    actor: Actor | None = None
 
 
 @operation("manifest.fail", version=1)
@@ -104,6 +106,7 @@ def fail_manifest(tx: Tx, args: FailManifest) -> Job:
         resource_guid=args.space_guid,
         state="FAILED",
         warnings=args.warnings,
+        by=args.actor,
     )
     return tx.update(job, errors=[job_error(Unprocessable(text)) for text in args.errors])
 
