@@ -49,7 +49,9 @@ def _named(tx: ReadTx, caller: Caller, username: str, origin: str | None, space_
     """In an organization anybody by name; in a space those who are known, and of others not even that they exist."""
     if space_guid is None or caller.sees_everything:
         return find_user(tx, username, origin)
-    known = tx.all(User, *visible(tx, caller, User), username=username, **({} if origin is None else {"origin": origin}))
+    known = tx.all(
+        User, *visible(tx, caller, User), username=username, **({} if origin is None else {"origin": origin})
+    )
     if not known:
         raise Unprocessable(NOT_OF_ORGANIZATION)
     return known[0] if len(known) == 1 else find_user(tx, username, origin)
