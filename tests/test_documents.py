@@ -142,10 +142,15 @@ def test_the_documented_configuration_is_the_one_of_the_code() -> None:
 
 def test_every_example_is_pushed_by_a_test_and_named_in_its_manifest() -> None:
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__))
-    folders = [path for path in (ROOT / "examples").iterdir() if path.is_dir()]
+    folders = [path.parent for path in (ROOT / "examples").rglob("manifest.yml")]
     assert len(folders) >= 5
+    assert {path.name for path in (ROOT / "examples").iterdir() if path.is_dir()} == {
+        folder.relative_to(ROOT / "examples").parts[0] for folder in folders
+    }
     for folder in folders:
         assert f'"{folder.name}"' in tests, f"no test pushes examples/{folder.name}"
+        if any(folder.glob("*.sh")):
+            continue  # a script, and no app
         assert f"- name: {folder.name}\n" in (folder / "manifest.yml").read_text()
 
 

@@ -4,9 +4,11 @@ from collections.abc import Container, Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
+from paasd.actions.context import Context
 from paasd.buildpacks.builtin import resolve
 from paasd.errors import Unprocessable
 from paasd.model.auditing import without_password
+from paasd.model.buildpacks import usable
 
 STACKS: Final = ("host", "debian12", "cflinuxfs4")
 GIT_SCHEMES: Final = ("http", "https", "git", "ssh")
@@ -22,6 +24,12 @@ def buildpack_problem(name: str, installed: Container[str] = ()) -> str | None:
     if name in installed or resolve(name) is not None or (address.scheme in GIT_SCHEMES and address.netloc):
         return None
     return f'Buildpack "{name}" must be an existing admin buildpack or a valid git URI'
+
+
+def installed(context: Context) -> set[str]:
+    """Names of the operator's buildpacks: in the configuration, or uploaded and enabled."""
+    with context.database.read() as tx:
+        return {*context.config.staging.buildpacks, *(row.name for row in usable(tx))}
 
 
 def check_buildpacks(names: Iterable[str], installed: Container[str] = ()) -> None:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_of_app
@@ -32,6 +33,7 @@ async def scale(
     """Instances at once, sizes with the next restart. Raises NotFound, Forbidden, Unprocessable."""
     with context.database.read() as tx:
         need_of_app(tx, caller, Process, process_guid, Permission.OPERATE_APPS)
+        flags.require(tx, caller, "app_scaling")
     arguments = model.ScaleProcess(
         process_guid=process_guid,
         instances=instances,
@@ -58,7 +60,7 @@ async def update(
 ) -> Process:
     """UNSET leaves a field as it is; a command of None goes back to the droplet's. Takes effect with a restart."""
     with context.database.read() as tx:
-        need_of_app(tx, caller, Process, process_guid, Permission.WRITE_SPACE)
+        need_of_app(tx, caller, Process, process_guid, Permission.OPERATE_APPS)
     arguments = model.UpdateProcess(
         process_guid=process_guid,
         command=command,

@@ -4,7 +4,7 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import NOT_ALLOWED, authorise_admin
 from paasd.actions.visibility import need_visible
 from paasd.auth import Caller
-from paasd.errors import Forbidden, NotFound, Unprocessable
+from paasd.errors import Forbidden, Unprocessable
 from paasd.model import Job, User
 from paasd.model import users as model
 from paasd.model.arguments import Metadata
@@ -47,6 +47,13 @@ async def set_password(context: Context, caller: Caller, user_guid: str, passwor
         raise Forbidden(NOT_ALLOWED)
     arguments = model.SetPassword(user_guid=user_guid, password_hash=password_hash, actor=actor_of(caller))
     return await context.database.write(model.set_password, arguments)
+
+
+async def sign_out_everywhere(context: Context, caller: Caller, user_guid: str) -> User:
+    """One's own sessions, or anybody's as an administrator. Raises NotFound, Forbidden."""
+    if caller.user_guid != user_guid and not caller.admin and "uaa.admin" not in caller.scopes:
+        raise Forbidden(NOT_ALLOWED)
+    return await context.database.write(model.sign_out, model.EndSessions(user_guid=user_guid, actor=actor_of(caller)))
 
 
 async def register(
@@ -101,11 +108,10 @@ async def label(context: Context, caller: Caller, user_guid: str, metadata: Meta
 async def delete(context: Context, caller: Caller, user_guid: str) -> Job:
     """`DELETE /v3/users/:guid`: forgets roles; the account stays until it is deleted at its own door."""
     with context.database.read() as tx:
-        if tx.get(User, user_guid) is None:
-            raise NotFound("User")
+        need_visible(tx, caller, User, user_guid)
     authorise_admin(caller)
     await context.database.write(model.forget_roles, model.DeleteUser(user_guid=user_guid, actor=actor_of(caller)))
-    opened = OpenJob(operation="user.delete", resource_type="user", resource_guid=user_guid)
+    opened = OpenJob(operation="user.delete", resource_type="user", resource_guid=user_guid, actor=actor_of(caller))
     return await context.database.write(start_finished_job, opened)
 
 

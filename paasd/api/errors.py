@@ -10,6 +10,7 @@ import trio
 from paasd import errors
 from paasd.api.answers import ErrorObject, Errors
 from paasd.errors import PaasdError
+from paasd.model.feature_flags import FeatureDisabled
 
 
 class Code(NamedTuple):
@@ -34,6 +35,8 @@ CODES: dict[type[PaasdError], Code] = {
     errors.BadRequest: Code(400, 1001, "CF-MessageParseError"),
     errors.InvalidToken: Code(401, 1000, "CF-InvalidAuthToken"),
     errors.NotAuthenticated: Code(401, 10002, "CF-NotAuthenticated"),
+    FeatureDisabled: Code(403, 330002, "CF-FeatureDisabled"),
+    errors.OrganizationSuspended: Code(403, 10017, "CF-OrgSuspended"),
     errors.Forbidden: Code(403, 10003, "CF-NotAuthorized"),
     errors.NotFound: Code(404, 10010, "CF-ResourceNotFound"),
     errors.Unprocessable: Code(422, 10008, "CF-UnprocessableEntity"),

@@ -10,9 +10,12 @@ from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
+from paasd.model.network_policies import forget_app
 from paasd.model.processes import Sizes, add_missing_processes, add_process
+from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Destination, Droplet, Instance, Job, PlacementFailure, Space
 from paasd.model.sidecars import take_droplet_sidecars
+from paasd.model.task_endings import end_tasks_of
 from paasd.state import Duplicate, In, Tx, operation
 
 FEATURES: Final = {
@@ -166,12 +169,13 @@ class ChangeApp(Arguments):
 
 @operation("app.start", version=1)
 def start_app(tx: Tx, args: ChangeApp) -> App:
-    """Raises NotFound, or Unprocessable without a droplet. Starting what is started changes nothing."""
+    """Raises NotFound, Unprocessable without a droplet or beyond a quota. Starting what is started changes nothing."""
     app = need_app(tx, args.app_guid)
     _check_startable(app)
     if app.state == "STARTED":
         return app
-    app = tx.update(app, state="STARTED", version=app.version + 1)
+    with accounting(tx, app.guid):
+        app = tx.update(app, state="STARTED", version=app.version + 1)
     record_app_event(tx, "audit.app.start", args.actor, app)
     return app
 
@@ -182,7 +186,8 @@ def stop_app(tx: Tx, args: ChangeApp) -> App:
     app = need_app(tx, args.app_guid)
     if app.state == "STOPPED":
         return app
-    app = tx.update(app, state="STOPPED")
+    with accounting(tx, app.guid):
+        app = tx.update(app, state="STOPPED")
     record_app_event(tx, "audit.app.stop", args.actor, app)
     return app
 
@@ -192,7 +197,8 @@ def restart_app(tx: Tx, args: ChangeApp) -> App:
     """A new version, so that every instance is replaced. Raises NotFound, or Unprocessable without a droplet."""
     app = need_app(tx, args.app_guid)
     _check_startable(app)
-    app = tx.update(app, state="STARTED", version=app.version + 1)
+    with accounting(tx, app.guid):
+        app = tx.update(app, state="STARTED", version=app.version + 1)
     record_app_event(tx, "audit.app.restart", args.actor, app)
     return app
 
@@ -221,7 +227,8 @@ def set_current_droplet(tx: Tx, args: SetDroplet) -> App:
     if droplet.state != "STAGED":
         raise Unprocessable("Unable to assign current droplet. Ensure the droplet is staged.")
     former, app = app, tx.update(app, droplet_guid=droplet.guid)
-    add_missing_processes(tx, app, droplet, args.sizes)
+    with accounting(tx, app.guid):
+        add_missing_processes(tx, app, droplet, args.sizes)
     take_droplet_sidecars(tx, app, droplet)
     data = {"request": {"droplet_guid": droplet.guid}, **difference(former, app)}
     record_app_event(tx, "audit.app.droplet.mapped", args.actor, app, data)
@@ -237,7 +244,9 @@ def begin_delete_app(tx: Tx, args: ChangeApp) -> Job:
         return job
     app = hide_app(tx, app)
     record_app_event(tx, "audit.app.delete-request", args.actor, app)
-    return open_job(tx, "app.delete", resource_type="app", resource_guid=app.guid, deadline_s=DELETE_DEADLINE_S)
+    return open_job(
+        tx, "app.delete", resource_type="app", resource_guid=app.guid, deadline_s=DELETE_DEADLINE_S, by=args.actor
+    )
 
 
 def hide_app(tx: Tx, app: App) -> App:
@@ -245,9 +254,12 @@ def hide_app(tx: Tx, app: App) -> App:
     if app.deleting:
         return app
     tx.delete_all(Destination, app_guid=app.guid)
+    forget_app(tx, app.guid)
     tx.delete_all(PlacementFailure, app_guid=app.guid)
     tx.delete_all(Instance, app_guid=app.guid)
-    return tx.update(app, state="STOPPED", deleting=True)
+    end_tasks_of(tx, app.guid)
+    with accounting(tx, app.guid):
+        return tx.update(app, state="STOPPED", deleting=True)
 
 
 def need_app(tx: Tx, app_guid: str) -> App:

@@ -7,6 +7,7 @@ from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.layers import NewLayer, register_layer
 from paasd.model.metadata import merge_metadata
+from paasd.model.quotas.accounting import check_staging
 from paasd.model.records import (
     App,
     Build,
@@ -25,7 +26,10 @@ OVERDUE = "StagingTimeExpired - staging did not end before its deadline"
 
 
 class CreateBuild(Arguments):
-    """Arguments of `create_build`; empty buildpacks and no stack take those of the app, then the platform's."""
+    """Arguments of `create_build`; empty buildpacks and no stack take those of the app, then the platform's.
+
+    `asked_memory_mb` is what somebody asked for beyond what every build has: that has to fit into quotas.
+    """
 
     package_guid: str
     buildpacks: list[str] = []
@@ -33,6 +37,7 @@ class CreateBuild(Arguments):
     default_stack: str
     staging_memory_mb: int = 1024
     staging_disk_mb: int = 4096
+    asked_memory_mb: int | None = None
     timeout_s: float = 900
     metadata: Metadata | None = None
     actor: Actor
@@ -47,6 +52,8 @@ def create_build(tx: Tx, args: CreateBuild) -> Build:
         raise Unprocessable("Cannot stage package whose state is not ready.")
     if tx.exists(Build, app_guid=app.guid, state="STAGING"):
         raise Unprocessable("Only one build can be STAGING at a time per application.")
+    if args.asked_memory_mb is not None:
+        check_staging(tx, tx.need(Space, app.space_guid), args.asked_memory_mb)
     build = tx.insert(
         Build(
             app_guid=app.guid,

@@ -9,6 +9,7 @@ from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
+from paasd.model.quotas.accounting import check_new_domain
 from paasd.model.records import Domain, Job, Organization, Route
 from paasd.state import Duplicate, Eq, In, IsNull, Or, ReadTx, Tx, operation
 
@@ -43,6 +44,8 @@ def create_domain(tx: Tx, args: CreateDomain) -> Domain:
         domain = tx.insert(Domain(name=name, internal=args.internal, organization_guid=args.organization_guid))
     except Duplicate as error:
         raise Unprocessable(f'The domain name "{name}" is already in use') from error
+    if args.organization_guid is not None:
+        check_new_domain(tx, args.organization_guid)
     merge_metadata(tx, "domain", domain.guid, args.metadata)
     _event(tx, "audit.domain.create", args.actor, domain)
     return domain
@@ -96,7 +99,12 @@ def begin_delete_domain(tx: Tx, args: DeleteDomain) -> Job:
     tx.update(domain, deleting=True)
     _event(tx, "audit.domain.delete-request", args.actor, domain)
     return open_job(
-        tx, "domain.delete", resource_type="domain", resource_guid=domain.guid, deadline_s=DELETE_DEADLINE_S
+        tx,
+        "domain.delete",
+        resource_type="domain",
+        resource_guid=domain.guid,
+        deadline_s=DELETE_DEADLINE_S,
+        by=args.actor,
     )
 
 

@@ -116,4 +116,6 @@ def delete_droplet(tx: Tx, args: DeleteDroplet) -> Job:
     tx.delete(droplet)
     drop_metadata(tx, droplet.guid)
     record_app_event(tx, "audit.app.droplet.delete", args.actor, app, {"droplet_guid": droplet.guid})
-    return open_job(tx, "droplet.delete", resource_type="droplet", resource_guid=droplet.guid, state="COMPLETE")
+    return open_job(
+        tx, "droplet.delete", resource_type="droplet", resource_guid=droplet.guid, state="COMPLETE", by=args.actor
+    )

@@ -9,6 +9,7 @@ from paasd.model.events import record_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
 from paasd.model.records import Job, Organization, Space
+from paasd.model.roles import CreateRole, create_role
 from paasd.model.spaces import hide_space
 from paasd.state import Duplicate, In, Tx, operation
 
@@ -21,18 +22,24 @@ class CreateOrganization(Arguments):
     name: str
     suspended: bool = False
     metadata: Metadata | None = None
+    manager_guid: str | None = None
     actor: Actor
 
 
 @operation("organization.create", version=1)
 def create_organization(tx: Tx, args: CreateOrganization) -> Organization:
-    """Raises Unprocessable when the name is taken."""
+    """With its first manager, if one is named. Raises Unprocessable when the name is taken."""
     try:
         organization = tx.insert(Organization(name=args.name, suspended=args.suspended))
     except Duplicate as error:
         raise Unprocessable(f"Organization '{args.name}' already exists.") from error
     merge_metadata(tx, "organization", organization.guid, args.metadata)
     _event(tx, "audit.organization.create", args.actor, organization)
+    for role in () if args.manager_guid is None else ("organization_user", "organization_manager"):
+        first = CreateRole(
+            type=role, user_guid=args.manager_guid or "", organization_guid=organization.guid, actor=args.actor
+        )
+        create_role(tx, first)
     return organization
 
 
@@ -85,6 +92,7 @@ def begin_delete_organization(tx: Tx, args: DeleteOrganization) -> Job:
         resource_type="organization",
         resource_guid=organization.guid,
         deadline_s=DELETE_DEADLINE_S,
+        by=args.actor,
     )
 
 

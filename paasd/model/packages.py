@@ -157,4 +157,6 @@ def delete_package(tx: Tx, args: DeletePackage) -> Job:
     drop_metadata(tx, package.guid)
     app = tx.need(App, package.app_guid)
     record_app_event(tx, "audit.app.package.delete", args.actor, app, {"package_guid": package.guid})
-    return open_job(tx, "package.delete", resource_type="package", resource_guid=package.guid, state="COMPLETE")
+    return open_job(
+        tx, "package.delete", resource_type="package", resource_guid=package.guid, state="COMPLETE", by=args.actor
+    )

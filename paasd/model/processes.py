@@ -9,6 +9,7 @@ from paasd.model.arguments import Actor, Arguments, Metadata
 from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.metadata import merge_metadata
+from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Droplet, HealthCheck, Instance, Process
 from paasd.state import ReadTx, Tx, operation
 
@@ -86,7 +87,9 @@ def scale_process(tx: Tx, args: ScaleProcess) -> Process:
         if getattr(args, name) is not None
     }
     check_scale(args.sizes, **changes)
-    former, process = process, tx.update(process, **changes)
+    former = process
+    with accounting(tx, process.app_guid):
+        process = tx.update(process, **changes)
     record_app_event(
         tx,
         "audit.app.process.scale",

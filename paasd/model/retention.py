@@ -12,7 +12,7 @@ from paasd.model.auditing.trimming import trim
 from paasd.model.events import record_app_event
 from paasd.model.jobs import OPEN_STATES
 from paasd.model.metadata import drop_metadata
-from paasd.model.records import App, Build, Droplet, DropletUpload, Instance, Job, Layer, Package
+from paasd.model.records import App, Build, Buildpack, Droplet, DropletUpload, Instance, Job, Layer, Package, Task
 from paasd.state import In, Lt, Not, ReadTx, Record, Tx, operation
 
 CHUNK_ROWS = 200
@@ -34,6 +34,7 @@ def expire_parts(tx: Tx, args: ExpireParts) -> int:
     if app is None:
         return 0
     running = {instance.droplet_guid for instance in tx.all(Instance, app_guid=app.guid)}
+    running |= {task.droplet_guid for task in tx.all(Task, app_guid=app.guid) if not task.ended}
     droplets = tx.all(Droplet, app_guid=app.guid, order=("-created_at",))
     kept = [
         droplet
@@ -93,6 +94,9 @@ def _references(tx: ReadTx) -> Iterable[str]:
             yield package.blob_sha256
     for droplet in tx.all(Droplet):
         yield from (layer.sha256 for layer in droplet.layers)
+    for buildpack in tx.all(Buildpack):
+        if buildpack.blob_sha256 is not None:
+            yield buildpack.blob_sha256
     for upload in tx.all(DropletUpload):
         yield upload.blob_sha256
     for layer in tx.all(Layer):

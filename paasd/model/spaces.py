@@ -79,7 +79,14 @@ def begin_delete_space(tx: Tx, args: DeleteSpace) -> Job:
         return job
     hide_space(tx, space)
     _event(tx, "audit.space.delete-request", args.actor, space)
-    return open_job(tx, "space.delete", resource_type="space", resource_guid=space.guid, deadline_s=DELETE_DEADLINE_S)
+    return open_job(
+        tx,
+        "space.delete",
+        resource_type="space",
+        resource_guid=space.guid,
+        deadline_s=DELETE_DEADLINE_S,
+        by=args.actor,
+    )
 
 
 def hide_space(tx: Tx, space: Space) -> None:

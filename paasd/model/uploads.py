@@ -43,6 +43,7 @@ def begin_droplet_upload(tx: Tx, args: BeginDropletUpload) -> Job:
         resource_guid=droplet.guid,
         owner_node_guid=args.node_guid,
         deadline_s=args.timeout_s,
+        by=args.actor,
     )
     upload = DropletUpload(
         droplet_guid=droplet.guid,

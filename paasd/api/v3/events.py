@@ -67,11 +67,6 @@ async def none_of_app(call: Call) -> Reply:
     return plain_list(call, [])
 
 
-async def network_policies(call: Call) -> Reply:
-    """Apps reach each other only by what the platform allows to all."""
-    return Reply(body={"total_policies": 0, "policies": []})
-
-
 COMMON = ("guids", "names", "organization_guids", "space_guids", "app_guids")
 SERVICES = (
     *COMMON,
@@ -117,40 +112,22 @@ def _plain_query(*filters: str) -> QuerySpec:
 
 
 EMPTY: dict[str, QuerySpec] = {
-    "app_usage_events": QuerySpec(filters=("guids",), plain=("after_guid",), order_by=("created_at",), pages=True),
     "deployments": _plain_query("states", "status_reasons", "status_values", "droplet_guids"),
-    "isolation_segments": _plain_query(),
     "revisions": _plain_query("versions"),
-    "security_groups": QuerySpec(
-        filters=("guids", "names", "running_space_guids", "staging_space_guids"),
-        plain=("globally_enabled_running", "globally_enabled_staging"),
-        order_by=("created_at", "updated_at"),
-        pages=True,
-    ),
     "service_brokers": SERVICE_QUERY,
     "service_credential_bindings": SERVICE_QUERY,
     "service_instances": SERVICE_QUERY,
     "service_offerings": SERVICE_QUERY,
     "service_plans": SERVICE_QUERY,
     "service_route_bindings": SERVICE_QUERY,
-    "service_usage_events": QuerySpec(
-        filters=("guids", "service_instance_types", "service_offering_guids"),
-        plain=("after_guid",),
-        order_by=("created_at",),
-        pages=True,
-    ),
-    "space_quotas": _plain_query(),
-    "tasks": _plain_query("states", "sequence_ids"),
 }
 APP_EMPTY: dict[str, QuerySpec] = {
     "revisions": _plain_query("versions"),
     "revisions/deployed": _plain_query("versions"),
-    "tasks": _plain_query("states", "sequence_ids"),
 }
 ROUTES: tuple[Route, ...] = (
     get("/v3/audit_events", list_events, EVENTS.query, answer=AuditEventShown),
     get("/v3/audit_events/<guid>", get_event, answer=AuditEventShown),
-    get("/networking/v1/external/policies", network_policies, any_query=True),
     *(get(f"/v3/{name}", none_of_them, query, permission="signed in") for name, query in EMPTY.items()),
     *(get(f"/v3/apps/<guid>/{name}", none_of_app, query) for name, query in APP_EMPTY.items()),
 )

@@ -36,8 +36,8 @@ def present_job(call: Call, job: Job) -> dict[str, Any]:
 
 
 async def get_job(call: Call) -> Reply:
-    """One; to know its guid is the permission, as in Cloud Foundry."""
-    return Reply(body=present_job(call, jobs.get_job(call.context, call.path["guid"])))
+    """One, for who started it and who may see what it is about."""
+    return Reply(body=present_job(call, jobs.get_job(call.context, call.caller, call.path["guid"])))
 
 
-ROUTES: tuple[Route, ...] = (get("/v3/jobs/<guid>", get_job, permission="anybody who knows its guid"),)
+ROUTES: tuple[Route, ...] = (get("/v3/jobs/<guid>", get_job, permission="who started it, or may see its resource"),)

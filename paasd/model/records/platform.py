@@ -17,7 +17,10 @@ class JobError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(Resource, table="jobs"):
-    """Something that a client polls: PROCESSING, POLLING, COMPLETE or FAILED; FAILED at the deadline at the latest."""
+    """Something that a client polls: PROCESSING, POLLING, COMPLETE or FAILED; FAILED at the deadline at the latest.
+
+    `user_guid` is who started it: they may watch it even when its resource is gone.
+    """
 
     operation: str
     state: str = "PROCESSING"
@@ -28,6 +31,7 @@ class Job(Resource, table="jobs"):
     owner_node_guid: str | None = None
     epoch: int = 0
     deadline_at: str
+    user_guid: str | None = None
 
 
 class SigningKey(Record, table="signing_keys", secret=("sealed_private",)):

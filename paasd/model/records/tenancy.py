@@ -9,6 +9,7 @@ class Organization(Resource, table="organizations"):
     name: str
     suspended: bool = False
     deleting: bool = False
+    quota_guid: str = "default"
 
 
 class Space(Resource, table="spaces"):
@@ -18,6 +19,7 @@ class Space(Resource, table="spaces"):
     organization_guid: str
     allow_ssh: bool = True
     deleting: bool = False
+    quota_guid: str | None = None
 
 
 class User(Resource, table="users", secret=("password_hash",)):
