@@ -13,6 +13,9 @@ from paasd.model import App, Droplet, Job
 from paasd.model import apps as model
 from paasd.model.arguments import Metadata
 
+# Those that supporters may switch; the others open ways into the app.
+SUPPORTED_FEATURES = ("revisions",)
+
 
 async def create(
     context: Context,
@@ -138,7 +141,8 @@ def current_droplet(context: Context, caller: Caller, app_guid: str) -> Droplet:
 async def set_feature(context: Context, caller: Caller, app_guid: str, feature: str, enabled: bool) -> bool:
     """Raises NotFound (`Feature not found`), Forbidden."""
     with context.database.read() as tx:
-        need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+        permission = Permission.OPERATE_APPS if feature in SUPPORTED_FEATURES else Permission.WRITE_SPACE
+        need_app(tx, caller, app_guid, permission)
     arguments = model.SetFeature(app_guid=app_guid, feature=feature, enabled=enabled, actor=actor_of(caller))
     await context.database.write(model.set_feature, arguments)
     return enabled

@@ -54,6 +54,6 @@ async def create(
 async def update(context: Context, caller: Caller, build_guid: str, metadata: Metadata | None) -> Build:
     """Labels and annotations."""
     with context.database.read() as tx:
-        need_of_app(tx, caller, Build, build_guid, Permission.OPERATE_APPS)
-    arguments = model.UpdateBuild(build_guid=build_guid, metadata=metadata)
+        need_of_app(tx, caller, Build, build_guid, Permission.WRITE_SPACE)
+    arguments = model.UpdateBuild(build_guid=build_guid, metadata=metadata, actor=actor_of(caller))
     return await context.database.write(model.update_build, arguments)

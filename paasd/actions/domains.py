@@ -46,7 +46,7 @@ async def create(
 async def update(context: Context, caller: Caller, domain_guid: str, metadata: Metadata | None) -> Domain:
     """Labels and annotations."""
     _authorise(context, caller, domain_guid)
-    arguments = model.UpdateDomain(domain_guid=domain_guid, metadata=metadata)
+    arguments = model.UpdateDomain(domain_guid=domain_guid, metadata=metadata, actor=actor_of(caller))
     return await context.database.write(model.update_domain, arguments)
 
 

@@ -59,7 +59,7 @@ async def update_environment(
     check_names(list(changes))
     for _ in range(RETRIES):
         with context.database.read() as tx:
-            app = need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+            app = need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
         merged = merge(open_environment(context, app), changes)
         arguments = model.SetEnvironment(
             app_guid=app_guid,
@@ -91,7 +91,7 @@ def check_names(names: list[str]) -> None:
 
 def _need_readable(tx: ReadTx, caller: Caller, app_guid: str) -> App:
     """An app whose variables the caller may read. Raises NotFound, Forbidden, FeatureDisabled."""
-    app = need_app(tx, caller, app_guid, Permission.READ_SECRETS)
+    app = need_app(tx, caller, app_guid, Permission.READ_ENVIRONMENT)
     flags.require(tx, caller, "env_var_visibility", "space_developer_env_var_visibility")
     return app
 

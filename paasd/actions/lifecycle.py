@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from paasd.actions.context import Context
 from paasd.buildpacks.builtin import resolve
 from paasd.errors import Unprocessable
+from paasd.model.auditing import without_password
 from paasd.model.buildpacks import usable
 
 STACKS: Final = ("host", "debian12", "cflinuxfs4")
@@ -15,6 +16,10 @@ GIT_SCHEMES: Final = ("http", "https", "git", "ssh")
 
 def buildpack_problem(name: str, installed: Container[str] = ()) -> str | None:
     """Why there is no such buildpack; `installed` are those of the operator. Clients look for these words."""
+    if without_password(name) != name:
+        return (
+            "Buildpack addresses with a name and password are not accepted: everybody who sees the app would see them"
+        )
     address = urlsplit(name)
     if name in installed or resolve(name) is not None or (address.scheme in GIT_SCHEMES and address.netloc):
         return None

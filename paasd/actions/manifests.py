@@ -81,7 +81,9 @@ async def apply(context: Context, caller: Caller, space_guid: str, text: str | b
     try:
         return await apply_parsed(context, caller, space_guid, manifest)
     except ManifestError as error:
-        failed = FailManifest(space_guid=space_guid, errors=error.details, warnings=manifest.warnings)
+        failed = FailManifest(
+            space_guid=space_guid, errors=error.details, warnings=manifest.warnings, actor=actor_of(caller)
+        )
         return await context.database.write(fail_manifest, failed)
 
 

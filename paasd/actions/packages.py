@@ -136,7 +136,7 @@ async def update(context: Context, caller: Caller, package_guid: str, metadata: 
     """Labels and annotations."""
     with context.database.read() as tx:
         need_of_app(tx, caller, Package, package_guid, Permission.WRITE_SPACE)
-    arguments = model.UpdatePackage(package_guid=package_guid, metadata=metadata)
+    arguments = model.UpdatePackage(package_guid=package_guid, metadata=metadata, actor=actor_of(caller))
     return await context.database.write(model.update_package, arguments)
 
 

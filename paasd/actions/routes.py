@@ -129,4 +129,6 @@ async def delete_unmapped(context: Context, caller: Caller, space_guid: str) -> 
     for guid in unmapped:
         arguments = model.DeleteRoute(route_guid=guid, actor=actor_of(caller))
         await context.database.write(model.delete_route, arguments)
-    return await finished(context, "space.delete_unmapped_routes", resource_type="space", resource_guid=space_guid)
+    return await finished(
+        context, caller, "space.delete_unmapped_routes", resource_type="space", resource_guid=space_guid
+    )

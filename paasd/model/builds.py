@@ -2,7 +2,8 @@
 
 from paasd.errors import Unprocessable
 from paasd.model.apps import need_app
-from paasd.model.arguments import Actor, Arguments, Metadata, seconds_after
+from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata, seconds_after
+from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.layers import NewLayer, register_layer
 from paasd.model.metadata import merge_metadata
@@ -21,6 +22,7 @@ from paasd.model.records import (
 from paasd.state import Lt, Tx, operation
 
 SWEEP_LIMIT = 100
+OVERDUE = "StagingTimeExpired - staging did not end before its deadline"
 
 
 class CreateBuild(Arguments):
@@ -76,6 +78,7 @@ class UpdateBuild(Arguments):
 
     build_guid: str
     metadata: Metadata | None = None
+    actor: Actor = SYSTEM
 
 
 @operation("build.update", version=1)
@@ -83,6 +86,8 @@ def update_build(tx: Tx, args: UpdateBuild) -> Build:
     """Raises NotFound."""
     build = tx.update(tx.need(Build, args.build_guid))
     merge_metadata(tx, "build", build.guid, args.metadata)
+    data = {"build_guid": build.guid, **difference(build, build, args.metadata)}
+    record_app_event(tx, "audit.app.build.update", args.actor, tx.need(App, build.app_guid), data)
     return build
 
 
@@ -169,12 +174,16 @@ def fail_build(tx: Tx, args: FailBuild) -> bool:
     if build is None:
         return False
     tx.update(build, state="FAILED", error=args.error, timings=args.timings or build.timings)
+    _record_failure(tx, build, args.error)
+    return True
+
+
+def _record_failure(tx: Tx, build: Build, error: str) -> None:
     app = tx.get(App, build.app_guid)
     if app is not None:
         actor = Actor(guid=build.created_by_guid, type="user", name=build.created_by_name)
-        data = {"build_guid": build.guid, "error": args.error[:500]}
+        data = {"build_guid": build.guid, "error": error[:500]}
         record_app_event(tx, "audit.app.build.failed", actor, app, data)
-    return True
 
 
 class FailOverdueBuilds(Arguments):
@@ -186,7 +195,8 @@ def fail_overdue_builds(tx: Tx, args: FailOverdueBuilds) -> int:
     """Fail builds past their deadline, a bounded number at a time; returns how many."""
     overdue = tx.all(Build, Lt("deadline_at", tx.now), state="STAGING", limit=SWEEP_LIMIT)
     for build in overdue:
-        tx.update(build, state="FAILED", error="StagingTimeExpired - staging did not end before its deadline")
+        tx.update(build, state="FAILED", error=OVERDUE)
+        _record_failure(tx, build, OVERDUE)
     return len(overdue)
 
 

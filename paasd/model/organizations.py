@@ -1,7 +1,10 @@
 """Organizations: created and renamed at once, taken away in chunks."""
 
+from typing import Any
+
 from paasd.errors import Unprocessable
 from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
@@ -53,7 +56,7 @@ class UpdateOrganization(Arguments):
 @operation("organization.update", version=1)
 def update_organization(tx: Tx, args: UpdateOrganization) -> Organization:
     """Raises NotFound, or Unprocessable when the new name is taken."""
-    organization = tx.need(Organization, args.organization_guid)
+    organization = former = tx.need(Organization, args.organization_guid)
     name = organization.name if args.name is None else args.name
     suspended = organization.suspended if args.suspended is None else args.suspended
     try:
@@ -61,7 +64,7 @@ def update_organization(tx: Tx, args: UpdateOrganization) -> Organization:
     except Duplicate as error:
         raise Unprocessable(f"Organization '{args.name}' already exists.") from error
     merge_metadata(tx, "organization", organization.guid, args.metadata)
-    _event(tx, "audit.organization.update", args.actor, organization)
+    _event(tx, "audit.organization.update", args.actor, organization, difference(former, organization, args.metadata))
     return organization
 
 
@@ -89,10 +92,13 @@ def begin_delete_organization(tx: Tx, args: DeleteOrganization) -> Job:
         resource_type="organization",
         resource_guid=organization.guid,
         deadline_s=DELETE_DEADLINE_S,
+        by=args.actor,
     )
 
 
-def _event(tx: Tx, event_type: str, actor: Actor, organization: Organization) -> None:
+def _event(
+    tx: Tx, event_type: str, actor: Actor, organization: Organization, data: dict[str, Any] | None = None
+) -> None:
     record_event(
         tx,
         event_type,
@@ -101,4 +107,5 @@ def _event(tx: Tx, event_type: str, actor: Actor, organization: Organization) ->
         target_guid=organization.guid,
         target_name=organization.name,
         organization_guid=organization.guid,
+        data=data,
     )

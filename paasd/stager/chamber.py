@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,18 @@ from paasd.config import StagingConfig
 from paasd.errors import PaasdError
 from paasd.logs import Line, Logs, SpoolTail
 from paasd.logs.line import Stream
-from paasd.sandbox import AnyContainer, AnySandbox, Bind, ContainerSpec, Exit, Limits, ProcessSpec, squashfs_options
+from paasd.model.security_groups import group_name
+from paasd.sandbox import (
+    AnyContainer,
+    AnySandbox,
+    Bind,
+    ContainerSpec,
+    Exit,
+    Limits,
+    Policies,
+    ProcessSpec,
+    squashfs_options,
+)
 from paasd.stager.caches import Caches
 from paasd.stager.inputs import Inputs
 from paasd.stager.outcome import FailureFile, StagingError, failure_text
@@ -28,6 +39,7 @@ from paasd.stager.toolchains import Toolchains
 from paasd.state import Database
 
 T = TypeVar("T")
+Prepared = Callable[[Policies], AbstractAsyncContextManager[object]]
 _MB = 1024 * 1024
 # Places inside; the container's root goes before them.
 _LIFECYCLE = "/opt/paasd"
@@ -56,6 +68,8 @@ class Tools(msgspec.Struct, frozen=True):
     caches: Caches
     directory: Path
     clock: Callable[[], float]
+    prepared: Prepared = nullcontext
+    """Entered while a container is made: sees to what it may reach beside the hosts of [staging]."""
 
 
 class Chamber:
@@ -137,7 +151,9 @@ async def open_chamber(
         await tools.blobs.ensure(sha256, whole=True)
     try:
         await trio.to_thread.run_sync(_hand_over, tools, sources, inputs, handed)
-        container = await tools.sandbox.create(_spec(tools, inputs, handed, reach))
+        spec = _spec(tools, inputs, handed, reach)
+        async with tools.prepared(spec.policies):
+            container = await tools.sandbox.create(spec)
         try:
             async with _logging(tools, inputs.app_guid, container):
                 chamber = Chamber(tools, inputs, container, handed)
@@ -179,6 +195,7 @@ def _spec(tools: Tools, inputs: Inputs, handed: Path, reach: Reach) -> Container
             open_files=config.open_files,
         ),
         egress=reach.egress,
+        policies=Policies(group=group_name("staging", inputs.space_guid) if inputs.space_guid else ""),
         hosts=reach.hosts,
         binds=(
             Bind(source=Path(paasd.buildpacks.__file__).parent, target=f"{_LIFECYCLE}/buildpacks"),

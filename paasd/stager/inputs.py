@@ -30,6 +30,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     build: Build
     app_guid: str
     app_name: str
+    space_guid: str
+    """Empty for what is to reach nothing."""
     organization_guid: str
     package_sha256: str
     environment: dict[str, str]
@@ -65,6 +67,7 @@ def read_inputs(tx: ReadTx, build: Build, *, unsealed: Unsealed, api_url: str) -
         build=build,
         app_guid=app.guid,
         app_name=app.name,
+        space_guid=app.space_guid,
         organization_guid=space.organization_guid,
         package_sha256=package.blob_sha256,
         environment=environment,

@@ -11,8 +11,9 @@ from paasd.buildpacks import launch as droplet_launch
 from paasd.config import SupervisorConfig
 from paasd.errors import PaasdError
 from paasd.model import App, Droplet, DropletLayer, HealthCheck, Instance, Process, Sidecar
+from paasd.model.security_groups import group_name
 from paasd.model.vcap import application_version, running_application, vcap_application
-from paasd.sandbox import PORT, PUBLIC_EGRESS, ContainerSpec, Limits, ProcessSpec
+from paasd.sandbox import PORT, ContainerSpec, Limits, Policies, ProcessSpec
 from paasd.state import ReadTx
 from paasd.supervisor.sidecars import with_sidecars
 from paasd.unsealing import Unsealed
@@ -63,6 +64,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     application: dict[str, object]  # VCAP_APPLICATION
     services: dict[str, Any]  # VCAP_SERVICES
     memory_mb: int
+    space_guid: str
 
     def container(self, guid: str, started_at: float) -> ContainerSpec:
         identity = msgspec.structs.replace(self.identity, started_at=started_at)
@@ -72,7 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             stack=self.stack,
             layers=self.layers,
             limits=self.limits,
-            egress=PUBLIC_EGRESS,
+            policies=Policies(group=group_name("running", self.space_guid), caller=self.identity.app_guid),
             labels=identity.label(),
         )
 
@@ -165,6 +167,7 @@ def plan_launch(
         application=running_application(application, process),
         services=unsealed.services,
         memory_mb=instance.memory_mb,
+        space_guid=app.space_guid,
     )
 
 

@@ -137,4 +137,5 @@ class TaskPlanner(msgspec.Struct, frozen=True, kw_only=True):
             application=application,
             services=unsealed.services,
             memory_mb=task.memory_mb,
+            space_guid=app.space_guid,
         )

@@ -47,6 +47,21 @@ async def test_the_pypi_client_lists_makes_and_removes(served: Served) -> None:
     await trio.to_thread.run_sync(work_through, served.doors.url)
 
 
+def deploys(url: str, client_id: str, secret: str) -> None:
+    client = CloudFoundryClient(url, proxy={"http": "", "https": ""}, client_id=client_id, client_secret=secret)
+    client.init_with_client_credentials()
+    assert [one["name"] for one in client.v3.spaces.list()] == ["dev"]
+    with pytest.raises(InvalidStatusCode) as caught:
+        client.v3.organizations.create("mine", suspended=False)
+    assert caught.value.status_code == 403
+
+
+async def test_the_pypi_client_signs_in_with_a_deploy_token(served: Served) -> None:
+    async with served.root_client() as http:
+        made = (await http.post("/paasd/v1/spaces/main/dev/deploy-tokens", json={"name": "ci"})).json()
+    await trio.to_thread.run_sync(deploys, served.doors.url, made["client_id"], made["client_secret"])
+
+
 def refused(url: str) -> None:
     client = sign_in(url, "plain")
     with pytest.raises(InvalidStatusCode) as caught:

@@ -7,6 +7,7 @@ import msgspec
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.apps import CreateApp, SetFeature, UpdateApp, create_app, set_feature, update_app
 from paasd.model.arguments import Actor, Arguments
+from paasd.model.auditing import difference
 from paasd.model.domains import default_domain, usable_domains
 from paasd.model.events import record_app_event
 from paasd.model.jobs import job_error, open_job
@@ -82,6 +83,7 @@ def apply_manifest(tx: Tx, args: ApplyManifest) -> Job:
         resource_guid=space.guid,
         state="COMPLETE",
         warnings=args.warnings,
+        by=args.actor,
     )
 
 
@@ -91,6 +93,7 @@ class FailManifest(Arguments):
     space_guid: str
     errors: list[str]
     warnings: list[str] = []
+    actor: Actor | None = None
 
 
 @operation("manifest.fail", version=1)
@@ -103,6 +106,7 @@ def fail_manifest(tx: Tx, args: FailManifest) -> Job:
         resource_guid=args.space_guid,
         state="FAILED",
         warnings=args.warnings,
+        by=args.actor,
     )
     return tx.update(job, errors=[job_error(Unprocessable(text)) for text in args.errors])
 
@@ -153,7 +157,7 @@ def _apply_app(tx: Tx, args: ApplyManifest, space: Space, one: AppToApply) -> No
             if changed & SIZES and any(process.type == process_type for process in state.processes):
                 _refuse_disabled(args, "app_scaling")
     for name, values in changes.sidecars:
-        _change_sidecar(tx, app, name, values, state)
+        _change_sidecar(tx, args, app, name, values, state)
     for destination in state.destinations:
         if destination.guid in changes.unmap:
             unmap_route(tx, tx.need(Route, destination.route_guid), destination, args.actor)
@@ -183,9 +187,10 @@ def _change_app(tx: Tx, args: ApplyManifest, one: AppToApply, app: App, changes:
         names = sorted(one.manifest.environment)
         record_app_event(tx, "audit.app.update", args.actor, app, {"environment_variables": names})
     merge_metadata(tx, "app", app.guid, one.manifest.metadata)
+    data = difference(app, app, one.manifest.metadata)
     for feature, enabled in changes.features.items():
         set_feature(tx, SetFeature(app_guid=app.guid, feature=feature, enabled=enabled, actor=args.actor))
-    record_app_event(tx, "audit.app.apply_manifest", args.actor, app)
+    record_app_event(tx, "audit.app.apply_manifest", args.actor, app, data)
 
 
 def _change_process(
@@ -203,8 +208,13 @@ def _change_process(
     changed = {name: value for name, value in values.items() if getattr(process, name) != value}
     if not changed:
         return set()
-    process = tx.update(process, **changed)
-    data = {"process_guid": process.guid, "process_type": process_type, "changed": sorted(changed)}
+    former, process = process, tx.update(process, **changed)
+    data = {
+        "process_guid": process.guid,
+        "process_type": process_type,
+        "changed": sorted(changed),
+        **difference(former, process),
+    }
     verb = "scale" if changed.keys() <= sizes.keys() else "update"
     record_app_event(tx, f"audit.app.process.{verb}", args.actor, app, data)
     return set(changed)
@@ -215,12 +225,12 @@ def _refuse_disabled(args: ApplyManifest, flag: str) -> None:
         raise Unprocessable(args.disabled[flag])
 
 
-def _change_sidecar(tx: Tx, app: App, name: str, values: dict[str, Any], state: State) -> None:
+def _change_sidecar(tx: Tx, args: ApplyManifest, app: App, name: str, values: dict[str, Any], state: State) -> None:
     known = next((sidecar for sidecar in state.sidecars if sidecar.name == name), None)
     if known is None:
-        create_sidecar(tx, CreateSidecar(app_guid=app.guid, name=name, **values))
+        create_sidecar(tx, CreateSidecar(app_guid=app.guid, name=name, actor=args.actor, **values))
     else:
-        update_sidecar(tx, UpdateSidecar(sidecar_guid=known.guid, **values))
+        update_sidecar(tx, UpdateSidecar(sidecar_guid=known.guid, actor=args.actor, **values))
 
 
 def _map(tx: Tx, args: ApplyManifest, space: Space, app: App, wanted: WantedRoute) -> None:

@@ -7,11 +7,13 @@ files of `paasd/model`, one per resource. Fields of list, dict and struct type a
 from paasd.model.records.apps import App, HealthCheck, Process, Sidecar
 from paasd.model.records.cluster import Authority, GossipKey, JoinToken, Lease
 from paasd.model.records.metadata import Annotation, Label
+from paasd.model.records.network import NetworkPolicy, SecurityGroup, SecurityGroupSpace
 from paasd.model.records.placement import Instance, Node, PlacementFailure
-from paasd.model.records.platform import AuditEvent, Job, JobError, Setting, SigningKey
+from paasd.model.records.platform import AuditChain, AuditEvent, Job, JobError, Setting, SigningKey
 from paasd.model.records.policy import Buildpack, FeatureFlag, VariableGroup
 from paasd.model.records.quotas import AppUsageEvent, Limits, OrganizationQuota, SpaceQuota
 from paasd.model.records.routing import Destination, Domain, Route
+from paasd.model.records.sign_in import DeployToken, ExternalIdentity, FactorDemand, Passcode, SecondFactor
 from paasd.model.records.staging import (
     Build,
     Droplet,
@@ -30,10 +32,12 @@ __all__ = [
     "Annotation",
     "App",
     "AppUsageEvent",
+    "AuditChain",
     "AuditEvent",
     "Authority",
     "Build",
     "Buildpack",
+    "DeployToken",
     "Destination",
     "Domain",
     "Droplet",
@@ -41,6 +45,8 @@ __all__ = [
     "DropletLayer",
     "DropletSidecar",
     "DropletUpload",
+    "ExternalIdentity",
+    "FactorDemand",
     "FeatureFlag",
     "GossipKey",
     "HealthCheck",
@@ -52,14 +58,19 @@ __all__ = [
     "Layer",
     "Lease",
     "Limits",
+    "NetworkPolicy",
     "Node",
     "Organization",
     "OrganizationQuota",
     "Package",
+    "Passcode",
     "PlacementFailure",
     "Process",
     "Role",
     "Route",
+    "SecondFactor",
+    "SecurityGroup",
+    "SecurityGroupSpace",
     "Setting",
     "Sidecar",
     "SigningKey",

@@ -22,7 +22,7 @@ class Space(Resource, table="spaces"):
     quota_guid: str | None = None
 
 
-class User(Resource, table="users"):
+class User(Resource, table="users", secret=("password_hash",)):
     """A person or machine that can hold roles.
 
     Tokens issued before `not_before` (unix seconds) are refused. `scopes` are those beyond what every user has, such as
