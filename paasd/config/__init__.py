@@ -21,6 +21,7 @@ from paasd.config.routing import RouterConfig
 from paasd.config.running import StagingConfig, SupervisorConfig
 from paasd.config.scheduling import LeasesConfig, LivenessConfig, SchedulerConfig
 from paasd.config.section import Section
+from paasd.config.sign_in import OidcConfig
 from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
 from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
 from paasd.config.tunnels import TunnelsConfig
@@ -42,6 +43,7 @@ __all__ = [
     "LogsConfig",
     "NetworkConfig",
     "NodeConfig",
+    "OidcConfig",
     "PeerConfig",
     "RetentionConfig",
     "RouterConfig",

@@ -5,10 +5,12 @@ from typing import Any
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.domains import usable_domains
 from paasd.model.events import record_app_event, record_event
 from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
+from paasd.model.quotas.accounting import check_new_route
 from paasd.model.records import App, Destination, Domain, Job, Route, Space
 from paasd.model.route_options import check_options, check_weights
 from paasd.state import Duplicate, Tx, operation
@@ -61,6 +63,7 @@ def create_route(tx: Tx, args: CreateRoute) -> Route:
         )
     except Duplicate as error:
         raise Unprocessable(taken_text(domain, args.host, args.path)) from error
+    check_new_route(tx, space, args.port)
     merge_metadata(tx, "route", route.guid, args.metadata)
     _event(tx, "audit.route.create", args.actor, route, domain)
     return route
@@ -129,13 +132,14 @@ class UpdateRoute(Arguments):
 @operation("route.update", version=1)
 def update_route(tx: Tx, args: UpdateRoute) -> Route:
     """Raises NotFound."""
-    route = tx.need(Route, args.route_guid)
+    former = route = tx.need(Route, args.route_guid)
     options = {key: value for key, value in {**route.options, **(args.options or {})}.items() if value is not None}
     if args.options:
         check_options(options)
     route = tx.update(route, options=options)
     merge_metadata(tx, "route", route.guid, args.metadata)
-    _event(tx, "audit.route.update", args.actor, route, tx.need(Domain, route.domain_guid))
+    data = difference(former, route, args.metadata)
+    _event(tx, "audit.route.update", args.actor, route, tx.need(Domain, route.domain_guid), data)
     return route
 
 
@@ -153,7 +157,9 @@ def delete_route(tx: Tx, args: DeleteRoute) -> Job:
     domain = tx.need(Domain, route.domain_guid)
     remove_route(tx, route)
     _event(tx, "audit.route.delete-request", args.actor, route, domain)
-    return open_job(tx, "route.delete", resource_type="route", resource_guid=route.guid, state="COMPLETE")
+    return open_job(
+        tx, "route.delete", resource_type="route", resource_guid=route.guid, state="COMPLETE", by=args.actor
+    )
 
 
 def remove_route(tx: Tx, route: Route) -> None:
@@ -284,7 +290,9 @@ def unmap_route(tx: Tx, route: Route, destination: Destination, actor: Actor) ->
         record_app_event(tx, "audit.app.unmap-route", actor, app, data)
 
 
-def _event(tx: Tx, event_type: str, actor: Actor, route: Route, domain: Domain) -> None:
+def _event(
+    tx: Tx, event_type: str, actor: Actor, route: Route, domain: Domain, data: dict[str, Any] | None = None
+) -> None:
     record_event(
         tx,
         event_type,
@@ -293,4 +301,5 @@ def _event(tx: Tx, event_type: str, actor: Actor, route: Route, domain: Domain) 
         target_guid=route.guid,
         target_name=route_url(domain, route.host, route.path),
         space_guid=route.space_guid,
+        data=data,
     )

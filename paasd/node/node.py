@@ -12,6 +12,7 @@ import trio
 
 import paasd
 from paasd.actions import Context
+from paasd.actions.audit import REFUSALS
 from paasd.actions.context import SYSTEM_DOORS
 from paasd.api.app import make_app
 from paasd.api.platform import Platform
@@ -21,6 +22,7 @@ from paasd.auth.service import open_auth
 from paasd.chain import Chain
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles, Membership, Removed, read_removal, remember_removal
+from paasd.node.auditing import witness
 from paasd.node.cluster import Cluster, open_cluster_parts
 from paasd.node.engines import (
     access_lines,
@@ -29,7 +31,6 @@ from paasd.node.engines import (
     make_context,
     make_membership,
     own_root_keys,
-    witness_refusals,
 )
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
 from paasd.node.log import open_replica
@@ -46,7 +47,6 @@ from paasd.state.sealing import Keyless, open_sealer
 from paasd.supervisor import Supervisor
 
 API_SOCKET = "api.sock"
-REFUSALS = "refusals.jsonl"
 SERVING_LIMIT_S = 10.0
 
 
@@ -134,7 +134,7 @@ async def _open(start: Start) -> Node:
     issuer = f"https://login.{config.domains.system}"
     auth = await enter(open_auth(config.auth, database, sealer, issuer=issuer, clock=start.clock, signs=not worker))
     auth.on_refused = partial(start.refusals.add, "sign-in")
-    await enter(going_on(witness_refusals, start, database))
+    await enter(going_on(witness, start, database))
     password = await ensure_admin(context, start.directory, auth.passwords)
     acts = await start_scheduling(start, context)
     router = await _router(start, context, sandbox, certificates)

@@ -144,7 +144,8 @@ async def open_chamber(
     reach = await resolve(sources)
     if reach.unresolved:
         say(f"       Not reachable from here: {', '.join(reach.unresolved)}")
-    await tools.blobs.ensure(inputs.package_sha256, whole=True)
+    for sha256 in (inputs.package_sha256, *(sha256 for _name, sha256 in inputs.packs)):
+        await tools.blobs.ensure(sha256, whole=True)
     try:
         await trio.to_thread.run_sync(_hand_over, tools, sources, inputs, handed)
         container = await tools.sandbox.create(_spec(tools, inputs, handed, reach))
@@ -166,7 +167,8 @@ def _hand_over(tools: Tools, sources: Sources, inputs: Inputs, handed: Path) -> 
     handed.mkdir(parents=True)
     # The tenant reads this and the package through bind mounts; on the host their directories are root's alone.
     handed.chmod(0o755)
-    tools.blobs.path(inputs.package_sha256).chmod(0o644)
+    for sha256 in (inputs.package_sha256, *(sha256 for _name, sha256 in inputs.packs)):
+        tools.blobs.path(sha256).chmod(0o644)
     if sources.certificates is not None:
         shutil.copyfile(sources.certificates, handed / "certificates.pem")
         (handed / "certificates.pem").chmod(0o644)
@@ -174,7 +176,7 @@ def _hand_over(tools: Tools, sources: Sources, inputs: Inputs, handed: Path) -> 
 
 def _spec(tools: Tools, inputs: Inputs, handed: Path, reach: Reach) -> ContainerSpec:
     build, config = inputs.build, tools.config
-    packs = enumerate(config.buildpacks.values())
+    packs = enumerate(_further_buildpacks(tools, inputs).values())
     return ContainerSpec(
         guid=f"stg-{build.guid}-{secrets.token_hex(3)}",
         kind="build",
@@ -194,10 +196,16 @@ def _spec(tools: Tools, inputs: Inputs, handed: Path, reach: Reach) -> Container
             Bind(source=Path(paasd.buildpacks.__file__).parent, target=f"{_LIFECYCLE}/buildpacks"),
             Bind(source=handed, target=_HANDED),
             Bind(source=tools.blobs.path(inputs.package_sha256), target=_PACKAGE),
-            *(Bind(source=Path(source), target=f"{_CUSTOM}/{number}") for number, source in packs),
+            *(Bind(source=source, target=f"{_CUSTOM}/{number}") for number, source in packs),
         ),
         labels={"build": build.guid, "epoch": str(build.epoch)},
     )
+
+
+def _further_buildpacks(tools: Tools, inputs: Inputs) -> dict[str, Path]:
+    """Those of the operator by name: of this node's configuration, and uploaded ones, which win."""
+    configured = {name: Path(source) for name, source in tools.config.buildpacks.items()}
+    return configured | {name: tools.blobs.path(sha256) for name, sha256 in inputs.packs}
 
 
 def _request(
@@ -214,8 +222,8 @@ def _request(
         "package": root + _PACKAGE,
         "limits": {"entries": config.entries_limit, "total_bytes": config.unpacked_limit_bytes},
         "buildpacks": inputs.build.buildpacks,
-        "custom": {name: f"{root}{_CUSTOM}/{number}" for number, name in enumerate(config.buildpacks)},
-        "order": list(config.buildpack_order) or None,
+        "custom": {name: f"{root}{_CUSTOM}/{number}" for number, name in enumerate(_further_buildpacks(tools, inputs))},
+        "order": list(config.buildpack_order or inputs.order) or None,
         "env": {**sources.environment, **certificates, **inputs.environment, **places},
         "stack_identity": stack_digest,
         "arch": tools.toolchains.arch,

@@ -1,5 +1,6 @@
 """From rows to a container: what an instance needs to be started, and what it must be recognised by later."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def plan_launch(
     return Plan(
         identity=identity_for(tx, instance),
         stack=droplet.stack or default_stack,
-        layers=tuple(blobs.path(layer.sha256) for layer in sorted(droplet.layers, key=_layer_order)),
+        layers=tuple(blobs.path(layer.sha256) for layer in in_order(droplet.layers)),
         limits=Limits(
             memory_bytes=instance.memory_mb * _MB,
             # As in Cloud Foundry, processor time is shared out in proportion to memory.
@@ -170,8 +171,9 @@ def plan_launch(
     )
 
 
-def _layer_order(layer: DropletLayer) -> int:
-    return _LAYER_ORDER.get(layer.role, 1)
+def in_order(layers: Iterable[DropletLayer]) -> list[DropletLayer]:
+    """Toolchains lowest, the app on top."""
+    return sorted(layers, key=lambda layer: _LAYER_ORDER.get(layer.role, 1))
 
 
 def _sidecars(tx: ReadTx, app: App, process: Process) -> tuple[tuple[str, str], ...]:

@@ -21,10 +21,13 @@ from paasd.model import (
     apps,
     brake,
     builds,
+    clients,
     deletion,
+    deploy_tokens,
     domains,
     draining,
     droplets,
+    identities,
     instances,
     jobs,
     leases,
@@ -35,6 +38,7 @@ from paasd.model import (
     nodes,
     organizations,
     packages,
+    passcodes,
     processes,
     recovery,
     refusals,
@@ -42,6 +46,7 @@ from paasd.model import (
     roles,
     rotation,
     routes,
+    second_factors,
     security_groups,
     settings,
     sidecars,
@@ -56,10 +61,13 @@ from paasd.model.manifests import ApplyManifest, AppToApply, apply_manifest, par
 from paasd.model.manifests.applying import FailManifest, fail_manifest
 from paasd.state import Database, Operation, registered_operations
 from paasd.state.checking import check_operation_is_repeatable
+from tests.model import quota_cases
 from tests.model.seeding import NODE, SIZES, Seed
 
 Prepare = Callable[[Seed], Awaitable[Any]]
-CASES: dict[str, tuple[Operation[Any, Any], Prepare]] = {}
+CASES: dict[str, tuple[Operation[Any, Any], Prepare]] = {
+    operation.name: (operation, prepare) for operation, prepare in quota_cases.CASES.items()
+}
 LABELS = Metadata(labels={"a": "b", "gone": None}, annotations={"c": "d"})
 
 
@@ -909,6 +917,123 @@ async def _(seed: Seed) -> Any:
 async def _(seed: Seed) -> Any:
     await seed.node()
     return refusals.NoteRefusals(node_guid=NODE, count=1, head="h")
+
+
+@case(users.sign_out)
+async def _(seed: Seed) -> Any:
+    return users.EndSessions(user_guid=(await seed.user()).guid, actor=SYSTEM)
+
+
+NOW_S = 4_000_000_000
+
+
+async def _deploy_token(seed: Seed) -> deploy_tokens.CreateDeployToken:
+    organization, space, _ = await seed.place()
+    return deploy_tokens.CreateDeployToken(
+        guid="token-guid-1",
+        name="ci",
+        secret_hash="h",
+        role="space_developer",
+        organization_guid=organization.guid,
+        space_guid=space.guid,
+        expires_at=NOW_S,
+        actor=msgspec.structs.replace(SYSTEM, guid="root"),
+    )
+
+
+@case(deploy_tokens.create_deploy_token)
+async def _(seed: Seed) -> Any:
+    return await _deploy_token(seed)
+
+
+@case(deploy_tokens.revoke_deploy_token)
+async def _(seed: Seed) -> Any:
+    made = await seed.database.write(deploy_tokens.create_deploy_token, await _deploy_token(seed))
+    return deploy_tokens.RevokeDeployToken(guid=made.guid, actor=SYSTEM)
+
+
+@case(deploy_tokens.note_deploy_token_use)
+async def _(seed: Seed) -> Any:
+    made = await seed.database.write(deploy_tokens.create_deploy_token, await _deploy_token(seed))
+    return deploy_tokens.NoteDeployTokenUse(guid=made.guid, day="2026-01-31")
+
+
+async def _enrolled(seed: Seed) -> second_factors.EnrolFactor:
+    return second_factors.EnrolFactor(user_guid=(await seed.user()).guid, sealed_secret="sealed", actor=SYSTEM)
+
+
+async def _confirmed(seed: Seed) -> second_factors.ConfirmFactor:
+    enrolled = await _enrolled(seed)
+    await seed.database.write(second_factors.enrol_factor, enrolled)
+    return second_factors.ConfirmFactor(
+        user_guid=enrolled.user_guid, sealed_secret="sealed", step=7, recovery_hashes=["a", "b"], actor=SYSTEM
+    )
+
+
+async def _with_factor(seed: Seed) -> str:
+    confirmed = await _confirmed(seed)
+    await seed.database.write(second_factors.confirm_factor, confirmed)
+    return confirmed.user_guid
+
+
+@case(second_factors.enrol_factor)
+async def _(seed: Seed) -> Any:
+    return await _enrolled(seed)
+
+
+@case(second_factors.confirm_factor)
+async def _(seed: Seed) -> Any:
+    return await _confirmed(seed)
+
+
+@case(second_factors.use_code)
+async def _(seed: Seed) -> Any:
+    return second_factors.UseCode(user_guid=await _with_factor(seed), step=8)
+
+
+@case(second_factors.renew_recovery)
+async def _(seed: Seed) -> Any:
+    return second_factors.RenewRecovery(user_guid=await _with_factor(seed), recovery_hashes=["c"], actor=SYSTEM)
+
+
+@case(second_factors.remove_factor)
+async def _(seed: Seed) -> Any:
+    return second_factors.RemoveFactor(user_guid=await _with_factor(seed), actor=SYSTEM)
+
+
+@case(second_factors.demand_factor)
+async def _(seed: Seed) -> Any:
+    organization, _, _ = await seed.place()
+    return second_factors.DemandFactor(organization_guid=organization.guid, demanded=True, actor=SYSTEM)
+
+
+@case(passcodes.create_passcode)
+async def _(seed: Seed) -> Any:
+    return passcodes.CreatePasscode(code_hash="h", user_guid=(await seed.user()).guid, expires_at=NOW_S)
+
+
+@case(passcodes.use_passcode)
+async def _(seed: Seed) -> Any:
+    made = passcodes.CreatePasscode(code_hash="h", user_guid=(await seed.user()).guid, expires_at=NOW_S)
+    await seed.database.write(passcodes.create_passcode, made)
+    return passcodes.UsePasscode(code_hash="h")
+
+
+@case(identities.sign_in_externally)
+async def _(seed: Seed) -> Any:
+    return identities.SignInExternally(origin="corp", subject="s-1", username="ann")
+
+
+@case(clients.put_client)
+async def _(seed: Seed) -> Any:
+    return clients.PutClient(client_id="ci", value="{}", scopes=["cloud_controller.read"], actor=SYSTEM)
+
+
+@case(clients.delete_client)
+async def _(seed: Seed) -> Any:
+    made = clients.PutClient(client_id="ci", value="{}", scopes=[], actor=SYSTEM)
+    await seed.database.write(clients.put_client, made)
+    return clients.DeleteClient(client_id="ci", actor=SYSTEM)
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -4,8 +4,30 @@ They are written on the same actions as the v3 API, so whatever they do can be d
 Beside bearer tokens they take HTTP Basic.
 """
 
-from paasd.api.paasd_v1 import apps, backup, health, nodes, push
+from paasd.api.paasd_v1 import (
+    apps,
+    audit,
+    backup,
+    deploy_tokens,
+    description,
+    health,
+    nodes,
+    push,
+    quota,
+    second_factor,
+)
 
-ROUTES = health.ROUTES + apps.ROUTES + push.ROUTES + nodes.ROUTES + backup.ROUTES
+ROUTES = (
+    health.ROUTES
+    + apps.ROUTES
+    + push.ROUTES
+    + nodes.ROUTES
+    + backup.ROUTES
+    + audit.ROUTES
+    + description.ROUTES
+    + quota.ROUTES
+    + deploy_tokens.ROUTES
+    + second_factor.ROUTES
+)
 
 __all__ = ["ROUTES"]

@@ -9,9 +9,9 @@ from paasd.model import App, Organization, Space
 from paasd.state import ReadTx
 
 
-def find_space(call: Call, tx: ReadTx) -> Space:
-    """The space of the path. Raises NotFound naming the call that makes it."""
-    organization_name, space_name = call.path["organization"], call.path["space"]
+def find_organization(call: Call, tx: ReadTx) -> Organization:
+    """The organization of the path. Raises NotFound naming the call that makes it."""
+    organization_name = call.path["organization"]
     organization = tx.find(Organization, *visible(tx, call.caller, Organization), name=organization_name)
     if organization is None:
         raise NotFound(
@@ -19,12 +19,18 @@ def find_space(call: Call, tx: ReadTx) -> Space:
             f"Organization '{organization_name}' not found, or you have no role in it. An administrator makes it with:"
             f' POST /v3/organizations {{"name": "{organization_name}"}}, or: paasd create-org {organization_name}',
         )
+    return organization
+
+
+def find_space(call: Call, tx: ReadTx) -> Space:
+    """The space of the path. Raises NotFound naming the call that makes it."""
+    organization, space_name = find_organization(call, tx), call.path["space"]
     space = tx.find(Space, *visible(tx, call.caller, Space), organization_guid=organization.guid, name=space_name)
     if space is None:
         raise NotFound(
             "Space",
-            f"Space '{space_name}' not found in organization '{organization_name}', or you have no role in it."
-            f" A manager of the organization makes it with: paasd create-space {organization_name}/{space_name},"
+            f"Space '{space_name}' not found in organization '{organization.name}', or you have no role in it."
+            f" A manager of the organization makes it with: paasd create-space {organization.name}/{space_name},"
             f" or: POST /v3/spaces with the organization's guid {organization.guid}",
         )
     return space

@@ -7,21 +7,28 @@ from paasd.api.table import Route
 from paasd.api.v3 import (
     app_parts,
     apps,
+    buildpacks,
     builds,
     builtins,
     domains,
     droplets,
     events,
+    isolation,
     jobs,
     manifests,
     organizations,
     packages,
+    policy,
     processes,
+    quotas,
     root,
     routes,
     security_groups,
     sidecars,
     spaces,
+    tasks,
+    usage,
+    usage_events,
     users,
 )
 
@@ -43,7 +50,14 @@ ROUTES: tuple[Route, ...] = (
     *jobs.ROUTES,
     *manifests.ROUTES,
     *builtins.ROUTES,
+    *buildpacks.ROUTES,
     *events.ROUTES,
+    *isolation.ROUTES,
+    *policy.ROUTES,
+    *quotas.ROUTES,
+    *tasks.ROUTES,
+    *usage.ROUTES,
+    *usage_events.ROUTES,
 )
 
 __all__ = ["ROUTES"]
