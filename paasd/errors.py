@@ -37,6 +37,10 @@ class Forbidden(PaasdError):
     """The caller may see the resource, but not do this to it (403)."""
 
 
+class OrganizationSuspended(Forbidden):
+    """Nobody but an administrator changes anything in a suspended organization (403)."""
+
+
 class NotFound(PaasdError):
     """There is no such resource, or the caller may not see it (404)."""
 

@@ -4,7 +4,7 @@ import re
 from typing import Any, cast
 
 from paasd.actions.context import Context, actor_of
-from paasd.actions.permissions import authorise_admin
+from paasd.actions.permissions import authorise_admin, authorise_to_read_all
 from paasd.auth import Caller
 from paasd.copies import Copies, kept_only_on
 from paasd.errors import NotFound, Unavailable, Unprocessable
@@ -60,7 +60,7 @@ async def delete_token(context: Context, caller: Caller, token_id: str) -> None:
 
 def list_nodes(context: Context, caller: Caller) -> list[tuple[Node, int]]:
     """Every member and how many instances it has. Raises Forbidden."""
-    authorise_admin(caller)
+    authorise_to_read_all(caller)
     with context.database.read() as tx:
         return [(node, tx.count(Instance, node_guid=node.guid)) for node in model.members(tx)]
 

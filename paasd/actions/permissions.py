@@ -1,14 +1,20 @@
-"""Who may do what: the role matrix as data. Roles are Cloud Foundry's; platform administrators may do everything."""
+"""Who may do what: the role matrix as data. Roles are Cloud Foundry's; platform administrators may do everything.
+
+`SIGHT` says who sees what, `MATRIX` who may do what with what they see. docs/roles.md shows both; a test compares.
+"""
 
 from enum import Enum
 from typing import Final
 
-from paasd.auth import Caller
-from paasd.errors import Forbidden
+from paasd.auth import ADMIN_READ_ONLY, Caller
+from paasd.errors import Forbidden, OrganizationSuspended
 from paasd.model import Organization, Role, Space
+from paasd.model.roles import ORGANIZATION_ROLES, SPACE_ROLES
 from paasd.state import ReadTx
 
 ORGANIZATION_MANAGER: Final = "organization_manager"
+ORGANIZATION_AUDITOR: Final = "organization_auditor"
+AUDITOR: Final = "space_auditor"
 DEVELOPER: Final = "space_developer"
 SUPPORTER: Final = "space_supporter"
 MANAGER: Final = "space_manager"
@@ -18,8 +24,9 @@ class Permission(Enum):
     """What a role allows beyond seeing."""
 
     WRITE_SPACE = "change apps, routes and services of a space"
-    OPERATE_APPS = "start, stop, scale and route what is there"
-    READ_SECRETS = "read environment variables"
+    OPERATE_APPS = "start, stop, build, scale, configure and route what is there"
+    READ_ENVIRONMENT = "read environment variables"
+    READ_SECRETS = "read start commands, manifests and uploaded bits"
     UPDATE_SPACE = "rename a space, grant roles in it"
     MANAGE_ORGANIZATION = "create spaces and private domains, grant roles"
 
@@ -37,18 +44,37 @@ class Permission(Enum):
 MATRIX: Final[dict[Permission, tuple[frozenset[str], frozenset[str]]]] = {
     Permission.WRITE_SPACE: (frozenset({DEVELOPER}), frozenset()),
     Permission.OPERATE_APPS: (frozenset({DEVELOPER, SUPPORTER}), frozenset()),
+    Permission.READ_ENVIRONMENT: (frozenset({DEVELOPER, SUPPORTER}), frozenset()),
     Permission.READ_SECRETS: (frozenset({DEVELOPER}), frozenset()),
     Permission.UPDATE_SPACE: (frozenset({MANAGER}), frozenset({ORGANIZATION_MANAGER})),
     Permission.MANAGE_ORGANIZATION: (frozenset(), frozenset({ORGANIZATION_MANAGER})),
 }
 
-CHANGES: Final = frozenset(Permission) - {Permission.READ_SECRETS}
+# What is seen, by the roles in its space and in its organization through which it is.
+SIGHT: Final[dict[str, tuple[frozenset[str], frozenset[str]]]] = {
+    "organization": (frozenset(SPACE_ROLES), frozenset(ORGANIZATION_ROLES)),
+    "space": (frozenset(SPACE_ROLES), frozenset({ORGANIZATION_MANAGER})),
+    "app": (frozenset(SPACE_ROLES), frozenset({ORGANIZATION_MANAGER})),
+    "route": (frozenset(SPACE_ROLES), frozenset({ORGANIZATION_MANAGER, ORGANIZATION_AUDITOR})),
+    "private domain": (frozenset(SPACE_ROLES), frozenset({ORGANIZATION_MANAGER, ORGANIZATION_AUDITOR})),
+    "role in the organization": (frozenset(SPACE_ROLES), frozenset(ORGANIZATION_ROLES)),
+    "role in a space": (frozenset(SPACE_ROLES), frozenset({ORGANIZATION_MANAGER})),
+    "audit event": (
+        frozenset({AUDITOR, DEVELOPER, SUPPORTER}),
+        frozenset({ORGANIZATION_MANAGER, ORGANIZATION_AUDITOR}),
+    ),
+}
+
+READS: Final = frozenset({Permission.READ_ENVIRONMENT, Permission.READ_SECRETS})
+CHANGES: Final = frozenset(Permission) - READS
 NOT_ALLOWED: Final = "You are not authorized to perform the requested action"
 SUSPENDED: Final = "The organization is suspended"
 
 
 def allowed_in_space(tx: ReadTx, caller: Caller, space: Space, permission: Permission) -> bool:
     """Whether a role of the caller in the space or its organization has the permission."""
+    if permission in READS and ADMIN_READ_ONLY in caller.scopes:
+        return True
     if caller.admin:
         return True
     if space.organization_guid in caller.hidden_organizations:
@@ -91,7 +117,13 @@ def authorise_admin(caller: Caller) -> None:
         raise Forbidden(NOT_ALLOWED)
 
 
+def authorise_to_read_all(caller: Caller) -> None:
+    """Raise Forbidden for who does not see the whole platform."""
+    if not caller.sees_everything:
+        raise Forbidden(NOT_ALLOWED)
+
+
 def _check_not_suspended(tx: ReadTx, caller: Caller, organization_guid: str) -> None:
     organization = tx.get(Organization, organization_guid)
     if organization is not None and organization.suspended and not caller.admin:
-        raise Forbidden(SUSPENDED)
+        raise OrganizationSuspended(SUSPENDED)

@@ -1,12 +1,14 @@
 """Roles: granted by managers of the organization or the space."""
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission, authorise_in_organization, authorise_in_space
-from paasd.actions.visibility import need_space, need_visible
+from paasd.actions.visibility import need_space, need_visible, visible
 from paasd.auth import Caller
 from paasd.errors import NotFound, Unprocessable
-from paasd.model import Organization, Role, Space
+from paasd.model import Organization, Role, Space, User
 from paasd.model import roles as model
+from paasd.model.roles import NOT_OF_ORGANIZATION
 from paasd.model.users import find_user
 from paasd.state import ReadTx
 
@@ -26,10 +28,13 @@ async def create(
     with context.database.read() as tx:
         _authorise(tx, caller, organization_guid, space_guid)
         if user_guid is None:
+            flags.require(tx, caller, "set_roles_by_username")
             try:
-                user_guid = find_user(tx, username or "", origin).guid
+                user_guid = _named(tx, caller, username or "", origin, space_guid).guid
             except NotFound as error:
                 raise Unprocessable(error.detail) from error
+        elif tx.find(User, *visible(tx, caller, User), guid=user_guid) is None:
+            raise Unprocessable("Invalid user. Ensure that the user exists and you have access to it.")
     arguments = model.CreateRole(
         type=type,
         user_guid=user_guid,
@@ -38,6 +43,18 @@ async def create(
         actor=actor_of(caller),
     )
     return await context.database.write(model.create_role, arguments)
+
+
+def _named(tx: ReadTx, caller: Caller, username: str, origin: str | None, space_guid: str | None) -> User:
+    """In an organization anybody by name; in a space those who are known, and of others not even that they exist."""
+    if space_guid is None or caller.sees_everything:
+        return find_user(tx, username, origin)
+    known = tx.all(
+        User, *visible(tx, caller, User), username=username, **({} if origin is None else {"origin": origin})
+    )
+    if not known:
+        raise Unprocessable(NOT_OF_ORGANIZATION)
+    return known[0] if len(known) == 1 else find_user(tx, username, origin)
 
 
 def _authorise(tx: ReadTx, caller: Caller, organization_guid: str | None, space_guid: str | None) -> None:

@@ -4,7 +4,7 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import NOT_ALLOWED, authorise_admin
 from paasd.actions.visibility import need_visible
 from paasd.auth import Caller
-from paasd.errors import Forbidden, NotFound, Unprocessable
+from paasd.errors import Forbidden, Unprocessable
 from paasd.model import Job, User
 from paasd.model import users as model
 from paasd.model.arguments import Metadata
@@ -83,7 +83,7 @@ async def register(
     else:
         updated = model.UpdateUser(user_guid=user.guid, registered=True, actor=actor_of(caller))
         user = await context.database.write(model.update_user, updated)
-    await label(context, user.guid, metadata)
+    await label(context, caller, user.guid, metadata)
     return user
 
 
@@ -92,25 +92,26 @@ async def update(context: Context, caller: Caller, user_guid: str, metadata: Met
     with context.database.read() as tx:
         user = need_visible(tx, caller, User, user_guid)
     authorise_admin(caller)
-    await label(context, user.guid, metadata)
+    await label(context, caller, user.guid, metadata)
     return user
 
 
-async def label(context: Context, user_guid: str, metadata: Metadata | None) -> None:
+async def label(context: Context, caller: Caller, user_guid: str, metadata: Metadata | None) -> None:
     """Merge metadata of a user."""
     if metadata is not None:
-        arguments = MergeMetadata(resource_type="user", resource_guid=user_guid, metadata=metadata)
+        arguments = MergeMetadata(
+            resource_type="user", resource_guid=user_guid, metadata=metadata, actor=actor_of(caller)
+        )
         await context.database.write(merge_resource_metadata, arguments)
 
 
 async def delete(context: Context, caller: Caller, user_guid: str) -> Job:
     """`DELETE /v3/users/:guid`: forgets roles; the account stays until it is deleted at its own door."""
     with context.database.read() as tx:
-        if tx.get(User, user_guid) is None:
-            raise NotFound("User")
+        need_visible(tx, caller, User, user_guid)
     authorise_admin(caller)
     await context.database.write(model.forget_roles, model.DeleteUser(user_guid=user_guid, actor=actor_of(caller)))
-    opened = OpenJob(operation="user.delete", resource_type="user", resource_guid=user_guid)
+    opened = OpenJob(operation="user.delete", resource_type="user", resource_guid=user_guid, actor=actor_of(caller))
     return await context.database.write(start_finished_job, opened)
 
 

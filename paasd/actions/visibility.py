@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from paasd.actions.hiding import counting_roles, holder_of
-from paasd.actions.permissions import Permission, authorise_in_space
+from paasd.actions.permissions import SIGHT, Permission, authorise_in_space
 from paasd.auth import Caller
 from paasd.errors import NotFound
 from paasd.model import (
     App,
+    AppUsageEvent,
     AuditEvent,
     Build,
+    Buildpack,
     Destination,
     Domain,
     Droplet,
@@ -21,29 +23,32 @@ from paasd.model import (
     Job,
     Node,
     Organization,
+    OrganizationQuota,
     Package,
     Process,
     Role,
     Route,
+    SecurityGroup,
+    SecurityGroupSpace,
     Sidecar,
     Space,
+    SpaceQuota,
+    Task,
     User,
 )
-from paasd.model.roles import ORGANIZATION_ROLES, SPACE_ROLES
-from paasd.state import And, Condition, Eq, In, InSelect, IsNull, Or, ReadTx, Record, table_of
+from paasd.state import And, Condition, Eq, In, InSelect, IsNull, Not, Or, ReadTx, Record, table_of
 
 R = TypeVar("R", bound=Record)
 Scope = Callable[[str], Condition]
 
 EVERYTHING: Final[Condition] = And()
 NOTHING: Final[Condition] = Or()
-EVENT_READERS: Final = ("space_auditor", "space_developer", "space_supporter")
 
 
 def visible(tx: ReadTx, caller: Caller, record: type[Record]) -> tuple[Condition, ...]:
     """Conditions that leave only the rows of `record` that the caller may see."""
     present = PRESENT.get(record, ())
-    if caller.admin:
+    if caller.sees_everything:
         return present
     return (*present, SCOPES[record](holder_of(caller)))
 
@@ -98,19 +103,30 @@ def _of(user: str, types: tuple[str, ...]) -> tuple[Condition, ...]:
     return (Eq("user_guid", user), In("type", types), *counting_roles(user))
 
 
+def _sees(user: str, what: str, space: str = "space_guid", organization: str = "organization_guid") -> Condition:
+    """Rows whose space or organization, in the columns of these names, gives the user sight of them (`SIGHT`)."""
+    by_space, by_organization = SIGHT[what]
+    return Or(
+        InSelect(space, Role, "space_guid", *_of(user, tuple(by_space))),
+        _in_organizations(organization, user, *by_organization),
+    )
+
+
 def _organizations(user: str) -> Condition:
-    return InSelect("guid", Role, "organization_guid", *_of(user, ORGANIZATION_ROLES))
+    by_space, by_organization = SIGHT["organization"]
+    through_space = InSelect("guid", Role, "space_guid", *_of(user, tuple(by_space)))
+    return Or(
+        _in_organizations("guid", user, *by_organization),
+        InSelect("guid", Space, "organization_guid", through_space),
+    )
 
 
 def _in_organizations(column: str, user: str, *types: str) -> Condition:
-    return InSelect(column, Role, "organization_guid", *_of(user, types or ORGANIZATION_ROLES))
+    return InSelect(column, Role, "organization_guid", *_of(user, types))
 
 
 def _spaces(user: str) -> Condition:
-    return Or(
-        InSelect("guid", Role, "space_guid", *_of(user, SPACE_ROLES)),
-        _in_organizations("organization_guid", user, "organization_manager"),
-    )
+    return _sees(user, "space", "guid")
 
 
 def _in_spaces(user: str, column: str = "space_guid") -> Condition:
@@ -122,14 +138,11 @@ def _in_apps(user: str) -> Condition:
 
 
 def _routes(user: str) -> Condition:
-    audited = InSelect(
-        "space_guid", Space, "guid", _in_organizations("organization_guid", user, "organization_auditor")
-    )
-    return Or(_in_spaces(user), audited)
+    return InSelect("space_guid", Space, "guid", *PRESENT[Space], _sees(user, "route", "guid"))
 
 
 def _domains(user: str) -> Condition:
-    mine = _in_organizations("organization_guid", user, "organization_manager", "organization_auditor")
+    mine = _in_organizations("organization_guid", user, *SIGHT["private domain"][1])
     through_space = InSelect("organization_guid", Space, "organization_guid", _spaces(user))
     return Or(IsNull("organization_guid"), mine, through_space)
 
@@ -146,11 +159,38 @@ def _users(user: str) -> Condition:
     return Or(Eq("guid", user), InSelect("guid", Role, "user_guid", _roles(user)))
 
 
+def _security_groups(user: str) -> Condition:
+    bound = InSelect("guid", SecurityGroupSpace, "security_group_guid", _in_spaces(user))
+    return Or(Eq("running_default", True), Eq("staging_default", True), bound)
+
+
 def _events(user: str) -> Condition:
-    return Or(
-        InSelect("space_guid", Role, "space_guid", *_of(user, EVENT_READERS)),
-        _in_organizations("organization_guid", user, "organization_auditor", "organization_manager"),
-    )
+    return _sees(user, "audit event")
+
+
+def _jobs(user: str) -> Condition:
+    """Who started a job may watch it, and who may see what it is about."""
+    about = [
+        And(Eq("resource_type", label), InSelect("resource_guid", record, "guid", scope(user)))
+        for label, record, scope in (
+            ("organization", Organization, _organizations),
+            ("space", Space, _spaces),
+            ("app", App, _in_spaces),
+            ("domain", Domain, _domains),
+            ("droplet", Droplet, _in_apps),
+        )
+    ]
+    return Or(Eq("user_guid", user), *about)
+
+
+def _organization_quotas(user: str) -> Condition:
+    """Only those that apply to an organization that one sees: their names may tell who else is a tenant."""
+    return InSelect("guid", Organization, "quota_guid", *PRESENT[Organization], _organizations(user))
+
+
+def _space_quotas(user: str) -> Condition:
+    applied = InSelect("guid", Space, "quota_guid", *PRESENT[Space], Not(IsNull("quota_guid")), _spaces(user))
+    return Or(applied, _in_organizations("organization_guid", user, "organization_manager"))
 
 
 _NOT_DELETING: Final[tuple[Condition, ...]] = (Eq("deleting", False),)
@@ -167,6 +207,7 @@ PRESENT: Final[dict[type[Record], tuple[Condition, ...]]] = {
     Build: (_LIVE_APP,),
     Droplet: (_LIVE_APP,),
     Instance: (_LIVE_APP,),
+    Task: (_LIVE_APP,),
     Destination: (_LIVE_APP,),
     Domain: _NOT_DELETING,
     Route: (_LIVE_SPACE, InSelect("domain_guid", Domain, "guid", *_NOT_DELETING)),
@@ -184,10 +225,16 @@ SCOPES: Final[dict[type[Record], Scope]] = {
     Build: _in_apps,
     Droplet: _in_apps,
     Instance: _in_apps,
+    Task: _in_apps,
     Destination: _in_apps,
     Domain: _domains,
     Route: _routes,
+    SecurityGroup: _security_groups,
     AuditEvent: _events,
-    Job: lambda _user: EVERYTHING,
+    Job: _jobs,
+    Buildpack: lambda _user: EVERYTHING,
     Node: lambda _user: NOTHING,
+    AppUsageEvent: lambda _user: NOTHING,
+    OrganizationQuota: _organization_quotas,
+    SpaceQuota: _space_quotas,
 }

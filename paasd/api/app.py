@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 from urllib.parse import quote
 
+import msgspec
 import quart
 import structlog
 from quart.routing import QuartRule
@@ -145,6 +146,8 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     body.timeout_s = config.body_timeout_s
     await _refresh(platform, route)
     caller = await _caller(platform, route)
+    if caller is not None:
+        caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
     _check_scope(caller, route)
     raw = request.query_string.decode("latin-1")
     query = parse_any(raw) if route.any_query else parse_query(raw, route.query)

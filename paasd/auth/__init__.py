@@ -5,6 +5,24 @@ against the user's row, so signing in writes nothing and a changed password ends
 Signing keys are sealed rows, published before they sign and until the last token they signed has expired.
 """
 
-from paasd.auth.caller import ADMIN_SCOPES, DEPLOY_TOKEN, USER_SCOPES, Caller, root_caller, system_caller
+from paasd.auth.caller import (
+    ADMIN_READ_ONLY,
+    ADMIN_SCOPES,
+    DEPLOY_TOKEN,
+    GLOBAL_AUDITOR,
+    USER_SCOPES,
+    Caller,
+    root_caller,
+    system_caller,
+)
 
-__all__ = ["ADMIN_SCOPES", "DEPLOY_TOKEN", "USER_SCOPES", "Caller", "root_caller", "system_caller"]
+__all__ = [
+    "ADMIN_READ_ONLY",
+    "ADMIN_SCOPES",
+    "DEPLOY_TOKEN",
+    "GLOBAL_AUDITOR",
+    "USER_SCOPES",
+    "Caller",
+    "root_caller",
+    "system_caller",
+]

@@ -2,6 +2,8 @@
 
 import msgspec
 
+ADMIN_READ_ONLY = "cloud_controller.admin_read_only"
+GLOBAL_AUDITOR = "cloud_controller.global_auditor"
 ADMIN_SCOPES: tuple[str, ...] = (
     "cloud_controller.admin",
     "cloud_controller.read",
@@ -35,7 +37,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     `user_guid` is the user's guid, or the client id when a client acts for itself. `admin` stands for the scope
     cloud_controller.admin; the peer of the root-owned Unix socket has it too. `hidden_organizations` (guids) demand a
-    second factor, which `with_factor` says was shown: what is in them is not there for a caller without.
+    second factor, which `with_factor` says was shown: what is in them is not there for a caller without. `address` and
+    `request_id` say from where this request came; empty for what no request asked for.
     """
 
     user_guid: str
@@ -46,6 +49,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = "uaa"
     with_factor: bool = False
     hidden_organizations: tuple[str, ...] = ()
+    address: str = ""
+    request_id: str = ""
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether all organizations are visible: to administrators, also those who only read, and global auditors."""
+        return self.admin or ADMIN_READ_ONLY in self.scopes or GLOBAL_AUDITOR in self.scopes
 
     @property
     def actor_type(self) -> str:

@@ -6,17 +6,21 @@ import click
 
 import paasd
 from paasd.cli.apps import app, apps, env, logs
+from paasd.cli.audit import audit
 from paasd.cli.client import DEFAULT_DATA, Identity, Target
 from paasd.cli.configuration import config
 from paasd.cli.deploy_tokens import deploy_token
+from paasd.cli.network import network, security_group
 from paasd.cli.nodes import join, keys, members, node, token
 from paasd.cli.operate import delete, restart, scale
 from paasd.cli.platform import create_org, create_space, stack, status, stop
 from paasd.cli.push import push
+from paasd.cli.quota import quota
 from paasd.cli.recovery import backup, recover, restore
 from paasd.cli.second_factor import second_factor
 from paasd.cli.serve import serve
 from paasd.cli.sessions import sign_out
+from paasd.cli.tasks import run
 from paasd.errors import PaasdError
 
 QUICKSTART = """\
@@ -39,10 +43,10 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 `paasd COMMAND --help` tells more about each.
 """
 SECTIONS = {
-    "Apps": (push, apps, app, logs, scale, restart, env, delete),
-    "Platform": (serve, status, stop, config, stack, create_org, create_space),
+    "Apps": (push, apps, app, logs, scale, restart, env, run, network, delete, quota),
+    "Platform": (serve, status, stop, config, stack, create_org, create_space, security_group),
     "Sign-in": (deploy_token, second_factor, sign_out),
-    "Nodes": (token, join, members, node, keys, backup, restore, recover),
+    "Nodes": (token, join, members, node, keys, backup, restore, recover, audit),
 }
 
 

@@ -1,6 +1,6 @@
 """[node], [domains], [api], [auth], [apps], [retention]: the platform as people meet it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -18,6 +18,10 @@ class NodeConfig(Section, frozen=True, kw_only=True):
         Meta(ge=0, description="Memory for tenants, in MB; 0 takes 80 % of the machine. More risks the daemon itself."),
     ] = 0
     disk_mb: Annotated[int, Meta(ge=0, description="Disk for tenants, in MB; 0 takes 80 % of the file system.")] = 0
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        Meta(description="How much the daemon says of itself; DEBUG is a lot. Secrets are in none of it."),
+    ] = "INFO"
 
 
 class DomainsConfig(Section, frozen=True, kw_only=True):
@@ -169,3 +173,10 @@ class RetentionConfig(Section, frozen=True, kw_only=True):
     events_s: Annotated[
         float, Meta(ge=3600, description="Seconds that audit events are kept; the default is thirteen months.")
     ] = 34_214_400.0
+    tasks_s: Annotated[
+        float, Meta(ge=3600, description="Seconds that tasks which have ended can still be asked for (31 days).")
+    ] = 2_678_400.0
+    usage_events_s: Annotated[
+        float,
+        Meta(ge=3600, description="Seconds that usage events are kept; who bills has to read them before (45 days)."),
+    ] = 3_888_000.0

@@ -6,7 +6,7 @@ from paasd.errors import NotFound
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.events import record_event
 from paasd.model.records import Setting
-from paasd.model.settings import PutSetting, put_setting
+from paasd.model.settings import set_setting
 from paasd.state import ReadTx, StartsWith, Tx, operation
 
 PREFIX: Final = "oauth_client/"
@@ -25,7 +25,7 @@ class PutClient(Arguments):
 def put_client(tx: Tx, args: PutClient) -> Setting:
     """Insert or replace."""
     _event(tx, "audit.oauth_client.put", args.actor, args.client_id, {"scopes": args.scopes})
-    return put_setting(tx, PutSetting(name=PREFIX + args.client_id, value=args.value))
+    return set_setting(tx, PREFIX + args.client_id, args.value)
 
 
 class DeleteClient(Arguments):

@@ -29,8 +29,11 @@ from paasd.model.records import (
     Route,
     Sidecar,
     Space,
+    SpaceQuota,
+    Task,
 )
 from paasd.model.routes import remove_route
+from paasd.model.security_groups import forget_space
 from paasd.model.spaces import hide_space
 from paasd.state import Eq, Record, Tx, operation
 
@@ -44,6 +47,7 @@ APP_PARTS: Final[tuple[type[Record], ...]] = (
     Process,
     Build,
     DropletUpload,
+    Task,
     Droplet,
     Package,
 )
@@ -105,8 +109,9 @@ def _delete_space_chunk(tx: Tx, space: Space) -> bool:
     roles = tx.all(Role, space_guid=space.guid, limit=CHUNK_ROWS)
     for role in roles:
         tx.delete(role)
+    bindings = forget_space(tx, space.guid, CHUNK_ROWS)
     tokens = remove_tokens(tx, Eq("space_guid", space.guid), TOKENS_CHUNK)
-    if len(routes) == CHUNK_ROWS or len(roles) == CHUNK_ROWS or tokens == TOKENS_CHUNK:
+    if CHUNK_ROWS in (len(routes), len(roles), bindings) or tokens == TOKENS_CHUNK:
         return False
     drop_metadata(tx, space.guid)
     tx.delete(space)
@@ -124,7 +129,7 @@ def _delete_organization_chunk(tx: Tx, organization: Organization) -> bool:
             tx.update(domain, deleting=True)
     if spaces or domains:
         return False
-    for part in (Role, Layer):
+    for part in (Role, Layer, SpaceQuota):
         rows = tx.all(part, organization_guid=organization.guid, limit=CHUNK_ROWS)
         for row in rows:
             tx.delete(row)

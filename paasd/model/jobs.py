@@ -1,7 +1,7 @@
 """Jobs: opened with a deadline, closed exactly once, never left open."""
 
 from paasd.errors import Forbidden, NotFound, PaasdError, Unprocessable
-from paasd.model.arguments import Arguments, seconds_after
+from paasd.model.arguments import Actor, Arguments, seconds_after
 from paasd.model.records import Job, JobError
 from paasd.state import In, Lt, Tx, operation
 
@@ -20,8 +20,9 @@ def open_job(
     deadline_s: float = JOB_DEADLINE_S,
     state: str = "PROCESSING",
     warnings: list[str] | None = None,
+    by: Actor | None = None,
 ) -> Job:
-    """Insert a job, already COMPLETE when its work was done in this very transaction."""
+    """Insert a job, already COMPLETE when its work was done in this very transaction. Who started it may watch it."""
     job = Job(
         operation=operation_name,
         state=state,
@@ -30,6 +31,7 @@ def open_job(
         owner_node_guid=owner_node_guid,
         deadline_at=seconds_after(tx.now, deadline_s),
         warnings=warnings or [],
+        user_guid=None if by is None else by.guid,
     )
     return tx.insert(job)
 
@@ -48,6 +50,7 @@ class OpenJob(Arguments):
     resource_guid: str | None = None
     owner_node_guid: str | None = None
     deadline_s: float = JOB_DEADLINE_S
+    actor: Actor | None = None
 
 
 @operation("job.open", version=1)
@@ -60,6 +63,7 @@ def start_job(tx: Tx, args: OpenJob) -> Job:
         resource_guid=args.resource_guid,
         owner_node_guid=args.owner_node_guid,
         deadline_s=args.deadline_s,
+        by=args.actor,
     )
 
 
@@ -73,6 +77,7 @@ def start_finished_job(tx: Tx, args: OpenJob) -> Job:
         resource_guid=args.resource_guid,
         owner_node_guid=args.owner_node_guid,
         state="COMPLETE",
+        by=args.actor,
     )
 
 

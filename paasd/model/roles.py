@@ -6,7 +6,7 @@ from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.events import record_event
 from paasd.model.records import Organization, Role, Space, User
-from paasd.state import Tx, operation
+from paasd.state import Eq, Not, ReadTx, Tx, operation
 
 ORGANIZATION_ROLES: Final = (
     "organization_user",
@@ -14,7 +14,11 @@ ORGANIZATION_ROLES: Final = (
     "organization_auditor",
     "organization_billing_manager",
 )
+MANAGER: Final = "organization_manager"
 SPACE_ROLES: Final = ("space_developer", "space_manager", "space_auditor", "space_supporter")
+NOT_OF_ORGANIZATION: Final = (
+    "Users cannot be assigned roles in a space if they do not have a role in that space's organization."
+)
 
 
 class CreateRole(Arguments):
@@ -58,9 +62,7 @@ def _create_space_role(tx: Tx, args: CreateRole, user: User) -> Role:
     if space is None or space.deleting:
         raise Unprocessable("Invalid space. Ensure that the space exists and you have access to it.")
     if not tx.exists(Role, user_guid=user.guid, organization_guid=space.organization_guid):
-        raise Unprocessable(
-            "Users cannot be assigned roles in a space if they do not have a role in that space's organization."
-        )
+        raise Unprocessable(NOT_OF_ORGANIZATION)
     if tx.exists(Role, type=args.type, user_guid=user.guid, space_guid=space.guid):
         raise Unprocessable(f"User '{user.username}' already has '{args.type}' role in space '{space.name}'.")
     role = tx.insert(Role(type=args.type, user_guid=user.guid, space_guid=space.guid))
@@ -85,6 +87,8 @@ def delete_role(tx: Tx, args: DeleteRole) -> None:
     organization_guid = role.organization_guid
     if role.type == "organization_user" and organization_guid is not None:
         _check_no_space_roles(tx, user, organization_guid)
+    if role.type == MANAGER:
+        check_not_last_manager(tx, role)
     if role.space_guid is not None:
         organization_guid = tx.need(Space, role.space_guid).organization_guid
     tx.delete(role)
@@ -97,6 +101,25 @@ def _check_no_space_roles(tx: Tx, user: User, organization_guid: str) -> None:
             raise Unprocessable(
                 "Cannot delete organization_user role while user has roles in spaces in that organization."
             )
+
+
+def check_not_last_manager(tx: ReadTx, role: Role) -> None:
+    """Raise Unprocessable when an organization would be left without anybody who can let people in."""
+    organization = tx.get(Organization, role.organization_guid or "")
+    if organization is None or organization.deleting:
+        return
+    if tx.exists(Role, Not(Eq("user_guid", role.user_guid)), type=MANAGER, organization_guid=organization.guid):
+        return
+    raise Unprocessable(
+        f"The last manager of organization '{organization.name}' cannot be taken away: give somebody else the role"
+        f" organization_manager first (cf set-org-role USER {organization.name} OrgManager), or delete the organization."
+    )
+
+
+def check_not_needed(tx: ReadTx, user: User) -> None:
+    """Raise Unprocessable when the user is the last manager of some organization."""
+    for role in tx.all(Role, user_guid=user.guid, type=MANAGER):
+        check_not_last_manager(tx, role)
 
 
 def _event(

@@ -1,10 +1,14 @@
 """Users. Passwords arrive as hashes; a changed one moves `not_before`, which ends every session at once."""
 
+from typing import Any
+
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, unix_seconds
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.metadata import drop_metadata
 from paasd.model.records import DeployToken, ExternalIdentity, Passcode, Role, SecondFactor, User
+from paasd.model.roles import check_not_needed
 from paasd.state import Duplicate, ReadTx, Tx, operation
 
 
@@ -65,7 +69,9 @@ def update_user(tx: Tx, args: UpdateUser) -> User:
         for name, value in (("email", args.email), ("scopes", args.scopes), ("registered", args.registered))
         if value is not None
     }
-    return tx.update(user, **changes)
+    changed = tx.update(user, **changes)
+    _event(tx, "audit.user.update", args.actor, changed, difference(user, changed))
+    return changed
 
 
 class SetPassword(Arguments):
@@ -146,8 +152,9 @@ class DeleteUser(Arguments):
 
 @operation("user.delete", version=1)
 def delete_user(tx: Tx, args: DeleteUser) -> None:
-    """Delete the user and its roles. Raises NotFound."""
+    """Delete the user and its roles. Raises NotFound, Unprocessable for the last manager of an organization."""
     user = tx.need(User, args.user_guid)
+    check_not_needed(tx, user)
     tx.delete_all(Role, user_guid=user.guid)
     _forget_ways_in(tx, user)
     drop_metadata(tx, user.guid)
@@ -157,8 +164,9 @@ def delete_user(tx: Tx, args: DeleteUser) -> None:
 
 @operation("user.forget_roles", version=1)
 def forget_roles(tx: Tx, args: DeleteUser) -> None:
-    """The Cloud Controller side of a user goes; the account stays. Raises NotFound."""
+    """The Cloud Controller side of a user goes; the account stays. Raises as `delete_user`."""
     user = tx.need(User, args.user_guid)
+    check_not_needed(tx, user)
     tx.delete_all(Role, user_guid=user.guid)
     drop_metadata(tx, user.guid)
     tx.update(user, registered=False)
@@ -175,17 +183,10 @@ def find_user(tx: ReadTx, username: str, origin: str | None = None) -> User:
             "Specify an origin to disambiguate."
         )
     if not named:
-        raise NotFound("User", f"No user exists with the username '{username}'.")
+        where = "" if origin is None else f" and origin '{origin}'"
+        raise NotFound("User", f"No user exists with the username '{username}'{where}.")
     return named[0]
 
 
-def _event(tx: Tx, event_type: str, actor: Actor, user: User, data: dict[str, str] | None = None) -> None:
-    record_event(
-        tx,
-        event_type,
-        actor,
-        target_type="user",
-        target_guid=user.guid,
-        target_name=user.username,
-        data=data,
-    )
+def _event(tx: Tx, event_type: str, actor: Actor, user: User, data: dict[str, Any] | None = None) -> None:
+    record_event(tx, event_type, actor, target_type="user", target_guid=user.guid, target_name=user.username, data=data)

@@ -257,7 +257,7 @@ class Sandbox:
         await trio.to_thread.run_sync(parts.cgroups.create, spec.guid, spec.limits)
         base, limits = uid_base(slot), spec.limits
         attachment, disk = await _together(
-            partial(parts.network.attach, slot, spec.egress),
+            partial(parts.network.attach, slot, spec.egress, spec.policies),
             partial(parts.disks.create, spec.guid, limits.disk_bytes, limits.inodes, base),
         )
         if parts.config.disk_write_bytes_per_s:

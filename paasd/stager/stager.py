@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,9 +19,10 @@ from paasd.model import App, Build
 from paasd.model.arguments import Arguments
 from paasd.model.builds import FailBuild, fail_build, finish_build
 from paasd.model.layers import find_layer
+from paasd.model.variable_groups import has_secrets
 from paasd.sandbox import AnySandbox
 from paasd.stager.caches import Caches
-from paasd.stager.chamber import Tools
+from paasd.stager.chamber import Prepared, Tools
 from paasd.stager.inputs import read_inputs
 from paasd.stager.outcome import StagingError
 from paasd.stager.sources import Sources, read_sources
@@ -148,7 +149,7 @@ class Stager:
     async def _unsealed(self, build: Build) -> Unsealed:
         """The app's secrets; waits for a node that has the keys, for as long as the build may take."""
         with self._tools.database.read() as tx:
-            if not tx.need(App, build.app_guid).environment:
+            if not has_secrets(tx, tx.need(App, build.app_guid), "staging"):
                 return Unsealed()
         told = False
         while True:
@@ -197,10 +198,13 @@ async def open_stager(
     *,
     api_url: str = "",
     clock: Callable[[], float] = time.time,
+    prepared: Prepared = nullcontext,
 ) -> AsyncIterator[Stager]:
     """Stage the builds that are given to this node until the block ends; those that run then begin anew later.
 
-    `directory` is the node's data directory. Raises ConfigError for a catalogue entry that cannot be read.
+    `directory` is the node's data directory; for `prepared` see `Tools`.
+
+    Raises ConfigError for a catalogue entry that cannot be read.
     """
     try:
         catalogue = load_catalogue(config.staging.toolchains)
@@ -225,6 +229,7 @@ async def open_stager(
         caches=Caches(folder / "caches"),
         directory=folder,
         clock=clock,
+        prepared=prepared,
     )
     async with trio.open_nursery() as nursery:
         url = api_url or f"https://api.{config.domains.system}"

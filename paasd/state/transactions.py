@@ -87,6 +87,11 @@ class ReadTx:
         text, values = query.count(cls, conditions, equals)
         return cast(int, self._execute(text, values).fetchall()[0][0])
 
+    def total(self, cls: type[T], factors: tuple[str, ...], *conditions: Condition, **equals: Any) -> int:
+        """The sum over all rows that satisfy all of it of the product of these columns; 0 without any."""
+        text, values = query.total(cls, factors, conditions, equals)
+        return cast(int, self._execute(text, values).fetchall()[0][0])
+
     def exists(self, cls: type[T], *conditions: Condition, **equals: Any) -> bool:
         return self.find(cls, *conditions, **equals) is not None
 

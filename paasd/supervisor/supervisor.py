@@ -4,7 +4,7 @@ import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import structlog
@@ -18,7 +18,7 @@ from paasd.logs import Logs
 from paasd.model import Instance, Node
 from paasd.model.leases import HeldLease, instance_slot
 from paasd.observed import InstanceFact, Observed
-from paasd.sandbox import AnyContainer, AnySandbox
+from paasd.sandbox import AnyContainer, AnySandbox, Policies
 from paasd.state import Database
 from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.instance import InstanceShell
@@ -27,6 +27,7 @@ from paasd.supervisor.launch import Identity, identity_for, identity_of
 from paasd.supervisor.leasing import Leasing, boot_s, lease_of
 from paasd.supervisor.planning import Planner
 from paasd.supervisor.surroundings import Surroundings
+from paasd.supervisor.tasks import Tasks, make_tasks
 from paasd.unsealing import Unsealing
 
 _Key = tuple[str, int]  # instance guid, epoch
@@ -35,7 +36,8 @@ _Key = tuple[str, int]  # instance guid, epoch
 class Supervisor:
     """Made by `open_supervisor`."""
 
-    def __init__(self, database: Database, around: Surroundings, nursery: trio.Nursery) -> None:
+    def __init__(self, database: Database, around: Surroundings, nursery: trio.Nursery, tasks: Tasks) -> None:
+        self._tasks = tasks
         self._database = database
         self._around = around
         self._nursery = nursery
@@ -56,6 +58,7 @@ class Supervisor:
         self._reconcile()
         if self._shells:
             await self._emptied.wait()
+        await self._tasks.step_down()
 
     @property
     def instances(self) -> dict[str, Identity]:
@@ -209,6 +212,7 @@ async def open_supervisor(
     api_url: str,
     clock: Callable[[], float] = time.time,
     leave: Callable[[str, int], Awaitable[None]] | None = None,
+    prepared: Callable[[Policies], AbstractAsyncContextManager[object]] = nullcontext,
     boot_clock: Callable[[], float] = boot_s,
     new_guid: Callable[[], str] = lambda: str(uuid.uuid4()),
 ) -> AsyncIterator[Supervisor]:
@@ -216,6 +220,7 @@ async def open_supervisor(
 
     `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds, `boot_clock` those that
     shims go by. `leave` has the routers of all nodes let go of an instance, and gives up after `leave_timeout_s`.
+    `prepared` is entered while a container is made, and sees to what it may reach; without, that is nothing.
     """
     planner = Planner(
         config=config, database=database, blobs=blobs, unsealing=unsealing, default_stack=default_stack, api_url=api_url
@@ -236,16 +241,19 @@ async def open_supervisor(
         plan=planner.plan,
         right_to_run=leasing.until,
         leave=leave,
+        prepared=prepared,
         starts=trio.CapacityLimiter(config.parallel_starts),
         clock=clock,
         new_guid=new_guid,
         cpus=os.cpu_count() or 1,
     )
+    tasks = make_tasks(around, planner, directory.with_name("tasks"))
     async with trio.open_nursery() as nursery:
-        supervisor = Supervisor(database, around, nursery)
+        supervisor = Supervisor(database, around, nursery, tasks)
         supervisor.ended = lambda: leasing.wake()
         nursery.start_soon(crashes.run)
         nursery.start_soon(supervisor.run)
+        nursery.start_soon(tasks.run)
         nursery.start_soon(leasing.run, supervisor.adopted)
         try:
             yield supervisor

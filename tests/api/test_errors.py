@@ -130,6 +130,7 @@ async def test_nothing_but_the_doors_of_login_is_open_to_strangers(served: Serve
         "/oidc/<provider>",
         "/oidc/<provider>/callback",
         "/.well-known/openid-configuration",
+        "/paasd/v1/openapi.json",
         "/oauth/token/.well-known/openid-configuration",
         "/api/v1/info",
         "/paasd/v1",

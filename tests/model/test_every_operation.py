@@ -34,6 +34,7 @@ from paasd.model import (
     liveness,
     membership,
     metadata,
+    network_policies,
     nodes,
     organizations,
     packages,
@@ -46,6 +47,7 @@ from paasd.model import (
     rotation,
     routes,
     second_factors,
+    security_groups,
     settings,
     sidecars,
     spaces,
@@ -59,10 +61,13 @@ from paasd.model.manifests import ApplyManifest, AppToApply, apply_manifest, par
 from paasd.model.manifests.applying import FailManifest, fail_manifest
 from paasd.state import Database, Operation, registered_operations
 from paasd.state.checking import check_operation_is_repeatable
+from tests.model import quota_cases
 from tests.model.seeding import NODE, SIZES, Seed
 
 Prepare = Callable[[Seed], Awaitable[Any]]
-CASES: dict[str, tuple[Operation[Any, Any], Prepare]] = {}
+CASES: dict[str, tuple[Operation[Any, Any], Prepare]] = {
+    operation.name: (operation, prepare) for operation, prepare in quota_cases.CASES.items()
+}
 LABELS = Metadata(labels={"a": "b", "gone": None}, annotations={"c": "d"})
 
 
@@ -215,6 +220,79 @@ async def _(seed: Seed) -> Any:
     )
     [made] = await seed.database.write(routes.add_destinations, wanted)
     return routes.RemoveDestination(route_guid=route.guid, destination_guid=made.guid, actor=SYSTEM)
+
+
+async def _group(seed: Seed) -> str:
+    _, space, _ = await seed.place()
+    rule = {"protocol": "tcp", "destination": "10.0.0.5", "ports": "5432"}
+    made = security_groups.CreateSecurityGroup(
+        name="database", rules=[rule], running_spaces=[space.guid], staging_default=True, actor=SYSTEM
+    )
+    return (await seed.database.write(security_groups.create_security_group, made)).guid
+
+
+@case(security_groups.create_security_group)
+async def _(seed: Seed) -> Any:
+    _, space, _ = await seed.place()
+    rule = {"protocol": "icmp", "destination": "10.0.0.0/8", "type": 8, "code": 0}
+    return security_groups.CreateSecurityGroup(
+        name="ping", rules=[rule], staging_spaces=[space.guid, space.guid], actor=SYSTEM
+    )
+
+
+@case(security_groups.update_security_group)
+async def _(seed: Seed) -> Any:
+    return security_groups.UpdateSecurityGroup(
+        security_group_guid=await _group(seed), name="db", rules=[], running_default=True, actor=SYSTEM
+    )
+
+
+@case(security_groups.delete_security_group)
+async def _(seed: Seed) -> Any:
+    return security_groups.DeleteSecurityGroup(security_group_guid=await _group(seed), actor=SYSTEM)
+
+
+@case(security_groups.bind_security_group)
+async def _(seed: Seed) -> Any:
+    group = await _group(seed)
+    _, space, _ = await seed.place()
+    return security_groups.BindSecurityGroup(
+        security_group_guid=group, phase="staging", space_guids=[space.guid], actor=SYSTEM
+    )
+
+
+@case(security_groups.unbind_security_group)
+async def _(seed: Seed) -> Any:
+    group = await _group(seed)
+    _, space, _ = await seed.place()
+    return security_groups.UnbindSecurityGroup(
+        security_group_guid=group, phase="running", space_guid=space.guid, actor=SYSTEM
+    )
+
+
+@case(network_policies.add_policies)
+async def _(seed: Seed) -> Any:
+    return await _policies(seed)
+
+
+@case(network_policies.remove_policies)
+async def _(seed: Seed) -> Any:
+    wanted = await _policies(seed)
+    await seed.database.write(network_policies.add_policies, wanted)
+    return wanted
+
+
+async def _policies(seed: Seed) -> network_policies.ChangePolicies:
+    source, destination = await seed.app("front"), await seed.app("back")
+    one = network_policies.PolicySpec(
+        source_guid=source.guid, destination_guid=destination.guid, protocol="tcp", start_port=8080, end_port=8081
+    )
+    return network_policies.ChangePolicies(policies=[one, one], actor=SYSTEM)
+
+
+@case(network_policies.clean_policies)
+async def _(seed: Seed) -> Any:
+    return network_policies.CleanPolicies()
 
 
 @case(apps.create_app)

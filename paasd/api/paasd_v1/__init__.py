@@ -4,7 +4,18 @@ They are written on the same actions as the v3 API, so whatever they do can be d
 Beside bearer tokens they take HTTP Basic.
 """
 
-from paasd.api.paasd_v1 import apps, backup, deploy_tokens, health, nodes, push, second_factor
+from paasd.api.paasd_v1 import (
+    apps,
+    audit,
+    backup,
+    deploy_tokens,
+    description,
+    health,
+    nodes,
+    push,
+    quota,
+    second_factor,
+)
 
 ROUTES = (
     health.ROUTES
@@ -12,6 +23,9 @@ ROUTES = (
     + push.ROUTES
     + nodes.ROUTES
     + backup.ROUTES
+    + audit.ROUTES
+    + description.ROUTES
+    + quota.ROUTES
     + deploy_tokens.ROUTES
     + second_factor.ROUTES
 )

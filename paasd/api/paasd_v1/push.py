@@ -59,7 +59,7 @@ async def push_app(call: Call) -> Reply:
     runner = Runner(call, source, name=plain.get("name"), start=start)
     nursery = call.background()
     if not wait:
-        job = await jobs.started(call.context, "app.push", deadline_s=call.context.config.api.push_wait_s)
+        job = await jobs.started(call.context, call.caller, "app.push", deadline_s=call.context.config.api.push_wait_s)
         await nursery.start(runner.run_as_job, job)
         return job_reply(call, job)
     call.platform.streams.check()

@@ -141,10 +141,10 @@ async def delete_user(call: Call) -> Reply:
 async def set_password(call: Call) -> Reply:
     """`PUT /Users/:id/password`: one's own with the old one, anybody's as an administrator."""
     form = await call.json(NewPassword)
-    user = _need(call)
-    own = call.caller.user_guid == user.guid
+    own = call.caller.user_guid == call.path["guid"]
     if not own:
         _demand(call, "uaa.admin")
+    user = _need(call)
     if form.oldPassword is not None or (own and not call.caller.admin):
         address = client_address(call.request)
         await call.platform.auth.check_password(user, form.oldPassword or "", address)

@@ -103,7 +103,7 @@ async def permissions(call: Call) -> Reply:
     """What the caller may read of the app."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, App, call.path["guid"])
-        secrets = allowed_in_space(tx, call.caller, tx.need(Space, row.space_guid), Permission.READ_SECRETS)
+        secrets = allowed_in_space(tx, call.caller, tx.need(Space, row.space_guid), Permission.READ_ENVIRONMENT)
     return Reply(body={"read_basic_data": True, "read_sensitive_data": secrets})
 
 

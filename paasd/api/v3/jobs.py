@@ -3,6 +3,7 @@
 from typing import Any
 
 from paasd.actions import jobs
+from paasd.api.answers import ErrorObject
 from paasd.api.call import Call, Reply
 from paasd.api.errors import UNKNOWN_ERROR, error_object
 from paasd.api.table import Route, get
@@ -16,7 +17,7 @@ def job_reply(call: Call, job: Job) -> Reply:
 
 def present_job(call: Call, job: Job) -> dict[str, Any]:
     """A job; a failed one always says why, since clients take the first error unseen."""
-    errors = [{"code": one.code, "title": one.title, "detail": one.detail} for one in job.errors]
+    errors = [ErrorObject(code=one.code, title=one.title, detail=one.detail) for one in job.errors]
     if job.state == "FAILED" and not errors:
         errors = [error_object(UNKNOWN_ERROR, "The job failed without a reason")]
     links = {"self": call.urls.link("jobs", job.guid)}
@@ -35,8 +36,8 @@ def present_job(call: Call, job: Job) -> dict[str, Any]:
 
 
 async def get_job(call: Call) -> Reply:
-    """One; to know its guid is the permission, as in Cloud Foundry."""
-    return Reply(body=present_job(call, jobs.get_job(call.context, call.path["guid"])))
+    """One, for who started it and who may see what it is about."""
+    return Reply(body=present_job(call, jobs.get_job(call.context, call.caller, call.path["guid"])))
 
 
-ROUTES: tuple[Route, ...] = (get("/v3/jobs/<guid>", get_job, permission="anybody who knows its guid"),)
+ROUTES: tuple[Route, ...] = (get("/v3/jobs/<guid>", get_job, permission="who started it, or may see its resource"),)

@@ -1,0 +1,146 @@
+"""No answer tells what another organization has: each endpoint, each role, a foreign object against one that is not.
+
+`entries.py` has a line for each endpoint of the route table. Each request goes out twice, once with guids and names of
+another organization and once with some that nobody has. Apart from these the two answers have to be the same bytes.
+The same requests are then made by who owns the objects, and have to get at them.
+"""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from paasd.api.routes import make_route_table
+from tests.tenancy.entries import NO_SUCCESS, TAKEN
+from tests.tenancy.seeds import NAMES
+from tests.tenancy.walking import (
+    PARAMETER,
+    Entry,
+    comparable,
+    endpoint,
+    entries,
+    fillings,
+    leaks,
+    platform_entries,
+    request,
+)
+from tests.tenancy.world import Organization, World, open_world
+
+
+def test_every_endpoint_has_an_entry_and_every_entry_an_endpoint() -> None:
+    served = {f"{route.method} {route.path}" for route in make_route_table()}
+    known = {endpoint(entry) for entry in entries(set())} | platform_entries()
+    assert served - known == set(), "write a line for these into tests/tenancy/entries.py"
+    assert known - served == set(), "these are no endpoints (any more)"
+
+
+async def test_a_foreign_object_is_answered_like_none_and_its_owner_gets_at_it(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        walk = list(entries(set(world.nobody.values)))
+        theirs = world.organizations[0]
+        found: list[str] = []
+        for entry in (one for one in walk if one.method == "GET"):
+            found += await owner_problems(world, entry)
+        for person in world.organizations[1].tokens:
+            for entry in walk:
+                found += await differences(world, entry, person)
+        for entry in (one for one in walk if one.method != "GET"):
+            found += await owner_problems(world, entry)
+        print("CALLS", world.api.calls)
+        assert found == []
+        assert world.api.calls > 2 * len(walk) * len(theirs.tokens)
+
+
+async def test_filters_totals_and_includes_count_only_what_one_may_see(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        found: list[str] = []
+        for entry in entries(set(world.nobody.values)):
+            if entry.method == "GET" and not entry.kinds:
+                for person in world.organizations[1].tokens:
+                    found += await list_differences(world, entry, person)
+        assert found == []
+
+
+async def test_a_name_that_is_taken_does_not_say_by_whom(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        own, (first, _, third) = world.organizations[1], world.organizations
+        found = []
+        for number, (line, body) in enumerate(TAKEN):
+            method, url = line.split(" ", 1)
+            url = PARAMETER.sub(lambda match: f"${match[2]}", url)
+            entry = Entry(line, method, url, body)
+            names = [kind for kind in entry.kinds if kind in NAMES]
+            for person, token in own.tokens.items():
+                answers = []
+                for other in (first, third):
+                    values = {**own.values, **{kind: other.values[kind] for kind in names}}
+                    answer = await world.api.call(token, *request(entry, values))
+                    job = dict(answer.headers).get("location")
+                    if job is not None:
+                        answer = await world.api.call(token, "GET", job.removeprefix("http://api.example.org"))
+                    answers.append(comparable(answer, values))
+                if answers[0] != answers[1]:
+                    found.append(f"{number} {line} as {person}: {answers}")
+        assert found == []
+
+
+async def differences(world: World, entry: Entry, person: str) -> list[str]:
+    """Where somebody of the second organization learns something of the first."""
+    theirs, own, *_ = world.organizations
+    found = []
+    for foreign, values, none in fillings(entry.kinds, theirs, world.nobody, own):
+        if not entry.kinds:
+            values = none = own.values
+        answers = [await world.api.call(own.tokens[person], *request(entry, sent)) for sent in (values, none)]
+        if comparable(answers[0], values) != comparable(answers[1], none):
+            shown = [f"{answer.status} {answer.body[:300]}" for answer in answers]
+            found.append(f"{entry.route} as {person}, foreign {foreign}:\n  {shown[0]}\n  {shown[1]}")
+        for answer, sent in zip(answers, (values, none), strict=True):
+            if told := leaks(answer, theirs, sent):
+                found.append(f"{entry.route} as {person} tells {told}: {answer.body[:300]}")
+    return found
+
+
+async def owner_problems(world: World, entry: Entry) -> list[str]:
+    """Whether who owns the objects gets at them, and what nobody has is answered otherwise."""
+    theirs = world.organizations[0]
+    method, url, body = request(entry, theirs.values)
+    answer = await world.api.call(theirs.tokens["owner"], method, url, body)
+    if answer.status == 403:
+        answer = await world.api.call(world.admin, method, url, body)
+    wanted = NO_SUCCESS.get(endpoint(entry))
+    if answer.status != wanted if wanted else answer.refused:
+        return [f"{entry.route} by who owns it: {answer.status} {answer.body[:300]}"]
+    return []
+
+
+async def list_differences(world: World, entry: Entry, person: str) -> list[str]:
+    """Each filter with everything of the first organization, each include, and the plain list."""
+    theirs, own, *_ = world.organizations
+    route = next(one for one in world.table if f"{one.method} {one.path}" == endpoint(entry))
+    values, nothing = ([one.values[k] for k in theirs.private()] for one in (theirs, world.nobody))
+    queries = [(f"?include={name}",) * 2 for name in route.query.include]
+    queries += [(f"?{name}={','.join(values)}", f"?{name}={','.join(nothing)}") for name in route.query.filters]
+    if route.query.labels:
+        queries.append((f"?label_selector={values_of(theirs)}", f"?label_selector={values_of(world.nobody)}"))
+    if "Users" in entry.url:
+        queries.append(tuple(f"?filter={quote(name_filter(one))}" for one in (theirs, world.nobody)))
+    found = []
+    for pair in queries:
+        answers = [await world.api.call(own.tokens[person], "GET", entry.url + query) for query in pair]
+        sent = (theirs.values, world.nobody.values)
+        if comparable(answers[0], sent[0]) != comparable(answers[1], sent[1]):
+            found.append(f"{entry.route}{pair[0][:60]} as {person}: {answers[0].body[:300]} {answers[1].body[:300]}")
+        for answer in answers:
+            if told := leaks(answer, theirs, {} if "=" not in pair[0] else dict(zip(values, values, strict=True))):
+                found.append(f"{entry.route}{pair[0][:60]} as {person} tells {told}")
+    return found
+
+
+def values_of(organization: Organization) -> str:
+    """The label that everything of an organization carries."""
+    return f"{organization.values['label']}%3Dyes"
+
+
+def name_filter(organization: Organization) -> Any:
+    """SCIM's words for somebody's name."""
+    return f'userName eq "{organization.values["user.name"]}"'

@@ -1,0 +1,195 @@
+"""Three organizations of the same make, and people with every role in each."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from paasd.api.app import make_app
+from paasd.api.platform import Platform
+from paasd.api.routes import make_route_table
+from paasd.api.table import RouteTable
+from paasd.auth.service import Client
+from paasd.model import Build, Domain, Droplet, DropletLayer
+from paasd.model.arguments import SYSTEM
+from paasd.model.builds import AssignBuild, CreateBuild, FinishBuild, assign_build, create_build, finish_build
+from paasd.model.nodes import RegisterNode, register_node
+from paasd.model.organizations import CreateOrganization, create_organization
+from paasd.model.packages import BeginUpload, FinishUpload, begin_upload, finish_upload
+from paasd.model.roles import ORGANIZATION_ROLES, SPACE_ROLES, CreateRole, create_role
+from paasd.model.users import CreateUser, create_user
+from tests.api.serving import Served, serve
+from tests.tenancy.calling import Answer, Api
+from tests.tenancy.seeds import NAMES, SEEDS
+
+WORDS: Final = ("zebra", "bison", "camel")
+NOBODY: Final = "hyena"
+EVERY_ROLE: Final = (*ORGANIZATION_ROLES, *SPACE_ROLES)
+# Who there is beside one person for each role: everything at once, and nothing at all.
+PEOPLE: Final[dict[str, tuple[str, ...]]] = {
+    "owner": EVERY_ROLE,
+    "stranger": (),
+    "member": ("organization_user",),
+    "user2": ("organization_user",),
+    **{role: tuple(dict.fromkeys(("organization_user", role))) for role in EVERY_ROLE},
+}
+PLACEHOLDER: Final = re.compile(r"\$([a-z_]+\d?(?:\.name)?)")
+
+
+class Organization(msgspec.Struct):
+    """Guids and names by kind, tokens by person."""
+
+    word: str
+    values: dict[str, str] = {}
+    tokens: dict[str, str] = {}
+
+    def private(self) -> dict[str, str]:
+        """What nobody outside may be told, by kind."""
+        return {kind: value for kind, value in self.values.items() if kind != "shared"}
+
+
+def filled(template: Any, values: dict[str, str]) -> Any:
+    """A body or path with `$kind` replaced."""
+    if isinstance(template, str):
+        return PLACEHOLDER.sub(lambda match: values[match[1]], template)
+    return json.loads(filled(json.dumps(template), values))
+
+
+class World:
+    """The API, the organizations, and values that nobody has."""
+
+    def __init__(self, served: Served, api: Api, table: RouteTable) -> None:
+        self.served = served
+        self.api = api
+        self.table = table
+        self._random = Random(4)
+        self.admin = ""
+        self.organizations: list[Organization] = []
+        self.nobody = Organization(NOBODY)
+
+    def token(self, name: str) -> str:
+        """An access token of somebody."""
+        user = self.served.auth.find_user(name)
+        assert user is not None, name
+        return str(self.served.auth.grant(Client(client_id="cf"), user, ())["access_token"])
+
+    async def expect(self, token: str, call: str, body: Any = None) -> Answer:
+        """A call that has to succeed."""
+        method, url = call.split(" ", 1)
+        answer = await self.api.call(token, method, url, body)
+        assert not answer.refused, f"{call}: {answer.status} {answer.body}"
+        return answer
+
+    async def populate(self) -> None:
+        database = self.served.context.database
+        await database.write(
+            register_node, RegisterNode(guid="node", name="n", zone="z", memory_mb=9999, disk_mb=99999, cpus=2)
+        )
+        self.admin = self.token("admin")
+        for word in WORDS:
+            self.organizations.append(await self._organization(word))
+        first = self.organizations[0].values
+        self.nobody.values = {
+            kind: first[kind] if kind == "shared" else NAMES[kind].format(NOBODY) if kind in NAMES else self._guid()
+            for kind in first
+        }
+
+    def _guid(self) -> str:
+        return str(UUID(int=self._random.getrandbits(128), version=4))
+
+    async def _organization(self, word: str) -> Organization:
+        database = self.served.context.database
+        made = Organization(word, {kind: name.format(word) for kind, name in NAMES.items()})
+        with database.read() as tx:
+            shared = tx.find(Domain, name="apps.localhost")
+            assert shared is not None
+        organization = await database.write(
+            create_organization, CreateOrganization(name=made.values["org.name"], actor=SYSTEM)
+        )
+        made.values |= {"shared": shared.guid, "org": organization.guid}
+        for person, roles in PEOPLE.items():
+            user = CreateUser(username=f"{word}-{person}", registered=True, actor=SYSTEM)
+            guid = (await database.write(create_user, user)).guid
+            made.tokens[person] = self.token(f"{word}-{person}")
+            made.values |= {"user": guid} if person == "member" else {"user2": guid} if person == "user2" else {}
+            for role in roles:
+                if role in ORGANIZATION_ROLES:
+                    wanted = CreateRole(type=role, user_guid=guid, organization_guid=organization.guid, actor=SYSTEM)
+                    await database.write(create_role, wanted)
+        for kind, call, body in SEEDS:
+            await self._seed(made, kind, call, body)
+            if kind == "space":
+                await self._space_roles(made)
+        return made
+
+    async def _space_roles(self, made: Organization) -> None:
+        for person, roles in PEOPLE.items():
+            user = self.served.auth.find_user(f"{made.word}-{person}")
+            assert user is not None
+            for role in roles:
+                if role in SPACE_ROLES:
+                    wanted = CreateRole(type=role, user_guid=user.guid, space_guid=made.values["space"], actor=SYSTEM)
+                    await self.served.context.database.write(create_role, wanted)
+
+    async def _seed(self, made: Organization, kind: str, call: str, body: Any) -> None:
+        if call == "stage":
+            await self._stage(made)
+            return
+        if kind == "job":
+            gone = {"name": "gone", "relationships": {"space": {"data": {"guid": made.values["space"]}}}}
+            made.values["gone"] = (await self.expect(made.tokens["owner"], "POST /v3/apps", gone)).json["guid"]
+        sent = None if body is None else filled(body, made.values)
+        token = self.admin if kind.startswith("admin_") else made.tokens["owner"]
+        answer = await self.expect(token, filled(call, made.values), sent)
+        if kind == "job":
+            made.values["job"] = dict(answer.headers)["location"].rpartition("/")[2]
+            return
+        found = answer.json if answer.body else {}
+        for inner in ("resources", "destinations"):
+            if "guid" not in found and found.get(inner):
+                found = found[inner][0]
+        if kind:
+            made.values[kind] = found["guid"]
+
+    async def _stage(self, made: Organization) -> None:
+        """Bits, a build and a current droplet, without a stager."""
+        database, package = self.served.context.database, made.values["package"]
+        async with self.served.context.blobs.writer(1000) as writer:
+            await writer.write(made.word.encode())
+            blob = await writer.commit()
+        await database.write(begin_upload, BeginUpload(package_guid=package, actor=SYSTEM))
+        bits = FinishUpload(package_guid=package, blob_sha256=blob.sha256, size_bytes=blob.size_bytes)
+        await database.write(finish_upload, bits)
+        build = await database.write(
+            create_build, CreateBuild(package_guid=package, default_stack="host", actor=SYSTEM)
+        )
+        await database.write(assign_build, AssignBuild(build_guid=build.guid, node_guid="node", epoch=0))
+        with database.read() as tx:
+            epoch = tx.need(Build, build.guid).epoch
+        layers = [DropletLayer(role="app", sha256="b" * 64, size_bytes=9)]
+        done = FinishBuild(
+            build_guid=build.guid, node_guid="node", epoch=epoch, layers=layers, process_types={"web": "run"}
+        )
+        await database.write(finish_build, done)
+        with database.read() as tx:
+            droplet = tx.all(Droplet, app_guid=made.values["app"])[0].guid
+        made.values |= {"build": build.guid, "droplet": droplet}
+        relation = f"PATCH /v3/apps/{made.values['app']}/relationships/current_droplet"
+        await self.expect(made.tokens["owner"], relation, {"data": {"guid": droplet}})
+
+
+@asynccontextmanager
+async def open_world(directory: Path) -> AsyncIterator[World]:
+    """An API in this process with three organizations in it."""
+    async with serve(directory) as served:
+        table = make_route_table()
+        platform = Platform(served.context, served.auth, served.context.config, "0.0")
+        world = World(served, Api(make_app(platform, table)), table)
+        await world.populate()
+        yield world
