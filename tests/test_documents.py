@@ -12,12 +12,13 @@ import pytest
 from paasd.cli import main
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted(ROOT.glob("*.md"))
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = sorted((ROOT / "paasd").rglob("*.py"))
 FILE_LINES_LIMIT = 400
 FUNCTION_LINES_LIMIT = 60
 SQL = re.compile(r"\b(SELECT\s+[\w*(]|INSERT\s+(OR\s+\w+\s+)?INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s)")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
+ZONES = ("aws/", "gce/", "azure/", "openstack/", "dc1/")
 PREFIXES = ("sudo", "-E", "env")
 
 
@@ -125,9 +126,11 @@ def test_every_path_and_link_of_a_document_exists(document: Path) -> None:
     text = document.read_text()
     names = re.findall(r"`([\w./-]+/[\w.-]*|[\w-]+\.(?:py|sh|toml|md))`", text) + re.findall(r"\]\(([^)#:]+)\)", text)
     # The documents leave out paasd/ where the folder is the subject; patterns, URLs and others' files are not ours.
-    theirs = ("/", ".", "app/")
+    theirs = ("/", ".", "app/", "DATA/", *ZONES)
     ours = [name for name in names if not name.startswith(theirs)]
-    missing = [name for name in ours if not any((base / name).exists() for base in (ROOT, ROOT / "paasd"))]
+    missing = [
+        name for name in ours if not any((base / name).exists() for base in (ROOT, ROOT / "paasd", document.parent))
+    ]
     assert missing == []
 
 
@@ -139,10 +142,15 @@ def test_the_documented_configuration_is_the_one_of_the_code() -> None:
 
 def test_every_example_is_pushed_by_a_test_and_named_in_its_manifest() -> None:
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__))
-    folders = [path for path in (ROOT / "examples").iterdir() if path.is_dir()]
+    folders = [path.parent for path in (ROOT / "examples").rglob("manifest.yml")]
     assert len(folders) >= 5
+    assert {path.name for path in (ROOT / "examples").iterdir() if path.is_dir()} == {
+        folder.relative_to(ROOT / "examples").parts[0] for folder in folders
+    }
     for folder in folders:
         assert f'"{folder.name}"' in tests, f"no test pushes examples/{folder.name}"
+        if any(folder.glob("*.sh")):
+            continue  # a script, and no app
         assert f"- name: {folder.name}\n" in (folder / "manifest.yml").read_text()
 
 
@@ -179,3 +187,12 @@ def test_nothing_is_marked_as_unfinished() -> None:
     assert [
         relative(path) for path in places if path != own and UNFINISHED.search(path.read_text(errors="replace"))
     ] == []
+
+
+def test_each_of_the_fourteen_principles_is_shown_by_something_or_said_to_be_lacking() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    rows = [line.strip("|").split("|") for line in text.splitlines() if re.match(r"\| \d+ ", line)]
+    assert [int(cells[0].split()[0]) for cells in rows] == list(range(1, 15))
+    for name, says, shown in (map(str.strip, cells) for cells in rows):
+        assert says, name
+        assert re.search(r"`paasd |\]\(|`(tests|docs)/|HACKING", shown) or shown.lower().startswith("not yet"), name

@@ -4,7 +4,7 @@ import msgspec
 
 from paasd.actions.context import Context, actor_of
 from paasd.actions.environment import check_names, seal_environment
-from paasd.actions.lifecycle import check_buildpacks, check_lifecycle, check_stack
+from paasd.actions.lifecycle import check_buildpacks, check_lifecycle, check_stack, installed
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_of_app, need_space
 from paasd.auth import Caller
@@ -37,7 +37,7 @@ async def create(
             text = "Invalid space. Ensure that the space exists and you have access to it."
             raise Unprocessable(text) from error
     check_lifecycle(lifecycle_type)
-    check_buildpacks(buildpacks or [], context.config.staging.buildpacks)
+    check_buildpacks(buildpacks or [], installed(context))
     check_stack(stack)
     check_names(list(environment or {}))
     guid = context.new_guid()
@@ -72,7 +72,7 @@ async def update(
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
     if not isinstance(buildpacks, msgspec.UnsetType):
-        check_buildpacks(buildpacks, context.config.staging.buildpacks)
+        check_buildpacks(buildpacks, installed(context))
     if not isinstance(stack, msgspec.UnsetType):
         check_stack(stack)
     arguments = model.UpdateApp(

@@ -1,7 +1,7 @@
 """Builds."""
 
 from paasd.actions.context import Context, actor_of
-from paasd.actions.lifecycle import check_buildpacks, check_stack
+from paasd.actions.lifecycle import check_buildpacks, check_stack, installed
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_of_app
 from paasd.auth import Caller
@@ -29,15 +29,18 @@ async def create(
         except NotFound as error:
             text = "Unable to use package. Ensure that the package exists and you have access to it."
             raise Unprocessable(text) from error
-    check_buildpacks(buildpacks or [], context.config.staging.buildpacks)
+    check_buildpacks(buildpacks or [], installed(context))
     check_stack(stack)
     apps = context.config.apps
+    if (staging_disk_mb or 0) > max(apps.disk_limit_mb, apps.build_disk_mb):
+        raise Unprocessable("disk limit exceeded")
     arguments = model.CreateBuild(
         package_guid=package_guid,
         buildpacks=buildpacks or [],
         stack=stack,
         default_stack=context.config.sandbox.stack,
         staging_memory_mb=staging_memory_mb or apps.build_memory_mb,
+        asked_memory_mb=staging_memory_mb if (staging_memory_mb or 0) > apps.build_memory_mb else None,
         staging_disk_mb=staging_disk_mb or apps.build_disk_mb,
         timeout_s=apps.build_timeout_s,
         metadata=metadata,
@@ -52,5 +55,5 @@ async def update(context: Context, caller: Caller, build_guid: str, metadata: Me
     """Labels and annotations."""
     with context.database.read() as tx:
         need_of_app(tx, caller, Build, build_guid, Permission.WRITE_SPACE)
-    arguments = model.UpdateBuild(build_guid=build_guid, metadata=metadata)
+    arguments = model.UpdateBuild(build_guid=build_guid, metadata=metadata, actor=actor_of(caller))
     return await context.database.write(model.update_build, arguments)

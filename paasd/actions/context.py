@@ -74,5 +74,12 @@ SYSTEM_DOORS = ("api", "login", "uaa", "log-cache", "doppler", "log-stream", "ss
 
 
 def actor_of(caller: Caller) -> Actor:
-    """How audit events name the caller."""
-    return Actor(guid=caller.user_guid, type=caller.actor_type, name=caller.username)
+    """How audit events name the caller, and from where."""
+    return Actor(
+        guid=caller.user_guid,
+        type=caller.actor_type,
+        name=caller.username,
+        address=caller.address,
+        client=caller.client if caller.request_id else "",
+        request_id=caller.request_id,
+    )

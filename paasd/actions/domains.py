@@ -1,5 +1,6 @@
 """Domains: shared ones are for administrators, private ones for organization managers."""
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission, authorise_admin, authorise_in_organization
 from paasd.actions.visibility import need_visible
@@ -30,6 +31,7 @@ async def create(
                 text = "Organization does not exist or you do not have access to it."
                 raise Unprocessable(text) from error
             authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
+            flags.require(tx, caller, "private_domain_creation")
     arguments = model.CreateDomain(
         name=name,
         internal=internal,
@@ -44,7 +46,7 @@ async def create(
 async def update(context: Context, caller: Caller, domain_guid: str, metadata: Metadata | None) -> Domain:
     """Labels and annotations."""
     _authorise(context, caller, domain_guid)
-    arguments = model.UpdateDomain(domain_guid=domain_guid, metadata=metadata)
+    arguments = model.UpdateDomain(domain_guid=domain_guid, metadata=metadata, actor=actor_of(caller))
     return await context.database.write(model.update_domain, arguments)
 
 

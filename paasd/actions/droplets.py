@@ -89,7 +89,7 @@ async def update(context: Context, caller: Caller, droplet_guid: str, metadata: 
     """Labels and annotations."""
     with context.database.read() as tx:
         need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
-    arguments = model.UpdateDroplet(droplet_guid=droplet_guid, metadata=metadata)
+    arguments = model.UpdateDroplet(droplet_guid=droplet_guid, metadata=metadata, actor=actor_of(caller))
     return await context.database.write(model.update_droplet, arguments)
 
 

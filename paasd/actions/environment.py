@@ -4,15 +4,18 @@ from typing import Any
 
 import msgspec
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app
 from paasd.auth import Caller
 from paasd.errors import Unavailable, Unprocessable
-from paasd.model import App, Process
+from paasd.model import App, Process, VariableGroup
 from paasd.model import apps as model
 from paasd.model.apps import environment_context
+from paasd.model.variable_groups import GROUPS, group_context, read_group
 from paasd.model.vcap import vcap_application
+from paasd.state import ReadTx
 
 RETRIES = 5
 FILE_LIMIT = 16384
@@ -20,9 +23,14 @@ FILE_LIMIT = 16384
 
 def open_environment(context: Context, app: App) -> dict[str, str]:
     """The app's own variables. The caller must have been authorised."""
-    if not app.environment:
+    return open_sealed(context, app.environment, environment_context(app.guid))
+
+
+def open_sealed(context: Context, sealed: str, sealing_context: str) -> dict[str, str]:
+    """Variables as a row keeps them; the caller must have been authorised."""
+    if not sealed:
         return {}
-    plain = context.sealer.open(app.environment, environment_context(app.guid))
+    plain = context.sealer.open(sealed, sealing_context)
     return msgspec.json.decode(plain, type=dict[str, str])
 
 
@@ -40,7 +48,7 @@ def seal_environment(context: Context, app_guid: str, variables: dict[str, str])
 def read_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, str]:
     """The app's own variables. Raises NotFound, Forbidden."""
     with context.database.read() as tx:
-        app = need_app(tx, caller, app_guid, Permission.READ_ENVIRONMENT)
+        app = _need_readable(tx, caller, app_guid)
     return open_environment(context, app)
 
 
@@ -81,10 +89,22 @@ def check_names(names: list[str]) -> None:
             raise Unprocessable(f"Environment variable name '{name}' cannot be empty or contain '='")
 
 
+def _need_readable(tx: ReadTx, caller: Caller, app_guid: str) -> App:
+    """An app whose variables the caller may read. Raises NotFound, Forbidden, FeatureDisabled."""
+    app = need_app(tx, caller, app_guid, Permission.READ_ENVIRONMENT)
+    flags.require(tx, caller, "env_var_visibility", "space_developer_env_var_visibility")
+    return app
+
+
+def _group(context: Context, row: VariableGroup) -> dict[str, str]:
+    return open_sealed(context, row.variables, group_context(row.name))
+
+
 def full_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, Any]:
     """The whole of `GET /v3/apps/:guid/env`: own variables and what the platform adds. Raises NotFound, Forbidden."""
     with context.database.read() as tx:
-        app = need_app(tx, caller, app_guid, Permission.READ_ENVIRONMENT)
+        app = _need_readable(tx, caller, app_guid)
+        running, staging = (read_group(tx, name) for name in GROUPS)
         web = tx.find(Process, app_guid=app.guid, type="web")
         sizes = context.sizes
         application = vcap_application(
@@ -96,8 +116,8 @@ def full_environment(context: Context, caller: Caller, app_guid: str) -> dict[st
             fds=FILE_LIMIT,
         )
     return {
-        "staging_env_json": {},
-        "running_env_json": {},
+        "staging_env_json": _group(context, staging),
+        "running_env_json": _group(context, running),
         "environment_variables": open_environment(context, app),
         "system_env_json": {"VCAP_SERVICES": {}},
         "application_env_json": {"VCAP_APPLICATION": application},

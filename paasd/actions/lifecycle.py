@@ -4,8 +4,11 @@ from collections.abc import Container, Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
+from paasd.actions.context import Context
 from paasd.buildpacks.builtin import resolve
 from paasd.errors import Unprocessable
+from paasd.model.auditing import without_password
+from paasd.model.buildpacks import usable
 
 STACKS: Final = ("host", "debian12", "cflinuxfs4")
 GIT_SCHEMES: Final = ("http", "https", "git", "ssh")
@@ -13,10 +16,20 @@ GIT_SCHEMES: Final = ("http", "https", "git", "ssh")
 
 def buildpack_problem(name: str, installed: Container[str] = ()) -> str | None:
     """Why there is no such buildpack; `installed` are those of the operator. Clients look for these words."""
+    if without_password(name) != name:
+        return (
+            "Buildpack addresses with a name and password are not accepted: everybody who sees the app would see them"
+        )
     address = urlsplit(name)
     if name in installed or resolve(name) is not None or (address.scheme in GIT_SCHEMES and address.netloc):
         return None
     return f'Buildpack "{name}" must be an existing admin buildpack or a valid git URI'
+
+
+def installed(context: Context) -> set[str]:
+    """Names of the operator's buildpacks: in the configuration, or uploaded and enabled."""
+    with context.database.read() as tx:
+        return {*context.config.staging.buildpacks, *(row.name for row in usable(tx))}
 
 
 def check_buildpacks(names: Iterable[str], installed: Container[str] = ()) -> None:

@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.environment import check_names, merge, open_environment, seal_environment
-from paasd.actions.lifecycle import STACKS, buildpack_problem
+from paasd.actions.lifecycle import STACKS, buildpack_problem, installed
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_space
 from paasd.auth import Caller
@@ -56,11 +57,11 @@ LETTERS = "abcdefghijkmnpqrstuvwxyz"
 def parse(context: Context, text: str | bytes, name: str | None = None) -> Manifest:
     """The manifest, with buildpacks and stacks that exist; `name` as of parse_manifest. Raises ManifestError."""
     manifest = parse_manifest(text, context.config.apps.manifest_limit_bytes, name)
-    installed = context.config.staging.buildpacks
+    known = installed(context)
     problems: list[str] = []
     for one in manifest.applications:
         names = one.buildpacks if isinstance(one.buildpacks, list) else []
-        found = [f"buildpacks: {problem}" for name in names if (problem := buildpack_problem(name, installed))]
+        found = [f"buildpacks: {problem}" for name in names if (problem := buildpack_problem(name, known))]
         if isinstance(one.stack, str) and one.stack not in STACKS:
             found.append(f"stack must be one of {', '.join(STACKS)}, not '{one.stack}'")
         problems += [f"For application '{one.name}': {problem}" for problem in found]
@@ -80,7 +81,9 @@ async def apply(context: Context, caller: Caller, space_guid: str, text: str | b
     try:
         return await apply_parsed(context, caller, space_guid, manifest)
     except ManifestError as error:
-        failed = FailManifest(space_guid=space_guid, errors=error.details, warnings=manifest.warnings, actor=actor_of(caller))
+        failed = FailManifest(
+            space_guid=space_guid, errors=error.details, warnings=manifest.warnings, actor=actor_of(caller)
+        )
         return await context.database.write(fail_manifest, failed)
 
 
@@ -90,6 +93,7 @@ async def apply_parsed(context: Context, caller: Caller, space_guid: str, manife
         with context.database.read() as tx:
             space = need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
             known = _known(tx, space, manifest)
+            disabled = flags.disabled(tx, caller, "app_scaling", "route_creation")
         prepared = [_prepare(context, one, known.get(one.name.lower())) for one in manifest.applications]
         arguments = ApplyManifest(
             space_guid=space_guid,
@@ -97,6 +101,7 @@ async def apply_parsed(context: Context, caller: Caller, space_guid: str, manife
             warnings=manifest.warnings,
             sizes=context.sizes,
             reserved=context.reserved_hosts,
+            disabled=disabled,
             actor=actor_of(caller),
         )
         try:

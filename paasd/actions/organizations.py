@@ -1,5 +1,6 @@
 """Organizations: made and taken away by administrators, renamed by their managers."""
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission, authorise_admin, authorise_in_organization
 from paasd.actions.visibility import need_visible
@@ -13,9 +14,18 @@ from paasd.model.domains import default_domain as find_default_domain
 async def create(
     context: Context, caller: Caller, *, name: str, suspended: bool = False, metadata: Metadata | None = None
 ) -> Organization:
-    """Administrators only. Raises Unprocessable when the name is taken."""
-    authorise_admin(caller)
-    arguments = model.CreateOrganization(name=name, suspended=suspended, metadata=metadata, actor=actor_of(caller))
+    """Administrators, and where user_org_creation is on everybody, who manages it then. Raises Unprocessable."""
+    with context.database.read() as tx:
+        own = not caller.admin and not flags.disabled(tx, caller, "user_org_creation")
+    if not own:
+        authorise_admin(caller)
+    arguments = model.CreateOrganization(
+        name=name,
+        suspended=suspended,
+        metadata=metadata,
+        manager_guid=caller.user_guid if own else None,
+        actor=actor_of(caller),
+    )
     return await context.database.write(model.create_organization, arguments)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import trio
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_of_app
@@ -45,6 +46,7 @@ async def upload(context: Context, caller: Caller, package_guid: str, chunks: As
     """
     with context.database.read() as tx:
         need_of_app(tx, caller, Package, package_guid, Permission.WRITE_SPACE)
+        flags.require(tx, caller, "app_bits_upload")
     begin = model.BeginUpload(package_guid=package_guid, actor=actor_of(caller))
     await context.database.write(model.begin_upload, begin)
     try:
@@ -64,6 +66,7 @@ async def attach(context: Context, caller: Caller, package_guid: str, blob: Blob
     """Give the package bits that are a blob already. Raises NotFound, Forbidden, Unprocessable like `upload`."""
     with context.database.read() as tx:
         need_of_app(tx, caller, Package, package_guid, Permission.WRITE_SPACE)
+        flags.require(tx, caller, "app_bits_upload")
     begin = model.BeginUpload(package_guid=package_guid, actor=actor_of(caller))
     await context.database.write(model.begin_upload, begin)
     try:
@@ -133,7 +136,7 @@ async def update(context: Context, caller: Caller, package_guid: str, metadata: 
     """Labels and annotations."""
     with context.database.read() as tx:
         need_of_app(tx, caller, Package, package_guid, Permission.WRITE_SPACE)
-    arguments = model.UpdatePackage(package_guid=package_guid, metadata=metadata)
+    arguments = model.UpdatePackage(package_guid=package_guid, metadata=metadata, actor=actor_of(caller))
     return await context.database.write(model.update_package, arguments)
 
 

@@ -77,6 +77,8 @@ def allowed_in_space(tx: ReadTx, caller: Caller, space: Space, permission: Permi
         return True
     if caller.admin:
         return True
+    if space.organization_guid in caller.hidden_organizations:
+        return False
     held = {role.type for role in tx.all(Role, user_guid=caller.user_guid, space_guid=space.guid)}
     if held & permission.space_roles:
         return True
@@ -87,7 +89,7 @@ def allowed_in_organization(tx: ReadTx, caller: Caller, organization_guid: str, 
     """Whether a role of the caller in the organization has the permission."""
     if caller.admin:
         return True
-    if not permission.organization_roles:
+    if not permission.organization_roles or organization_guid in caller.hidden_organizations:
         return False
     held = tx.all(Role, user_guid=caller.user_guid, organization_guid=organization_guid)
     return any(role.type in permission.organization_roles for role in held)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_of_app
@@ -32,6 +33,7 @@ async def scale(
     """Instances at once, sizes with the next restart. Raises NotFound, Forbidden, Unprocessable."""
     with context.database.read() as tx:
         need_of_app(tx, caller, Process, process_guid, Permission.OPERATE_APPS)
+        flags.require(tx, caller, "app_scaling")
     arguments = model.ScaleProcess(
         process_guid=process_guid,
         instances=instances,
@@ -92,7 +94,12 @@ async def create_sidecar(
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
     arguments = sidecar_model.CreateSidecar(
-        app_guid=app_guid, name=name, command=command, process_types=process_types, memory_mb=memory_mb
+        app_guid=app_guid,
+        name=name,
+        command=command,
+        process_types=process_types,
+        memory_mb=memory_mb,
+        actor=actor_of(caller),
     )
     return await context.database.write(sidecar_model.create_sidecar, arguments)
 
@@ -111,7 +118,12 @@ async def update_sidecar(
     with context.database.read() as tx:
         need_of_app(tx, caller, Sidecar, sidecar_guid, Permission.WRITE_SPACE)
     arguments = sidecar_model.UpdateSidecar(
-        sidecar_guid=sidecar_guid, name=name, command=command, process_types=process_types, memory_mb=memory_mb
+        sidecar_guid=sidecar_guid,
+        name=name,
+        command=command,
+        process_types=process_types,
+        memory_mb=memory_mb,
+        actor=actor_of(caller),
     )
     return await context.database.write(sidecar_model.update_sidecar, arguments)
 
@@ -120,5 +132,5 @@ async def delete_sidecar(context: Context, caller: Caller, sidecar_guid: str) ->
     """Raises NotFound, Forbidden."""
     with context.database.read() as tx:
         need_of_app(tx, caller, Sidecar, sidecar_guid, Permission.WRITE_SPACE)
-    arguments = sidecar_model.DeleteSidecar(sidecar_guid=sidecar_guid)
+    arguments = sidecar_model.DeleteSidecar(sidecar_guid=sidecar_guid, actor=actor_of(caller))
     await context.database.write(sidecar_model.delete_sidecar, arguments)

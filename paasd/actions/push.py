@@ -8,7 +8,7 @@ import msgspec
 import trio
 import trio.lowlevel
 
-from paasd.actions import apps, builds, manifests, packages
+from paasd.actions import apps, builds, flags, manifests, packages
 from paasd.actions.context import Context
 from paasd.actions.permissions import Permission
 from paasd.actions.stats import CRASHED, RUNNING, stats_of
@@ -120,6 +120,7 @@ async def open_push(
     place = find_space(context, caller, organization, space)
     with context.database.read() as tx:
         need_space(tx, caller, place.guid, Permission.WRITE_SPACE)
+        flags.require(tx, caller, "app_bits_upload")
     chosen = choose_application(context, manifest, name)
     send, receive = trio.open_memory_channel[PushEvent](EVENTS_BUFFER)
     async with trio.open_nursery() as nursery:

@@ -1,5 +1,6 @@
 """Roles: granted by managers of the organization or the space."""
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission, authorise_in_organization, authorise_in_space
 from paasd.actions.visibility import need_space, need_visible, visible
@@ -27,6 +28,7 @@ async def create(
     with context.database.read() as tx:
         _authorise(tx, caller, organization_guid, space_guid)
         if user_guid is None:
+            flags.require(tx, caller, "set_roles_by_username")
             try:
                 user_guid = _named(tx, caller, username or "", origin, space_guid).guid
             except NotFound as error:
@@ -47,7 +49,9 @@ def _named(tx: ReadTx, caller: Caller, username: str, origin: str | None, space_
     """In an organization anybody by name; in a space those who are known, and of others not even that they exist."""
     if space_guid is None or caller.sees_everything:
         return find_user(tx, username, origin)
-    known = tx.all(User, *visible(tx, caller, User), username=username, **({} if origin is None else {"origin": origin}))
+    known = tx.all(
+        User, *visible(tx, caller, User), username=username, **({} if origin is None else {"origin": origin})
+    )
     if not known:
         raise Unprocessable(NOT_OF_ORGANIZATION)
     return known[0] if len(known) == 1 else find_user(tx, username, origin)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.jobs import finished
 from paasd.actions.permissions import Permission
@@ -34,6 +35,7 @@ async def create(
             need_space(tx, caller, space_guid, Permission.OPERATE_APPS)
         except NotFound as error:
             raise Unprocessable("Invalid space. Ensure that the space exists and you have access to it.") from error
+        flags.require(tx, caller, "route_creation")
         try:
             need_visible(tx, caller, Domain, domain_guid)
         except NotFound as error:
@@ -127,4 +129,6 @@ async def delete_unmapped(context: Context, caller: Caller, space_guid: str) -> 
     for guid in unmapped:
         arguments = model.DeleteRoute(route_guid=guid, actor=actor_of(caller))
         await context.database.write(model.delete_route, arguments)
-    return await finished(context, caller, "space.delete_unmapped_routes", resource_type="space", resource_guid=space_guid)
+    return await finished(
+        context, caller, "space.delete_unmapped_routes", resource_type="space", resource_guid=space_guid
+    )

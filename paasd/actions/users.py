@@ -49,6 +49,13 @@ async def set_password(context: Context, caller: Caller, user_guid: str, passwor
     return await context.database.write(model.set_password, arguments)
 
 
+async def sign_out_everywhere(context: Context, caller: Caller, user_guid: str) -> User:
+    """One's own sessions, or anybody's as an administrator. Raises NotFound, Forbidden."""
+    if caller.user_guid != user_guid and not caller.admin and "uaa.admin" not in caller.scopes:
+        raise Forbidden(NOT_ALLOWED)
+    return await context.database.write(model.sign_out, model.EndSessions(user_guid=user_guid, actor=actor_of(caller)))
+
+
 async def register(
     context: Context,
     caller: Caller,
@@ -76,7 +83,7 @@ async def register(
     else:
         updated = model.UpdateUser(user_guid=user.guid, registered=True, actor=actor_of(caller))
         user = await context.database.write(model.update_user, updated)
-    await label(context, user.guid, metadata)
+    await label(context, caller, user.guid, metadata)
     return user
 
 
@@ -85,14 +92,16 @@ async def update(context: Context, caller: Caller, user_guid: str, metadata: Met
     with context.database.read() as tx:
         user = need_visible(tx, caller, User, user_guid)
     authorise_admin(caller)
-    await label(context, user.guid, metadata)
+    await label(context, caller, user.guid, metadata)
     return user
 
 
-async def label(context: Context, user_guid: str, metadata: Metadata | None) -> None:
+async def label(context: Context, caller: Caller, user_guid: str, metadata: Metadata | None) -> None:
     """Merge metadata of a user."""
     if metadata is not None:
-        arguments = MergeMetadata(resource_type="user", resource_guid=user_guid, metadata=metadata)
+        arguments = MergeMetadata(
+            resource_type="user", resource_guid=user_guid, metadata=metadata, actor=actor_of(caller)
+        )
         await context.database.write(merge_resource_metadata, arguments)
 
 

@@ -6,13 +6,16 @@ What one may not see is NotFound. Things that are being deleted are seen by nobo
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from paasd.actions.hiding import counting_roles, holder_of
 from paasd.actions.permissions import SIGHT, Permission, authorise_in_space
 from paasd.auth import Caller
 from paasd.errors import NotFound
 from paasd.model import (
     App,
+    AppUsageEvent,
     AuditEvent,
     Build,
+    Buildpack,
     Destination,
     Domain,
     Droplet,
@@ -20,15 +23,20 @@ from paasd.model import (
     Job,
     Node,
     Organization,
+    OrganizationQuota,
     Package,
     Process,
     Role,
     Route,
+    SecurityGroup,
+    SecurityGroupSpace,
     Sidecar,
     Space,
+    SpaceQuota,
+    Task,
     User,
 )
-from paasd.state import And, Condition, Eq, In, InSelect, IsNull, Or, ReadTx, Record, table_of
+from paasd.state import And, Condition, Eq, In, InSelect, IsNull, Not, Or, ReadTx, Record, table_of
 
 R = TypeVar("R", bound=Record)
 Scope = Callable[[str], Condition]
@@ -42,7 +50,7 @@ def visible(tx: ReadTx, caller: Caller, record: type[Record]) -> tuple[Condition
     present = PRESENT.get(record, ())
     if caller.sees_everything:
         return present
-    return (*present, SCOPES[record](caller.user_guid))
+    return (*present, SCOPES[record](holder_of(caller)))
 
 
 def need_visible(tx: ReadTx, caller: Caller, record: type[R], guid: str) -> R:
@@ -92,7 +100,7 @@ def need_route(tx: ReadTx, caller: Caller, route_guid: str, permission: Permissi
 
 
 def _of(user: str, types: tuple[str, ...]) -> tuple[Condition, ...]:
-    return (Eq("user_guid", user), In("type", types))
+    return (Eq("user_guid", user), In("type", types), *counting_roles(user))
 
 
 def _sees(user: str, what: str, space: str = "space_guid", organization: str = "organization_guid") -> Condition:
@@ -151,6 +159,11 @@ def _users(user: str) -> Condition:
     return Or(Eq("guid", user), InSelect("guid", Role, "user_guid", _roles(user)))
 
 
+def _security_groups(user: str) -> Condition:
+    bound = InSelect("guid", SecurityGroupSpace, "security_group_guid", _in_spaces(user))
+    return Or(Eq("running_default", True), Eq("staging_default", True), bound)
+
+
 def _events(user: str) -> Condition:
     return _sees(user, "audit event")
 
@@ -170,6 +183,16 @@ def _jobs(user: str) -> Condition:
     return Or(Eq("user_guid", user), *about)
 
 
+def _organization_quotas(user: str) -> Condition:
+    """Only those that apply to an organization that one sees: their names may tell who else is a tenant."""
+    return InSelect("guid", Organization, "quota_guid", *PRESENT[Organization], _organizations(user))
+
+
+def _space_quotas(user: str) -> Condition:
+    applied = InSelect("guid", Space, "quota_guid", *PRESENT[Space], Not(IsNull("quota_guid")), _spaces(user))
+    return Or(applied, _in_organizations("organization_guid", user, "organization_manager"))
+
+
 _NOT_DELETING: Final[tuple[Condition, ...]] = (Eq("deleting", False),)
 _LIVE_SPACE: Final[Condition] = InSelect("space_guid", Space, "guid", *_NOT_DELETING)
 _LIVE_APP: Final[Condition] = InSelect("app_guid", App, "guid", *_NOT_DELETING, _LIVE_SPACE)
@@ -184,6 +207,7 @@ PRESENT: Final[dict[type[Record], tuple[Condition, ...]]] = {
     Build: (_LIVE_APP,),
     Droplet: (_LIVE_APP,),
     Instance: (_LIVE_APP,),
+    Task: (_LIVE_APP,),
     Destination: (_LIVE_APP,),
     Domain: _NOT_DELETING,
     Route: (_LIVE_SPACE, InSelect("domain_guid", Domain, "guid", *_NOT_DELETING)),
@@ -201,10 +225,16 @@ SCOPES: Final[dict[type[Record], Scope]] = {
     Build: _in_apps,
     Droplet: _in_apps,
     Instance: _in_apps,
+    Task: _in_apps,
     Destination: _in_apps,
     Domain: _domains,
     Route: _routes,
+    SecurityGroup: _security_groups,
     AuditEvent: _events,
     Job: _jobs,
+    Buildpack: lambda _user: EVERYTHING,
     Node: lambda _user: NOTHING,
+    AppUsageEvent: lambda _user: NOTHING,
+    OrganizationQuota: _organization_quotas,
+    SpaceQuota: _space_quotas,
 }

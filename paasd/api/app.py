@@ -9,7 +9,9 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
+from urllib.parse import quote
 
+import msgspec
 import quart
 import structlog
 from quart.routing import QuartRule
@@ -17,6 +19,8 @@ from quart.wrappers import Response
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from paasd.actions.permissions import NOT_ALLOWED
+from paasd.actions.second_factor import warning_of
 from paasd.api.body import Body, StreamedConnection, StreamedRequest
 from paasd.api.call import JSON, Call, Reply
 from paasd.api.errors import (
@@ -34,9 +38,10 @@ from paasd.api.repeating import KEY, repeating, with_the_way_to_repeat
 from paasd.api.stream import StreamBody
 from paasd.api.table import Auth, Route, RouteTable, Size
 from paasd.auth import Caller, root_caller
+from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import INVALID
-from paasd.errors import BadRequest, InvalidToken, NotAuthenticated, OutcomeUnknown
+from paasd.errors import BadRequest, Forbidden, InvalidToken, NotAuthenticated, OutcomeUnknown
 from paasd.log import traceback_of
 from paasd.model.manifests import ManifestError
 
@@ -44,6 +49,10 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 View = Callable[..., Awaitable[Response]]
 WITH_PASSWORD = ": give name and password (curl -u NAME:PASSWORD) or an access token (Authorization: bearer TOKEN)"
 WITHOUT_PASSWORD = ", or use /paasd/v1, which takes name and password; here they are exchanged first at /oauth/token"
+EXCHANGE = (
+    "; a deploy token itself is taken under /paasd/v1 alone, here a token that it is exchanged for at /oauth/token"
+    " (client_credentials, what is before its dot as client id, what is after it as secret)"
+)
 
 
 class _OneWayRule(QuartRule):
@@ -103,6 +112,8 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                     if response.status_code == 401 and route.auth is Auth.BASIC:
                         response.headers["WWW-Authenticate"] = 'Basic realm="paasd"'
             response.headers["X-Vcap-Request-Id"] = request_id
+            if who and call.caller.hidden_organizations:
+                response.headers["X-Cf-Warnings"] = quote(warning_of(call.context, call.caller))
             if hasattr(quart.g, "stale"):
                 response.headers["X-Paasd-Stale"] = quart.g.stale
             status = response.status_code
@@ -135,9 +146,20 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     body.timeout_s = config.body_timeout_s
     await _refresh(platform, route)
     caller = await _caller(platform, route)
+    if caller is not None:
+        caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
+    _check_scope(caller, route)
     raw = request.query_string.decode("latin-1")
     query = parse_any(raw) if route.any_query else parse_query(raw, route.query)
     return Call(platform, request, caller=caller, path=path, query=query, request_id=request_id)
+
+
+def _check_scope(caller: Caller | None, route: Route) -> None:
+    """Raise Forbidden for a change with a token that only reads. The doors of sign-in look at scopes of their own."""
+    if caller is None or caller.admin or route.method == "GET" or not route.path.startswith(("/v3/", "/paasd/v1/")):
+        return
+    if "cloud_controller.write" not in caller.scopes:
+        raise Forbidden(f"{NOT_ALLOWED}: the token only reads (it lacks the scope cloud_controller.write)")
 
 
 async def _refresh(platform: Platform, route: Route) -> None:
@@ -164,6 +186,10 @@ async def _caller(platform: Platform, route: Route) -> Caller | None:
             return root_caller()
         raise NotAuthenticated("Authentication error" + (WITH_PASSWORD if route.auth is Auth.BASIC else ""))
     match scheme.lower():
+        case "bearer" if credentials.startswith(DEPLOY_PREFIX):
+            if route.auth is Auth.BASIC:
+                return platform.auth.deploy.caller(credentials)
+            raise InvalidToken(INVALID + EXCHANGE)
         case "bearer" if credentials:
             return platform.auth.caller(credentials)
         case "basic" if route.auth is Auth.BASIC:

@@ -153,8 +153,13 @@ def load_yaml(raw: bytes) -> Any:
         if text.count("*") > 1000 and text.count("&") > 20:
             raise BadRequest("Request invalid due to parse error: too many aliases in the YAML document")
         return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        # Its own text shows the line, in which there may be a secret.
+        mark = error.problem_mark
+        place = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
+        raise BadRequest(f"Request invalid due to parse error: {error.problem}{place}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise BadRequest(f"Request invalid due to parse error: {' '.join(str(error).split())}") from error
+        raise BadRequest(f"Request invalid due to parse error: {type(error).__name__} in the YAML document") from error
 
 
 def base_url(request: Request) -> str:

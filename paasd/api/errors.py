@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import trio
 
 from paasd import errors
+from paasd.api.answers import ErrorObject, Errors
 from paasd.errors import PaasdError
+from paasd.model.feature_flags import FeatureDisabled
 
 
 class Code(NamedTuple):
@@ -33,6 +35,7 @@ CODES: dict[type[PaasdError], Code] = {
     errors.BadRequest: Code(400, 1001, "CF-MessageParseError"),
     errors.InvalidToken: Code(401, 1000, "CF-InvalidAuthToken"),
     errors.NotAuthenticated: Code(401, 10002, "CF-NotAuthenticated"),
+    FeatureDisabled: Code(403, 330002, "CF-FeatureDisabled"),
     errors.OrganizationSuspended: Code(403, 10017, "CF-OrgSuspended"),
     errors.Forbidden: Code(403, 10003, "CF-NotAuthorized"),
     errors.NotFound: Code(404, 10010, "CF-ResourceNotFound"),
@@ -54,14 +57,14 @@ def code_of(error: PaasdError) -> Code:
     return next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
 
 
-def error_object(code: Code, detail: str) -> dict[str, Any]:
+def error_object(code: Code, detail: str) -> ErrorObject:
     """One entry of an `errors` list; jobs carry the same."""
-    return {"code": code.code, "title": code.title, "detail": detail}
+    return ErrorObject(code=code.code, title=code.title, detail=detail)
 
 
 def envelope(code: Code, *details: str) -> bytes:
     """The body of an error answer; never an empty list."""
-    return msgspec.json.encode({"errors": [error_object(code, detail) for detail in details]})
+    return msgspec.json.encode(Errors(errors=[error_object(code, detail) for detail in details]))
 
 
 def http_status_code(status: int) -> Code:

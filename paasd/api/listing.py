@@ -6,12 +6,13 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from paasd.actions.visibility import visible
+from paasd.api.answers import Link, Pagination
 from paasd.api.call import Call, Reply, Urls
 from paasd.api.query import Query, QuerySpec, TimeBound, page_link, total_pages
 from paasd.api.selector import selector_conditions
 from paasd.auth import Caller
 from paasd.model.metadata import read_metadata
-from paasd.state import And, Condition, Ge, Gt, In, Le, Lt, ReadTx, Record
+from paasd.state import And, Condition, Ge, Gt, In, Le, Lt, Not, ReadTx, Record
 
 R = TypeVar("R", bound=Record)
 
@@ -43,13 +44,14 @@ class Listing(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """How a resource is listed. `filters` beside guids, created_ats, updated_ats and label_selector."""
 
     record: type[R]
-    present: Callable[[View, Sequence[R]], list[dict[str, Any]]]
+    present: Callable[[View, Sequence[R]], list[Any]]
     filters: Mapping[str, Filter] = {}
     order_by: Mapping[str, str] = {}
     default_order: tuple[str, ...] = ("created_at",)
     includes: Mapping[str, Include] = {}
     fields: Mapping[str, tuple[str, ...]] = {}
     plain: tuple[str, ...] = ()
+    negated: tuple[str, ...] = ()
     labels: bool = True
 
     @property
@@ -58,6 +60,7 @@ class Listing(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
         return QuerySpec(
             filters=("guids", *self.filters),
             plain=self.plain,
+            negated=self.negated,
             order_by=("created_at", "updated_at", *self.order_by),
             include=tuple(self.includes),
             fields=self.fields,
@@ -77,6 +80,7 @@ def conditions_of(tx: ReadTx, listing: Listing[Any], query: Query) -> list[Condi
     made: list[Condition] = []
     for name, values in query.filters.items():
         made.append(In("guid", values) if name == "guids" else listing.filters[name](tx, values))
+    made += [Not(listing.filters[name](tx, values)) for name, values in query.negated.items()]
     made += [_time_condition(bound) for bound in query.times]
     if query.label_selector is not None:
         made += selector_conditions(query.label_selector)
@@ -105,7 +109,8 @@ def list_reply(call: Call, listing: Listing[R], *within: Condition) -> Reply:
 def one_reply(call: Call, listing: Listing[R], row: R, tx: ReadTx, status: int = 200) -> Reply:
     """One resource, with what the query asks to include."""
     view = View(tx, call.urls, call.caller, call)
-    return Reply(status=status, body=listing.present(view, [row])[0] | included(view, listing, [row]))
+    shown, more = listing.present(view, [row])[0], included(view, listing, [row])
+    return Reply(status=status, body=shown | more if more else shown)
 
 
 def included(view: View, listing: Listing[R], rows: Sequence[R]) -> dict[str, Any]:
@@ -120,23 +125,23 @@ def included(view: View, listing: Listing[R], rows: Sequence[R]) -> dict[str, An
     return {"included": {key: list(resources.values()) for key, resources in found.items()}}
 
 
-def pagination(call: Call, total: int) -> dict[str, Any]:
+def pagination(call: Call, total: int) -> Pagination:
     """The `pagination` member; its links repeat every parameter that was sent."""
     query = call.query
     pages = total_pages(total, query.per_page)
     address = call.urls.base + call.request.path
 
-    def link(page: int) -> dict[str, str] | None:
-        return {"href": f"{address}?{page_link(query, page)}"} if 1 <= page <= pages else None
+    def link(page: int) -> Link | None:
+        return Link(href=f"{address}?{page_link(query, page)}") if 1 <= page <= pages else None
 
-    return {
-        "total_results": total,
-        "total_pages": pages,
-        "first": link(1),
-        "last": link(pages),
-        "next": link(query.page + 1),
-        "previous": link(query.page - 1),
-    }
+    return Pagination(
+        total_results=total,
+        total_pages=pages,
+        first=link(1),
+        last=link(pages),
+        next=link(query.page + 1),
+        previous=link(query.page - 1),
+    )
 
 
 def plain_list(call: Call, resources: Sequence[dict[str, Any]]) -> Reply:

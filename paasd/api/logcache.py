@@ -5,7 +5,10 @@ What one may not see is 404, never 403. Times are nanoseconds and may be negativ
 
 import re
 
+import msgspec
+
 from paasd.actions.visibility import need_visible
+from paasd.api.answers import LogRefusal
 from paasd.api.call import Call, Reply
 from paasd.api.platform import LOG_CACHE_VERSION
 from paasd.api.table import Auth, Route, get
@@ -17,7 +20,9 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 NUMBER = re.compile(r"-?\d{1,19}")
 LOG_TYPES = ("LOG", "ANY")
-NOT_FOUND = b'{"error":"app not found, unauthorized, or deprecated endpoint","code":5,"message":"not found"}'
+NOT_FOUND = msgspec.json.encode(
+    LogRefusal(error="app not found, unauthorized, or deprecated endpoint", code=5, message="not found")
+)
 
 
 async def info(call: Call) -> Reply:

@@ -23,10 +23,13 @@ TIME_OPERATORS = ("gt", "gte", "lt", "lte")
 
 
 class QuerySpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What one route accepts. `filters` are comma lists, `plain` are taken as they stand."""
+    """What one route accepts. `filters` are comma lists, those in `negated` may also be sent as `name[not]`; `plain`
+    are taken as they stand.
+    """
 
     filters: tuple[str, ...] = ()
     plain: tuple[str, ...] = ()
+    negated: tuple[str, ...] = ()
     order_by: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     fields: Mapping[str, tuple[str, ...]] = {}
@@ -37,6 +40,7 @@ class QuerySpec(msgspec.Struct, frozen=True, kw_only=True):
     def names(self) -> list[str]:
         """Every parameter that is accepted, for the text of the refusal."""
         found = [*self.filters, *self.plain]
+        found += [f"{name}[not]" for name in self.negated]
         found += ["page", "per_page"] if self.pages else []
         found += ["order_by"] if self.order_by else []
         found += ["include"] if self.include else []
@@ -58,6 +62,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """A query string as parsed. `raw` are the pairs as sent, still encoded, for the links of other pages."""
 
     filters: Mapping[str, tuple[str, ...]] = {}
+    negated: Mapping[str, tuple[str, ...]] = {}
     plain: Mapping[str, str] = {}
     order_by: tuple[str, bool] | None = None
     include: tuple[str, ...] = ()
@@ -87,6 +92,7 @@ def parse_query(raw: str, spec: QuerySpec) -> Query:
     pairs = [piece for piece in raw.split("&") if piece]
     found: dict[str, Any] = {"raw": tuple(pairs)}
     filters: dict[str, tuple[str, ...]] = {}
+    negated: dict[str, tuple[str, ...]] = {}
     plain: dict[str, str] = {}
     fields: dict[str, tuple[str, ...]] = {}
     times: list[TimeBound] = []
@@ -98,6 +104,8 @@ def parse_query(raw: str, spec: QuerySpec) -> Query:
         inner = inner.removesuffix("]")
         if name in spec.filters:
             filters[name] = split_values(value)
+        elif inner == "not" and base in spec.negated:
+            negated[base] = split_values(value)
         elif name in spec.plain:
             plain[name] = unquote_plus(value)
         elif spec.times and base in TIME_FILTERS:
@@ -122,9 +130,8 @@ def parse_query(raw: str, spec: QuerySpec) -> Query:
         raise BadQuery(
             f"The query parameter is invalid: Unknown query parameter(s): {names}. Valid parameters are: {valid}"
         )
-    return msgspec.convert(
-        {**found, "filters": filters, "plain": plain, "fields": fields, "times": tuple(times)}, Query
-    )
+    lists = {"filters": filters, "negated": negated, "plain": plain, "fields": fields, "times": tuple(times)}
+    return msgspec.convert({**found, **lists}, Query)
 
 
 def parse_any(raw: str) -> Query:

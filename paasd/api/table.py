@@ -37,6 +37,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     query: QuerySpec = QuerySpec()
     permission: str = "visible to the caller"
     any_query: bool = False
+    answer: type[msgspec.Struct] | None = None
+    """What the answer is written from, or each resource of a list; None where that is not a struct yet."""
     waits: bool = True
     """Whether it is called only when what any node acknowledged can be read here, or that takes too long."""
 

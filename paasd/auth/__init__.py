@@ -8,6 +8,7 @@ Signing keys are sealed rows, published before they sign and until the last toke
 from paasd.auth.caller import (
     ADMIN_READ_ONLY,
     ADMIN_SCOPES,
+    DEPLOY_TOKEN,
     GLOBAL_AUDITOR,
     USER_SCOPES,
     Caller,
@@ -15,4 +16,13 @@ from paasd.auth.caller import (
     system_caller,
 )
 
-__all__ = ["ADMIN_READ_ONLY", "ADMIN_SCOPES", "GLOBAL_AUDITOR", "USER_SCOPES", "Caller", "root_caller", "system_caller"]
+__all__ = [
+    "ADMIN_READ_ONLY",
+    "ADMIN_SCOPES",
+    "DEPLOY_TOKEN",
+    "GLOBAL_AUDITOR",
+    "USER_SCOPES",
+    "Caller",
+    "root_caller",
+    "system_caller",
+]

@@ -28,11 +28,17 @@ USER_SCOPES: tuple[str, ...] = (
 )
 
 
+DEPLOY_TOKEN = "deploy-token"
+"""The origin of the users that deploy tokens are."""
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The authenticated party of one request.
 
     `user_guid` is the user's guid, or the client id when a client acts for itself. `admin` stands for the scope
-    cloud_controller.admin; the peer of the root-owned Unix socket has it too.
+    cloud_controller.admin; the peer of the root-owned Unix socket has it too. `hidden_organizations` (guids) demand a
+    second factor, which `with_factor` says was shown: what is in them is not there for a caller without. `address` and
+    `request_id` say from where this request came; empty for what no request asked for.
     """
 
     user_guid: str
@@ -41,6 +47,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = USER_SCOPES
     client: str = "cf"
     origin: str = "uaa"
+    with_factor: bool = False
+    hidden_organizations: tuple[str, ...] = ()
+    address: str = ""
+    request_id: str = ""
 
     @property
     def sees_everything(self) -> bool:
@@ -50,6 +60,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def actor_type(self) -> str:
         """The kind of actor that audit events name."""
+        if self.origin == DEPLOY_TOKEN:
+            return "deploy_token"
         return "user" if self.client != self.user_guid else "client"
 
 

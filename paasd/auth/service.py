@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 import uuid
@@ -13,23 +14,35 @@ import msgspec
 import structlog
 import trio
 
-from paasd.auth.caller import Caller
-from paasd.auth.keys import KeyRing, expired, make_key, next_key
+from paasd.auth.caller import USER_SCOPES, Caller
+from paasd.auth.demands import demanding
+from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
+from paasd.auth.deploy import DeployTokens
+from paasd.auth.factors import NEEDED, WRONG, Factors
+from paasd.auth.keeping import keep_keys
+from paasd.auth.keys import KeyRing
+from paasd.auth.notes import Notes
+from paasd.auth.oidc import open_providers
 from paasd.auth.passwords import Passwords
 from paasd.auth.throttle import Throttle
-from paasd.auth.tokens import ADMIN_SCOPE, INVALID, Client, Tokens, revocation_signature, scopes_of
+from paasd.auth.tokens import ADMIN_SCOPE, INVALID, WITH_FACTOR, Client, Tokens, revocation_signature, scopes_of
+from paasd.auth.totp import hash_code
 from paasd.config import AuthConfig
 from paasd.errors import InvalidToken, NotAuthenticated, PaasdError, Unavailable
-from paasd.model import Setting, SigningKey, User, signing
+from paasd.model import Passcode, Setting, User, signing
+from paasd.model.clients import PREFIX as CLIENT_SETTING
+from paasd.model.passcodes import UsePasscode, use_passcode
+from paasd.model.users import NoteSignIn, note_sign_in
 from paasd.state import Database
 from paasd.state.sealing import Sealer
 
 KEY_CHECK_S = 300.0
 REMEMBERED_LOGINS = 1000
 REMEMBER_S = 300.0
-CLIENT_SETTING = "oauth_client/"
 # Wrong passwords from one address hurt many names; the address gets more tries than a name.
 ADDRESS_FACTOR = 10
+NOTE_ADMIN_S = 3600.0
+WITH_CODE = re.compile(r"(.+?) ?([0-9]{6})", re.DOTALL)
 
 
 class OAuthError(PaasdError):
@@ -39,6 +52,13 @@ class OAuthError(PaasdError):
         super().__init__(detail)
         self.status = status
         self.error = error
+
+
+class SignIn(msgspec.Struct, frozen=True, kw_only=True):
+    """Who has proved who they are, and whether with a second factor."""
+
+    user: User
+    with_factor: bool = False
 
 
 class Auth:
@@ -61,16 +81,52 @@ class Auth:
         self._sealer = sealer
         self._clock = clock
         self._signs = signs
+        self.factors = Factors(database, sealer, clock)
+        self.notes = Notes(database, clock)
+        self.deploy = DeployTokens(database, clock, self.notes)
+        self.providers = open_providers(config.oidc, clock) if signs else {}
         self._throttle = Throttle(config)
         self._remembered: OrderedDict[bytes, tuple[str, str, float]] = OrderedDict()
         self._remember_key = secrets.token_bytes(32)
         self.on_refused: Callable[[str, str, str], None] = lambda _address, _username, _why: None
         """Told who was turned away, and why."""
 
-    async def login(self, username: str, password: str, address: str) -> User:
-        """The user whose name and password these are. Raises OAuthError 401, after a wait for the guessers."""
-        now = self._clock()
+    async def login(self, username: str, password: str, address: str, code: str = "") -> SignIn:
+        """The user whose name and password these are. Raises OAuthError 401, after a wait for the guessers.
+
+        Who has a second factor gives a code of it, too, or writes its six digits behind the password.
+        """
         name_key, address_key = f"name/{username.lower()}", f"address/{address}"
+        self._check_throttle(name_key, address_key, address, username)
+        user = self.find_user(username)
+        factor = None if user is None else self.factors.of(user)
+        if factor is not None and not code and (split := WITH_CODE.fullmatch(password)):
+            password, code = split[1], split[2]
+        why = "Bad credentials"
+        right = await self.passwords.verify(None if user is None else user.password_hash, password)
+        # Once more: of many guesses that came at once, those that were hashed after the limit count for nothing.
+        self._check_throttle(name_key, address_key, address, username)
+        if right and user is not None:
+            if factor is None:
+                self._throttle.succeeded(name_key)
+                return SignIn(user=user)
+            if not code:
+                raise OAuthError(401, "unauthorized", NEEDED)
+            if await self.factors.take(factor, code, address):
+                self._throttle.succeeded(name_key)
+                return SignIn(user=user, with_factor=True)
+            why = WRONG
+        self._refused(name_key, address_key, address, username, why)
+        raise OAuthError(401, "unauthorized", why)
+
+    def _refused(self, name_key: str, address_key: str, address: str, username: str, why: str) -> None:
+        now = self._clock()
+        self._throttle.failed(name_key, now)
+        self._throttle.failed(address_key, now, allowed=self.config.login_failures * ADDRESS_FACTOR)
+        self.on_refused(address, username, "wrong name or password" if why == "Bad credentials" else why)
+
+    def _check_throttle(self, name_key: str, address_key: str, address: str, username: str) -> None:
+        now = self._clock()
         wait_s = max(self._throttle.wait_s(name_key, now), self._throttle.wait_s(address_key, now))
         if wait_s > 0:
             self.on_refused(address, username, "too many failed attempts")
@@ -80,15 +136,49 @@ class Auth:
                 "Your account has been locked because of too many failed attempts to login;"
                 f" try again in {wait_s:.0f} s",
             )
-        user = self.find_user(username)
-        if not await self.passwords.verify(None if user is None else user.password_hash, password) or user is None:
-            now = self._clock()
-            self._throttle.failed(name_key, now)
-            self._throttle.failed(address_key, now, allowed=self.config.login_failures * ADDRESS_FACTOR)
-            self.on_refused(address, username, "wrong name or password")
-            raise OAuthError(401, "unauthorized", "Bad credentials")
-        self._throttle.succeeded(name_key)
-        return user
+
+    async def second_step(self, user: User, code: str, address: str) -> None:
+        """Check a code of one who has shown who they are otherwise. Raises OAuthError 401, as `login`."""
+        keys = f"name/{user.username.lower()}", f"address/{address}"
+        self._check_throttle(*keys, address, user.username)
+        factor = self.factors.of(user)
+        if factor is None or not await self.factors.take(factor, code, address):
+            self._refused(*keys, address, user.username, WRONG)
+            raise OAuthError(401, "unauthorized", WRONG)
+        self._throttle.succeeded(keys[0])
+
+    async def check_password(self, user: User, password: str, address: str) -> None:
+        """Check a password of one who is signed in; guesses wait as at sign-in. Raises OAuthError 401."""
+        keys = f"name/{user.username.lower()}", f"address/{address}"
+        self._check_throttle(*keys, address, user.username)
+        right = await self.passwords.verify(user.password_hash, password)
+        self._check_throttle(*keys, address, user.username)
+        if not right:
+            self._refused(*keys, address, user.username, "Bad credentials")
+            raise OAuthError(401, "unauthorized", "Old password is incorrect")
+
+    def is_whole(self, caller: Caller) -> bool:
+        """Whether a caller has every scope of its user: a narrowed token must not become a wide one."""
+        user = self._user(caller.user_guid)
+        return user is not None and set(self.scopes_of(SignIn(user=user, with_factor=caller.with_factor))) <= set(
+            caller.scopes
+        )
+
+    async def passcode(self, code: str, address: str) -> SignIn:
+        """Whom a passcode was made for; it counts once, on whatever node. Raises OAuthError 401."""
+        address_key = f"address/{address}"
+        self._check_throttle(address_key, address_key, address, "")
+        hashed = hash_code(code)
+        with self._database.read() as tx:
+            used = tx.get(Passcode, hashed)
+        if used is not None:  # what strangers make up is never written
+            used = await self._database.write(use_passcode, UsePasscode(code_hash=hashed, address=address))
+        user = None if used is None else self._user(used.user_guid)
+        if used is None or user is None:
+            self._throttle.failed(address_key, self._clock(), allowed=self.config.login_failures * ADDRESS_FACTOR)
+            self.on_refused(address, "", "wrong passcode")
+            raise OAuthError(401, "unauthorized", "Invalid passcode: it counts once, within five minutes; get another")
+        return SignIn(user=user, with_factor=used.with_factor)
 
     async def basic(self, username: str, password: str, address: str) -> Caller:
         """The caller behind a name and password; a pair found right is remembered for a while, polls are cheap."""
@@ -99,46 +189,84 @@ class Auth:
             guid, signature, until = known
             user = self._user(guid)
             if user is not None and until > now and hmac.compare_digest(signature, revocation_signature(user)):
-                return caller_of_user(user, scopes_of(user), "cf")
+                return self.caller_of(SignIn(user=user))
             del self._remembered[digest]
+        if username.startswith(DEPLOY_PREFIX):
+            return self.deploy.caller_by_secret(username, password)
         try:
-            user = await self.login(username, password, address)
+            signed_in = await self.login(username, password, address)
         except OAuthError as error:
             raise NotAuthenticated(f"Authentication error: {error.detail}") from error
-        self._remembered[digest] = (user.guid, revocation_signature(user), now + REMEMBER_S)
+        user = signed_in.user
+        if not signed_in.with_factor:  # a code counts once
+            self._remembered[digest] = (user.guid, revocation_signature(user), now + REMEMBER_S)
         while len(self._remembered) > REMEMBERED_LOGINS:
             self._remembered.popitem(last=False)
-        return caller_of_user(user, scopes_of(user), "cf")
+        return self.caller_of(signed_in)
+
+    def caller_of(self, signed_in: SignIn, scopes: tuple[str, ...] | None = None, client_id: str = "cf") -> Caller:
+        """The caller that a user's row and the scopes of a token make."""
+        user, allowed = signed_in.user, self.scopes_of(signed_in)
+        # The scopes of the row count too: an admin who is one no longer loses it at once.
+        granted = allowed if scopes is None else tuple(scope for scope in scopes if scope in allowed)
+        return Caller(
+            user_guid=user.guid,
+            username=user.username,
+            admin=ADMIN_SCOPE in granted,
+            scopes=granted,
+            client=client_id,
+            origin=user.origin,
+            with_factor=signed_in.with_factor,
+            hidden_organizations=() if signed_in.with_factor else demanding(self._database, user),
+        )
+
+    def scopes_of(self, signed_in: SignIn) -> tuple[str, ...]:
+        """What a token may carry after such a sign-in."""
+        if self.config.admins_need_second_factor and not signed_in.with_factor:
+            return USER_SCOPES
+        return scopes_of(signed_in.user)
 
     def caller(self, token: str) -> Caller:
         """The caller behind an access token. Raises InvalidToken, also when the user is gone or was signed out."""
         claims = self.tokens.verify_access(token, int(self._clock()))
         scopes = tuple(str(scope) for scope in claims["scope"])
         client_id = str(claims["client_id"])
+        if client_id.startswith(DEPLOY_PREFIX):
+            return self.deploy.caller_by_name(client_id)
         if "user_id" not in claims:
             client = self.find_client(client_id)
             if client is None or client.secret_revision != claims.get("rev_sig"):
                 raise InvalidToken(INVALID)
             return Caller(
-                user_guid=client_id, username=client_id, admin=ADMIN_SCOPE in scopes, scopes=scopes, client=client_id
+                user_guid=client_id,
+                username=client_id,
+                admin=ADMIN_SCOPE in scopes,
+                scopes=scopes,
+                client=client_id,
+                with_factor=True,
             )
-        user = self._checked_user(str(claims["user_id"]), claims)
-        # The scopes of the row count too: an admin who is one no longer loses it at once.
-        return caller_of_user(user, tuple(scope for scope in scopes if scope in scopes_of(user)), client_id)
+        return self.caller_of(self._checked(str(claims["user_id"]), claims), scopes, client_id)
 
     async def password_grant(
-        self, client: Client, username: str, password: str, address: str, scopes: Sequence[str]
+        self, client: Client, username: str, password: str, address: str, scopes: Sequence[str], code: str = ""
     ) -> dict[str, object]:
-        """Grant type password: the token reply."""
-        return self.grant(client, await self.login(username, password, address), scopes)
+        """Grant type password: the token reply. That an administrator came in is noted, now and then."""
+        signed_in = await self.login(username, password, address, code)
+        reply = self.grant(client, signed_in, scopes)
+        if ADMIN_SCOPE in str(reply["scope"]).split() and not signed_in.with_factor:  # with one it is written already
+            note = NoteSignIn(user_guid=signed_in.user.guid, address=address)
+            self.notes.once(f"admin/{signed_in.user.guid}/{address}", NOTE_ADMIN_S, note_sign_in, note)
+        return reply
 
-    def grant(self, client: Client, user: User, scopes: Sequence[str]) -> dict[str, object]:
+    def grant(self, client: Client, signed_in: SignIn, scopes: Sequence[str]) -> dict[str, object]:
         """The token reply for a user who has proved who they are; `scopes` narrows, empty means all."""
-        allowed = scopes_of(user)
+        allowed = self.scopes_of(signed_in)
         wanted = tuple(scope for scope in scopes if scope in allowed) if scopes else allowed
         if not wanted:
             raise OAuthError(400, "invalid_scope", f"None of the scopes asked for is granted: {' '.join(scopes)}")
-        return self.tokens.issue(user, client.client_id, wanted, int(self._clock()), uuid.uuid4().hex)
+        now, jti = int(self._clock()), uuid.uuid4().hex
+        factor = signed_in.with_factor
+        return self.tokens.issue(signed_in.user, client.client_id, wanted, now, jti, with_factor=factor)
 
     def refresh_grant(self, client: Client, token: str) -> dict[str, object]:
         """Grant type refresh_token: a new pair. Raises OAuthError 401 invalid_token."""
@@ -146,10 +274,10 @@ class Auth:
             claims = self.tokens.verify_refresh(token, int(self._clock()))
             if claims["client_id"] != client.client_id:
                 raise InvalidToken("Wrong client for this refresh token")
-            user = self._checked_user(str(claims["sub"]), claims)
+            signed_in = self._checked(str(claims["sub"]), claims)
         except InvalidToken as error:
             raise OAuthError(401, "invalid_token", f"{error.detail}; sign in again") from error
-        return self.grant(client, user, [str(scope) for scope in claims["granted_scopes"]])
+        return self.grant(client, signed_in, [str(scope) for scope in claims["granted_scopes"]])
 
     def client_grant(self, client: Client, scopes: Sequence[str]) -> dict[str, object]:
         """Grant type client_credentials: a token for the client itself."""
@@ -160,6 +288,12 @@ class Auth:
 
     async def client(self, client_id: str, secret: str, address: str) -> Client:
         """The client with this id and secret. Raises OAuthError 401 invalid_client."""
+        if client_id.startswith(DEPLOY_PREFIX):
+            try:
+                return self.deploy.client(client_id, secret)
+            except InvalidToken as error:
+                self.on_refused(address, client_id, error.detail)
+                raise OAuthError(401, "invalid_client", error.detail) from error
         client = self.find_client(client_id)
         key = f"client/{client_id}/{address}"
         if self._throttle.wait_s(key, self._clock()) > 0:
@@ -178,7 +312,7 @@ class Auth:
             return Client(client_id="cf")
         with self._database.read() as tx:
             setting = tx.get(Setting, CLIENT_SETTING + client_id)
-        return None if setting is None else msgspec.json.decode(setting.value, type=Client)
+        return None if setting is None else client_of_row(setting)
 
     def find_user(self, username: str, origin: str = "uaa") -> User | None:
         """A user by name; names are compared as written."""
@@ -191,54 +325,28 @@ class Auth:
 
     async def refresh_keys(self) -> None:
         """Read the key rows, and make or drop one when it is time."""
-        now = int(self._clock())
         with self._database.read() as tx:
-            rows = signing.signing_keys(tx)
-        self.tokens.ring = KeyRing(rows, self._sealer)
-        if not self._signs:
-            return
-        wanted = next_key(self.config, rows, now)
-        if wanted is not None:
-            kid = uuid.uuid4().hex[:16]
-            sealed, public = make_key(kid, self._sealer)
-            arguments = signing.AddSigningKey(
-                kid=kid,
-                sealed_private=sealed,
-                public_jwk=public,
-                active_from=wanted.active_from,
-                expires_at=wanted.expires_at,
-                after_kid=rows[-1].kid if rows else None,
-            )
-            await self._database.write(signing.add_signing_key, arguments)
-        if expired(rows, now):
-            await self._database.write(signing.drop_signing_keys, signing.DropSigningKeys(expired_at=now))
-        with self._database.read() as tx:
-            self.tokens.ring = KeyRing(tx.all(SigningKey, order=("active_from", "kid")), self._sealer)
+            self.tokens.ring = KeyRing(signing.signing_keys(tx), self._sealer)
+        if self._signs:
+            now = int(self._clock())
+            self.tokens.ring = await keep_keys(self._database, self._sealer, self.config, now)
 
     def _user(self, guid: str) -> User | None:
         with self._database.read() as tx:
             return tx.get(User, guid)
 
-    def _checked_user(self, guid: str, claims: dict[str, object]) -> User:
+    def _checked(self, guid: str, claims: dict[str, object]) -> SignIn:
+        """The sign-in that a token stands for. Its `rev_sig` is made of `not_before`, so it tells older ones."""
         user = self._user(guid)
-        issued = claims["iat"]
         if user is None or claims.get("rev_sig") != revocation_signature(user):
             raise InvalidToken(INVALID)
-        if not isinstance(issued, int) or issued < user.not_before:
-            raise InvalidToken(INVALID)
-        return user
+        methods = claims.get("amr")
+        return SignIn(user=user, with_factor=isinstance(methods, list) and WITH_FACTOR in methods)
 
 
-def caller_of_user(user: User, scopes: tuple[str, ...], client_id: str) -> Caller:
-    """The caller that a user's row and the scopes of a token make."""
-    return Caller(
-        user_guid=user.guid,
-        username=user.username,
-        admin=ADMIN_SCOPE in scopes,
-        scopes=scopes,
-        client=client_id,
-        origin=user.origin,
-    )
+def client_of_row(row: Setting) -> Client:
+    """A registered client as its row holds it."""
+    return msgspec.json.decode(row.value, type=Client)
 
 
 def secret_revision(secret_hash: str) -> str:
@@ -267,7 +375,7 @@ async def open_auth(
     except Unavailable as error:  # a cluster without quorum: the keys that there are go on counting
         log.warning("signing keys not refreshed", error=error.detail)
 
-    async def keep_keys() -> None:
+    async def look_after_keys() -> None:
         async with database.watch("signing_keys") as changes:
             while True:
                 with trio.move_on_after(KEY_CHECK_S):
@@ -280,7 +388,8 @@ async def open_auth(
                     await trio.sleep(5)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep_keys)
+        nursery.start_soon(look_after_keys)
+        nursery.start_soon(auth.notes.write)
         try:
             yield auth
         finally:

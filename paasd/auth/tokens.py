@@ -17,16 +17,22 @@ from paasd.model import User
 INVALID = "Invalid Auth Token; sign in again"
 EXPIRED = "Invalid Auth Token; it has expired, sign in again"
 ADMIN_SCOPE = "cloud_controller.admin"
+WITH_FACTOR = "mfa"
+"""What `amr` of a token says after a second factor (RFC 8176)."""
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """An OAuth client. `secret_hash` None stands for the empty secret of a public client such as the cf CLI."""
+    """An OAuth client. `secret_hash` None stands for the empty secret of a public client such as the cf CLI.
+
+    `life_s` is the longest that a token for the client itself may live.
+    """
 
     client_id: str
     secret_hash: str | None = None
     grants: tuple[str, ...] = ("password", "refresh_token")
     scopes: tuple[str, ...] = USER_SCOPES
     secret_revision: str = ""
+    life_s: int | None = None
 
 
 def scopes_of(user: User) -> tuple[str, ...]:
@@ -48,8 +54,10 @@ class Tokens:
         self.issuer = issuer
         self.ring: KeyRing | None = None
 
-    def issue(self, user: User, client_id: str, scopes: Sequence[str], now: int, jti: str) -> dict[str, Any]:
-        """The token reply for a user: access and refresh token."""
+    def issue(
+        self, user: User, client_id: str, scopes: Sequence[str], now: int, jti: str, *, with_factor: bool = False
+    ) -> dict[str, Any]:
+        """The token reply for a user: access and refresh token, which say whether a second factor was shown."""
         claims: dict[str, Any] = {
             "sub": user.guid,
             "user_id": user.guid,
@@ -60,6 +68,7 @@ class Tokens:
             "cid": client_id,
             "azp": client_id,
             "rev_sig": revocation_signature(user),
+            "amr": [WITH_FACTOR] if with_factor else ["pwd"],
         }
         reply = self._reply(claims, scopes, now, jti)
         refresh = {
@@ -76,7 +85,7 @@ class Tokens:
         """The token reply for a client that acts for itself; it has no user and no refresh token."""
         name = client.client_id
         claims = {"sub": name, "client_id": name, "cid": name, "azp": name, "rev_sig": client.secret_revision}
-        return self._reply(claims, scopes, now, jti)
+        return self._reply(claims, scopes, now, jti, client.life_s)
 
     def verify_access(self, token: str, now: int) -> dict[str, Any]:
         """The claims of an access token. Raises InvalidToken: bad form, signature, issuer, time or kind."""
@@ -92,11 +101,14 @@ class Tokens:
             raise InvalidToken("The refresh token is not one")
         return claims
 
-    def _reply(self, claims: dict[str, Any], scopes: Sequence[str], now: int, jti: str) -> dict[str, Any]:
+    def _reply(
+        self, claims: dict[str, Any], scopes: Sequence[str], now: int, jti: str, limit_s: int | None = None
+    ) -> dict[str, Any]:
+        life_s = self._config.access_token_s if limit_s is None else min(limit_s, self._config.access_token_s)
         audience = sorted({scope.rpartition(".")[0] or scope for scope in scopes} | {claims["client_id"]})
         access = {
             **claims,
-            **self._times(now, self._config.access_token_s),
+            **self._times(now, life_s),
             "jti": jti,
             "scope": list(scopes),
             "aud": audience,
@@ -106,7 +118,7 @@ class Tokens:
         return {
             "access_token": self._sign(access, now),
             "token_type": "bearer",
-            "expires_in": self._config.access_token_s - 1,
+            "expires_in": life_s - 1,
             "scope": " ".join(scopes),
             "jti": jti,
         }

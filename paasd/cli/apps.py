@@ -1,5 +1,6 @@
 """Commands that look at apps: list, show, logs, env."""
 
+import sys
 from typing import Any
 
 import click
@@ -122,15 +123,19 @@ def logs(target: Target, name: str, follow: bool, lines: int) -> None:
 @click.command(short_help="Show or change environment variables.")
 @click.argument("name")
 @click.argument("changes", nargs=-1, metavar="[KEY=VALUE | KEY=]...")
+@click.option("--stdin", is_flag=True, help="Read more of them, one a line, so that no list of processes shows them.")
 @click.pass_obj
-def env(target: Target, name: str, changes: tuple[str, ...]) -> None:
+def env(target: Target, name: str, changes: tuple[str, ...], stdin: bool) -> None:
     """Show an app's environment variables, or set KEY=VALUE and unset KEY=.
 
     Changes count from the next `paasd restart` or push on.
 
     \b
       paasd env hello GREETING="good day" DEBUG=
+      paasd env hello --stdin < secrets
     """
+    if stdin:
+        changes += tuple(line for line in sys.stdin.read().splitlines() if line.strip())
     client = target.connect()
     found = client.call("GET", target.app_path(name))
     if changes:

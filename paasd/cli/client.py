@@ -5,7 +5,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import click
@@ -16,13 +16,37 @@ REQUEST_TIMEOUT_S = 60.0
 """An ordinary call; pushes and followed logs have no limit of their own."""
 
 
+class Identity(NamedTuple):
+    """Who signs in at `--api`, and with what."""
+
+    user: str | None = None
+    password: str | None = None
+    code: str | None = None
+    passcode: str | None = None
+    token: str | None = None
+
+    def form(self) -> dict[str, str]:
+        """What the token endpoint is asked with. Raises UsageError when there is nothing to sign in with."""
+        if self.token:
+            client_id, _, secret = self.token.strip().partition(".")
+            return {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+        if self.passcode:
+            return {"grant_type": "password", "passcode": self.passcode}
+        if not self.user or not self.password:
+            raise click.UsageError(
+                "--api needs --user and --password (or PAASD_USER and PAASD_PASSWORD), --passcode or a deploy token"
+                " (PAASD_DEPLOY_TOKEN)"
+            )
+        form = {"grant_type": "password", "username": self.user, "password": self.password}
+        return {**form, "mfaCode": self.code} if self.code else form
+
+
 class Target:
     """Which platform, as whom, in which space: options of the command line, each with an environment variable."""
 
-    def __init__(self, api: str | None, user: str | None, password: str | None, ca: str | None, space: str, data: str):
+    def __init__(self, api: str | None, ca: str | None, space: str, data: str, identity: "Identity"):
         self.api = api
-        self.user = user
-        self.password = password
+        self.identity = identity
         self.ca = ca
         self.data = data
         organization, separator, name = space.partition("/")
@@ -46,9 +70,7 @@ class Target:
         """A client of the named API, else of this machine's daemon through its admin socket."""
         if self.api is None:
             return Client(_local(Path(self.data)))
-        if not self.user or not self.password:
-            raise click.UsageError("--api needs --user and --password (or PAASD_USER and PAASD_PASSWORD)")
-        return Client(_remote(self.api, self.ca, (self.user, self.password)))
+        return Client(_remote(self.api, self.ca, self.identity))
 
 
 class ApiError(click.ClickException):
@@ -151,7 +173,10 @@ def _why(reason: str) -> str:
 
 def _api_error(answer: httpx.Response) -> ApiError:
     try:
-        first = answer.json()["errors"][0]
+        body = answer.json()
+        if "error_description" in body:
+            return ApiError(f"{body['error_description']} ({body['error']}, {answer.status_code})", answer.status_code)
+        first = body["errors"][0]
         return ApiError(f"{first['detail']} ({first['title']}, {answer.status_code})", answer.status_code)
     except (ValueError, LookupError, TypeError):
         return ApiError(f"the API answered {answer.status_code}: {answer.text[:300]}", answer.status_code)
@@ -186,7 +211,8 @@ class _LocalhostTransport(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-def _remote(api: str, ca: str | None, basic: tuple[str, str]) -> httpx.Client:
+def _remote(api: str, ca: str | None, identity: Identity) -> httpx.Client:
+    form = identity.form()
     url = api if "://" in api else f"https://{api}"
     if not urlsplit(url).hostname:
         raise click.UsageError(f"--api wants a URL such as https://api.system.localhost, not {api!r}")
@@ -207,10 +233,12 @@ def _remote(api: str, ca: str | None, basic: tuple[str, str]) -> httpx.Client:
             raise click.ClickException(
                 f"{url} answers, but is no Cloud Foundry API; --api wants one such as https://api.system.localhost"
             ) from error
-        form = {"grant_type": "password", "username": basic[0], "password": basic[1]}
-        answer = http.post(login + "/oauth/token", data=form, auth=("cf", ""))
+        answer = http.post(
+            login + "/oauth/token", data=form, auth=httpx.USE_CLIENT_DEFAULT if identity.token else ("cf", "")
+        )
     if answer.is_error:
-        raise click.ClickException(_sign_in_refused(basic[0], answer))
+        name = form.get("username") or form.get("client_id") or "whom the passcode was made for"
+        raise click.ClickException(_sign_in_refused(name, answer))
     http.headers["Authorization"] = "bearer " + answer.json()["access_token"]
     return http
 

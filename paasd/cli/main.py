@@ -6,15 +6,22 @@ import click
 
 import paasd
 from paasd.cli.apps import app, apps, env, logs
-from paasd.cli.client import DEFAULT_DATA, Target
+from paasd.cli.audit import audit
+from paasd.cli.client import DEFAULT_DATA, Identity, Target
 from paasd.cli.configuration import config
+from paasd.cli.deploy_tokens import deploy_token
 from paasd.cli.invite import invite
+from paasd.cli.network import network, security_group
 from paasd.cli.nodes import join, keys, members, node, token
 from paasd.cli.operate import delete, restart, scale
 from paasd.cli.platform import create_org, create_space, stack, status, stop
 from paasd.cli.push import push
+from paasd.cli.quota import quota
 from paasd.cli.recovery import backup, recover, restore
+from paasd.cli.second_factor import second_factor
 from paasd.cli.serve import serve
+from paasd.cli.sessions import sign_out
+from paasd.cli.tasks import run
 from paasd.errors import PaasdError
 
 QUICKSTART = """\
@@ -37,9 +44,10 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 `paasd COMMAND --help` tells more about each.
 """
 SECTIONS = {
-    "Apps": (push, apps, app, logs, scale, restart, env, delete),
-    "Platform": (serve, status, stop, config, stack, create_org, create_space, invite),
-    "Nodes": (token, join, members, node, keys, backup, restore, recover),
+    "Apps": (push, apps, app, logs, scale, restart, env, run, network, delete, quota),
+    "Platform": (serve, status, stop, config, stack, create_org, create_space, security_group),
+    "Sign-in": (invite, deploy_token, second_factor, sign_out),
+    "Nodes": (token, join, members, node, keys, backup, restore, recover, audit),
 }
 
 
@@ -72,6 +80,15 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 @click.option("--api", metavar="URL", envvar="PAASD_API", help="The API; without it, this machine's daemon.")
 @click.option("--user", metavar="NAME", envvar="PAASD_USER", help="Who signs in at --api.")
 @click.option("--password", metavar="TEXT", envvar="PAASD_PASSWORD", help="Better given as PAASD_PASSWORD.")
+@click.option("--code", metavar="DIGITS", envvar="PAASD_CODE", help="Code of the second factor of --user.")
+@click.option("--passcode", metavar="CODE", envvar="PAASD_PASSCODE", help="From the page /passcode, instead of --user.")
+@click.option(
+    "--deploy-token",
+    "token",
+    metavar="TOKEN",
+    envvar="PAASD_DEPLOY_TOKEN",
+    help="Instead of --user; better given as PAASD_DEPLOY_TOKEN.",
+)
 @click.option("--ca", metavar="FILE", envvar="PAASD_CA", help="The platform's CA certificate.")
 @click.option(
     "--space", metavar="ORG/SPACE", envvar="PAASD_SPACE", default="main/dev", show_default=True, help="Where to work."
@@ -83,15 +100,15 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 @click.pass_context
 def main(
     context: click.Context,
+    /,
     api: str | None,
-    user: str | None,
-    password: str | None,
     ca: str | None,
     space: str,
     data: str,
+    **identity: str | None,
 ) -> None:
     """Set up the target of the commands below."""
-    context.obj = Target(api, user, password, ca, space, data)
+    context.obj = Target(api, ca, space, data, Identity(**identity))
 
 
 for group in SECTIONS.values():

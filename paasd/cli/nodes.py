@@ -76,7 +76,7 @@ def delete_token(target: Target, token_id: str) -> None:
 
 
 @click.command(short_help="Make this machine a node of a platform that runs.")
-@click.argument("token_text", metavar="TOKEN")
+@click.argument("token_text", metavar="TOKEN", envvar="PAASD_JOIN_TOKEN")
 @click.option("--config", type=click.Path(path_type=Path), help="Configuration file of the new node.")
 @click.option("--serve", "and_serve", is_flag=True, help="Run the daemon in the foreground afterwards.")
 @click.pass_context
@@ -84,7 +84,7 @@ def join(context: click.Context, token_text: str, config: Path | None, and_serve
     """Join the platform that made TOKEN, with this machine's data directory, which must be new.
 
     The platform's identity is checked before anything of the token is shown to it. A join that is interrupted is
-    finished by the same command.
+    finished by the same command. Given as PAASD_JOIN_TOKEN the token is not in the list of processes.
 
     \b
       sudo paasd join paasd1-control-...

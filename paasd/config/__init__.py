@@ -22,6 +22,7 @@ from paasd.config.routing import RouterConfig
 from paasd.config.running import StagingConfig, SupervisorConfig
 from paasd.config.scheduling import LeasesConfig, LivenessConfig, SchedulerConfig
 from paasd.config.section import Section
+from paasd.config.sign_in import OidcConfig
 from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
 from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
 from paasd.config.tunnels import TunnelsConfig
@@ -44,6 +45,7 @@ __all__ = [
     "MailConfig",
     "NetworkConfig",
     "NodeConfig",
+    "OidcConfig",
     "PeerConfig",
     "RetentionConfig",
     "RouterConfig",

@@ -1,10 +1,11 @@
 """[node], [domains], [api], [auth], [apps], [retention]: the platform as people meet it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from paasd.config.section import Section
+from paasd.config.sign_in import OidcConfig
 
 
 class NodeConfig(Section, frozen=True, kw_only=True):
@@ -17,6 +18,10 @@ class NodeConfig(Section, frozen=True, kw_only=True):
         Meta(ge=0, description="Memory for tenants, in MB; 0 takes 80 % of the machine. More risks the daemon itself."),
     ] = 0
     disk_mb: Annotated[int, Meta(ge=0, description="Disk for tenants, in MB; 0 takes 80 % of the file system.")] = 0
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        Meta(description="How much the daemon says of itself; DEBUG is a lot. Secrets are in none of it."),
+    ] = "INFO"
 
 
 class DomainsConfig(Section, frozen=True, kw_only=True):
@@ -87,6 +92,26 @@ class AuthConfig(Section, frozen=True, kw_only=True):
     key_rotate_s: Annotated[
         int, Meta(ge=60, description="A signing key signs for so many seconds before the next one takes over.")
     ] = 30 * 86400
+    oidc: Annotated[
+        dict[Annotated[str, Meta(pattern="^(?!uaa$|deploy-token$)[a-z][a-z0-9-]{0,31}$")], OidcConfig],
+        Meta(
+            description="Providers at which people sign in, a table each: [auth.oidc.NAME] with issuer, client_id and "
+            "the other knobs of docs/sign-in.md; NAME is the origin of their users."
+        ),
+    ] = {}
+    admins_need_second_factor: Annotated[
+        bool,
+        Meta(description="Platform administrators are that only when they signed in with a second factor."),
+    ] = False
+    deploy_token_life_s: Annotated[
+        int, Meta(ge=3600, description="Life of a deploy token whose maker names none, in seconds.")
+    ] = 90 * 86400
+    deploy_token_life_max_s: Annotated[
+        int, Meta(ge=3600, description="Longest life of a deploy token, in seconds.")
+    ] = 365 * 86400
+    passcode_s: Annotated[
+        int, Meta(ge=30, le=3600, description="Seconds within which a passcode has to be used; it counts once.")
+    ] = 300
     hash_memory_kib: Annotated[
         int, Meta(ge=8, description="Memory of one argon2id hash, in KiB; more slows guessing and logins alike.")
     ] = 64 * 1024
@@ -148,3 +173,10 @@ class RetentionConfig(Section, frozen=True, kw_only=True):
     events_s: Annotated[
         float, Meta(ge=3600, description="Seconds that audit events are kept; the default is thirteen months.")
     ] = 34_214_400.0
+    tasks_s: Annotated[
+        float, Meta(ge=3600, description="Seconds that tasks which have ended can still be asked for (31 days).")
+    ] = 2_678_400.0
+    usage_events_s: Annotated[
+        float,
+        Meta(ge=3600, description="Seconds that usage events are kept; who bills has to read them before (45 days)."),
+    ] = 3_888_000.0

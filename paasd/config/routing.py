@@ -59,6 +59,10 @@ class RouterConfig(Section, frozen=True, kw_only=True):
             "keep-alive time (gunicorn's is 2 s), or requests meet connections that the app is closing.",
         ),
     ] = 1.5
+    call_idle_timeout_s: Annotated[
+        float,
+        Meta(gt=0, description="Connections from app to app on which nothing moves are closed after so many seconds."),
+    ] = 3600.0
     retries: Annotated[
         int,
         Meta(

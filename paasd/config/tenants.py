@@ -47,6 +47,13 @@ class NetworkConfig(Section, frozen=True, kw_only=True):
         str,
         Meta(description="IPv4 range of all nodes of a host; instances may never reach it, so pick an unused one."),
     ] = "10.254.0.0/16"
+    call_range: Annotated[
+        str,
+        Meta(
+            description="IPv4 range of the addresses that stand for other apps on one node; they never leave it, and "
+            "instances reach nothing else of the range."
+        ),
+    ] = "169.254.128.0/17"
     pool_prefix_length: Annotated[
         int, Meta(ge=18, le=28, description="Size of the pool that one node takes of it; /21 gives 2,046 addresses.")
     ] = 21
@@ -63,9 +70,25 @@ class NetworkConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=16, description="Connections that one instance may hold open outwards; the host's table is shared."),
     ] = 4096
+    calls_limit: Annotated[
+        int,
+        Meta(
+            ge=8,
+            description="Connections that one instance may hold open to other apps; they share the router with the "
+            "requests of all.",
+        ),
+    ] = 1024
     resolver_flows_limit: Annotated[
         int, Meta(ge=4, description="Name look-ups of one instance at once, counted as the kernel tracks them.")
     ] = 512
+    reconcile_interval_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Security groups and network policies are compared with the kernel's rules this often, in "
+            "seconds, also when nobody said that they changed.",
+        ),
+    ] = 30.0
     upload_mbit: Annotated[int, Meta(ge=0, description="Upload of one instance, in Mbit/s; 0 sets no limit.")] = 0
     download_mbit: Annotated[int, Meta(ge=0, description="Download of one instance, in Mbit/s; 0 sets no limit.")] = 0
 

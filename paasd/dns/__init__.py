@@ -5,7 +5,7 @@ Names below apps.internal are answered here, public names at the configured upst
 the same from one daemon to the next: what is asked during a restart is then answered by the new one.
 """
 
-from paasd.dns.policy import Lookup
+from paasd.dns.policy import Lookup, NotYet
 from paasd.dns.server import Learn, Resolver, open_resolver
 
-__all__ = ["Learn", "Lookup", "Resolver", "open_resolver"]
+__all__ = ["Learn", "Lookup", "NotYet", "Resolver", "open_resolver"]

@@ -58,7 +58,14 @@ _FORWARDED = {
 }
 
 Lookup = Callable[[str, str], Iterable[str] | None]
-"""(client address, lower-case name without final dot) -> addresses, or None when there is no such internal name."""
+"""(client address, lower-case name without final dot) -> addresses, or None when there is no such internal name.
+
+Raises NotYet while that is not known.
+"""
+
+
+class NotYet(Exception):
+    """No answer is better than a wrong one: who asks will ask again."""
 
 
 class Policy:

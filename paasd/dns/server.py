@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from paasd.config import DnsConfig
-from paasd.dns.policy import Lookup, Policy, addresses_of, refuse
+from paasd.dns.policy import Lookup, NotYet, Policy, addresses_of, refuse
 from paasd.dns.rate import Buckets
 from paasd.dns.upstreams import NoUpstream, Upstreams, parse_servers
 
@@ -55,7 +55,7 @@ class Resolver:
             structlog.get_logger().warning("no name server: apps resolve apps.internal only; set [dns] upstreams")
 
     async def answer(self, packet: bytes, client: str) -> dns.message.Message | None:
-        """The answer to a query; None for what deserves none (not DNS, not a query, not an instance of ours)."""
+        """The answer; None for what deserves none (not DNS, not a query, not an instance of ours) or must wait."""
         if not self._is_instance(client):
             return None
         try:
@@ -66,7 +66,10 @@ class Resolver:
             return None
         if not self._buckets.take(client, self._clock()):
             return refuse(query, dns.rcode.REFUSED)
-        ours = self._policy.decide(query, client)
+        try:
+            ours = self._policy.decide(query, client)
+        except NotYet:
+            return None
         if ours is not None:
             return ours
         try:

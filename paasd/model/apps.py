@@ -6,12 +6,16 @@ import msgspec
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
+from paasd.model.network_policies import forget_app
 from paasd.model.processes import Sizes, add_missing_processes, add_process
+from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Destination, Droplet, Instance, Job, PlacementFailure, Space
 from paasd.model.sidecars import take_droplet_sidecars
+from paasd.model.task_endings import end_tasks_of
 from paasd.state import Duplicate, In, Tx, operation
 
 FEATURES: Final = {
@@ -100,7 +104,7 @@ class UpdateApp(Arguments):
 @operation("app.update", version=1)
 def update_app(tx: Tx, args: UpdateApp) -> App:
     """Raises NotFound, or Unprocessable for a taken name."""
-    app = need_app(tx, args.app_guid)
+    app = former = need_app(tx, args.app_guid)
     if not isinstance(args.name, msgspec.UnsetType):
         check_app_name(args.name)
     values = ((name, getattr(args, name)) for name in ("name", "buildpacks", "stack"))
@@ -110,7 +114,8 @@ def update_app(tx: Tx, args: UpdateApp) -> App:
     except Duplicate as error:
         raise Unprocessable(taken_text(str(args.name))) from error
     merge_metadata(tx, "app", app.guid, args.metadata)
-    record_app_event(tx, "audit.app.update", args.actor, app, {"changed": sorted(changes)})
+    data = {"changed": sorted(changes), **difference(former, app, args.metadata)}
+    record_app_event(tx, "audit.app.update", args.actor, app, data)
     return app
 
 
@@ -147,11 +152,11 @@ class SetFeature(Arguments):
 @operation("app.set_feature", version=1)
 def set_feature(tx: Tx, args: SetFeature) -> App:
     """Raises NotFound for the app or the feature."""
-    app = need_app(tx, args.app_guid)
+    app = former = need_app(tx, args.app_guid)
     if args.feature not in FEATURES:
         raise NotFound("Feature")
     app = tx.update(app, features={**app.features, args.feature: args.enabled})
-    record_app_event(tx, "audit.app.update", args.actor, app, {args.feature: args.enabled})
+    record_app_event(tx, "audit.app.update", args.actor, app, {args.feature: args.enabled, **difference(former, app)})
     return app
 
 
@@ -164,12 +169,13 @@ class ChangeApp(Arguments):
 
 @operation("app.start", version=1)
 def start_app(tx: Tx, args: ChangeApp) -> App:
-    """Raises NotFound, or Unprocessable without a droplet. Starting what is started changes nothing."""
+    """Raises NotFound, Unprocessable without a droplet or beyond a quota. Starting what is started changes nothing."""
     app = need_app(tx, args.app_guid)
     _check_startable(app)
     if app.state == "STARTED":
         return app
-    app = tx.update(app, state="STARTED", version=app.version + 1)
+    with accounting(tx, app.guid):
+        app = tx.update(app, state="STARTED", version=app.version + 1)
     record_app_event(tx, "audit.app.start", args.actor, app)
     return app
 
@@ -180,7 +186,8 @@ def stop_app(tx: Tx, args: ChangeApp) -> App:
     app = need_app(tx, args.app_guid)
     if app.state == "STOPPED":
         return app
-    app = tx.update(app, state="STOPPED")
+    with accounting(tx, app.guid):
+        app = tx.update(app, state="STOPPED")
     record_app_event(tx, "audit.app.stop", args.actor, app)
     return app
 
@@ -190,7 +197,8 @@ def restart_app(tx: Tx, args: ChangeApp) -> App:
     """A new version, so that every instance is replaced. Raises NotFound, or Unprocessable without a droplet."""
     app = need_app(tx, args.app_guid)
     _check_startable(app)
-    app = tx.update(app, state="STARTED", version=app.version + 1)
+    with accounting(tx, app.guid):
+        app = tx.update(app, state="STARTED", version=app.version + 1)
     record_app_event(tx, "audit.app.restart", args.actor, app)
     return app
 
@@ -218,10 +226,12 @@ def set_current_droplet(tx: Tx, args: SetDroplet) -> App:
         raise Unprocessable("Unable to assign current droplet. Ensure the droplet exists and belongs to this app.")
     if droplet.state != "STAGED":
         raise Unprocessable("Unable to assign current droplet. Ensure the droplet is staged.")
-    app = tx.update(app, droplet_guid=droplet.guid)
-    add_missing_processes(tx, app, droplet, args.sizes)
+    former, app = app, tx.update(app, droplet_guid=droplet.guid)
+    with accounting(tx, app.guid):
+        add_missing_processes(tx, app, droplet, args.sizes)
     take_droplet_sidecars(tx, app, droplet)
-    record_app_event(tx, "audit.app.droplet.mapped", args.actor, app, {"request": {"droplet_guid": droplet.guid}})
+    data = {"request": {"droplet_guid": droplet.guid}, **difference(former, app)}
+    record_app_event(tx, "audit.app.droplet.mapped", args.actor, app, data)
     return app
 
 
@@ -244,9 +254,12 @@ def hide_app(tx: Tx, app: App) -> App:
     if app.deleting:
         return app
     tx.delete_all(Destination, app_guid=app.guid)
+    forget_app(tx, app.guid)
     tx.delete_all(PlacementFailure, app_guid=app.guid)
     tx.delete_all(Instance, app_guid=app.guid)
-    return tx.update(app, state="STOPPED", deleting=True)
+    end_tasks_of(tx, app.guid)
+    with accounting(tx, app.guid):
+        return tx.update(app, state="STOPPED", deleting=True)
 
 
 def need_app(tx: Tx, app_guid: str) -> App:

@@ -27,11 +27,14 @@ class Arguments(msgspec.Struct, metaclass=ArgumentsMeta, frozen=True, kw_only=Tr
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who an audit event names."""
+    """Who an audit event names, and from where: the client's address, its OAuth client, the id of the request."""
 
     guid: str
     type: str
     name: str
+    address: str = ""
+    client: str = ""
+    request_id: str = ""
 
 
 SYSTEM = Actor(guid="paasd", type="process", name="paasd")

@@ -8,7 +8,7 @@ import msgspec
 from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.events import record_event
 from paasd.model.records import Node, Setting
-from paasd.model.settings import PutSetting, put_setting, read_setting
+from paasd.model.settings import read_setting, set_setting
 from paasd.state import In, ReadTx, Tx, operation
 
 BRAKE = "brake"
@@ -85,6 +85,8 @@ def accept_losses(tx: Tx, args: AcceptLosses) -> bool:
     if brake.engaged or left == brake.accepted:
         return False
     _write(tx, Brake(accepted=left))
+    returned = [node for node in brake.accepted if node not in left]
+    _audit(tx, "platform.brake.returned", SYSTEM, {"nodes": returned})
     return True
 
 
@@ -104,7 +106,7 @@ def _write(tx: Tx, brake: Brake) -> None:
     value = msgspec.json.encode(brake).decode()
     known = tx.get(Setting, BRAKE)
     if known is None or known.value != value:
-        put_setting(tx, PutSetting(name=BRAKE, value=value))
+        set_setting(tx, BRAKE, value)
 
 
 def _audit(tx: Tx, event: str, actor: Actor, data: dict[str, object]) -> None:

@@ -2,10 +2,12 @@
 
 from paasd.errors import Unprocessable
 from paasd.model.apps import need_app
-from paasd.model.arguments import Actor, Arguments, Metadata, seconds_after
+from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata, seconds_after
+from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.layers import NewLayer, register_layer
 from paasd.model.metadata import merge_metadata
+from paasd.model.quotas.accounting import check_staging
 from paasd.model.records import (
     App,
     Build,
@@ -20,10 +22,14 @@ from paasd.model.records import (
 from paasd.state import Lt, Tx, operation
 
 SWEEP_LIMIT = 100
+OVERDUE = "StagingTimeExpired - staging did not end before its deadline"
 
 
 class CreateBuild(Arguments):
-    """Arguments of `create_build`; empty buildpacks and no stack take those of the app, then the platform's."""
+    """Arguments of `create_build`; empty buildpacks and no stack take those of the app, then the platform's.
+
+    `asked_memory_mb` is what somebody asked for beyond what every build has: that has to fit into quotas.
+    """
 
     package_guid: str
     buildpacks: list[str] = []
@@ -31,6 +37,7 @@ class CreateBuild(Arguments):
     default_stack: str
     staging_memory_mb: int = 1024
     staging_disk_mb: int = 4096
+    asked_memory_mb: int | None = None
     timeout_s: float = 900
     metadata: Metadata | None = None
     actor: Actor
@@ -45,6 +52,8 @@ def create_build(tx: Tx, args: CreateBuild) -> Build:
         raise Unprocessable("Cannot stage package whose state is not ready.")
     if tx.exists(Build, app_guid=app.guid, state="STAGING"):
         raise Unprocessable("Only one build can be STAGING at a time per application.")
+    if args.asked_memory_mb is not None:
+        check_staging(tx, tx.need(Space, app.space_guid), args.asked_memory_mb)
     build = tx.insert(
         Build(
             app_guid=app.guid,
@@ -69,6 +78,7 @@ class UpdateBuild(Arguments):
 
     build_guid: str
     metadata: Metadata | None = None
+    actor: Actor = SYSTEM
 
 
 @operation("build.update", version=1)
@@ -76,6 +86,8 @@ def update_build(tx: Tx, args: UpdateBuild) -> Build:
     """Raises NotFound."""
     build = tx.update(tx.need(Build, args.build_guid))
     merge_metadata(tx, "build", build.guid, args.metadata)
+    data = {"build_guid": build.guid, **difference(build, build, args.metadata)}
+    record_app_event(tx, "audit.app.build.update", args.actor, tx.need(App, build.app_guid), data)
     return build
 
 
@@ -162,12 +174,16 @@ def fail_build(tx: Tx, args: FailBuild) -> bool:
     if build is None:
         return False
     tx.update(build, state="FAILED", error=args.error, timings=args.timings or build.timings)
+    _record_failure(tx, build, args.error)
+    return True
+
+
+def _record_failure(tx: Tx, build: Build, error: str) -> None:
     app = tx.get(App, build.app_guid)
     if app is not None:
         actor = Actor(guid=build.created_by_guid, type="user", name=build.created_by_name)
-        data = {"build_guid": build.guid, "error": args.error[:500]}
+        data = {"build_guid": build.guid, "error": error[:500]}
         record_app_event(tx, "audit.app.build.failed", actor, app, data)
-    return True
 
 
 class FailOverdueBuilds(Arguments):
@@ -179,7 +195,8 @@ def fail_overdue_builds(tx: Tx, args: FailOverdueBuilds) -> int:
     """Fail builds past their deadline, a bounded number at a time; returns how many."""
     overdue = tx.all(Build, Lt("deadline_at", tx.now), state="STAGING", limit=SWEEP_LIMIT)
     for build in overdue:
-        tx.update(build, state="FAILED", error="StagingTimeExpired - staging did not end before its deadline")
+        tx.update(build, state="FAILED", error=OVERDUE)
+        _record_failure(tx, build, OVERDUE)
     return len(overdue)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from paasd.model.apps import hide_app
 from paasd.model.arguments import Arguments
+from paasd.model.deploy_tokens import remove_tokens
 from paasd.model.jobs import close_jobs_of
 from paasd.model.metadata import drop_metadata
 from paasd.model.records import (
@@ -17,6 +18,7 @@ from paasd.model.records import (
     Domain,
     Droplet,
     DropletUpload,
+    FactorDemand,
     Instance,
     Invitation,
     Layer,
@@ -28,12 +30,16 @@ from paasd.model.records import (
     Route,
     Sidecar,
     Space,
+    SpaceQuota,
+    Task,
 )
 from paasd.model.routes import remove_route
+from paasd.model.security_groups import forget_space
 from paasd.model.spaces import hide_space
-from paasd.state import Record, Tx, operation
+from paasd.state import Eq, Record, Tx, operation
 
 CHUNK_ROWS = 200
+TOKENS_CHUNK = 50
 APP_PARTS: Final[tuple[type[Record], ...]] = (
     Instance,
     Destination,
@@ -42,6 +48,7 @@ APP_PARTS: Final[tuple[type[Record], ...]] = (
     Process,
     Build,
     DropletUpload,
+    Task,
     Droplet,
     Package,
 )
@@ -103,7 +110,9 @@ def _delete_space_chunk(tx: Tx, space: Space) -> bool:
     roles = tx.all(Role, space_guid=space.guid, limit=CHUNK_ROWS)
     for role in roles:
         tx.delete(role)
-    if len(routes) == CHUNK_ROWS or len(roles) == CHUNK_ROWS:
+    bindings = forget_space(tx, space.guid, CHUNK_ROWS)
+    tokens = remove_tokens(tx, Eq("space_guid", space.guid), TOKENS_CHUNK)
+    if CHUNK_ROWS in (len(routes), len(roles), bindings) or tokens == TOKENS_CHUNK:
         return False
     drop_metadata(tx, space.guid)
     tx.delete(space)
@@ -121,12 +130,15 @@ def _delete_organization_chunk(tx: Tx, organization: Organization) -> bool:
             tx.update(domain, deleting=True)
     if spaces or domains:
         return False
-    for part in (Role, Layer, Invitation):
+    for part in (Role, Layer, SpaceQuota, Invitation):
         rows = tx.all(part, organization_guid=organization.guid, limit=CHUNK_ROWS)
         for row in rows:
             tx.delete(row)
         if len(rows) == CHUNK_ROWS:
             return False
+    if remove_tokens(tx, Eq("organization_guid", organization.guid), TOKENS_CHUNK) == TOKENS_CHUNK:
+        return False
+    tx.delete_all(FactorDemand, organization_guid=organization.guid)
     drop_metadata(tx, organization.guid)
     tx.delete(organization)
     close_jobs_of(tx, organization.guid, "organization.delete")

@@ -1,12 +1,15 @@
 """Domains: shared by everybody, or private to one organization."""
 
 import re
+from typing import Any
 
 from paasd.errors import Unprocessable
-from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
+from paasd.model.quotas.accounting import check_new_domain
 from paasd.model.records import Domain, Job, Organization, Route
 from paasd.state import Duplicate, Eq, In, IsNull, Or, ReadTx, Tx, operation
 
@@ -41,6 +44,8 @@ def create_domain(tx: Tx, args: CreateDomain) -> Domain:
         domain = tx.insert(Domain(name=name, internal=args.internal, organization_guid=args.organization_guid))
     except Duplicate as error:
         raise Unprocessable(f'The domain name "{name}" is already in use') from error
+    if args.organization_guid is not None:
+        check_new_domain(tx, args.organization_guid)
     merge_metadata(tx, "domain", domain.guid, args.metadata)
     _event(tx, "audit.domain.create", args.actor, domain)
     return domain
@@ -65,6 +70,7 @@ class UpdateDomain(Arguments):
 
     domain_guid: str
     metadata: Metadata | None = None
+    actor: Actor = SYSTEM
 
 
 @operation("domain.update", version=1)
@@ -72,6 +78,7 @@ def update_domain(tx: Tx, args: UpdateDomain) -> Domain:
     """Raises NotFound."""
     domain = tx.update(tx.need(Domain, args.domain_guid))
     merge_metadata(tx, "domain", domain.guid, args.metadata)
+    _event(tx, "audit.domain.update", args.actor, domain, difference(domain, domain, args.metadata))
     return domain
 
 
@@ -114,7 +121,7 @@ def default_domain(tx: ReadTx, organization_guid: str) -> Domain | None:
     return next(iter(shared or candidates), None)
 
 
-def _event(tx: Tx, event_type: str, actor: Actor, domain: Domain) -> None:
+def _event(tx: Tx, event_type: str, actor: Actor, domain: Domain, data: dict[str, Any] | None = None) -> None:
     record_event(
         tx,
         event_type,
@@ -123,4 +130,5 @@ def _event(tx: Tx, event_type: str, actor: Actor, domain: Domain) -> None:
         target_guid=domain.guid,
         target_name=domain.name,
         organization_guid=domain.organization_guid,
+        data=data,
     )

@@ -6,7 +6,8 @@ from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.brake import read_brake
 from paasd.model.events import record_event
-from paasd.model.records import Build, DropletUpload, Instance, Node
+from paasd.model.records import Build, DropletUpload, Instance, Node, Task
+from paasd.model.reserving import GOING_ON
 from paasd.state import ReadTx, Tx, operation
 
 
@@ -64,11 +65,12 @@ class DrainProgress(msgspec.Struct, frozen=True, kw_only=True):
     builds: int
     uploads: int
     voting: bool
+    tasks: int = 0
 
     @property
     def drained(self) -> bool:
         """Whether the node may be switched off."""
-        return not (self.instances or self.builds or self.uploads or self.voting)
+        return not (self.instances or self.builds or self.uploads or self.tasks or self.voting)
 
     def in_words(self) -> str:
         """What the command line and `paasd status` show."""
@@ -77,6 +79,7 @@ class DrainProgress(msgspec.Struct, frozen=True, kw_only=True):
         parts = [
             (self.instances, f"{_count(self.instances, 'instance')} to move"),
             (self.waiting, f"{self.waiting} of them without room elsewhere yet"),
+            (self.tasks, f"{_count(self.tasks, 'task')} to end"),
             (self.builds, f"{_count(self.builds, 'build')} to finish"),
             (self.uploads, f"{_count(self.uploads, 'uploaded droplet')} to take in"),
             (self.voting, "its vote to hand over"),
@@ -101,5 +104,6 @@ def drain_progress(tx: ReadTx, node: Node) -> DrainProgress:
         waiting=sum(1 for one in here if newest[one.process_guid, one.index] == one.epoch),
         builds=tx.count(Build, node_guid=node.guid, state="STAGING"),
         uploads=tx.count(DropletUpload, node_guid=node.guid),
+        tasks=tx.count(Task, GOING_ON, node_guid=node.guid),
         voting=node.voting not in ("", "LEAVING") and tx.count(Node, voting="VOTER") > 1,
     )

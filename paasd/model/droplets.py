@@ -2,7 +2,8 @@
 
 from paasd.errors import Unprocessable
 from paasd.model.apps import need_app
-from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
@@ -16,6 +17,7 @@ class UpdateDroplet(Arguments):
 
     droplet_guid: str
     metadata: Metadata | None = None
+    actor: Actor = SYSTEM
 
 
 @operation("droplet.update", version=1)
@@ -23,6 +25,8 @@ def update_droplet(tx: Tx, args: UpdateDroplet) -> Droplet:
     """Raises NotFound."""
     droplet = tx.update(tx.need(Droplet, args.droplet_guid))
     merge_metadata(tx, "droplet", droplet.guid, args.metadata)
+    data = {"droplet_guid": droplet.guid, **difference(droplet, droplet, args.metadata)}
+    record_app_event(tx, "audit.app.droplet.update", args.actor, tx.need(App, droplet.app_guid), data)
     return droplet
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from paasd.model.arguments import Actor
+from paasd.model.auditing import append
 from paasd.model.records import App, AuditEvent, Space
 from paasd.state import Tx
 
@@ -19,11 +20,14 @@ def record_event(
     organization_guid: str | None = None,
     data: dict[str, Any] | None = None,
 ) -> AuditEvent:
-    """Insert one event; the organization is looked up from the space when it is not given."""
+    """Add one event to its chains; the organization is looked up from the space when it is not given."""
     if organization_guid is None and space_guid is not None:
         space = tx.get(Space, space_guid)
         organization_guid = None if space is None else space.organization_guid
     event = AuditEvent(
+        guid=tx.guid(),
+        created_at=tx.now,
+        updated_at=tx.now,
         type=event_type,
         actor_guid=actor.guid,
         actor_type=actor.type,
@@ -34,8 +38,11 @@ def record_event(
         space_guid=space_guid,
         organization_guid=organization_guid,
         data=data or {},
+        address=actor.address,
+        client=actor.client,
+        request_id=actor.request_id,
     )
-    return tx.insert(event)
+    return append(tx, event)
 
 
 def record_app_event(tx: Tx, event_type: str, actor: Actor, app: App, data: dict[str, Any] | None = None) -> AuditEvent:

@@ -8,6 +8,7 @@ from paasd.model.events import record_app_event
 from paasd.model.leases import grant_lease, instance_slot, is_singleton
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.records import App, AuditEvent, Instance, Node, PlacementFailure, Process
+from paasd.model.reserving import reserved_on
 from paasd.state import Ge, Gt, ReadTx, Tx, operation
 
 CRASH_EVENT = "app.crash"
@@ -120,12 +121,6 @@ def _instance(app: App, process: Process, placement: Placement, epoch: int) -> I
         disk_mb=process.disk_mb,
         log_rate_limit_bytes=process.log_rate_limit_bytes,
     )
-
-
-def reserved_on(tx: ReadTx, node_guid: str) -> tuple[int, int]:
-    """Memory and disk (MB) that instances on a node have reserved."""
-    instances = tx.all(Instance, node_guid=node_guid)
-    return sum(i.memory_mb for i in instances), sum(i.disk_mb for i in instances)
 
 
 class RemoveInstances(Arguments):

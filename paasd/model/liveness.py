@@ -101,7 +101,17 @@ def admit_node(tx: Tx, args: AdmitNode) -> bool:
         return False
     deaths = tx.all(AuditEvent, target_guid=node.guid, type=DEAD_EVENT, order=("-created_at",), limit=1)
     was = deaths[0].data.get("was") if deaths else None
-    tx.update(node, state="DRAINING" if was == "DRAINING" else "READY", state_changed_at=tx.now)
+    state = "DRAINING" if was == "DRAINING" else "READY"
+    tx.update(node, state=state, state_changed_at=tx.now)
+    record_event(
+        tx,
+        "platform.node.admit",
+        SYSTEM,
+        target_type="node",
+        target_guid=node.guid,
+        target_name=node.name,
+        data={"state": state},
+    )
     return True
 
 

@@ -8,7 +8,7 @@ from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.events import record_event
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.records import Authority, GossipKey, JoinToken, Node
-from paasd.model.settings import PutSetting, put_setting, read_setting
+from paasd.model.settings import read_setting, set_setting
 from paasd.state import Ne, ReadTx, Tx, operation
 
 CLUSTER_ID: Final = "cluster_id"
@@ -35,11 +35,20 @@ def open_cluster(tx: Tx, args: OpenCluster) -> str:
     known = read_setting(tx, CLUSTER_ID)
     if known:
         return known
-    put_setting(tx, PutSetting(name=CLUSTER_ID, value=args.cluster_id))
+    set_setting(tx, CLUSTER_ID, args.cluster_id)
     tx.insert(args.authority)
     tx.insert(args.public)
     tx.insert(args.gossip_key)
-    tx.update(tx.need(Node, args.node_guid), voting="VOTER")
+    node = tx.update(tx.need(Node, args.node_guid), voting="VOTER")
+    record_event(
+        tx,
+        "platform.cluster.open",
+        SYSTEM,
+        target_type="node",
+        target_guid=node.guid,
+        target_name=node.name,
+        data={"cluster_id": args.cluster_id},
+    )
     return args.cluster_id
 
 

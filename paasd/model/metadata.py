@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import msgspec
 
 from paasd.errors import Unprocessable
-from paasd.model.arguments import Arguments, Metadata
+from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata
+from paasd.model.events import record_event
 from paasd.model.records import Annotation, Label
 from paasd.state import In, ReadTx, Tx, operation
 
@@ -71,12 +72,22 @@ class MergeMetadata(Arguments):
     resource_type: str
     resource_guid: str
     metadata: Metadata
+    actor: Actor = SYSTEM
 
 
 @operation("metadata.merge", version=1)
 def merge_resource_metadata(tx: Tx, args: MergeMetadata) -> None:
     """Metadata of a resource that has no other update."""
     merge_metadata(tx, args.resource_type, args.resource_guid, args.metadata)
+    record_event(
+        tx,
+        f"audit.{args.resource_type}.update",
+        args.actor,
+        target_type=args.resource_type,
+        target_guid=args.resource_guid,
+        target_name=args.resource_guid,
+        data={"metadata": msgspec.to_builtins(args.metadata)},
+    )
 
 
 def _merge(

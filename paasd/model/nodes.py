@@ -1,9 +1,11 @@
 """Nodes: a machine says what it has when it starts."""
 
-from typing import Final
+from typing import Any, Final
 
 from paasd.errors import Unprocessable
-from paasd.model.arguments import Arguments
+from paasd.model.arguments import SYSTEM, Arguments
+from paasd.model.auditing import difference
+from paasd.model.events import record_event
 from paasd.model.records import Node
 from paasd.state import Tx, operation
 
@@ -31,7 +33,7 @@ def register_node(tx: Tx, args: RegisterNode) -> Node:
     """
     node = tx.get(Node, args.guid)
     if node is None:
-        return tx.insert(
+        node = tx.insert(
             Node(
                 guid=args.guid,
                 name=args.name,
@@ -42,7 +44,9 @@ def register_node(tx: Tx, args: RegisterNode) -> Node:
                 incarnation=1,
             )
         )
-    return tx.update(
+        _event(tx, "platform.node.register", node, {})
+        return node
+    changed = tx.update(
         node,
         name=args.name,
         zone=args.zone,
@@ -53,6 +57,8 @@ def register_node(tx: Tx, args: RegisterNode) -> Node:
         state_changed_at=tx.now if node.state == "DEAD" else node.state_changed_at,
         incarnation=node.incarnation + 1,
     )
+    _event(tx, "platform.node.start", changed, difference(node, changed))
+    return changed
 
 
 def _state_after_start(tx: Tx, node: Node) -> str:
@@ -80,7 +86,8 @@ def return_node(tx: Tx, args: ReturnNode) -> bool:
     node = tx.get(Node, args.guid)
     if node is None or node.state != "DEAD" or node.incarnation != args.incarnation:
         return False
-    tx.update(node, state="RETURNING", state_changed_at=tx.now, incarnation=node.incarnation + 1)
+    changed = tx.update(node, state="RETURNING", state_changed_at=tx.now, incarnation=node.incarnation + 1)
+    _event(tx, "platform.node.return", changed, difference(node, changed))
     return True
 
 
@@ -98,5 +105,10 @@ def set_node_state(tx: Tx, args: SetNodeState) -> bool:
     node = tx.get(Node, args.guid)
     if node is None or node.incarnation != args.incarnation:
         return False
-    tx.update(node, state=args.state)
+    changed = tx.update(node, state=args.state)
+    _event(tx, "platform.node.state", changed, difference(node, changed))
     return True
+
+
+def _event(tx: Tx, event_type: str, node: Node, data: dict[str, Any]) -> None:
+    record_event(tx, event_type, SYSTEM, target_type="node", target_guid=node.guid, target_name=node.name, data=data)

@@ -1,11 +1,15 @@
 """Organizations: created and renamed at once, taken away in chunks."""
 
+from typing import Any
+
 from paasd.errors import Unprocessable
 from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
 from paasd.model.records import Job, Organization, Space
+from paasd.model.roles import CreateRole, create_role
 from paasd.model.spaces import hide_space
 from paasd.state import Duplicate, In, Tx, operation
 
@@ -18,18 +22,24 @@ class CreateOrganization(Arguments):
     name: str
     suspended: bool = False
     metadata: Metadata | None = None
+    manager_guid: str | None = None
     actor: Actor
 
 
 @operation("organization.create", version=1)
 def create_organization(tx: Tx, args: CreateOrganization) -> Organization:
-    """Raises Unprocessable when the name is taken."""
+    """With its first manager, if one is named. Raises Unprocessable when the name is taken."""
     try:
         organization = tx.insert(Organization(name=args.name, suspended=args.suspended))
     except Duplicate as error:
         raise Unprocessable(f"Organization '{args.name}' already exists.") from error
     merge_metadata(tx, "organization", organization.guid, args.metadata)
     _event(tx, "audit.organization.create", args.actor, organization)
+    for role in () if args.manager_guid is None else ("organization_user", "organization_manager"):
+        first = CreateRole(
+            type=role, user_guid=args.manager_guid or "", organization_guid=organization.guid, actor=args.actor
+        )
+        create_role(tx, first)
     return organization
 
 
@@ -46,7 +56,7 @@ class UpdateOrganization(Arguments):
 @operation("organization.update", version=1)
 def update_organization(tx: Tx, args: UpdateOrganization) -> Organization:
     """Raises NotFound, or Unprocessable when the new name is taken."""
-    organization = tx.need(Organization, args.organization_guid)
+    organization = former = tx.need(Organization, args.organization_guid)
     name = organization.name if args.name is None else args.name
     suspended = organization.suspended if args.suspended is None else args.suspended
     try:
@@ -54,7 +64,7 @@ def update_organization(tx: Tx, args: UpdateOrganization) -> Organization:
     except Duplicate as error:
         raise Unprocessable(f"Organization '{args.name}' already exists.") from error
     merge_metadata(tx, "organization", organization.guid, args.metadata)
-    _event(tx, "audit.organization.update", args.actor, organization)
+    _event(tx, "audit.organization.update", args.actor, organization, difference(former, organization, args.metadata))
     return organization
 
 
@@ -86,7 +96,9 @@ def begin_delete_organization(tx: Tx, args: DeleteOrganization) -> Job:
     )
 
 
-def _event(tx: Tx, event_type: str, actor: Actor, organization: Organization) -> None:
+def _event(
+    tx: Tx, event_type: str, actor: Actor, organization: Organization, data: dict[str, Any] | None = None
+) -> None:
     record_event(
         tx,
         event_type,
@@ -95,4 +107,5 @@ def _event(tx: Tx, event_type: str, actor: Actor, organization: Organization) ->
         target_guid=organization.guid,
         target_name=organization.name,
         organization_guid=organization.guid,
+        data=data,
     )

@@ -2,7 +2,8 @@
 
 from paasd.errors import Unprocessable
 from paasd.model.apps import need_app
-from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
@@ -10,6 +11,7 @@ from paasd.model.records import App, Job, Package
 from paasd.state import Lt, Tx, operation
 
 SWEEP_LIMIT = 100
+OVERDUE = "The upload did not end in time; create a new package and upload again."
 
 
 class CreatePackage(Arguments):
@@ -72,6 +74,7 @@ def finish_upload(tx: Tx, args: FinishUpload) -> Package:
     if package.state != "PROCESSING_UPLOAD":
         return package
     state = "READY" if args.blob_sha256 is not None else "FAILED"
+    _record_end(tx, package, state, args.error)
     return tx.update(package, state=state, blob_sha256=args.blob_sha256, size_bytes=args.size_bytes, error=args.error)
 
 
@@ -86,10 +89,17 @@ def fail_overdue_uploads(tx: Tx, args: FailOverdueUploads) -> int:
     """Fail uploads whose sender or node is gone, a bounded number at a time; returns how many."""
     overdue = tx.all(Package, Lt("updated_at", args.before), state="PROCESSING_UPLOAD", limit=SWEEP_LIMIT)
     for package in overdue:
-        tx.update(
-            package, state="FAILED", error="The upload did not end in time; create a new package and upload again."
-        )
+        tx.update(package, state="FAILED", error=OVERDUE)
+        _record_end(tx, package, "FAILED", OVERDUE)
     return len(overdue)
+
+
+def _record_end(tx: Tx, package: Package, state: str, error: str | None) -> None:
+    app = tx.get(App, package.app_guid)
+    if app is not None:
+        event = "audit.app.package.ready" if state == "READY" else "audit.app.package.failed"
+        data = {"package_guid": package.guid} | ({} if error is None else {"error": error[:500]})
+        record_app_event(tx, event, SYSTEM, app, data)
 
 
 class CopyPackage(Arguments):
@@ -119,6 +129,7 @@ class UpdatePackage(Arguments):
 
     package_guid: str
     metadata: Metadata | None = None
+    actor: Actor = SYSTEM
 
 
 @operation("package.update", version=1)
@@ -126,6 +137,8 @@ def update_package(tx: Tx, args: UpdatePackage) -> Package:
     """Raises NotFound."""
     package = tx.update(tx.need(Package, args.package_guid))
     merge_metadata(tx, "package", package.guid, args.metadata)
+    data = {"package_guid": package.guid, **difference(package, package, args.metadata)}
+    record_app_event(tx, "audit.app.package.update", args.actor, tx.need(App, package.app_guid), data)
     return package
 
 

@@ -6,8 +6,10 @@ import msgspec
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.metadata import merge_metadata
+from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Droplet, HealthCheck, Instance, Process
 from paasd.state import ReadTx, Tx, operation
 
@@ -85,13 +87,15 @@ def scale_process(tx: Tx, args: ScaleProcess) -> Process:
         if getattr(args, name) is not None
     }
     check_scale(args.sizes, **changes)
-    process = tx.update(process, **changes)
+    former = process
+    with accounting(tx, process.app_guid):
+        process = tx.update(process, **changes)
     record_app_event(
         tx,
         "audit.app.process.scale",
         args.actor,
         tx.need(App, process.app_guid),
-        {"process_guid": process.guid, "process_type": process.type, "request": changes},
+        {"process_guid": process.guid, "process_type": process.type, "request": changes, **difference(former, process)},
     )
     return process
 
@@ -148,14 +152,19 @@ def update_process(tx: Tx, args: UpdateProcess) -> Process:
     if not isinstance(args.readiness_health_check, msgspec.UnsetType):
         check_health_check(args.readiness_health_check)
         changes["readiness_health_check"] = args.readiness_health_check
-    process = tx.update(process, **changes)
+    former, process = process, tx.update(process, **changes)
     merge_metadata(tx, "process", process.guid, args.metadata)
     record_app_event(
         tx,
         "audit.app.process.update",
         args.actor,
         tx.need(App, process.app_guid),
-        {"process_guid": process.guid, "process_type": process.type, "changed": sorted(changes)},
+        {
+            "process_guid": process.guid,
+            "process_type": process.type,
+            "changed": sorted(changes),
+            **difference(former, process, args.metadata),
+        },
     )
     return process
 

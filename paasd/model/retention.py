@@ -4,12 +4,15 @@ What is served from, or may be in a moment, stays: the current droplet of an app
 and everything that has not ended.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from paasd.model.arguments import Arguments
+from paasd.model.arguments import SYSTEM, Arguments
+from paasd.model.auditing.trimming import trim
+from paasd.model.events import record_app_event
 from paasd.model.jobs import OPEN_STATES
 from paasd.model.metadata import drop_metadata
-from paasd.model.records import App, AuditEvent, Build, Droplet, DropletUpload, Instance, Job, Layer, Package
+from paasd.model.records import App, Build, Buildpack, Droplet, DropletUpload, Instance, Job, Layer, Package, Task
 from paasd.state import In, Lt, Not, ReadTx, Record, Tx, operation
 
 CHUNK_ROWS = 200
@@ -31,6 +34,7 @@ def expire_parts(tx: Tx, args: ExpireParts) -> int:
     if app is None:
         return 0
     running = {instance.droplet_guid for instance in tx.all(Instance, app_guid=app.guid)}
+    running |= {task.droplet_guid for task in tx.all(Task, app_guid=app.guid) if not task.ended}
     droplets = tx.all(Droplet, app_guid=app.guid, order=("-created_at",))
     kept = [
         droplet
@@ -51,7 +55,11 @@ def expire_parts(tx: Tx, args: ExpireParts) -> int:
     old_builds = [build for build in builds[args.builds :] if build.state != "STAGING"]
     kept_guids = {droplet.guid for droplet in kept}
     old_droplets = [droplet for droplet in droplets if droplet.guid not in kept_guids]
-    return _delete(tx, [*packages, *old_builds, *old_droplets][:CHUNK_ROWS])
+    gone = [*packages, *old_builds, *old_droplets][:CHUNK_ROWS]
+    if gone:
+        counts = Counter(type(row).__name__.lower() + "s" for row in gone)
+        record_app_event(tx, "audit.app.expire", SYSTEM, app, dict(counts))
+    return _delete(tx, gone)
 
 
 class ExpireRecords(Arguments):
@@ -65,8 +73,7 @@ class ExpireRecords(Arguments):
 def expire_records(tx: Tx, args: ExpireRecords) -> int:
     """Forget old jobs and audit events; how many rows went, CHUNK_ROWS of each at most."""
     jobs = tx.all(Job, Lt("updated_at", args.jobs_before), Not(In("state", OPEN_STATES)), limit=CHUNK_ROWS)
-    events = tx.all(AuditEvent, Lt("created_at", args.events_before), limit=CHUNK_ROWS)
-    return _delete(tx, [*jobs, *events])
+    return _delete(tx, jobs) + trim(tx, args.events_before, CHUNK_ROWS)
 
 
 def _delete(tx: Tx, rows: Sequence[Record]) -> int:
@@ -87,6 +94,9 @@ def _references(tx: ReadTx) -> Iterable[str]:
             yield package.blob_sha256
     for droplet in tx.all(Droplet):
         yield from (layer.sha256 for layer in droplet.layers)
+    for buildpack in tx.all(Buildpack):
+        if buildpack.blob_sha256 is not None:
+            yield buildpack.blob_sha256
     for upload in tx.all(DropletUpload):
         yield upload.blob_sha256
     for layer in tx.all(Layer):

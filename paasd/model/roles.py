@@ -35,7 +35,7 @@ class CreateRole(Arguments):
 def create_role(tx: Tx, args: CreateRole) -> Role:
     """Raises Unprocessable for a role that is there already or that does not fit its place."""
     user = tx.get(User, args.user_guid)
-    if user is None:
+    if user is None or user.origin == "deploy-token":  # whose one role is what it was made with
         raise Unprocessable("Invalid user. Ensure that the user exists and you have access to it.")
     if args.type in ORGANIZATION_ROLES:
         return _create_organization_role(tx, args, user)

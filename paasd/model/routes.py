@@ -5,11 +5,14 @@ from typing import Any
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.domains import usable_domains
 from paasd.model.events import record_app_event, record_event
 from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
+from paasd.model.quotas.accounting import check_new_route
 from paasd.model.records import App, Destination, Domain, Job, Route, Space
+from paasd.model.route_options import check_options, check_weights
 from paasd.state import Duplicate, Tx, operation
 
 HOST = re.compile(r"^([\w]([\w-]*[\w])?(\.[\w]([\w-]*[\w])?)*)$", re.ASCII)
@@ -45,6 +48,7 @@ def create_route(tx: Tx, args: CreateRoute) -> Route:
     if domain is None:
         raise Unprocessable("Invalid domain. Ensure that the domain exists and you have access to it.")
     check_route_name(domain, args.host, args.path, args.port)
+    check_options(args.options)
     if route_url(domain, args.host) in args.reserved:
         raise Unprocessable(f"Route '{route_url(domain, args.host)}' is reserved by the platform; choose another host.")
     try:
@@ -54,11 +58,12 @@ def create_route(tx: Tx, args: CreateRoute) -> Route:
                 space_guid=space.guid,
                 host=args.host.lower(),
                 path=args.path,
-                options=args.options,
+                options={key: value for key, value in args.options.items() if value is not None},
             )
         )
     except Duplicate as error:
         raise Unprocessable(taken_text(domain, args.host, args.path)) from error
+    check_new_route(tx, space, args.port)
     merge_metadata(tx, "route", route.guid, args.metadata)
     _event(tx, "audit.route.create", args.actor, route, domain)
     return route
@@ -127,11 +132,14 @@ class UpdateRoute(Arguments):
 @operation("route.update", version=1)
 def update_route(tx: Tx, args: UpdateRoute) -> Route:
     """Raises NotFound."""
-    route = tx.need(Route, args.route_guid)
+    former = route = tx.need(Route, args.route_guid)
     options = {key: value for key, value in {**route.options, **(args.options or {})}.items() if value is not None}
+    if args.options:
+        check_options(options)
     route = tx.update(route, options=options)
     merge_metadata(tx, "route", route.guid, args.metadata)
-    _event(tx, "audit.route.update", args.actor, route, tx.need(Domain, route.domain_guid))
+    data = difference(former, route, args.metadata)
+    _event(tx, "audit.route.update", args.actor, route, tx.need(Domain, route.domain_guid), data)
     return route
 
 
@@ -183,6 +191,13 @@ class ChangeDestinations(Arguments):
 def add_destinations(tx: Tx, args: ChangeDestinations) -> list[Destination]:
     """Add those that are not there yet; returns all of the route. Raises NotFound, Unprocessable."""
     route = tx.need(Route, args.route_guid)
+    for index, wanted in enumerate(args.destinations):
+        if wanted.weight is not None:
+            raise Unprocessable(
+                f"Destinations[{index}]: weighted destinations can only be used when replacing all destinations."
+            )
+    if any(one.weight is not None for one in destinations_of(tx, route)):
+        raise Unprocessable("Destinations cannot be inserted when there are weighted destinations already configured.")
     for wanted in args.destinations:
         map_route(tx, route, wanted, args.actor)
     return destinations_of(tx, route)
@@ -192,6 +207,7 @@ def add_destinations(tx: Tx, args: ChangeDestinations) -> list[Destination]:
 def replace_destinations(tx: Tx, args: ChangeDestinations) -> list[Destination]:
     """Make exactly these the destinations of the route; those that stay keep their guids."""
     route = tx.need(Route, args.route_guid)
+    check_weights([wanted.weight for wanted in args.destinations])
     kept = {map_route(tx, route, wanted, args.actor).guid for wanted in args.destinations}
     for destination in destinations_of(tx, route):
         if destination.guid not in kept:
@@ -211,8 +227,6 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
         raise Unprocessable(f'App(s) with guid(s) "{wanted.app_guid}" do not exist or you do not have access.')
     if app.space_guid != route.space_guid:
         raise Unprocessable("Routes cannot be mapped to destinations in different spaces.")
-    if wanted.weight is not None:
-        raise Unprocessable("Destination weights are not supported; leave weight out to spread requests evenly.")
     if wanted.protocol not in (None, *PROTOCOLS):
         raise Unprocessable(f"Destination protocol must be one of {', '.join(PROTOCOLS)}")
     if wanted.port is not None and not 1024 <= wanted.port <= 65535:
@@ -221,8 +235,9 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
         Destination, route_guid=route.guid, app_guid=app.guid, process_type=wanted.process_type, port=wanted.port
     )
     if present is not None:
-        if wanted.protocol not in (None, present.protocol):
-            present = tx.update(present, protocol=wanted.protocol)
+        changes = {"weight": wanted.weight, "protocol": wanted.protocol or present.protocol}
+        if changes != {"weight": present.weight, "protocol": present.protocol}:
+            present = tx.update(present, **changes)
         return present
     if tx.count(Destination, route_guid=route.guid) >= DESTINATION_LIMIT:
         raise Unprocessable(f"Routes can be mapped to at most {DESTINATION_LIMIT} destinations.")
@@ -233,6 +248,7 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
             process_type=wanted.process_type,
             port=wanted.port,
             protocol=wanted.protocol or "http1",
+            weight=wanted.weight,
         )
     )
     record_app_event(
@@ -274,7 +290,9 @@ def unmap_route(tx: Tx, route: Route, destination: Destination, actor: Actor) ->
         record_app_event(tx, "audit.app.unmap-route", actor, app, data)
 
 
-def _event(tx: Tx, event_type: str, actor: Actor, route: Route, domain: Domain) -> None:
+def _event(
+    tx: Tx, event_type: str, actor: Actor, route: Route, domain: Domain, data: dict[str, Any] | None = None
+) -> None:
     record_event(
         tx,
         event_type,
@@ -283,4 +301,5 @@ def _event(tx: Tx, event_type: str, actor: Actor, route: Route, domain: Domain) 
         target_guid=route.guid,
         target_name=route_url(domain, route.host, route.path),
         space_guid=route.space_guid,
+        data=data,
     )

@@ -3,7 +3,9 @@
 import msgspec
 
 from paasd.errors import Unprocessable
-from paasd.model.arguments import Arguments
+from paasd.model.arguments import SYSTEM, Actor, Arguments
+from paasd.model.auditing import difference, snapshot
+from paasd.model.events import record_app_event
 from paasd.model.processes import check_command
 from paasd.model.records import App, Droplet, Process, Sidecar
 from paasd.state import Duplicate, Tx, operation
@@ -17,6 +19,7 @@ class CreateSidecar(Arguments):
     command: str
     process_types: list[str]
     memory_mb: int | None = None
+    actor: Actor = SYSTEM
 
 
 @operation("sidecar.create", version=1)
@@ -25,7 +28,7 @@ def create_sidecar(tx: Tx, args: CreateSidecar) -> Sidecar:
     app = tx.need(App, args.app_guid)
     check_sidecar(tx, app, args.name, args.command, args.process_types, args.memory_mb)
     try:
-        return tx.insert(
+        sidecar = tx.insert(
             Sidecar(
                 app_guid=app.guid,
                 name=args.name,
@@ -36,6 +39,8 @@ def create_sidecar(tx: Tx, args: CreateSidecar) -> Sidecar:
         )
     except Duplicate as error:
         raise Unprocessable(f"Sidecar with name '{args.name}' already exists for given app") from error
+    record_app_event(tx, "audit.app.sidecar.create", args.actor, app, {"sidecar": snapshot(sidecar)})
+    return sidecar
 
 
 def check_sidecar(tx: Tx, app: App, name: str, command: str, process_types: list[str], memory_mb: int | None) -> None:
@@ -66,6 +71,7 @@ class UpdateSidecar(Arguments):
     command: str | msgspec.UnsetType = msgspec.UNSET
     process_types: list[str] | msgspec.UnsetType = msgspec.UNSET
     memory_mb: int | msgspec.UnsetType | None = msgspec.UNSET
+    actor: Actor = SYSTEM
 
 
 @operation("sidecar.update", version=1)
@@ -77,7 +83,7 @@ def update_sidecar(tx: Tx, args: UpdateSidecar) -> Sidecar:
     app = tx.need(App, sidecar.app_guid)
     check_sidecar(tx, app, changed.name, changed.command, changed.process_types, changed.memory_mb)
     try:
-        return tx.update(
+        changed = tx.update(
             sidecar,
             name=changed.name,
             command=changed.command,
@@ -86,18 +92,25 @@ def update_sidecar(tx: Tx, args: UpdateSidecar) -> Sidecar:
         )
     except Duplicate as error:
         raise Unprocessable(f"Sidecar with name '{changed.name}' already exists for given app") from error
+    data = {"sidecar_guid": sidecar.guid, "sidecar_name": changed.name, **difference(sidecar, changed)}
+    record_app_event(tx, "audit.app.sidecar.update", args.actor, app, data)
+    return changed
 
 
 class DeleteSidecar(Arguments):
     """Arguments of `delete_sidecar`."""
 
     sidecar_guid: str
+    actor: Actor = SYSTEM
 
 
 @operation("sidecar.delete", version=1)
 def delete_sidecar(tx: Tx, args: DeleteSidecar) -> None:
     """Raises NotFound."""
-    tx.delete(tx.need(Sidecar, args.sidecar_guid))
+    sidecar = tx.need(Sidecar, args.sidecar_guid)
+    tx.delete(sidecar)
+    app = tx.need(App, sidecar.app_guid)
+    record_app_event(tx, "audit.app.sidecar.delete", args.actor, app, {"sidecar": snapshot(sidecar)})
 
 
 def take_droplet_sidecars(tx: Tx, app: App, droplet: Droplet) -> None:

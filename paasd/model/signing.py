@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from paasd.model.arguments import Arguments
+from paasd.model.arguments import SYSTEM, Arguments
+from paasd.model.events import record_event
 from paasd.model.records import SigningKey
 from paasd.state import Le, ReadTx, Tx, operation
 
@@ -41,6 +42,7 @@ def add_signing_key(tx: Tx, args: AddSigningKey) -> bool:
             expires_at=args.expires_at,
         )
     )
+    _event(tx, "platform.signing_key.add", args.kid)
     return True
 
 
@@ -53,4 +55,12 @@ class DropSigningKeys(Arguments):
 @operation("signing_key.drop", version=1)
 def drop_signing_keys(tx: Tx, args: DropSigningKeys) -> int:
     """Forget keys that no living token can name; returns how many."""
-    return tx.delete_all(SigningKey, Le("expires_at", args.expired_at))
+    old = tx.all(SigningKey, Le("expires_at", args.expired_at))
+    for key in old:
+        tx.delete(key)
+        _event(tx, "platform.signing_key.drop", key.kid)
+    return len(old)
+
+
+def _event(tx: Tx, event_type: str, kid: str) -> None:
+    record_event(tx, event_type, SYSTEM, target_type="signing_key", target_guid=kid, target_name=kid)

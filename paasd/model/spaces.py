@@ -1,7 +1,10 @@
 """Spaces: created and renamed at once, taken away in chunks."""
 
+from typing import Any
+
 from paasd.errors import Unprocessable
 from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
@@ -48,7 +51,7 @@ class UpdateSpace(Arguments):
 @operation("space.update", version=1)
 def update_space(tx: Tx, args: UpdateSpace) -> Space:
     """Raises NotFound, or Unprocessable when the new name is taken."""
-    space = tx.need(Space, args.space_guid)
+    space = former = tx.need(Space, args.space_guid)
     name = space.name if args.name is None else args.name
     allow_ssh = space.allow_ssh if args.allow_ssh is None else args.allow_ssh
     try:
@@ -56,7 +59,7 @@ def update_space(tx: Tx, args: UpdateSpace) -> Space:
     except Duplicate as error:
         raise Unprocessable("Name must be unique per organization") from error
     merge_metadata(tx, "space", space.guid, args.metadata)
-    _event(tx, "audit.space.update", args.actor, space)
+    _event(tx, "audit.space.update", args.actor, space, difference(former, space, args.metadata))
     return space
 
 
@@ -92,7 +95,7 @@ def hide_space(tx: Tx, space: Space) -> None:
         tx.update(space, deleting=True)
 
 
-def _event(tx: Tx, event_type: str, actor: Actor, space: Space) -> None:
+def _event(tx: Tx, event_type: str, actor: Actor, space: Space, data: dict[str, Any] | None = None) -> None:
     record_event(
         tx,
         event_type,
@@ -102,4 +105,5 @@ def _event(tx: Tx, event_type: str, actor: Actor, space: Space) -> None:
         target_name=space.name,
         space_guid=space.guid,
         organization_guid=space.organization_guid,
+        data=data,
     )

@@ -1,7 +1,7 @@
 """Uploaded droplets: bits that are a blob already become layers on the node that has the blob, or fail in time."""
 
 from paasd.errors import Unprocessable
-from paasd.model.arguments import Actor, Arguments
+from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.events import record_app_event
 from paasd.model.jobs import FinishJob, finish_job, open_job
 from paasd.model.records import App, Droplet, DropletLayer, DropletSidecar, DropletUpload, Job, JobError
@@ -89,6 +89,7 @@ def finish_droplet_upload(tx: Tx, args: FinishDropletUpload) -> bool:
     )
     tx.delete(upload)
     finish_job(tx, FinishJob(job_guid=upload.job_guid))
+    _record_end(tx, upload, None)
     return True
 
 
@@ -140,5 +141,14 @@ def _fail(tx: Tx, upload: DropletUpload, reason: str) -> None:
     if droplet is not None:
         tx.update(droplet, state="FAILED", error=reason)
     tx.delete(upload)
+    _record_end(tx, upload, reason)
     error = JobError(code=10008, title="CF-UnprocessableEntity", detail=reason)
     finish_job(tx, FinishJob(job_guid=upload.job_guid, errors=[error]))
+
+
+def _record_end(tx: Tx, upload: DropletUpload, reason: str | None) -> None:
+    app = tx.get(App, upload.app_guid)
+    if app is not None:
+        event = "audit.app.droplet.ready" if reason is None else "audit.app.droplet.failed"
+        data = {"droplet_guid": upload.droplet_guid} | ({} if reason is None else {"error": reason[:500]})
+        record_app_event(tx, event, SYSTEM, app, data)

@@ -1,10 +1,13 @@
 """Users. Passwords arrive as hashes; a changed one moves `not_before`, which ends every session at once."""
 
+from typing import Any
+
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, unix_seconds
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.metadata import drop_metadata
-from paasd.model.records import Role, User
+from paasd.model.records import DeployToken, ExternalIdentity, Passcode, Role, SecondFactor, User
 from paasd.model.roles import check_not_needed
 from paasd.state import Duplicate, ReadTx, Tx, operation
 
@@ -66,7 +69,9 @@ def update_user(tx: Tx, args: UpdateUser) -> User:
         for name, value in (("email", args.email), ("scopes", args.scopes), ("registered", args.registered))
         if value is not None
     }
-    return tx.update(user, **changes)
+    changed = tx.update(user, **changes)
+    _event(tx, "audit.user.update", args.actor, changed, difference(user, changed))
+    return changed
 
 
 class SetPassword(Arguments):
@@ -81,9 +86,61 @@ class SetPassword(Arguments):
 def set_password(tx: Tx, args: SetPassword) -> User:
     """Replace the hash and end every session of the user. Raises NotFound."""
     user = tx.need(User, args.user_guid)
-    user = tx.update(user, password_hash=args.password_hash, not_before=int(unix_seconds(tx.now)))
+    user = end_sessions(tx, tx.update(user, password_hash=args.password_hash))
     _event(tx, "audit.user.password_changed", args.actor, user)
     return user
+
+
+class EndSessions(Arguments):
+    """Arguments of `sign_out`."""
+
+    user_guid: str
+    actor: Actor
+
+
+@operation("user.sign_out", version=1)
+def sign_out(tx: Tx, args: EndSessions) -> User:
+    """End every session of the user, on whatever machine. Raises NotFound."""
+    user = end_sessions(tx, tx.need(User, args.user_guid))
+    _event(tx, "audit.user.sign_out_everywhere", args.actor, user)
+    return user
+
+
+class NoteSignIn(Arguments):
+    """Arguments of `note_sign_in`: an administrator came in by password, from this address."""
+
+    user_guid: str
+    address: str
+
+
+@operation("user.note_sign_in", version=1)
+def note_sign_in(tx: Tx, args: NoteSignIn) -> bool:
+    """False when the user is gone."""
+    user = tx.get(User, args.user_guid)
+    if user is None:
+        return False
+    actor = Actor(guid=user.guid, type="user", name=user.username)
+    _event(tx, "audit.user.sign_in", actor, user, {"by": "password", "address": args.address})
+    return True
+
+
+def end_sessions(tx: Tx, user: User) -> User:
+    """Tokens made until now count no more. Moves on even twice in a second: tokens are tied to the value itself."""
+    tx.delete_all(Passcode, user_guid=user.guid)
+    return tx.update(user, not_before=max(int(unix_seconds(tx.now)), user.not_before + 1))
+
+
+def _forget_ways_in(tx: Tx, user: User) -> None:
+    """What a user that goes signs in with, and the deploy tokens that stand on the user's rights."""
+    tx.delete_all(Passcode, user_guid=user.guid)
+    tx.delete_all(SecondFactor, user_guid=user.guid)
+    tx.delete_all(ExternalIdentity, user_guid=user.guid)
+    for token in (*tx.all(DeployToken, guid=user.guid), *tx.all(DeployToken, maker_guid=user.guid)):
+        tx.delete_all(Role, user_guid=token.guid)
+        tx.delete(token)
+        if token.guid != user.guid:
+            tx.delete_all(User, guid=token.guid)
+            drop_metadata(tx, token.guid)
 
 
 class DeleteUser(Arguments):
@@ -99,6 +156,7 @@ def delete_user(tx: Tx, args: DeleteUser) -> None:
     user = tx.need(User, args.user_guid)
     check_not_needed(tx, user)
     tx.delete_all(Role, user_guid=user.guid)
+    _forget_ways_in(tx, user)
     drop_metadata(tx, user.guid)
     tx.delete(user)
     _event(tx, "audit.user.delete", args.actor, user)
@@ -130,5 +188,5 @@ def find_user(tx: ReadTx, username: str, origin: str | None = None) -> User:
     return named[0]
 
 
-def _event(tx: Tx, event_type: str, actor: Actor, user: User) -> None:
-    record_event(tx, event_type, actor, target_type="user", target_guid=user.guid, target_name=user.username)
+def _event(tx: Tx, event_type: str, actor: Actor, user: User, data: dict[str, Any] | None = None) -> None:
+    record_event(tx, event_type, actor, target_type="user", target_guid=user.guid, target_name=user.username, data=data)

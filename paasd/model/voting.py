@@ -34,7 +34,18 @@ class AddEtcdAuthority(Arguments):
 def add_etcd_authority(tx: Tx, args: AddEtcdAuthority) -> Authority:
     """The authority of etcd: this one, or the one that there is."""
     known = tx.find(Authority, purpose=ETCD_AUTHORITY, state="SIGNING")
-    return known if known is not None else tx.insert(args.authority)
+    if known is not None:
+        return known
+    made = tx.insert(args.authority)
+    record_event(
+        tx,
+        "platform.authority.begin",
+        SYSTEM,
+        target_type="authority",
+        target_guid=made.guid,
+        target_name=ETCD_AUTHORITY,
+    )
+    return made
 
 
 class OfferVote(Arguments):

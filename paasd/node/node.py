@@ -12,6 +12,7 @@ import trio
 
 import paasd
 from paasd.actions import Context
+from paasd.actions.audit import REFUSALS
 from paasd.actions.context import SYSTEM_DOORS
 from paasd.api.app import make_app
 from paasd.api.platform import Platform
@@ -21,6 +22,7 @@ from paasd.auth.service import open_auth
 from paasd.chain import Chain
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles, Membership, Removed, read_removal, remember_removal
+from paasd.node.auditing import witness
 from paasd.node.cluster import Cluster, open_cluster_parts
 from paasd.node.engines import (
     access_lines,
@@ -29,15 +31,15 @@ from paasd.node.engines import (
     make_context,
     make_membership,
     own_root_keys,
-    witness_refusals,
 )
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
 from paasd.node.log import open_replica
 from paasd.node.routed import Routed
 from paasd.node.start import Start, Substitutes
-from paasd.node.workers import resolve_names, start_scheduling, start_workers
+from paasd.node.workers import open_calls, resolve_names, start_scheduling, start_workers
 from paasd.peer import TlsPeers, open_peers
-from paasd.router import Router, open_route_feed, open_router, serve_confirming
+from paasd.reach import Names, Reach
+from paasd.router import RouteFeed, Router, open_route_feed, open_router, serve_confirming
 from paasd.router.certificates import Certificates
 from paasd.sandbox import AnySandbox, open_sandbox
 from paasd.stager import Downloads
@@ -45,7 +47,6 @@ from paasd.state.sealing import Keyless, open_sealer
 from paasd.supervisor import Supervisor
 
 API_SOCKET = "api.sock"
-REFUSALS = "refusals.jsonl"
 SERVING_LIMIT_S = 10.0
 
 
@@ -113,11 +114,12 @@ async def open_node(
 
 async def _open(start: Start) -> Node:
     """Every part, in order."""
-    config, enter, observed = start.config, start.enter, start.observed
+    config, enter = start.config, start.enter
     start.run.mkdir(mode=0o700, exist_ok=True)
     # The sandbox comes first: it holds the lock that keeps a second daemon off this directory.
     sandbox: AnySandbox = await enter(_sandbox(start))
-    await resolve_names(start, sandbox.network)
+    names = Names()
+    await resolve_names(start, sandbox.network, names)
     peers = await _peers(start)
     database, seat = await open_replica(start, peers, sandbox.holder_files)
     worker = start.is_worker
@@ -132,7 +134,7 @@ async def _open(start: Start) -> Node:
     issuer = f"https://login.{config.domains.system}"
     auth = await enter(open_auth(config.auth, database, sealer, issuer=issuer, clock=start.clock, signs=not worker))
     auth.on_refused = partial(start.refusals.add, "sign-in")
-    await enter(going_on(witness_refusals, start, database))
+    await enter(going_on(witness, start, database))
     password = await ensure_admin(context, start.directory, auth.passwords)
     acts = await start_scheduling(start, context)
     router = await _router(start, context, sandbox, certificates)
@@ -140,6 +142,7 @@ async def _open(start: Start) -> Node:
         await enter(going_on(keep_domain_certificates, membership, certificates, router))
     cluster = await enter(open_cluster_parts(Cluster(start, context, membership, peers, router, seat)))
     api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
+    reach: Reach = await open_calls(start, database, sandbox, router, names)
     supervisor = await start_workers(start, context, sandbox, peers, acts, api_url)
     downloads = Downloads(config.staging, sandbox, context.blobs, config.sandbox.stack).open
     platform = Platform(context, auth, config, paasd.__version__, https_port=router.https_port, downloads=downloads)
@@ -148,11 +151,8 @@ async def _open(start: Start) -> Node:
     # Only now: the first table opens the router, and an instance that is missing from it is out of service.
     await supervisor.adopted()
     await cluster.settled()
-    # A worker's own API has no keys: requests for the platform's doors go to a control node.
-    own_door = None if worker else (doors.host, doors.port)
-    system = dict.fromkeys((f"{door}.{config.domains.system}" for door in SYSTEM_DOORS), own_door)
-    feed = open_route_feed(router, database, observed, system, node_guid=start.guid, unreachable=observed.unreachable)
-    opened = await enter(feed)
+    opened = await _feed(start, context, router, reach, doors)
+    reach.lead(opened.lead)
     routed.open(opened, database)
     serve_confirming(peers, opened)
     await _served(router)
@@ -171,6 +171,24 @@ async def _open(start: Start) -> Node:
         doors=doors,
         admin_password=password,
     )
+
+
+async def _feed(start: Start, context: Context, router: Router, reach: Reach, doors: Doors) -> RouteFeed:
+    """What keeps the router's table, from its first one on, which opens the router."""
+    # A worker's own API has no keys: requests for the platform's doors go to a control node.
+    own_door = None if start.is_worker else (doors.host, doors.port)
+    system = dict.fromkeys((f"{door}.{start.config.domains.system}" for door in SYSTEM_DOORS), own_door)
+    feed = open_route_feed(
+        router,
+        context.database,
+        start.observed,
+        system,
+        node_guid=start.guid,
+        unreachable=start.observed.unreachable,
+        callees=reach.doors,
+    )
+    opened: RouteFeed = await start.enter(feed)
+    return opened
 
 
 @asynccontextmanager

@@ -29,7 +29,7 @@ SLOW_STEP_S = 0.1
 
 def run_node(config: Config) -> None:
     """Serve until told to stop. Raises PaasdError when the node cannot start; anything unforeseen ends the process."""
-    configure_logging()
+    configure_logging(level=config.node.log_level)
     forbid_core_dumps()
     began = time.monotonic()
     try:
@@ -85,7 +85,9 @@ def _greet(node: Node, took_s: float) -> None:
     ]
     if node.admin_password is not None:
         where = node.directory / PASSWORD_FILE
-        lines.append(f"  admin    password {node.admin_password}   (shown this once, kept in {where})")
+        # A terminal is somebody who looks; anything else is a log, which keeps what it gets and is sent on.
+        shown = f"{node.admin_password}   (shown this once, kept in {where})" if sys.stderr.isatty() else f"in {where}"
+        lines.append(f"  admin    password {shown}")
     lines.append("  next     paasd push NAME FOLDER")
     print("\n".join(lines), file=sys.stderr, flush=True)
 

@@ -7,15 +7,17 @@ import trio
 
 from paasd.actions import Context
 from paasd.copies import open_s3
-from paasd.dns import open_resolver
+from paasd.dns import NotYet, open_resolver
 from paasd.node.routed import router_nodes
 from paasd.node.start import Start
 from paasd.peer import Peers
-from paasd.router import leave_routers
+from paasd.reach import Names, NotReady, Reach, open_reach
+from paasd.router import Router, leave_routers
 from paasd.sandbox import AnySandbox
-from paasd.sandbox.network import Network
+from paasd.sandbox.network import LINK_ADDRESS, Network
 from paasd.scheduler import Acts, make_acts, open_housekeeping, open_liveness, open_scheduler
 from paasd.stager import open_stager
+from paasd.state import Database
 from paasd.supervisor import Supervisor, open_supervisor
 from paasd.unsealing import LocalUnsealing, RemoteUnsealing, Unsealing, controls_of, serve
 
@@ -92,15 +94,33 @@ async def _leave(start: Start, context: Context, peers: Peers, instance_guid: st
         await trio.sleep(limits.drain_s)
 
 
-async def resolve_names(start: Start, network: Network | None) -> None:
+async def open_calls(start: Start, database: Database, sandbox: AnySandbox, router: Router, names: Names) -> Reach:
+    """What instances may reach, also of each other: those calls go through the router of this node."""
+    network = sandbox.network
+    if network is not None:
+        await network.shared.set_doorway(router.open_doorway(LINK_ADDRESS))
+    opening = open_reach(
+        start.config.network, database, sandbox, names=names, directory=start.directory, node_guid=start.guid
+    )
+    reach: Reach = await start.enter(opening)
+    return reach
+
+
+async def resolve_names(start: Start, network: Network | None, names: Names) -> None:
     """Name service for instances, on the port of the daemon before, since look-ups during a restart still go there."""
     if network is None:
         return
+
+    def lookup(address: str, name: str) -> tuple[str, ...] | None:
+        try:
+            return names.lookup(address, name)
+        except NotReady as error:
+            raise NotYet from error
+
     resolver = await start.enter(
         open_resolver(
             start.config.dns,
-            # Instances cannot reach each other, so no name below apps.internal leads anywhere.
-            lookup=lambda _client, _name: None,
+            lookup=lookup,
             is_instance=lambda address: network.by_address(address) is not None,
             learn=network.learn,
             clock=time.monotonic,

@@ -4,10 +4,12 @@ Every cluster but its name is one of few kinds, so the rest of the message is en
 name: protobuf messages may be concatenated.
 """
 
-from functools import cache
-from typing import Any
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from paasd.config import RouterConfig
+from paasd.model.route_options import hash_balance
 from paasd.router.nearness import tiers
 from paasd.router.records import Endpoint, RouteEntry
 from paasd.router.tunnels.names import GONE_HEADER, HOP, METADATA, node_cluster
@@ -29,20 +31,38 @@ def cluster_name(host: str, path: str = "") -> str:
 
 def encode_cluster(name: str, entry: RouteEntry, config: RouterConfig, *, tunnels: bool = False) -> bytes:
     """The cluster of `entry`. With `tunnels` its instances may be on other nodes."""
-    least = entry.options.get("loadbalancing") in ("least-connection", "least-connections")
     head: bytes = messages.Cluster(name=name).SerializeToString()
-    return head + _kind(config, entry.http2, least, tunnels)
+    return head + _kind(config, entry.http2, _spread(entry.options), tunnels)
 
 
-@cache
-def _kind(config: RouterConfig, http2: bool, least_request: bool, tunnels: bool) -> bytes:
+class Spread(NamedTuple):
+    """How requests are spread: Envoy's policy, and for a hash the header and how far it may leave the average (%)."""
+
+    policy: int
+    header: str = ""
+    balance: int = 0
+
+
+def _spread(options: Mapping[str, Any]) -> Spread:
+    match options.get("loadbalancing"):
+        case "least-connection" | "least-connections":
+            return Spread(messages.LEAST_REQUEST)
+        case "hash" if options.get("hash_header"):
+            balance = hash_balance(options.get("hash_balance", 0)) or 0
+            return Spread(messages.RING_HASH, str(options["hash_header"]).lower(), round(balance * 100))
+        case _:
+            return Spread(messages.ROUND_ROBIN)
+
+
+@lru_cache(maxsize=1024)
+def _kind(config: RouterConfig, http2: bool, spread: Spread, tunnels: bool) -> bytes:
     source = {"ads": {}, "initial_fetch_timeout": duration(0), "resource_api_version": messages.API_V3}
     cluster = messages.Cluster(
         type=messages.EDS,
         eds_cluster_config={"eds_config": source},
         connect_timeout=duration(config.connect_timeout_s),
         per_connection_buffer_limit_bytes={"value": config.buffer_limit_bytes},
-        lb_policy=messages.LEAST_REQUEST if least_request else messages.ROUND_ROBIN,
+        lb_policy=spread.policy,
         circuit_breakers={
             "thresholds": [
                 {
@@ -61,16 +81,24 @@ def _kind(config: RouterConfig, http2: bool, least_request: bool, tunnels: bool)
         typed_extension_protocol_options={
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "type_url": messages.HTTP_OPTIONS_URL,
-                "value": _http_options(config, http2, tunnels).SerializeToString(),
+                "value": _http_options(config, http2, spread, tunnels).SerializeToString(),
             }
         },
-        **({"transport_socket": _into_the_hop()} if tunnels else {}),
+        **_bounded(spread),
+        **({"transport_socket": into_the_hop()} if tunnels else {}),
     )
     encoded: bytes = cluster.SerializeToString()
     return encoded
 
 
-def _into_the_hop() -> dict[str, Any]:
+def _bounded(spread: Spread) -> dict[str, Any]:
+    """No instance gets more than this share of the average; what is above goes on to the next of the ring."""
+    if not spread.balance:
+        return {}
+    return {"common_lb_config": {"consistent_hashing_lb_config": {"hash_balance_factor": {"value": spread.balance}}}}
+
+
+def into_the_hop() -> dict[str, Any]:
     """Plain connections, which take the endpoint's metadata along when they go to an internal listener."""
     sockets = "type.googleapis.com/envoy.extensions.transport_sockets."
     raw = {"@type": sockets + "raw_buffer.v3.RawBuffer"}
@@ -82,8 +110,9 @@ def _into_the_hop() -> dict[str, Any]:
     return {"name": "hop", "typed_config": typed(socket)}
 
 
-def _http_options(config: RouterConfig, http2: bool, tunnels: bool) -> Any:
+def _http_options(config: RouterConfig, http2: bool, spread: Spread, tunnels: bool) -> Any:
     return messages.HttpProtocolOptions(
+        hash_policy=[{"header": {"header_name": spread.header}}] if spread.header else [],
         common_http_protocol_options={"idle_timeout": duration(config.upstream_idle_timeout_s)},
         explicit_http_config={"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}},
         retry_policy={
@@ -114,16 +143,24 @@ def _elsewhere() -> dict[str, Any]:
 
 def encode_endpoints(name: str, entry: RouteEntry) -> bytes:
     """Where the instances behind cluster `name` are."""
+    return assign(name, entry.endpoints, "h2" if entry.http2 else "h1")
+
+
+def assign(name: str, endpoints: tuple[Endpoint, ...], protocol: str) -> bytes:
+    """The places of cluster `name`, nearest first; `protocol` is what is spoken to them."""
     assignment = messages.ClusterLoadAssignment(cluster_name=name)
-    for priority, tier in enumerate(tiers(entry.endpoints)):
+    for priority, tier in enumerate(tiers(endpoints)):
         locality = assignment.endpoints.add(priority=priority)
         for endpoint, weight in tier:
             item = locality.lb_endpoints.add()
             item.load_balancing_weight.value = weight
             if endpoint.instance_guid:
-                item.metadata.filter_metadata["envoy.lb"].fields["instance"].string_value = endpoint.instance_guid
+                fields = item.metadata.filter_metadata["envoy.lb"].fields
+                fields["instance"].string_value = endpoint.instance_guid
+                # By its guid an instance has one place on the ring of every node, whatever its address is called there.
+                fields["hash_key"].string_value = endpoint.instance_guid
             if endpoint.target:
-                _set_hop(item, endpoint, "h2" if entry.http2 else "h1")
+                _set_hop(item, endpoint, protocol)
             else:
                 item.endpoint.address.socket_address.address = endpoint.address
                 item.endpoint.address.socket_address.port_value = endpoint.port

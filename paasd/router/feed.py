@@ -12,7 +12,8 @@ import trio
 
 from paasd.model.records import Destination, Instance
 from paasd.observed import Observed
-from paasd.router.neighbours import Doors
+from paasd.router.doorway import Door
+from paasd.router.neighbours import Doors, ProcessKey
 from paasd.router.picture import TABLES, Picture
 from paasd.router.router import Router
 from paasd.router.routes import build_table
@@ -47,15 +48,22 @@ class RouteFeed:
         self._observe()
         # First, since the table's endpoints lead there.
         self._router.publish_links(self._picture.links())
+        self._router.publish_doors(self._picture.doors())
         routes = self._picture.routes.values()
         self._router.publish(build_table(routes, self._picture, self._picture.system()))
 
     def _publish(self, hosts: Iterable[str]) -> None:
         self._router.publish_links(self._picture.links())
         self._router.publish_system(self._picture.system())
+        self._router.publish_doors(self._picture.doors())
         changed = {host: self._picture.entries(host) for host in hosts}
         if changed:
             self._router.publish_hosts(changed)
+
+    def lead(self, callees: Mapping[Door, ProcessKey]) -> None:
+        """From now on these addresses and ports stand for these processes."""
+        self._picture.callees = dict(callees)
+        self._router.publish_doors(self._picture.doors())
 
     async def settle(self, app_guid: str) -> None:
         """Publish what is true of an app now, and wait until Envoy acknowledged it; for ever while there is no Envoy.
@@ -138,17 +146,20 @@ async def open_route_feed(
     *,
     node_guid: str,
     unreachable: Unreachable = _nobody,
+    callees: Mapping[Door, ProcessKey] | None = None,
 ) -> AsyncIterator[RouteFeed]:
     """Keep `router` in step until the block ends.
 
     `doors` maps the platform's own host names to address and port on this node, or to None on a node that does not
     serve them itself. Node rows say where the others are; `unreachable` says which of them not to try, and changes of
-    it must wake the watches of `observed`.
+    it must wake the watches of `observed`. `callees` is what `lead` replaces, so that calls survive a restart.
 
     Open it after the node has found its instances again, and opened its tunnels if it has any: the first table opens
     the router, and what is missing from it is taken out of service.
     """
-    feed = RouteFeed(router, database, observed, unreachable, Picture(node_guid, doors))
+    picture = Picture(node_guid, doors)
+    picture.callees = dict(callees or {})
+    feed = RouteFeed(router, database, observed, unreachable, picture)
     async with trio.open_nursery() as nursery:
         await nursery.start(feed.follow_database)
         nursery.start_soon(feed.follow_instances)

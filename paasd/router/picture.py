@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 
-from paasd.model.records import App, Destination, Domain, Instance, Node, Route, Space
+from paasd.model.network_policies import ports_of
+from paasd.model.records import App, Destination, Domain, Instance, NetworkPolicy, Node, Route, Space
 from paasd.observed import InstanceFact
+from paasd.router.doorway import Door
 from paasd.router.neighbours import Doors, ProcessKey
 from paasd.router.records import Endpoint, RouteEntry
-from paasd.router.routes import Knowledge, build_entry, route_host
-from paasd.router.tunnels import Links
+from paasd.router.routes import Knowledge, build_entry, route_host, runs
+from paasd.router.tunnels import Links, target_of
 from paasd.state import ReadTx
 
-TABLES = ("routes", "destinations", "domains", "apps", "spaces", "instances", "nodes")
+TABLES = ("routes", "destinations", "domains", "apps", "spaces", "instances", "nodes", "network_policies")
 # Rows of these concern so much that all is read anew.
 _BROAD = ("domains", "spaces", "nodes")
 
@@ -29,6 +31,10 @@ class Picture(Knowledge):
         self._hosts: dict[str, set[str]] = {}
         # The few that name another port than the instances' usual one.
         self._ported: dict[str, Destination] = {}
+        # Which ports of an app some policy opens, to whomever.
+        self._called: dict[str, frozenset[int]] = {}
+        self.callees: Mapping[Door, ProcessKey] = {}
+        """Which process stands behind the addresses and ports at which instances of this node call others."""
 
     def load(self, tx: ReadTx) -> None:
         """Read everything anew."""
@@ -46,6 +52,7 @@ class Picture(Knowledge):
         self.organizations = {space.guid: space.organization_guid for space in tx.all(Space)}
         self.neighbours.nodes = {node.guid: node for node in tx.all(Node)}
         self.neighbours.placed = {one.guid: (one.epoch, one.node_guid) for one in tx.all(Instance)}
+        self._read_policies(tx)
         grouped: dict[str, list[Destination]] = {}
         for destination in tx.all(Destination):
             grouped.setdefault(destination.route_guid, []).append(destination)
@@ -58,6 +65,7 @@ class Picture(Knowledge):
         routes: set[str] = set()
         hosts: set[str] = set()
         processes: set[ProcessKey] = set()
+        policies = False
         for table, guid in touched:
             if table in _BROAD:
                 return None
@@ -72,6 +80,10 @@ class Picture(Knowledge):
                 hosts.update(self._hosts_of(self._routes_of_app.get(guid, ())))
             elif table == "instances":
                 processes.update(self._read_instance(tx, guid))
+            elif table == "network_policies":
+                policies = True
+        if policies:
+            self._read_policies(tx)
         for guid in routes:
             hosts.update(self._hosts_of([guid]))
             self._drop_route(guid)
@@ -135,7 +147,39 @@ class Picture(Knowledge):
         for one in self._ported.values():
             if one.port is not None:
                 ports.setdefault((one.app_guid, one.process_type), set()).add(one.port)
+        if self._called:
+            for fact in self._facts.values():
+                if fact.node_guid == self.neighbours.own and (called := self._called.get(fact.app_guid)):
+                    ports.setdefault((fact.app_guid, fact.process_type), set()).update(called)
         return self.neighbours.links(self._facts.values(), ports, self._doors)
+
+    def doors(self) -> dict[Door, tuple[Endpoint, ...]]:
+        """Where the instances are that calls lead to."""
+        return {
+            door: tuple(self._endpoint(fact, door[1]) for fact in self.instances.get(key, ()) if fact.address)
+            for door, key in self.callees.items()
+            if runs(self.apps.get(key[0]))
+        }
+
+    def _endpoint(self, fact: InstanceFact, port: int) -> Endpoint:
+        elsewhere = fact.node_guid != self.neighbours.own
+        return Endpoint(
+            instance_guid=fact.instance_guid,
+            index=fact.index,
+            address=fact.address or "",
+            port=port,
+            app_guid=fact.app_guid,
+            process_type=fact.process_type,
+            node_guid=fact.node_guid if elsewhere else "",
+            target=target_of(fact.instance_guid, fact.epoch, port) if elsewhere else "",
+            distance=1 + self.neighbours.distance(fact.node_guid) if elsewhere else 0,
+        )
+
+    def _read_policies(self, tx: ReadTx) -> None:
+        grouped: dict[str, list[NetworkPolicy]] = {}
+        for one in tx.all(NetworkPolicy, protocol="tcp"):
+            grouped.setdefault(one.destination_guid, []).append(one)
+        self._called = {app: ports_of(policies) for app, policies in grouped.items()}
 
     def system(self) -> dict[str, tuple[Endpoint, ...]]:
         """What answers the platform's own hosts."""

@@ -14,6 +14,7 @@ from paasd.config import RouterConfig, TunnelsConfig
 from paasd.errors import PaasdError
 from paasd.router.accesslog import read_entry
 from paasd.router.certificates import Certificates
+from paasd.router.doorway import Door, Doors
 from paasd.router.engine import Engine
 from paasd.router.records import AccessEntry, Endpoint, RouteEntry, RouteTable
 from paasd.router.table import Changes, Table, by_host, servable
@@ -43,6 +44,7 @@ class Router:
         self._domains: tuple[str, ...] = ()
         self._system: dict[str, tuple[Endpoint, ...]] = {}
         self._tunnels = Tunnels(config, tunnels)
+        self._doors = Doors(config)
         self._identity: NodeIdentity | None = None
         self._links = Links()
         # Held back until the first table: until then an Envoy that was adopted keeps all that it has.
@@ -105,6 +107,16 @@ class Router:
         self._tunnels.source = source
         self.renew_identity(identity)
         return claimed
+
+    def open_doorway(self, host: str) -> int:
+        """Take calls between apps at `host`, to which the kernel redirects them; the port. Raises PortTaken."""
+        claimed = self.engine.claim_doorway(host)
+        self._publish(self._doors.listener(host, claimed))
+        return claimed
+
+    def publish_doors(self, doors: Mapping[Door, tuple[Endpoint, ...]]) -> None:
+        """The addresses and ports that stand for apps, from now on, each with where its instances are."""
+        self._publish(self._doors.update(doors, tunnels=self._table.tunnels))
 
     def renew_identity(self, identity: NodeIdentity) -> None:
         """Show another certificate, or trust other authorities, from the next connection on."""

@@ -12,6 +12,8 @@ from paasd.router.neighbours import Neighbours, ProcessKey
 from paasd.router.records import Endpoint, RouteEntry, RouteTable
 from paasd.router.tunnels import target_of
 
+_SHARES = 1000
+
 
 class Knowledge:
     """What is needed to build entries, by guid; `destinations` by route, `instances` by app and process type."""
@@ -35,7 +37,7 @@ def build_entry(route: Route, known: Knowledge) -> RouteEntry | None:
     domain = known.domains.get(route.domain_guid)
     if domain is None or domain.internal or domain.deleting or route.protocol != "http":
         return None
-    destinations = [item for item in known.destinations.get(route.guid, ()) if _runs(known.apps.get(item.app_guid))]
+    destinations = [item for item in known.destinations.get(route.guid, ()) if runs(known.apps.get(item.app_guid))]
     if not destinations:
         return None
     endpoints = [endpoint for item in destinations for endpoint in _endpoints(item, known)]
@@ -52,12 +54,15 @@ def build_entry(route: Route, known: Knowledge) -> RouteEntry | None:
     )
 
 
-def _runs(app: App | None) -> bool:
+def runs(app: App | None) -> bool:
     return app is not None and app.state == "STARTED" and not app.deleting
 
 
 def _endpoints(destination: Destination, known: Knowledge) -> Iterable[Endpoint]:
-    for fact in known.instances.get((destination.app_guid, destination.process_type), ()):
+    facts = known.instances.get((destination.app_guid, destination.process_type), ())
+    # A weight is the share of the destination, however many instances it has.
+    weight = max(1, round(destination.weight * _SHARES / len(facts))) if destination.weight and facts else 1
+    for fact in facts:
         if fact.address and fact.port:
             elsewhere = fact.node_guid != known.neighbours.own
             yield Endpoint(
@@ -67,7 +72,7 @@ def _endpoints(destination: Destination, known: Knowledge) -> Iterable[Endpoint]
                 port=destination.port or fact.port,
                 app_guid=fact.app_guid,
                 process_type=fact.process_type,
-                weight=max(1, destination.weight or 1),
+                weight=weight,
                 node_guid=fact.node_guid if elsewhere else "",
                 target=target_of(fact.instance_guid, fact.epoch, destination.port) if elsewhere else "",
                 distance=known.neighbours.distance(fact.node_guid),

@@ -9,7 +9,7 @@ from paasd.sandbox.container import PORT, Container, Exec
 from paasd.sandbox.disk import MountError, StackMissing, mksquashfs_arguments, squashfs_options
 from paasd.sandbox.interface import AnyContainer, AnyExec, AnySandbox, AnyStacks
 from paasd.sandbox.inventory import Inventory, take_inventory
-from paasd.sandbox.network import PUBLIC, PUBLIC_EGRESS, EgressRule
+from paasd.sandbox.network import PUBLIC, PUBLIC_EGRESS, Call, EgressRule, GroupRule, Policies
 from paasd.sandbox.records import (
     Bind,
     ContainerSpec,
@@ -31,15 +31,18 @@ __all__ = [
     "AnySandbox",
     "AnyStacks",
     "Bind",
+    "Call",
     "Container",
     "ContainerSpec",
     "EgressRule",
     "Exec",
     "Exit",
+    "GroupRule",
     "Inventory",
     "Limits",
     "MountError",
     "NotRunning",
+    "Policies",
     "ProcessSpec",
     "Sandbox",
     "SandboxError",

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from paasd.errors import PaasdError
-from paasd.sandbox.network import EgressRule
+from paasd.sandbox.network import EgressRule, Policies
 
 MIB = 1024 * 1024
 
@@ -53,6 +53,8 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Squashfs images whose root is "/", lowest first."""
     limits: Limits = Limits()
     egress: tuple[EgressRule, ...] = ()
+    policies: Policies = Policies()
+    """Shared rules that count beside `egress`, and change while it runs; see `Network.shared`."""
     hosts: dict[str, str] = {}
     """Names for /etc/hosts, each with its address."""
     binds: tuple[Bind, ...] = ()

@@ -1,19 +1,20 @@
 """What should run against what has a place. Pure: rows in, a plan out."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 import msgspec
 
 from paasd.config import SchedulerConfig
-from paasd.model import App, Build, Instance, Lease, Node, PlacementFailure, Process
+from paasd.model import App, Build, Instance, Lease, Node, PlacementFailure, Process, Task
 from paasd.model.builds import AssignBuild
 from paasd.model.leases import instance_slot
 from paasd.scheduler.placement import Demand, NodeCapacity, Placed, demand_for, place
 from paasd.scheduler.rebalance import Rebalancing, at_once, demands_of
 from paasd.scheduler.singles import ONLY_ONE, WAITING, SingleVerdict, judge_single
 from paasd.scheduler.slots import Nodes, Verdict, judge
+from paasd.scheduler.tasks import Reserved, assign_tasks_to
 
 Slot = tuple[str, int]  # process guid, index
 
@@ -24,7 +25,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `running` are the guids of instances that are seen to be healthy, `unreachable` nodes that get nothing now, and with
     `frozen` nothing that is lost is replaced and nothing moves. `singletons` are apps, `leases` those of instances,
     `zones` the patterns of apps that may only run in some. Successors that are `overdue` do not become healthy. When it
-    is `calm`, what is unevenly spread may be evened out.
+    is `calm`, what is unevenly spread may be evened out. `tasks` wait for a node; `taken` is what others have there.
     """
 
     apps: list[App]
@@ -41,6 +42,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     zones: dict[str, tuple[str, ...]] = {}
     overdue: frozenset[str] = frozenset()
     calm: bool = False
+    tasks: list[Task] = []
+    taken: dict[str, Reserved] = {}
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     place: list[Placed]
     reasons: dict[str, str | None]
     assign: list[AssignBuild]
+    tasks: dict[str, str]
     waiting: list[str]
     moving: bool
     successors: list[str]
@@ -84,7 +88,7 @@ def make_plan(snapshot: Snapshot, config: SchedulerConfig | None = None) -> Plan
     successors = [verdict.kept[-1].guid for verdict in verdicts.values() if verdict.moving]
     moves = max(0, config.moves_at_once - len(successors))
     demands = _demands(apps, wanted.values(), verdicts, singles, snapshot.zones, moves)
-    capacities = _capacities(snapshot.nodes, nodes, kept)
+    capacities = _capacities(snapshot.nodes, nodes, kept, snapshot.taken)
     present = [(one.process_guid, one.node_guid) for one in kept]
     placed, failed = place(demands, capacities, present, headroom=config.headroom)
     if snapshot.calm and not snapshot.frozen and not demands and not nodes.draining and len(capacities) > 1:
@@ -112,6 +116,7 @@ def make_plan(snapshot: Snapshot, config: SchedulerConfig | None = None) -> Plan
         place=[one for one in placed if one.demand.replaces not in stopped_first],
         reasons=_changed_reasons(snapshot.failures, reasons),
         assign=assign_builds(snapshot.builds, nodes),
+        tasks=assign_tasks_to(snapshot.tasks, snapshot.nodes, snapshot.instances, snapshot.taken, nodes),
         waiting=[instance_slot(guid, 0) for guid in waiting],
         moving=bool(successors) or any(one.demand.replaces is not None for one in placed),
         successors=successors,
@@ -180,12 +185,17 @@ def _demands(
     return missing + moving[:moves]
 
 
-def _capacities(rows: Iterable[Node], nodes: Nodes, kept: Iterable[Instance]) -> list[NodeCapacity]:
+def _capacities(
+    rows: Iterable[Node], nodes: Nodes, kept: Iterable[Instance], taken: Mapping[str, Reserved]
+) -> list[NodeCapacity]:
     ready = {
         node.guid: NodeCapacity(guid=node.guid, zone=node.zone, memory_mb=node.memory_mb, disk_mb=node.disk_mb)
         for node in rows
         if node.guid in nodes.ready
     }
+    for guid, (memory_mb, disk_mb) in taken.items():
+        if guid in ready:
+            ready[guid].used_memory_mb, ready[guid].used_disk_mb = memory_mb, disk_mb
     for instance in kept:
         node = ready.get(instance.node_guid)
         if node is not None:

@@ -18,6 +18,8 @@ from paasd.model.retention import (
     expire_records,
     referenced_blobs,
 )
+from paasd.model.tasks import ExpireTasks, expire_tasks
+from paasd.model.usage_events import ExpireUsage, expire_usage
 from paasd.scheduler.sight import HOUSEKEEPING, Acts, always
 from paasd.state import Database
 
@@ -92,5 +94,11 @@ async def _expire(config: RetentionConfig, database: Database, clock: Callable[[
     now_s = clock()
     records = ExpireRecords(jobs_before=rfc3339(now_s - config.jobs_s), events_before=rfc3339(now_s - config.events_s))
     while gone := await database.write(expire_records, records):
+        rows += gone
+    usage = ExpireUsage(before=rfc3339(now_s - config.usage_events_s))
+    while gone := await database.write(expire_usage, usage):
+        rows += gone
+    tasks = ExpireTasks(before=rfc3339(now_s - config.tasks_s))
+    while gone := await database.write(expire_tasks, tasks):
         rows += gone
     return rows

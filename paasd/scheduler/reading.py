@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from paasd.model import Annotation, App, Build, Instance, Lease, Node, PlacementFailure, Process
+from paasd.model import Annotation, App, Build, Instance, Lease, Node, PlacementFailure, Process, Task
 from paasd.model.brake import read_brake
 from paasd.model.leases import singleton_apps
 from paasd.scheduler.desired import Snapshot
 from paasd.scheduler.patience import Patience
 from paasd.scheduler.sight import Sight
+from paasd.scheduler.tasks import reserved_by_tasks
 from paasd.state import Database, In, InSelect, ReadTx
 
 ZONES_ANNOTATION: Final = "paasd.io/zones"
@@ -41,6 +42,8 @@ def read_snapshot(database: Database, sight: Sight | None, patience: Patience, n
             zones=_zones(tx),
             overdue=patience.overdue(now),
             calm=patience.calm(now),
+            tasks=tx.all(Task, state="PENDING", order=("created_at",)),
+            taken=reserved_by_tasks(tx),
         )
 
 

@@ -37,6 +37,7 @@ from paasd.model.jobs import OPEN_STATES, FailOverdueJobs, fail_overdue_jobs
 from paasd.model.leases import LeaseRunning, lease_running
 from paasd.model.packages import FailOverdueUploads, fail_overdue_uploads
 from paasd.model.takeover import TakeOverWork, take_over_work, work_to_take_over
+from paasd.model.tasks import AssignTasks, FailLostTasks, assign_tasks, fail_lost_tasks, lost_tasks
 from paasd.model.uploads import FailOverdueDropletUploads, fail_overdue_droplet_uploads
 from paasd.scheduler.desired import Plan, Snapshot, make_plan
 from paasd.scheduler.expiring import Expiring, drop_needless
@@ -56,6 +57,7 @@ WATCHED: Final = (
     "domains",
     "settings",
     "labels",
+    "tasks",
 )
 FACTS_PAUSE_S: Final = 0.1
 LARGE: Final = 3_000
@@ -174,6 +176,8 @@ class Scheduler:
             await self._database.write(record_failures, RecordFailures(reasons=plan.reasons))
         for assignment in plan.assign:
             await self._database.write(assign_build, assignment)
+        if plan.tasks:
+            await self._database.write(assign_tasks, AssignTasks(nodes=plan.tasks))
 
     def _batches(self, items: list[T]) -> Iterator[list[T]]:
         size = self._config.scheduler.batch
@@ -191,11 +195,14 @@ class Scheduler:
             uploads = tx.exists(Package, Lt("updated_at", uploads_before), state="PROCESSING_UPLOAD")
             droplets = tx.exists(DropletUpload, Lt("deadline_at", now))
             left = work_to_take_over(tx)
+            tasks = lost_tasks(tx)
         if left:
             await self._database.write(take_over_work, TakeOverWork())
         # First, so that its job says what became of the droplet.
         if droplets:
             await self._database.write(fail_overdue_droplet_uploads, FailOverdueDropletUploads())
+        if tasks:
+            await self._database.write(fail_lost_tasks, FailLostTasks())
         if jobs:
             await self._database.write(fail_overdue_jobs, FailOverdueJobs())
         if builds:

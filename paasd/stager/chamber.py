@@ -19,7 +19,18 @@ from paasd.config import StagingConfig
 from paasd.errors import PaasdError
 from paasd.logs import Line, Logs, SpoolTail
 from paasd.logs.line import Stream
-from paasd.sandbox import AnyContainer, AnySandbox, Bind, ContainerSpec, Exit, Limits, ProcessSpec, squashfs_options
+from paasd.model.security_groups import group_name
+from paasd.sandbox import (
+    AnyContainer,
+    AnySandbox,
+    Bind,
+    ContainerSpec,
+    Exit,
+    Limits,
+    Policies,
+    ProcessSpec,
+    squashfs_options,
+)
 from paasd.stager.caches import Caches
 from paasd.stager.inputs import Inputs
 from paasd.stager.outcome import FailureFile, StagingError, failure_text
@@ -133,7 +144,8 @@ async def open_chamber(
     reach = await resolve(sources)
     if reach.unresolved:
         say(f"       Not reachable from here: {', '.join(reach.unresolved)}")
-    await tools.blobs.ensure(inputs.package_sha256, whole=True)
+    for sha256 in (inputs.package_sha256, *(sha256 for _name, sha256 in inputs.packs)):
+        await tools.blobs.ensure(sha256, whole=True)
     try:
         await trio.to_thread.run_sync(_hand_over, tools, sources, inputs, handed)
         container = await tools.sandbox.create(_spec(tools, inputs, handed, reach))
@@ -155,7 +167,8 @@ def _hand_over(tools: Tools, sources: Sources, inputs: Inputs, handed: Path) -> 
     handed.mkdir(parents=True)
     # The tenant reads this and the package through bind mounts; on the host their directories are root's alone.
     handed.chmod(0o755)
-    tools.blobs.path(inputs.package_sha256).chmod(0o644)
+    for sha256 in (inputs.package_sha256, *(sha256 for _name, sha256 in inputs.packs)):
+        tools.blobs.path(sha256).chmod(0o644)
     if sources.certificates is not None:
         shutil.copyfile(sources.certificates, handed / "certificates.pem")
         (handed / "certificates.pem").chmod(0o644)
@@ -163,7 +176,7 @@ def _hand_over(tools: Tools, sources: Sources, inputs: Inputs, handed: Path) -> 
 
 def _spec(tools: Tools, inputs: Inputs, handed: Path, reach: Reach) -> ContainerSpec:
     build, config = inputs.build, tools.config
-    packs = enumerate(config.buildpacks.values())
+    packs = enumerate(_further_buildpacks(tools, inputs).values())
     return ContainerSpec(
         guid=f"stg-{build.guid}-{secrets.token_hex(3)}",
         kind="build",
@@ -177,15 +190,22 @@ def _spec(tools: Tools, inputs: Inputs, handed: Path, reach: Reach) -> Container
             open_files=config.open_files,
         ),
         egress=reach.egress,
+        policies=Policies(group=group_name("staging", inputs.space_guid) if inputs.space_guid else ""),
         hosts=reach.hosts,
         binds=(
             Bind(source=Path(paasd.buildpacks.__file__).parent, target=f"{_LIFECYCLE}/buildpacks"),
             Bind(source=handed, target=_HANDED),
             Bind(source=tools.blobs.path(inputs.package_sha256), target=_PACKAGE),
-            *(Bind(source=Path(source), target=f"{_CUSTOM}/{number}") for number, source in packs),
+            *(Bind(source=source, target=f"{_CUSTOM}/{number}") for number, source in packs),
         ),
         labels={"build": build.guid, "epoch": str(build.epoch)},
     )
+
+
+def _further_buildpacks(tools: Tools, inputs: Inputs) -> dict[str, Path]:
+    """Those of the operator by name: of this node's configuration, and uploaded ones, which win."""
+    configured = {name: Path(source) for name, source in tools.config.buildpacks.items()}
+    return configured | {name: tools.blobs.path(sha256) for name, sha256 in inputs.packs}
 
 
 def _request(
@@ -202,8 +222,8 @@ def _request(
         "package": root + _PACKAGE,
         "limits": {"entries": config.entries_limit, "total_bytes": config.unpacked_limit_bytes},
         "buildpacks": inputs.build.buildpacks,
-        "custom": {name: f"{root}{_CUSTOM}/{number}" for number, name in enumerate(config.buildpacks)},
-        "order": list(config.buildpack_order) or None,
+        "custom": {name: f"{root}{_CUSTOM}/{number}" for number, name in enumerate(_further_buildpacks(tools, inputs))},
+        "order": list(config.buildpack_order or inputs.order) or None,
         "env": {**sources.environment, **certificates, **inputs.environment, **places},
         "stack_identity": stack_digest,
         "arch": tools.toolchains.arch,

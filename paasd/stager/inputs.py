@@ -15,6 +15,7 @@ from paasd.buildpacks.hashing import digest
 from paasd.buildpacks.launch import staging_environment
 from paasd.errors import PaasdError
 from paasd.model import App, Build, Droplet, Package, Process, Space
+from paasd.model.buildpacks import usable
 from paasd.model.vcap import vcap_application
 from paasd.state import ReadTx
 from paasd.unsealing import Unsealed
@@ -29,12 +30,18 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     build: Build
     app_guid: str
     app_name: str
+    space_guid: str
+    """Empty for what is to reach nothing."""
     organization_guid: str
     package_sha256: str
     environment: dict[str, str]
     has_command: bool
     """The app's web process has a command of its own, so the droplet need not name one."""
     disk_mb: int
+    packs: tuple[tuple[str, str], ...] = ()
+    """Name and blob of each uploaded buildpack that may be used."""
+    order: tuple[str, ...] = ()
+    """Buildpacks that are asked in turn for an app that names none."""
 
 
 def read_inputs(tx: ReadTx, build: Build, *, unsealed: Unsealed, api_url: str) -> Inputs:
@@ -45,6 +52,7 @@ def read_inputs(tx: ReadTx, build: Build, *, unsealed: Unsealed, api_url: str) -
     if package.blob_sha256 is None:
         raise PaasdError("the package has no content; upload it again")
     web = tx.find(Process, app_guid=app.guid, type="web")
+    packs = usable(tx, build.stack)
     application = vcap_application(
         tx, app, api_url=api_url, memory_mb=build.staging_memory_mb, disk_mb=build.staging_disk_mb, fds=16384
     )
@@ -59,10 +67,13 @@ def read_inputs(tx: ReadTx, build: Build, *, unsealed: Unsealed, api_url: str) -
         build=build,
         app_guid=app.guid,
         app_name=app.name,
+        space_guid=app.space_guid,
         organization_guid=space.organization_guid,
         package_sha256=package.blob_sha256,
         environment=environment,
         has_command=bool(web is not None and web.command),
+        packs=tuple((row.name, row.blob_sha256) for row in packs if row.blob_sha256 is not None),
+        order=tuple(row.name.removesuffix("_buildpack") if row.builtin else row.name for row in packs),
         disk_mb=build.staging_disk_mb,
     )
 
@@ -73,7 +84,16 @@ def settings_key(inputs: Inputs, *, stack_digest: str, catalogue: Any, tools: Ma
     environment = {
         name: value for name, value in inputs.environment.items() if name not in ("VCAP_APPLICATION", "MEMORY_LIMIT")
     }
-    content = [inputs.build.buildpacks, stack_digest, environment, catalogue, dict(tools), packs]
+    content = [
+        inputs.build.buildpacks,
+        stack_digest,
+        environment,
+        catalogue,
+        dict(tools),
+        packs,
+        inputs.packs,
+        inputs.order,
+    ]
     return digest("settings", lifecycle_digest(), json.dumps(content, sort_keys=True))
 
 

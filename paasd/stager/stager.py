@@ -19,6 +19,7 @@ from paasd.model import App, Build
 from paasd.model.arguments import Arguments
 from paasd.model.builds import FailBuild, fail_build, finish_build
 from paasd.model.layers import find_layer
+from paasd.model.variable_groups import has_secrets
 from paasd.sandbox import AnySandbox
 from paasd.stager.caches import Caches
 from paasd.stager.chamber import Tools
@@ -148,7 +149,7 @@ class Stager:
     async def _unsealed(self, build: Build) -> Unsealed:
         """The app's secrets; waits for a node that has the keys, for as long as the build may take."""
         with self._tools.database.read() as tx:
-            if not tx.need(App, build.app_guid).environment:
+            if not has_secrets(tx, tx.need(App, build.app_guid), "staging"):
                 return Unsealed()
         told = False
         while True:

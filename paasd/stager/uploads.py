@@ -169,6 +169,7 @@ def read_upload(tx: ReadTx, upload: DropletUpload) -> Inputs:
         build=build,
         app_guid=app.guid,
         app_name=app.name,
+        space_guid="",
         organization_guid=tx.need(Space, app.space_guid).organization_guid,
         package_sha256=upload.blob_sha256,
         environment={},

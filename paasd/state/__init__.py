@@ -45,7 +45,7 @@ from paasd.state.engine import (
 from paasd.state.guard import StateInUse
 from paasd.state.log import Faults, LocalLog, Log, LogTrimmed, LogUnavailable, MemoryLog, Runner
 from paasd.state.operations import Operation, operation, registered_operations
-from paasd.state.records import Record, table_of
+from paasd.state.records import Record, secret_columns, table_of
 from paasd.state.transactions import Duplicate, MissingReference, ReadTx, Tx
 
 __all__ = [
@@ -97,6 +97,7 @@ __all__ = [
     "registered_operations",
     "repeatable",
     "restore_snapshot",
+    "secret_columns",
     "table_of",
     "take_snapshot",
 ]

@@ -76,6 +76,14 @@ def count(cls: type[Record], where: Sequence[c.Condition], equals: dict[str, Any
     return _filtered(cls, _COUNT, where, equals)
 
 
+def total(
+    cls: type[Record], factors: tuple[str, ...], where: Sequence[c.Condition], equals: dict[str, Any]
+) -> tuple[str, list[Any]]:
+    text, values = _filtered(cls, _COUNT, where, equals)
+    product = " * ".join(quote(table_of(cls).column(name).name) for name in factors)
+    return text.replace("count(*)", f"coalesce(sum({product}), 0)", 1), values
+
+
 def delete_where(cls: type[Record], where: Sequence[c.Condition], equals: dict[str, Any]) -> tuple[str, list[Any]]:
     return _filtered(cls, _DELETE, where, equals)
 

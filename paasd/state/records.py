@@ -24,7 +24,7 @@ from paasd.errors import NotFound
 
 
 class RecordMeta(msgspec.StructMeta):
-    """Takes the class keywords `table`, `key` and `label`; without a table the class is a base for others."""
+    """Takes the class keywords `table`, `key`, `label` and `secret`; without a table the class is a base for others."""
 
     def __new__(
         mcls,
@@ -35,6 +35,7 @@ class RecordMeta(msgspec.StructMeta):
         table: str | None = None,
         key: tuple[str, ...] = ("guid",),
         label: str | None = None,
+        secret: tuple[str, ...] = (),
         **options: Any,
     ) -> RecordMeta:
         options = {"frozen": True, "kw_only": True, **options}
@@ -42,12 +43,15 @@ class RecordMeta(msgspec.StructMeta):
         cls.__record_table__ = table  # type: ignore[attr-defined]
         cls.__record_key__ = key  # type: ignore[attr-defined]
         cls.__record_label__ = label or name  # type: ignore[attr-defined]
+        cls.__record_secret__ = secret  # type: ignore[attr-defined]
         return cls
 
 
 @typing.dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class Record(msgspec.Struct, metaclass=RecordMeta, frozen=True, kw_only=True):
-    """A row. Class keywords: `table`, `key` (columns of the primary key), `label` (how people call it in errors)."""
+    """A row. Class keywords: `table`, `key` (columns of the primary key), `label` (how people call it in errors),
+    `secret` (columns whose values are shown to nobody, sealed or not; audit events name them and no more).
+    """
 
 
 Encode = Callable[[Any], Any]
@@ -98,6 +102,11 @@ def table_of(cls: type[Record]) -> Table:
     if table is None:
         table = _tables[cls] = _describe(cls)
     return table
+
+
+def secret_columns(cls: type[Record]) -> tuple[str, ...]:
+    """The fields that are declared secret."""
+    return getattr(cls, "__record_secret__", ())
 
 
 def _describe(cls: type[Record]) -> Table:

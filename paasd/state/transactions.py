@@ -87,6 +87,11 @@ class ReadTx:
         text, values = query.count(cls, conditions, equals)
         return cast(int, self._execute(text, values).fetchall()[0][0])
 
+    def total(self, cls: type[T], factors: tuple[str, ...], *conditions: Condition, **equals: Any) -> int:
+        """The sum over all rows that satisfy all of it of the product of these columns; 0 without any."""
+        text, values = query.total(cls, factors, conditions, equals)
+        return cast(int, self._execute(text, values).fetchall()[0][0])
+
     def exists(self, cls: type[T], *conditions: Condition, **equals: Any) -> bool:
         return self.find(cls, *conditions, **equals) is not None
 
@@ -115,6 +120,11 @@ class Tx(ReadTx):
     def guid(self) -> str:
         """A fresh random guid, in version 4 form."""
         return str(uuid.UUID(int=self._random_bits(128), version=4))
+
+    def has_table(self, cls: type[Record]) -> bool:
+        """Whether rows of this class can be written; while nodes of a former version take part, some cannot."""
+        name = table_of(cls).name
+        return self._lacking.tables.get(name, {}) is not None
 
     def insert(self, record: T) -> T:
         """Add the row and return it with guid and time stamps filled in. Raises Duplicate, MissingReference."""

@@ -1,5 +1,6 @@
 """From rows to a container: what an instance needs to be started, and what it must be recognised by later."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from paasd.buildpacks import launch as droplet_launch
 from paasd.config import SupervisorConfig
 from paasd.errors import PaasdError
 from paasd.model import App, Droplet, DropletLayer, HealthCheck, Instance, Process, Sidecar
+from paasd.model.security_groups import group_name
 from paasd.model.vcap import application_version, running_application, vcap_application
-from paasd.sandbox import PORT, PUBLIC_EGRESS, ContainerSpec, Limits, ProcessSpec
+from paasd.sandbox import PORT, ContainerSpec, Limits, Policies, ProcessSpec
 from paasd.state import ReadTx
 from paasd.supervisor.sidecars import with_sidecars
 from paasd.unsealing import Unsealed
@@ -62,6 +64,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     application: dict[str, object]  # VCAP_APPLICATION
     services: dict[str, Any]  # VCAP_SERVICES
     memory_mb: int
+    space_guid: str
 
     def container(self, guid: str, started_at: float) -> ContainerSpec:
         identity = msgspec.structs.replace(self.identity, started_at=started_at)
@@ -71,7 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             stack=self.stack,
             layers=self.layers,
             limits=self.limits,
-            egress=PUBLIC_EGRESS,
+            policies=Policies(group=group_name("running", self.space_guid), caller=self.identity.app_guid),
             labels=identity.label(),
         )
 
@@ -148,7 +151,7 @@ def plan_launch(
     return Plan(
         identity=identity_for(tx, instance),
         stack=droplet.stack or default_stack,
-        layers=tuple(blobs.path(layer.sha256) for layer in sorted(droplet.layers, key=_layer_order)),
+        layers=tuple(blobs.path(layer.sha256) for layer in in_order(droplet.layers)),
         limits=Limits(
             memory_bytes=instance.memory_mb * _MB,
             # As in Cloud Foundry, processor time is shared out in proportion to memory.
@@ -164,11 +167,13 @@ def plan_launch(
         application=running_application(application, process),
         services=unsealed.services,
         memory_mb=instance.memory_mb,
+        space_guid=app.space_guid,
     )
 
 
-def _layer_order(layer: DropletLayer) -> int:
-    return _LAYER_ORDER.get(layer.role, 1)
+def in_order(layers: Iterable[DropletLayer]) -> list[DropletLayer]:
+    """Toolchains lowest, the app on top."""
+    return sorted(layers, key=lambda layer: _LAYER_ORDER.get(layer.role, 1))
 
 
 def _sidecars(tx: ReadTx, app: App, process: Process) -> tuple[tuple[str, str], ...]:

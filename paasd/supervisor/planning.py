@@ -1,6 +1,7 @@
 """Gets together what one launch needs: its rows, its layers on this disk, its secrets. Waits for what is away."""
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 import trio
@@ -9,11 +10,13 @@ from paasd.blobs import Blobs
 from paasd.config import SupervisorConfig
 from paasd.errors import PaasdError, Unavailable
 from paasd.model import App, Droplet, Instance
+from paasd.model.variable_groups import has_secrets
 from paasd.state import Database
 from paasd.supervisor.launch import Plan, plan_launch
 from paasd.unsealing import Unsealed, Unsealing
 
 RETRY_S = 2.0
+P = TypeVar("P")
 
 
 class Planner(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +33,7 @@ class Planner(msgspec.Struct, frozen=True, kw_only=True):
         """Raises PaasdError: Unavailable when it may work later, else a row or layer is gone, or no command."""
         with self.database.read() as tx:
             instance = tx.need(Instance, instance_guid)
-            sealed = tx.need(App, instance.app_guid).environment
+            sealed = has_secrets(tx, tx.need(App, instance.app_guid), "running")
             layers = tx.need(Droplet, instance.droplet_guid).layers
         for layer in layers:
             await self.blobs.ensure(layer.sha256)
@@ -47,9 +50,9 @@ class Planner(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-async def planned(plan: Callable[[], Awaitable[Plan]], stopped: trio.Event, waiting: Callable[[str], None]) -> Plan:
+async def planned(plan: Callable[[], Awaitable[P]], stopped: trio.Event, waiting: Callable[[str], None]) -> P:
     """The plan as soon as it can be made; `waiting` is told why not yet. Raises PaasdError, also once `stopped`."""
-    made: Plan | None = None
+    made: P | None = None
     failure: PaasdError | None = None
     async with trio.open_nursery() as nursery:
 

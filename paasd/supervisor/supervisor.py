@@ -27,6 +27,7 @@ from paasd.supervisor.launch import Identity, identity_for, identity_of
 from paasd.supervisor.leasing import Leasing, boot_s, lease_of
 from paasd.supervisor.planning import Planner
 from paasd.supervisor.surroundings import Surroundings
+from paasd.supervisor.tasks import Tasks, make_tasks
 from paasd.unsealing import Unsealing
 
 _Key = tuple[str, int]  # instance guid, epoch
@@ -35,7 +36,8 @@ _Key = tuple[str, int]  # instance guid, epoch
 class Supervisor:
     """Made by `open_supervisor`."""
 
-    def __init__(self, database: Database, around: Surroundings, nursery: trio.Nursery) -> None:
+    def __init__(self, database: Database, around: Surroundings, nursery: trio.Nursery, tasks: Tasks) -> None:
+        self._tasks = tasks
         self._database = database
         self._around = around
         self._nursery = nursery
@@ -56,6 +58,7 @@ class Supervisor:
         self._reconcile()
         if self._shells:
             await self._emptied.wait()
+        await self._tasks.step_down()
 
     @property
     def instances(self) -> dict[str, Identity]:
@@ -241,11 +244,13 @@ async def open_supervisor(
         new_guid=new_guid,
         cpus=os.cpu_count() or 1,
     )
+    tasks = make_tasks(around, planner, directory.with_name("tasks"))
     async with trio.open_nursery() as nursery:
-        supervisor = Supervisor(database, around, nursery)
+        supervisor = Supervisor(database, around, nursery, tasks)
         supervisor.ended = lambda: leasing.wake()
         nursery.start_soon(crashes.run)
         nursery.start_soon(supervisor.run)
+        nursery.start_soon(tasks.run)
         nursery.start_soon(leasing.run, supervisor.adopted)
         try:
             yield supervisor

@@ -13,7 +13,7 @@ class Opener(Protocol):
 
 
 class Unsealed(msgspec.Struct, frozen=True, kw_only=True):
-    """The app's own variables, and what VCAP_SERVICES holds."""
+    """The app's own variables beside those of the group that all apps have, and what VCAP_SERVICES holds."""
 
     environment: dict[str, str] = {}
     services: dict[str, Any] = {}
@@ -24,6 +24,9 @@ class Unsealing(Protocol):
 
     async def instance(self, guid: str, epoch: int) -> Unsealed:
         """For one instance. Raises NotFound, Forbidden, and Unavailable while nobody with the keys can be reached."""
+
+    async def task(self, guid: str, epoch: int) -> Unsealed:
+        """The same for one task."""
 
     async def build(self, guid: str, epoch: int) -> Unsealed:
         """The same for one build."""

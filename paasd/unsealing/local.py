@@ -4,8 +4,9 @@ import msgspec
 import trio.lowlevel
 
 from paasd.errors import NotFound
-from paasd.model import App, Build, Instance
+from paasd.model import App, Build, Instance, Task
 from paasd.model.apps import environment_context
+from paasd.model.variable_groups import group_context, read_group
 from paasd.state import Database
 from paasd.unsealing.interface import Opener, Unsealed
 
@@ -20,18 +21,26 @@ class LocalUnsealing:
     async def instance(self, guid: str, epoch: int) -> Unsealed:
         return await self._unseal(Instance, guid, epoch)
 
+    async def task(self, guid: str, epoch: int) -> Unsealed:
+        return await self._unseal(Task, guid, epoch)
+
     async def build(self, guid: str, epoch: int) -> Unsealed:
         return await self._unseal(Build, guid, epoch)
 
-    async def _unseal(self, kind: type[Instance] | type[Build], guid: str, epoch: int) -> Unsealed:
+    async def _unseal(self, kind: type[Instance] | type[Task] | type[Build], guid: str, epoch: int) -> Unsealed:
         await trio.lowlevel.checkpoint()
         with self._database.read() as tx:
             row = tx.get(kind, guid)
             if row is None or row.epoch != epoch:
                 raise NotFound(kind.__name__, f"{kind.__name__} {guid} of epoch {epoch} is not wanted any more")
-            sealed = tx.need(App, row.app_guid).environment
-            app_guid = row.app_guid
+            app = tx.need(App, row.app_guid)
+            group = read_group(tx, "staging" if kind is Build else "running")
+        environment = self._open(group.variables, group_context(group.name))
+        environment |= self._open(app.environment, environment_context(app.guid))
+        return Unsealed(environment=environment)
+
+    def _open(self, sealed: str, context: str) -> dict[str, str]:
         if not sealed:
-            return Unsealed()
-        plain = msgspec.json.decode(self._opener.open(sealed, environment_context(app_guid)), type=dict[str, object])
-        return Unsealed(environment={name: str(value) for name, value in plain.items()})
+            return {}
+        plain = msgspec.json.decode(self._opener.open(sealed, context), type=dict[str, object])
+        return {name: str(value) for name, value in plain.items()}

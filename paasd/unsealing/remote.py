@@ -7,7 +7,7 @@ import msgspec
 import trio
 
 from paasd.errors import BadRequest, Forbidden, NotFound, Unavailable
-from paasd.model import Build, Instance, Node
+from paasd.model import Build, Instance, Node, Task
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.ownership import ranked
 from paasd.peer import Peer, PeerRefused, Peers
@@ -22,9 +22,9 @@ CATCH_UP_S: Final = 2.0
 
 
 class Ask(msgspec.Struct, kw_only=True):
-    """`secrets.environment`: of the instance or build of this guid and epoch, which the one who asks is to run."""
+    """`secrets.environment`: of the instance, build or task that the one who asks is to run under this epoch."""
 
-    kind: Literal["instance", "build"]
+    kind: Literal["instance", "build", "task"]
     guid: str
     epoch: int
 
@@ -38,6 +38,9 @@ class RemoteUnsealing:
 
     async def instance(self, guid: str, epoch: int) -> Unsealed:
         return await self._ask(Ask(kind="instance", guid=guid, epoch=epoch))
+
+    async def task(self, guid: str, epoch: int) -> Unsealed:
+        return await self._ask(Ask(kind="task", guid=guid, epoch=epoch))
 
     async def build(self, guid: str, epoch: int) -> Unsealed:
         return await self._ask(Ask(kind="build", guid=guid, epoch=epoch))
@@ -82,7 +85,8 @@ def serve(peers: Peers, database: Database, local: LocalUnsealing, *, catch_up_s
         except msgspec.MsgspecError as error:
             raise BadRequest(f"the question cannot be read: {error}") from error
         await _placed(database, ask, peer, catch_up_s)
-        unsealed = await (local.instance if ask.kind == "instance" else local.build)(ask.guid, ask.epoch)
+        opening = {"instance": local.instance, "build": local.build, "task": local.task}
+        unsealed = await opening[ask.kind](ask.guid, ask.epoch)
         return msgspec.msgpack.encode(unsealed)
 
     peers.serve(ENVIRONMENT, answer)
@@ -90,7 +94,8 @@ def serve(peers: Peers, database: Database, local: LocalUnsealing, *, catch_up_s
 
 async def _placed(database: Database, ask: Ask, peer: Peer, catch_up_s: float) -> None:
     """Return when the row is that of the node which asks. Raises Forbidden when it is not, nor will be in a moment."""
-    kind: type[Instance] | type[Build] = Instance if ask.kind == "instance" else Build
+    kinds: dict[str, type[Instance] | type[Build] | type[Task]] = {"instance": Instance, "build": Build, "task": Task}
+    kind = kinds[ask.kind]
     async with database.watch(f"{ask.kind}s") as changes:
         with trio.move_on_after(catch_up_s):
             while True:
@@ -98,7 +103,8 @@ async def _placed(database: Database, ask: Ask, peer: Peer, catch_up_s: float) -
                 with database.read() as tx:
                     row = tx.get(kind, ask.guid)
                 if row is not None and row.epoch >= ask.epoch:
-                    if row.epoch == ask.epoch and row.node_guid == peer.guid:
+                    over = isinstance(row, Task) and row.ended
+                    if row.epoch == ask.epoch and row.node_guid == peer.guid and not over:
                         return
                     break
                 await changes.wait()

@@ -26,7 +26,7 @@ from paasd.observed import Observed
 from paasd.state import Log, open_database
 from paasd.state.sealing import load_root_key, open_sealer
 
-PASSWORD = "correct horse battery staple"
+PASSWORD = "a quiet harbour town in april"
 CHEAP_HASHES = AuthConfig(hash_memory_kib=64, hash_time_cost=1, login_wait_s=0.0)
 
 

@@ -26,7 +26,7 @@ async def test_cf_login(served: Served) -> None:
         assert links["log_cache"]["href"] == "https://log-cache.system.localhost:8443"
         assert all(link is None or isinstance(link["href"], str) for link in links.values())
         prompts = (await http.get("/login")).json()["prompts"]
-        assert set(prompts) == {"username", "password"}
+        assert set(prompts) == {"username", "password", "passcode"}
         form = {"grant_type": "password", "username": "admin", "password": PASSWORD}
         answer = await http.post(
             "/oauth/token",

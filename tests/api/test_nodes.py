@@ -11,7 +11,7 @@ from paasd.membership.tokens import parse_token
 from paasd.testing import BlockingCluster, running_cluster
 
 NODES, TOKENS = "/paasd/v1/nodes", "/paasd/v1/tokens"
-PASSWORD = "correct horse battery staple"
+PASSWORD = "a quiet harbour town in april"
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ import pytest
 import trio
 from cloudfoundry_client.client import CloudFoundryClient
 from cloudfoundry_client.errors import InvalidStatusCode
+from cloudfoundry_client.v3.entities import ToManyRelationship
+from cloudfoundry_client.v3.organization_quotas import AppsQuota, DomainsQuota, RoutesQuota, ServicesQuota
 
 from tests.api.serving import PASSWORD, Served
 
@@ -45,6 +47,21 @@ async def test_the_pypi_client_lists_makes_and_removes(served: Served) -> None:
     await trio.to_thread.run_sync(work_through, served.doors.url)
 
 
+def deploys(url: str, client_id: str, secret: str) -> None:
+    client = CloudFoundryClient(url, proxy={"http": "", "https": ""}, client_id=client_id, client_secret=secret)
+    client.init_with_client_credentials()
+    assert [one["name"] for one in client.v3.spaces.list()] == ["dev"]
+    with pytest.raises(InvalidStatusCode) as caught:
+        client.v3.organizations.create("mine", suspended=False)
+    assert caught.value.status_code == 403
+
+
+async def test_the_pypi_client_signs_in_with_a_deploy_token(served: Served) -> None:
+    async with served.root_client() as http:
+        made = (await http.post("/paasd/v1/spaces/main/dev/deploy-tokens", json={"name": "ci"})).json()
+    await trio.to_thread.run_sync(deploys, served.doors.url, made["client_id"], made["client_secret"])
+
+
 def refused(url: str) -> None:
     client = sign_in(url, "plain")
     with pytest.raises(InvalidStatusCode) as caught:
@@ -71,3 +88,25 @@ async def test_the_pypi_client_refreshes_its_token(served: Served) -> None:
         served.clock.ahead_s = 700
 
     await trio.to_thread.run_sync(refreshes, served.doors.url, move_on)
+
+
+def limit(url: str) -> None:
+    v3 = sign_in(url).v3
+    organization = v3.organizations.create("acme", suspended=False)
+    assert organization.quota()["name"] == "default"
+    quota = v3.organization_quotas.create(
+        "small", AppsQuota(10240, 1024, 10, 5), ServicesQuota(True, 2, 3), RoutesQuota(4, 1), DomainsQuota(1)
+    )
+    assert quota["apps"]["total_memory_in_mb"] == 10240
+    v3.organization_quotas.apply_to_organizations(quota["guid"], ToManyRelationship(organization["guid"]))
+    assert v3.organizations.get(organization["guid"]).quota()["name"] == "small"
+    v3.organization_quotas.update(quota["guid"], "smaller", apps_quota=AppsQuota(1024, 512, 1, 1))
+    assert v3.organization_quotas.get(quota["guid"])["apps"]["total_instances"] == 1
+    with pytest.raises(InvalidStatusCode) as caught:
+        v3.organization_quotas.remove(quota["guid"])
+    assert caught.value.status_code == 422
+    assert v3.feature_flags.update("app_scaling", enabled=False, custom_error_message="no")["enabled"] is False
+
+
+async def test_the_pypi_client_sets_quotas_and_flags(served: Served) -> None:
+    await trio.to_thread.run_sync(limit, served.doors.url)

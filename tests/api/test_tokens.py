@@ -2,19 +2,26 @@
 
 import base64
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt as jwt_of_others
+import msgspec
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet, OctKey
+from joserfc.jwk import ECKey, OctKey
 
 from paasd.config import ApiConfig, AuthConfig, Config
-from tests.api.serving import PASSWORD, Served, serve
+from paasd.state import MemoryLog
+from tests.api.serving import CHEAP_HASHES, PASSWORD, Served, serve
+from tests.api.sign_in import ask_token, events, make_member, make_place, signed_in
 
 INVALID = {"code": 1000, "title": "CF-InvalidAuthToken", "detail": "Invalid Auth Token; sign in again"}
 EXPIRED = {**INVALID, "detail": "Invalid Auth Token; it has expired, sign in again"}
+NEW = "seven green bottles of rain"
+SECRET = "k2Jq0Zx9vB7mLw3T"
 MISSING = {"code": 10002, "title": "CF-NotAuthenticated", "detail": "Authentication error"}
 
 
@@ -91,11 +98,11 @@ async def test_a_changed_password_ends_every_session_at_once(served: Served) -> 
     assert (await ask(served, f"bearer {old['access_token']}")).status_code == 200
     async with await served.admin() as http:
         guid = payload_of(old["access_token"])["user_id"]
-        answer = await http.put(f"/uaa/Users/{guid}/password", json={"password": "another one"})
+        answer = await http.put(f"/uaa/Users/{guid}/password", json={"password": NEW})
         assert answer.status_code == 200, answer.text
     assert (await ask(served, f"bearer {old['access_token']}")).json()["errors"] == [INVALID]
     assert (await refresh(served, old["refresh_token"])).status_code == 401
-    new = await served.login("ada", "another one")
+    new = await served.login("ada", NEW)
     assert (await ask(served, f"bearer {new['access_token']}")).status_code == 200
 
 
@@ -104,20 +111,85 @@ async def test_a_user_changes_only_their_own_password_and_needs_the_old_one(serv
     async with served.client((await served.login("ada"))["access_token"]) as http:
         denied = await http.put(f"/uaa/Users/{bob}/password", json={"password": "x", "oldPassword": PASSWORD})
         assert (denied.status_code, denied.json()["error"]) == (403, "insufficient_scope")
-        wrong = await http.put(f"/uaa/Users/{ada}/password", json={"password": "x", "oldPassword": "no"})
-        assert wrong.status_code == 401
-        right = await http.put(f"/uaa/Users/{ada}/password", json={"password": "x1", "oldPassword": PASSWORD})
+        path = f"/uaa/Users/{ada}/password"
+        for old in ({"oldPassword": "no"}, {}):
+            wrong = await http.put(path, json={"password": NEW, **old})
+            assert (wrong.status_code, wrong.json()["error"]) == (401, "unauthorized")
+        weak = await http.put(path, json={"password": "Password2026!", "oldPassword": PASSWORD})
+        assert (weak.status_code, weak.json()["error"]) == (422, "invalid_password")
+        assert "tried first" in weak.json()["error_description"]
+        right = await http.put(path, json={"password": NEW, "oldPassword": PASSWORD})
         assert right.status_code == 200, right.text
+    changes = await events(served, "audit.user.password_changed")
+    assert [(one["actor"]["name"], one["target"]["name"]) for one in changes] == [("ada", "ada")]
+
+
+async def test_every_session_of_a_user_ends_at_the_word_of_the_user_or_an_administrator(served: Served) -> None:
+    guid, other = await served.make_user("ada"), await served.make_user("bob")
+    for name in ("admin", "ada"):
+        async with served.client((await served.login(name))["access_token"]) as http:
+            sessions = [await served.login("ada") for _ in range(2)]
+            ended = await http.delete(f"/uaa/oauth/token/revoke/user/{guid}")
+            assert ended.status_code == 200, ended.text
+        for session in sessions:
+            assert (await ask(served, f"bearer {session['access_token']}")).json()["errors"] == [INVALID]
+            assert (await refresh(served, session["refresh_token"])).status_code == 401
+    async with served.client((await served.login("ada"))["access_token"]) as http:
+        assert (await http.get("/v3/organizations")).status_code == 200
+        denied = await http.delete(f"/uaa/oauth/token/revoke/user/{other}")
+        assert (denied.status_code, denied.json()["error"]) == (403, "insufficient_scope")
+    ends = await events(served, "audit.user.sign_out_everywhere")
+    assert [one["actor"]["name"] for one in ends] == ["admin", "ada"]
 
 
 async def test_published_keys_verify_a_token_without_asking_the_platform(served: Served) -> None:
+    """As a program of somebody else does it: PyJWT, which is not what the platform signs with."""
     token = (await served.login())["access_token"]
     async with served.client() as http:
         discovered = (await http.get("/.well-known/openid-configuration")).json()
         keys = (await http.get(discovered["jwks_uri"])).json()
-    found = jwt.decode(token, KeySet.import_key_set(keys), algorithms=["ES256"])
-    assert found.claims["iss"] == discovered["issuer"]
+        newest = (await http.get("/token_key")).json()
     assert all("d" not in key for key in keys["keys"])
+    head = jwt_of_others.get_unverified_header(token)
+    assert head["kid"] == newest["kid"]
+    published = jwt_of_others.PyJWKSet.from_dict(keys)[head["kid"]]
+    claims = jwt_of_others.decode(
+        token,
+        published.key,
+        algorithms=discovered["id_token_signing_alg_values_supported"],
+        audience="cloud_controller",
+        issuer=discovered["issuer"],
+        options={"require": ["exp", "iat", "iss", "sub", "aud", "jti"]},
+    )
+    assert claims["user_name"] == "admin"
+    with pytest.raises(jwt_of_others.InvalidAudienceError):
+        jwt_of_others.decode(token, published.key, algorithms=["ES256"], audience="somebody else")
+    required = {"issuer", "authorization_endpoint", "token_endpoint", "jwks_uri", "response_types_supported"}
+    assert required | {"subject_types_supported", "id_token_signing_alg_values_supported"} <= set(discovered)
+
+
+async def test_keys_change_without_signing_anyone_out_on_another_node_neither(tmp_path: Path) -> None:
+    auth = msgspec.structs.replace(CHEAP_HASHES, key_rotate_s=60, key_publish_s=10)
+    config, log = Config(api=ApiConfig(port=0, grace_s=1.0), auth=auth), MemoryLog(1)
+    async with serve(tmp_path / "one", config, log=log.client()) as one:
+        (tmp_path / "two").mkdir(mode=0o700)
+        shutil.copy2(tmp_path / "one" / "root-key", tmp_path / "two" / "root-key")
+        async with serve(tmp_path / "two", config, log=log.client()) as two:
+            before = await one.login()
+            for rotation in range(1, 4):
+                one.clock.ahead_s = two.clock.ahead_s = 60 * rotation
+                await one.auth.refresh_keys()
+                await two.context.database.fresh()
+                await two.auth.refresh_keys()
+                for node in (one, two):
+                    answer = await ask(node, f"bearer {before['access_token']}")
+                    assert answer.status_code == 200, "rotated away"
+                    assert (await refresh(node, before["refresh_token"])).status_code == 200
+            after = await two.login()
+            assert after["access_token"].split(".")[0] != before["access_token"].split(".")[0]
+            assert (await ask(one, f"bearer {after['access_token']}")).status_code == 200
+            one.clock.ahead_s = auth.access_token_s + 1
+            assert (await ask(one, f"bearer {before['access_token']}")).json()["errors"] == [EXPIRED]
 
 
 async def test_a_rotated_key_still_verifies_what_it_signed(tmp_path: Path) -> None:
@@ -138,11 +210,11 @@ async def test_a_rotated_key_still_verifies_what_it_signed(tmp_path: Path) -> No
 
 async def test_a_client_signs_in_for_itself(served: Served) -> None:
     async with await served.admin() as http:
-        body = {"client_id": "ci", "client_secret": "s3cret", "authorities": ["cloud_controller.admin"]}
+        body = {"client_id": "ci", "client_secret": SECRET, "authorities": ["cloud_controller.admin"]}
         made = await http.post("/uaa/oauth/clients", json=body)
         assert made.status_code == 201, made.text
     async with httpx.AsyncClient(base_url=served.doors.url) as http:
-        form = {"grant_type": "client_credentials", "client_id": "ci", "client_secret": "s3cret"}
+        form = {"grant_type": "client_credentials", "client_id": "ci", "client_secret": SECRET}
         answer = await http.post("/oauth/token", data=form)
         assert answer.status_code == 200, answer.text
         assert "refresh_token" not in answer.json()
@@ -153,7 +225,86 @@ async def test_a_client_signs_in_for_itself(served: Served) -> None:
         assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
         other = await http.post("/oauth/token", data={**form, "grant_type": "implicit"})
         assert (other.status_code, other.json()["error"]) == (400, "unsupported_grant_type")
-    assert (await ask(served, f"bearer {answer.json()['access_token']}")).status_code == 200
+    token = answer.json()["access_token"]
+    assert (await ask(served, f"bearer {token}")).status_code == 200
+    async with await served.admin() as http:
+        [shown] = (await http.get("/oauth/clients")).json()["resources"]
+        assert shown["client_id"] == "ci"
+        assert "secret" not in str(shown)
+        assert (await http.delete("/oauth/clients/ci")).status_code == 200
+        assert (await http.delete("/oauth/clients/ci")).status_code == 404
+    assert (await ask(served, f"bearer {token}")).status_code == 401
+    for kind in ("audit.oauth_client.put", "audit.oauth_client.delete"):
+        [event] = await events(served, kind)
+        assert (event["actor"]["name"], event["target"]["name"]) == ("admin", "ci")
+        assert SECRET not in str(event)
+
+
+async def test_a_client_has_just_the_scopes_it_was_registered_with(served: Served) -> None:
+    reads = {"client_id": "reads", "client_secret": SECRET, "authorities": ["cloud_controller.read"]}
+    async with await served.admin() as http:
+        assert (await http.post("/uaa/oauth/clients", json=reads)).status_code == 201
+        for refused in ({"authorities": ["everything"]}, {"client_secret": "short"}, {"client_id": "cf"}):
+            assert (await http.post("/uaa/oauth/clients", json={**reads, **refused})).status_code == 422, refused
+    form = {"grant_type": "client_credentials", "client_id": "reads", "client_secret": SECRET}
+    reply = await ask_token(served, **form)
+    assert reply.json()["scope"] == "cloud_controller.read"
+    assert (await ask_token(served, **form, scope="cloud_controller.admin")).json()["error"] == "invalid_scope"
+    async with served.client(reply.json()["access_token"]) as http:
+        assert (await http.get("/v3/organizations")).status_code == 200
+        denied = await http.post("/v3/organizations", json={"name": "x"})
+        assert (denied.status_code, denied.json()["errors"][0]["code"]) == (403, 10003)
+        assert (await http.get("/Users")).json()["error"] == "insufficient_scope"
+    await served.make_user("ada")
+    async with served.client((await served.login("ada"))["access_token"]) as http:
+        assert (await http.post("/uaa/oauth/clients", json=reads)).status_code == 403
+
+
+async def test_a_token_that_was_asked_for_reading_changes_nothing(served: Served) -> None:
+    place = await make_place(served)
+    await make_member(served, "ada", place, "space_developer")
+    body = {"name": "web", "relationships": {"space": {"data": {"guid": place[1]}}}}
+    for scope, status in (("cloud_controller.read", 403), ("cloud_controller.read cloud_controller.write", 201)):
+        async with await signed_in(served, "ada", scope=scope) as http:
+            assert (await http.get("/v3/apps")).status_code == 200
+            assert (await http.post("/v3/apps", json=body)).status_code == status
+
+
+async def test_that_an_administrator_came_in_is_recorded_once_an_hour_and_others_write_nothing(served: Served) -> None:
+    await served.make_user("ada")
+
+    async def recorded(count: int) -> list[dict[str, Any]]:
+        async with served.context.database.watch("audit_events") as changes:
+            while len(found := await events(served, "audit.user.sign_in")) < count:
+                await changes.wait()
+                changes.take()
+        return found
+
+    for _ in range(3):
+        await served.login("ada")
+        await served.login("admin")
+    [event] = await recorded(1)
+    assert (event["actor"]["name"], event["data"]) == ("admin", {"by": "password", "address": "127.0.0.1"})
+    served.clock.ahead_s += 3601
+    await served.login("admin")
+    assert len(await recorded(2)) == 2
+
+
+async def test_guessing_the_old_password_has_to_wait_too(tmp_path: Path) -> None:
+    auth = msgspec.structs.replace(CHEAP_HASHES, login_failures=3, login_wait_s=60.0)
+    async with serve(tmp_path, Config(api=ApiConfig(port=0), auth=auth)) as served:
+        ada = await served.make_user("ada")
+        async with served.client((await served.login("ada"))["access_token"]) as http:
+            path = f"/uaa/Users/{ada}/password"
+            for _ in range(3):
+                wrong = await http.put(path, json={"password": NEW, "oldPassword": "wrong"})
+                assert wrong.json()["error_description"] == "Old password is incorrect"
+            locked = await http.put(path, json={"password": NEW, "oldPassword": PASSWORD})
+            assert "locked" in locked.json()["error_description"]
+            served.clock.ahead_s = 61
+            same = await http.put(path, json={"password": PASSWORD, "oldPassword": PASSWORD})
+            assert (same.status_code, same.json()["error"]) == (422, "invalid_password")
+            assert (await http.put(path, json={"password": NEW, "oldPassword": PASSWORD})).status_code == 200
 
 
 async def test_guessing_has_to_wait_and_the_right_password_too(tmp_path: Path) -> None:

@@ -49,6 +49,12 @@ async def test_an_app_goes_through_its_life_by_commands(node: Driver, tmp_path: 
     await run("env", "hello", "SIZE=")
     assert (await run("env", "hello")).out == "COLOR=red\n"
     assert "hello (web): 2 of 2 running" in (await run("restart", "hello")).out
+    told = (await run("run", "hello", "-m", "64M", "--task", "look", "echo in $COLOR; ls")).out
+    assert all(f"[APP/TASK/look/0] OUT {line}\n" in told for line in ("in red", "server.py", "Exited with status 0"))
+    words = ("run", "hello", "-m", "64M", "--task", "bad", "--", "sh", "-c", "exit 4")
+    failed = await paasd(*words, PAASD_DATA=str(node.node.directory))
+    assert failed.code == 1
+    assert failed.err.endswith("Error: APP/TASK/bad: Exited with status 4\n")
     assert "[STG/0] OUT -----> " in (await run("logs", "hello")).out
     assert len((await run("logs", "hello", "-n", "3")).out.splitlines()) == 3
     assert "instances running:   2" in (await run("status")).out

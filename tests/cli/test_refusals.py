@@ -16,6 +16,8 @@ COMMANDS = (
     "scale",
     "restart",
     "env",
+    "run",
+    "quota",
     "delete",
     "serve",
     "status",
@@ -91,3 +93,14 @@ async def test_what_the_api_refuses_is_told_as_a_sentence(served: Served, tmp_pa
 async def test_the_right_password_is_let_in(served: Served) -> None:
     typed = await paasd("--api", served.doors.url, "--user", "admin", "apps", PAASD_PASSWORD=PASSWORD)
     assert (typed.code, "No apps in main/dev yet" in typed.out) == (0, True)
+
+
+async def test_quota_shows_use_beside_limits(served: Served) -> None:
+    admin = ("--api", served.doors.url, "--user", "admin", "--password", PASSWORD)
+    async with await served.admin() as http:
+        limits = {"apps": {"total_memory_in_mb": 2048, "per_process_memory_in_mb": 512}}
+        assert (await http.patch("/v3/organization_quotas/default", json=limits)).status_code == 200
+    lines = (await paasd(*admin, "quota")).out.splitlines()
+    assert lines[0].split("  ")[-1].strip() == "organization main (default)"
+    assert lines[1].split() == ["memory", "0B", "0B", "of", "2G"]
+    assert lines[-1] == "One instance in this organization may have 512M of memory."

@@ -21,6 +21,7 @@ from paasd.model.packages import (
 from paasd.model.processes import Sizes
 from paasd.model.routes import CreateRoute, Route, create_route
 from paasd.model.settings import Bootstrap, bootstrap
+from paasd.model.spaces import CreateSpace, create_space
 from paasd.model.uploads import BeginDropletUpload, begin_droplet_upload
 from paasd.model.users import CreateUser, create_user
 from paasd.state import Database
@@ -46,6 +47,10 @@ class Seed:
             domain = tx.find(Domain, name="apps.localhost")
             assert domain is not None
             return tx.all(Organization)[0], tx.all(Space)[0], domain
+
+    async def other_space(self, organization: Organization, name: str = "other") -> Space:
+        made = CreateSpace(name=name, organization_guid=organization.guid, actor=SYSTEM)
+        return await self.database.write(create_space, made)
 
     async def user(self, name: str = "ann") -> User:
         return await self.database.write(create_user, CreateUser(username=name, actor=SYSTEM))

@@ -21,19 +21,24 @@ from paasd.model import (
     apps,
     brake,
     builds,
+    clients,
     deletion,
+    deploy_tokens,
     domains,
     draining,
     droplets,
+    identities,
     instances,
     jobs,
     leases,
     liveness,
     membership,
     metadata,
+    network_policies,
     nodes,
     organizations,
     packages,
+    passcodes,
     processes,
     recovery,
     refusals,
@@ -41,6 +46,8 @@ from paasd.model import (
     roles,
     rotation,
     routes,
+    second_factors,
+    security_groups,
     settings,
     sidecars,
     spaces,
@@ -54,10 +61,13 @@ from paasd.model.manifests import ApplyManifest, AppToApply, apply_manifest, par
 from paasd.model.manifests.applying import FailManifest, fail_manifest
 from paasd.state import Database, Operation, registered_operations
 from paasd.state.checking import check_operation_is_repeatable
+from tests.model import quota_cases
 from tests.model.seeding import NODE, SIZES, Seed
 
 Prepare = Callable[[Seed], Awaitable[Any]]
-CASES: dict[str, tuple[Operation[Any, Any], Prepare]] = {}
+CASES: dict[str, tuple[Operation[Any, Any], Prepare]] = {
+    operation.name: (operation, prepare) for operation, prepare in quota_cases.CASES.items()
+}
 LABELS = Metadata(labels={"a": "b", "gone": None}, annotations={"c": "d"})
 
 
@@ -210,6 +220,79 @@ async def _(seed: Seed) -> Any:
     )
     [made] = await seed.database.write(routes.add_destinations, wanted)
     return routes.RemoveDestination(route_guid=route.guid, destination_guid=made.guid, actor=SYSTEM)
+
+
+async def _group(seed: Seed) -> str:
+    _, space, _ = await seed.place()
+    rule = {"protocol": "tcp", "destination": "10.0.0.5", "ports": "5432"}
+    made = security_groups.CreateSecurityGroup(
+        name="database", rules=[rule], running_spaces=[space.guid], staging_default=True, actor=SYSTEM
+    )
+    return (await seed.database.write(security_groups.create_security_group, made)).guid
+
+
+@case(security_groups.create_security_group)
+async def _(seed: Seed) -> Any:
+    _, space, _ = await seed.place()
+    rule = {"protocol": "icmp", "destination": "10.0.0.0/8", "type": 8, "code": 0}
+    return security_groups.CreateSecurityGroup(
+        name="ping", rules=[rule], staging_spaces=[space.guid, space.guid], actor=SYSTEM
+    )
+
+
+@case(security_groups.update_security_group)
+async def _(seed: Seed) -> Any:
+    return security_groups.UpdateSecurityGroup(
+        security_group_guid=await _group(seed), name="db", rules=[], running_default=True, actor=SYSTEM
+    )
+
+
+@case(security_groups.delete_security_group)
+async def _(seed: Seed) -> Any:
+    return security_groups.DeleteSecurityGroup(security_group_guid=await _group(seed), actor=SYSTEM)
+
+
+@case(security_groups.bind_security_group)
+async def _(seed: Seed) -> Any:
+    group = await _group(seed)
+    _, space, _ = await seed.place()
+    return security_groups.BindSecurityGroup(
+        security_group_guid=group, phase="staging", space_guids=[space.guid], actor=SYSTEM
+    )
+
+
+@case(security_groups.unbind_security_group)
+async def _(seed: Seed) -> Any:
+    group = await _group(seed)
+    _, space, _ = await seed.place()
+    return security_groups.UnbindSecurityGroup(
+        security_group_guid=group, phase="running", space_guid=space.guid, actor=SYSTEM
+    )
+
+
+@case(network_policies.add_policies)
+async def _(seed: Seed) -> Any:
+    return await _policies(seed)
+
+
+@case(network_policies.remove_policies)
+async def _(seed: Seed) -> Any:
+    wanted = await _policies(seed)
+    await seed.database.write(network_policies.add_policies, wanted)
+    return wanted
+
+
+async def _policies(seed: Seed) -> network_policies.ChangePolicies:
+    source, destination = await seed.app("front"), await seed.app("back")
+    one = network_policies.PolicySpec(
+        source_guid=source.guid, destination_guid=destination.guid, protocol="tcp", start_port=8080, end_port=8081
+    )
+    return network_policies.ChangePolicies(policies=[one, one], actor=SYSTEM)
+
+
+@case(network_policies.clean_policies)
+async def _(seed: Seed) -> Any:
+    return network_policies.CleanPolicies()
 
 
 @case(apps.create_app)
@@ -834,6 +917,128 @@ async def _(seed: Seed) -> Any:
 async def _(seed: Seed) -> Any:
     await seed.node()
     return refusals.NoteRefusals(node_guid=NODE, count=1, head="h")
+
+
+@case(users.note_sign_in)
+async def _(seed: Seed) -> Any:
+    return users.NoteSignIn(user_guid=(await seed.user()).guid, address="192.0.2.1")
+
+
+@case(users.sign_out)
+async def _(seed: Seed) -> Any:
+    return users.EndSessions(user_guid=(await seed.user()).guid, actor=SYSTEM)
+
+
+NOW_S = 4_000_000_000
+
+
+async def _deploy_token(seed: Seed) -> deploy_tokens.CreateDeployToken:
+    organization, space, _ = await seed.place()
+    return deploy_tokens.CreateDeployToken(
+        guid="token-guid-1",
+        name="ci",
+        secret_hash="h",
+        role="space_developer",
+        organization_guid=organization.guid,
+        space_guid=space.guid,
+        expires_at=NOW_S,
+        actor=msgspec.structs.replace(SYSTEM, guid="root"),
+    )
+
+
+@case(deploy_tokens.create_deploy_token)
+async def _(seed: Seed) -> Any:
+    return await _deploy_token(seed)
+
+
+@case(deploy_tokens.revoke_deploy_token)
+async def _(seed: Seed) -> Any:
+    made = await seed.database.write(deploy_tokens.create_deploy_token, await _deploy_token(seed))
+    return deploy_tokens.RevokeDeployToken(guid=made.guid, actor=SYSTEM)
+
+
+@case(deploy_tokens.note_deploy_token_use)
+async def _(seed: Seed) -> Any:
+    made = await seed.database.write(deploy_tokens.create_deploy_token, await _deploy_token(seed))
+    return deploy_tokens.NoteDeployTokenUse(guid=made.guid, day="2026-01-31")
+
+
+async def _enrolled(seed: Seed) -> second_factors.EnrolFactor:
+    return second_factors.EnrolFactor(user_guid=(await seed.user()).guid, sealed_secret="sealed", actor=SYSTEM)
+
+
+async def _confirmed(seed: Seed) -> second_factors.ConfirmFactor:
+    enrolled = await _enrolled(seed)
+    await seed.database.write(second_factors.enrol_factor, enrolled)
+    return second_factors.ConfirmFactor(
+        user_guid=enrolled.user_guid, sealed_secret="sealed", step=7, recovery_hashes=["a", "b"], actor=SYSTEM
+    )
+
+
+async def _with_factor(seed: Seed) -> str:
+    confirmed = await _confirmed(seed)
+    await seed.database.write(second_factors.confirm_factor, confirmed)
+    return confirmed.user_guid
+
+
+@case(second_factors.enrol_factor)
+async def _(seed: Seed) -> Any:
+    return await _enrolled(seed)
+
+
+@case(second_factors.confirm_factor)
+async def _(seed: Seed) -> Any:
+    return await _confirmed(seed)
+
+
+@case(second_factors.use_code)
+async def _(seed: Seed) -> Any:
+    return second_factors.UseCode(user_guid=await _with_factor(seed), step=8)
+
+
+@case(second_factors.renew_recovery)
+async def _(seed: Seed) -> Any:
+    return second_factors.RenewRecovery(user_guid=await _with_factor(seed), recovery_hashes=["c"], actor=SYSTEM)
+
+
+@case(second_factors.remove_factor)
+async def _(seed: Seed) -> Any:
+    return second_factors.RemoveFactor(user_guid=await _with_factor(seed), actor=SYSTEM)
+
+
+@case(second_factors.demand_factor)
+async def _(seed: Seed) -> Any:
+    organization, _, _ = await seed.place()
+    return second_factors.DemandFactor(organization_guid=organization.guid, demanded=True, actor=SYSTEM)
+
+
+@case(passcodes.create_passcode)
+async def _(seed: Seed) -> Any:
+    return passcodes.CreatePasscode(code_hash="h", user_guid=(await seed.user()).guid, expires_at=NOW_S)
+
+
+@case(passcodes.use_passcode)
+async def _(seed: Seed) -> Any:
+    made = passcodes.CreatePasscode(code_hash="h", user_guid=(await seed.user()).guid, expires_at=NOW_S)
+    await seed.database.write(passcodes.create_passcode, made)
+    return passcodes.UsePasscode(code_hash="h")
+
+
+@case(identities.sign_in_externally)
+async def _(seed: Seed) -> Any:
+    return identities.SignInExternally(origin="corp", subject="s-1", username="ann")
+
+
+@case(clients.put_client)
+async def _(seed: Seed) -> Any:
+    return clients.PutClient(client_id="ci", value="{}", scopes=["cloud_controller.read"], actor=SYSTEM)
+
+
+@case(clients.delete_client)
+async def _(seed: Seed) -> Any:
+    made = clients.PutClient(client_id="ci", value="{}", scopes=[], actor=SYSTEM)
+    await seed.database.write(clients.put_client, made)
+    return clients.DeleteClient(client_id="ci", actor=SYSTEM)
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

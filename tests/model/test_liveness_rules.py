@@ -54,7 +54,7 @@ async def test_a_node_is_dead_by_two_live_witnesses_of_which_one_is_elsewhere(se
     assert await declare(seed, "a1", "a2", "b1")
     assert state_of(seed, "a1") == "DEAD"
     with seed.database.read() as tx:
-        [event] = tx.all(AuditEvent, target_guid="a1")
+        [event] = tx.all(AuditEvent, target_guid="a1", type="platform.node.dead")
     assert event.data["witnesses"] == ["a2", "b1"]
     assert not await declare(seed, "a2", "b1", "a1"), "the dead are no witnesses"
 

@@ -20,14 +20,14 @@ START_LIMIT_S = 60.0
 class Daemon:
     """`paasd serve` on a data directory; start, kill, start again."""
 
-    def __init__(self, data: Path, sections: str = "") -> None:
+    def __init__(self, data: Path, sections: str = "", *, node: str = "") -> None:
         self.data = data
         self.http_port, self.https_port, self.api_port = free_port(), free_port(), free_port()
         self.config = data / "paasd.toml"
         self.process: subprocess.Popen[bytes] | None = None
         data.mkdir(mode=0o700, exist_ok=True)
         self.config.write_text(
-            f'data = "{data}"\n[node]\nmemory_mb = 8192\ndisk_mb = 20480\n[api]\nport = {self.api_port}\n'
+            f'data = "{data}"\n[node]\nmemory_mb = 8192\ndisk_mb = 20480\n{node}[api]\nport = {self.api_port}\n'
             f"[router]\nhttp_port = {self.http_port}\nhttps_port = {self.https_port}\n{sections}"
         )
 
@@ -81,9 +81,9 @@ class Daemon:
 
 
 @asynccontextmanager
-async def running_daemon(data: Path, sections: str = "") -> AsyncIterator[Daemon]:
-    """A started daemon, configured by further TOML; everything of it is gone afterwards."""
-    daemon = Daemon(data, sections)
+async def running_daemon(data: Path, sections: str = "", *, node: str = "") -> AsyncIterator[Daemon]:
+    """A started daemon, configured by further TOML, also in its section [node]; everything of it is gone afterwards."""
+    daemon = Daemon(data, sections, node=node)
     try:
         await daemon.start()
         yield daemon

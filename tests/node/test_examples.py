@@ -52,7 +52,7 @@ async def test_every_sample_app_is_served_and_pushed_again_without_doing_it_all_
     sources = tmp_path / "sources"
     shutil.copytree(EXAMPLES, sources, ignore=shutil.ignore_patterns("node_modules", "__pycache__", "server"))
     await trio.run_process(["make", "-s"], cwd=sources / "c-binary")
-    assert {path.name for path in sources.iterdir() if path.is_dir()} == set(PAGES)
+    assert {path.parent.name for path in sources.glob("*/manifest.yml")} == set(PAGES)
     async with running_node(tmp_path / "n") as node:
         for name, text in PAGES.items():
             await pushed(node, name, sources / name)

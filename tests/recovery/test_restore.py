@@ -86,6 +86,7 @@ async def test_a_restored_node_serves_and_no_node_of_the_former_cluster_can_join
         file.write_bytes(answer.content)
         events = (await old.api.get("/v3/audit_events", params={"types": "audit.platform.backup"})).json()
         assert events["pagination"]["total_results"] == 1
+        kept = (await old.api.get("/paasd/v1/audit/head")).json()
 
         config = msgspec.structs.replace(old.nodes[0].config, data=str(short / "new"))
         head = await trio.to_thread.run_sync(restore_node, config, file, PASSPHRASE, lambda _: None)
@@ -101,6 +102,9 @@ async def test_a_restored_node_serves_and_no_node_of_the_former_cluster_can_join
         async with served(config, short) as (node, api):
             env = await api.get("/paasd/v1/spaces/main/dev/apps/hello/env")
             assert "of-this-app" in env.text, "sealed values open"
+            # The note of the backup itself came after what is in it.
+            found = (await api.get("/paasd/v1/audit/verify")).json()
+            assert found["problem"] is None and found["events"] >= kept["sequence"] - 1, "the chain of events goes on"
             with node.context.database.read() as tx:
                 states = {row.guid: row.state for row in tx.all(NodeRow)}
             assert states.pop(node.guid) == "READY"

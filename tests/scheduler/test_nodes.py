@@ -55,6 +55,7 @@ async def test_a_drained_node_ends_empty_and_no_index_is_ever_without_an_instanc
         database = cluster.nodes["b1"].database
         await database.write(drain_node, DrainNode(node_guid="a1", actor=SYSTEM))
         await cluster.until(lambda: not any(row.node_guid == "a1" for row in cluster.rows()), 30)
+        await cluster.settled()
         with database.read() as tx:
             progress = drain_progress(tx, tx.need(Node, "a1"))
         assert progress.drained and progress.in_words().startswith("drained")

@@ -53,9 +53,9 @@ def platform_entries() -> set[str]:
     return {f"{method} {path}" for method, path in zip(words[::2], words[1::2], strict=True)}
 
 
-def fillings(kinds: list[str], theirs: Organization, nobodys: Organization, own: Organization) -> Iterator[
-    tuple[str, dict[str, str], dict[str, str]]
-]:
+def fillings(
+    kinds: list[str], theirs: Organization, nobodys: Organization, own: Organization
+) -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:
     """(what is foreign, values as of the other organization, values as of nobody): all at once, and each alone."""
     choices = [kinds] if len(kinds) <= 1 else [kinds, *([kind] for kind in kinds)]
     for foreign in choices:

@@ -138,9 +138,7 @@ class World:
             assert user is not None
             for role in roles:
                 if role in SPACE_ROLES:
-                    wanted = CreateRole(
-                        type=role, user_guid=user.guid, space_guid=made.values["space"], actor=SYSTEM
-                    )
+                    wanted = CreateRole(type=role, user_guid=user.guid, space_guid=made.values["space"], actor=SYSTEM)
                     await self.served.context.database.write(create_role, wanted)
 
     async def _seed(self, made: Organization, kind: str, call: str, body: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from paasd.errors import BadRequest, Forbidden, NotFound, Unavailable
-from paasd.model import App, Build, Instance, Node
+from paasd.model import App, Build, Instance, Node, Task
 from paasd.model.apps import environment_context
 from paasd.peer import MemoryNetwork
 from paasd.state import Database, Tx, open_database, operation
@@ -24,6 +24,7 @@ class Rows(msgspec.Struct):
     apps: list[App] = []
     instances: list[Instance] = []
     builds: list[Build] = []
+    tasks: list[Task] = []
     nodes: list[Node] = []
 
 
@@ -31,7 +32,7 @@ class Rows(msgspec.Struct):
 def put_rows(tx: Tx, args: Rows) -> None:
     for row in (*args.apps, *args.nodes):
         tx.insert(row)
-    for row in (*args.instances, *args.builds):
+    for row in (*args.instances, *args.builds, *args.tasks):
         known = tx.get(type(row), row.guid)
         if known is not None:
             tx.delete(known)
@@ -58,6 +59,22 @@ def build(guid: str, node: str, epoch: int = 1) -> Build:
     return Build(guid=guid, app_guid="app", package_guid="p", deadline_at="", stack="host", node_guid=node, epoch=epoch)
 
 
+def task(guid: str, node: str, state: str = "RUNNING") -> Task:
+    sizes = {"memory_mb": 64, "disk_mb": 64}
+    return Task(
+        guid=guid,
+        app_guid="app",
+        sequence_id=1,
+        name="t",
+        command="c",
+        droplet_guid="d",
+        node_guid=node,
+        epoch=1,
+        state=state,
+        **sizes,
+    )
+
+
 class World:
     def __init__(self, database: Database, network: MemoryNetwork) -> None:
         self.database = database
@@ -67,10 +84,11 @@ class World:
         self.worker = RemoteUnsealing(network.add("worker", "worker"), controls)
         self.other = RemoteUnsealing(network.add("other", "worker"), controls)
 
-    async def put(self, *rows: Instance | Build) -> None:
+    async def put(self, *rows: Instance | Build | Task) -> None:
+        tasks = [row for row in rows if isinstance(row, Task)]
         instances = [row for row in rows if isinstance(row, Instance)]
         builds = [row for row in rows if isinstance(row, Build)]
-        await self.database.write(put_rows, Rows(instances=instances, builds=builds))
+        await self.database.write(put_rows, Rows(instances=instances, builds=builds, tasks=tasks))
 
 
 @asynccontextmanager
@@ -113,6 +131,18 @@ async def test_what_is_placed_elsewhere_or_was_placed_anew_since_is_refused(tmp_
         with pytest.raises(Forbidden):
             await world.worker.instance("i", 3)
         assert await world.other.instance("i", 4) == OPENED
+
+
+async def test_a_task_is_opened_for_its_node_until_it_has_ended(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await world.put(task("t", "worker"))
+        assert await world.worker.task("t", 1) == OPENED
+        for ask in (world.other.task("t", 1), world.worker.task("t", 2)):
+            with pytest.raises(Forbidden, match="is not given to node"):
+                await ask
+        await world.put(task("t", "worker", "SUCCEEDED"))
+        with pytest.raises(Forbidden):
+            await world.worker.task("t", 1)
 
 
 async def test_a_control_node_that_has_not_heard_of_the_row_waits_for_it(tmp_path: Path) -> None:

@@ -4,8 +4,32 @@ They are written on the same actions as the v3 API, so whatever they do can be d
 Beside bearer tokens they take HTTP Basic.
 """
 
-from paasd.api.paasd_v1 import apps, backup, health, invitations, nodes, push
+from paasd.api.paasd_v1 import (
+    apps,
+    audit,
+    backup,
+    deploy_tokens,
+    description,
+    health,
+    invitations,
+    nodes,
+    push,
+    quota,
+    second_factor,
+)
 
-ROUTES = health.ROUTES + apps.ROUTES + push.ROUTES + nodes.ROUTES + backup.ROUTES + invitations.ROUTES
+ROUTES = (
+    health.ROUTES
+    + apps.ROUTES
+    + push.ROUTES
+    + nodes.ROUTES
+    + backup.ROUTES
+    + audit.ROUTES
+    + description.ROUTES
+    + quota.ROUTES
+    + deploy_tokens.ROUTES
+    + second_factor.ROUTES
+    + invitations.ROUTES
+)
 
 __all__ = ["ROUTES"]

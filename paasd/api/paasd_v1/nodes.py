@@ -21,6 +21,7 @@ class TokenForm(Form):
 
 
 async def create_token(call: Call) -> Reply:
+    """201 with a token by which machines join; it is shown this once."""
     form = await call.json(TokenForm)
     token = await actions.create_token(
         call.context, call.caller, role=form.role, zone=form.zone, ttl_s=form.ttl_s, uses=form.uses
@@ -29,33 +30,40 @@ async def create_token(call: Call) -> Reply:
 
 
 async def list_tokens(call: Call) -> Reply:
+    """Join tokens that are good for something, without their secrets."""
     return Reply(body={"tokens": [_token(one) for one in actions.list_tokens(call.context, call.caller)]})
 
 
 async def delete_token(call: Call) -> Reply:
+    """Nobody joins by it any more."""
     await actions.delete_token(call.context, call.caller, call.path["token"])
     return no_content()
 
 
 async def list_nodes(call: Call) -> Reply:
+    """Every machine of the platform, what it runs, and how it is."""
     return Reply(
         body={"nodes": [_node(call, node, count) for node, count in actions.list_nodes(call.context, call.caller)]}
     )
 
 
 async def drain_node(call: Call) -> Reply:
+    """Its instances move elsewhere, and it is given no more."""
     return _drained(call, await actions.drain_node(call.context, call.caller, call.path["node"]))
 
 
 async def undrain_node(call: Call) -> Reply:
+    """It is given instances again."""
     return _drained(call, await actions.undrain_node(call.context, call.caller, call.path["node"]))
 
 
 async def declare_dead(call: Call) -> Reply:
+    """What ran there starts elsewhere; somebody answers for it that the machine is off."""
     return _drained(call, await actions.declare_dead(call.context, call.caller, call.path["node"]))
 
 
 async def show_node(call: Call) -> Reply:
+    """One, and how far it is drained."""
     return _drained(call, actions.find_node(call.context, call.caller, call.path["node"]))
 
 
@@ -74,10 +82,12 @@ def _drained(call: Call, node: Node) -> Reply:
 
 
 async def release_brake(call: Call) -> Reply:
+    """Lost nodes are really lost: replace what ran there."""
     return Reply(body={"released": await actions.release_brake(call.context, call.caller)})
 
 
 async def remove_node(call: Call) -> Reply:
+    """It leaves the platform for good."""
     force = call.query.plain.get("force") == "true"
     await actions.remove_node(call.context, call.caller, call.path["node"], force=force)
     return no_content()
@@ -124,10 +134,12 @@ def _node(call: Call, node: Node, instances: int) -> dict[str, Any]:
 
 
 async def change_key(call: Call) -> Reply:
+    """Begin to change a shared key; it goes on by itself."""
     return Reply(body={"id": await actions.change_key(call.context, call.caller, call.path["what"])})
 
 
 async def list_key_changes(call: Call) -> Reply:
+    """Changes of shared keys that are under way."""
     return Reply(body={"changes": actions.key_changes(call.context, call.caller)})
 
 

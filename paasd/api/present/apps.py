@@ -103,15 +103,15 @@ def _commands(view: View, apps: dict[str, App], rows: Sequence[Process]) -> list
     return [row.command or droplets.get(apps[row.app_guid].droplet_guid or "", {}).get(row.type) for row in rows]
 
 
-def present_sidecars(_view: View, rows: Sequence[Sidecar]) -> list[dict[str, Any]]:
-    """Sidecars of an app."""
+def present_sidecars(_view: View, rows: Sequence[Sidecar], *, redact: bool = True) -> list[dict[str, Any]]:
+    """Sidecars of an app; their commands are hidden in lists as those of processes are."""
     return [
         {
             "guid": row.guid,
             "created_at": row.created_at,
             "updated_at": row.updated_at,
             "name": row.name,
-            "command": row.command,
+            "command": REDACTED if redact else row.command,
             "process_types": row.process_types,
             "memory_in_mb": row.memory_mb,
             "origin": row.origin,

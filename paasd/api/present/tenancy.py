@@ -8,14 +8,14 @@ from paasd.model import Organization, Role, Space, User
 
 
 def present_organizations(view: View, rows: Sequence[Organization]) -> list[dict[str, Any]]:
-    """Every organization shares the one default quota."""
+    """Organizations with their quota."""
 
     def links(row: Organization) -> dict[str, Any]:
         return {
             "self": view.urls.link("organizations", row.guid),
             "domains": view.urls.link("organizations", row.guid, "domains"),
             "default_domain": view.urls.link("organizations", row.guid, "domains", "default"),
-            "quota": view.urls.link("organization_quotas", DEFAULT_QUOTA),
+            "quota": view.urls.link("organization_quotas", row.quota_guid),
         }
 
     return [
@@ -23,32 +23,30 @@ def present_organizations(view: View, rows: Sequence[Organization]) -> list[dict
             **base,
             "name": row.name,
             "suspended": row.suspended,
-            "relationships": {"quota": to_one(DEFAULT_QUOTA)},
+            "relationships": {"quota": to_one(row.quota_guid)},
         }
         for base, row in zip(common(view, rows, links), rows, strict=True)
     ]
 
 
-# The guid of the quota that every organization has until quotas are rows.
-DEFAULT_QUOTA = "default"
-
-
 def present_spaces(view: View, rows: Sequence[Space]) -> list[dict[str, Any]]:
-    """Spaces with their organization."""
+    """Spaces with their organization and, if they have one, their quota."""
 
     def links(row: Space) -> dict[str, Any]:
+        quota = {} if row.quota_guid is None else {"quota": view.urls.link("space_quotas", row.quota_guid)}
         return {
             "self": view.urls.link("spaces", row.guid),
             "organization": view.urls.link("organizations", row.organization_guid),
             "features": view.urls.link("spaces", row.guid, "features"),
             "apply_manifest": view.urls.link("spaces", row.guid, "actions", "apply_manifest", method="POST"),
+            **quota,
         }
 
     return [
         {
             **base,
             "name": row.name,
-            "relationships": {"organization": to_one(row.organization_guid), "quota": to_one(None)},
+            "relationships": {"organization": to_one(row.organization_guid), "quota": to_one(row.quota_guid)},
         }
         for base, row in zip(common(view, rows, links), rows, strict=True)
     ]

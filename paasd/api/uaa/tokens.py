@@ -7,13 +7,20 @@ import msgspec
 from paasd.actions import clients
 from paasd.api.app import basic_credentials, client_address
 from paasd.api.call import Call, Reply
-from paasd.api.table import Auth, Route, get, post
+from paasd.api.table import Auth, Route, delete, get, post
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import Client
 from paasd.errors import BadRequest, Unprocessable
 
+SECRET_SHORTEST = 16
 FORM_LIMIT_BYTES = 64 * 1024
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+class Hint(msgspec.Struct):
+    """What a client says of the user before it has signed in."""
+
+    origin: str = "uaa"
 
 
 async def login(call: Call) -> Reply:
@@ -27,7 +34,11 @@ async def login(call: Call) -> Reply:
             "zone_name": "uaa",
             "entityID": doors["login"],
             "idpDefinitions": {},
-            "prompts": {"username": ["text", "Email"], "password": ["password", "Password"]},
+            "prompts": {
+                "username": ["text", "Email"],
+                "password": ["password", "Password"],
+                "passcode": ["password", f"Temporary Authentication Code ( Get one at {doors['login']}/passcode )"],
+            },
         }
     )
 
@@ -46,16 +57,32 @@ async def token(call: Call) -> Reply:
         raise OAuthError(status, error, f"Unauthorized grant type: {grant}" if grant else "Missing grant type")
     auth = call.platform.auth
     match grant:
+        case "password" if "passcode" in form:
+            signed_in = await auth.passcode(form["passcode"], client_address(call.request))
+            reply = auth.grant(client, signed_in, scopes)
+        case "password" if (elsewhere := _origin(call, form)) != "uaa":
+            raise OAuthError(401, "unauthorized", f"Users of {elsewhere[:80]} sign in by browser: `cf login --sso`")
         case "password":
             username, password = form.get("username", ""), form.get("password", "")
             if not username or not password:
                 raise OAuthError(401, "unauthorized", "Bad credentials")
-            reply = await auth.password_grant(client, username, password, client_address(call.request), scopes)
+            code = form.get("mfaCode") or form.get("mfa_code") or ""
+            address = client_address(call.request)
+            reply = await auth.password_grant(client, username, password, address, scopes, code)
         case "refresh_token":
             reply = auth.refresh_grant(client, form.get("refresh_token", ""))
         case _:
             reply = auth.client_grant(client, scopes)
     return Reply(body=reply, headers=NO_STORE)
+
+
+def _origin(call: Call, form: dict[str, str]) -> str:
+    """Where the client thinks that the user has an account: `login_hint={"origin":"..."}`."""
+    hint = call.query.plain.get("login_hint") or form.get("login_hint") or "{}"
+    try:
+        return msgspec.json.decode(hint, type=Hint).origin or "uaa"
+    except msgspec.DecodeError:
+        return "uaa"
 
 
 async def _client(call: Call, form: dict[str, str]) -> Client:
@@ -136,10 +163,35 @@ async def create_client(call: Call) -> Reply:
     form = await call.json(NewClient)
     if form.authorized_grant_types != ("client_credentials",):
         raise Unprocessable("Only clients with the single grant type client_credentials can be registered")
+    clients.check(call.caller, form.client_id, tuple(form.authorities))
+    if len(form.client_secret) < SECRET_SHORTEST:
+        raise Unprocessable(
+            f"client_secret has at least {SECRET_SHORTEST} characters; `openssl rand -hex 24` makes one"
+        )
     secret_hash = await call.platform.auth.passwords.hash(form.client_secret)
-    await clients.register(call.context, call.caller, form.client_id, secret_hash, tuple(form.authorities))
-    body = {"client_id": form.client_id, "authorities": form.authorities, "scope": ["uaa.none"]}
-    return Reply(status=201, body={**body, "authorized_grant_types": form.authorized_grant_types})
+    made = await clients.register(call.context, call.caller, form.client_id, secret_hash, tuple(form.authorities))
+    return Reply(status=201, body=_present_client(made))
+
+
+def _present_client(client: Client) -> dict[str, object]:
+    return {
+        "client_id": client.client_id,
+        "authorities": list(client.scopes),
+        "scope": ["uaa.none"],
+        "authorized_grant_types": list(client.grants),
+    }
+
+
+async def list_clients(call: Call) -> Reply:
+    """Registered clients; never their secrets."""
+    found = [_present_client(client) for client in clients.listed(call.context, call.caller)]
+    return Reply(body={"resources": found, "startIndex": 1, "itemsPerPage": len(found), "totalResults": len(found)})
+
+
+async def delete_client(call: Call) -> Reply:
+    """Its tokens end with it."""
+    await clients.delete(call.context, call.caller, call.path["client_id"])
+    return Reply(body={"client_id": call.path["client_id"]})
 
 
 TOKEN_ROUTES: tuple[Route, ...] = tuple(
@@ -153,6 +205,8 @@ TOKEN_ROUTES: tuple[Route, ...] = tuple(
         get(f"{prefix}/.well-known/openid-configuration", discovery, auth=Auth.NONE, any_query=True),
         get(f"{prefix}/oauth/token/.well-known/openid-configuration", discovery, auth=Auth.NONE, any_query=True),
         get(f"{prefix}/userinfo", userinfo, any_query=True),
+        get(f"{prefix}/oauth/clients", list_clients, any_query=True, permission="admin"),
         post(f"{prefix}/oauth/clients", create_client, any_query=True, permission="admin"),
+        delete(f"{prefix}/oauth/clients/<client_id>", delete_client, any_query=True, permission="admin"),
     )
 )

@@ -6,15 +6,19 @@ from typing import Any
 import msgspec
 
 from paasd.actions import users
+from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Route, delete, get, post, put
+from paasd.auth import DEPLOY_TOKEN
 from paasd.auth.service import OAuthError
+from paasd.auth.strength import why_weak
 from paasd.model import User
 from paasd.state import Condition, Eq
 
 TERM = re.compile(r'\s*(userName|username|user_name|id|origin|email)\s+eq\s+"((?:[^"\\]|\\.)*)"\s*', re.IGNORECASE)
 COLUMNS = {"username": "username", "user_name": "username", "id": "guid", "origin": "origin", "email": "email"}
 PAGE_LIMIT = 500
+REVOKE = "/oauth/token/revoke/user/<guid>"
 
 
 class Email(msgspec.Struct):
@@ -103,9 +107,12 @@ async def create_user(call: Call) -> Reply:
     """`POST /Users`: 201, or 409 when the name is taken."""
     _demand(call, "scim.write")
     form = await call.json(NewUser)
+    form.origin = form.origin or "uaa"
     password_hash = None
-    if form.password is not None:
-        _check_password(form.password)
+    if form.origin == DEPLOY_TOKEN:
+        raise OAuthError(400, "invalid_scim_resource", "Deploy tokens are made with `paasd deploy-token create`")
+    if form.origin == "uaa" and form.password is not None:
+        _check_password(form.password, form.userName)
         password_hash = await call.platform.auth.passwords.hash(form.password)
     if not form.userName.strip():
         raise OAuthError(400, "invalid_scim_resource", "A username must be provided.")
@@ -139,18 +146,29 @@ async def set_password(call: Call) -> Reply:
         _demand(call, "uaa.admin")
     user = _need(call)
     if form.oldPassword is not None or (own and not call.caller.admin):
-        right = await call.platform.auth.passwords.verify(user.password_hash, form.oldPassword or "")
-        if not right:
-            raise OAuthError(401, "unauthorized", "Old password is incorrect")
-    _check_password(form.password)
+        address = client_address(call.request)
+        await call.platform.auth.check_password(user, form.oldPassword or "", address)
+        if form.password == form.oldPassword:
+            raise OAuthError(422, "invalid_password", "The new password is the old one; choose another.")
+    _check_password(form.password, user.username)
+    if user.origin != "uaa":
+        raise OAuthError(400, "invalid_scim_resource", f"The password of a user of {user.origin} is not kept here")
     password_hash = await call.platform.auth.passwords.hash(form.password)
     await users.set_password(call.context, call.caller, user.guid, password_hash)
     return Reply(body={"status": "ok", "message": "password updated"})
 
 
-def _check_password(password: str) -> None:
-    if not password or len(password) > 255:
-        raise OAuthError(422, "invalid_password", "A password has between 1 and 255 characters.")
+async def sign_out_everywhere(call: Call) -> Reply:
+    """Ends every session of a user: one's own, or anybody's as an administrator."""
+    if call.caller.user_guid != call.path["guid"]:
+        _demand(call, "uaa.admin")
+    user = await users.sign_out_everywhere(call.context, call.caller, _need(call).guid)
+    return Reply(body={"status": "ok", "message": f"every session of {user.username} has ended"})
+
+
+def _check_password(password: str, username: str) -> None:
+    if (why := why_weak(password, username)) is not None:
+        raise OAuthError(422, "invalid_password", why)
 
 
 def _need(call: Call) -> User:
@@ -175,5 +193,6 @@ USER_ROUTES: tuple[Route, ...] = tuple(
         get(f"{prefix}/Users/<guid>", get_user, any_query=True, permission="scim.read or oneself"),
         delete(f"{prefix}/Users/<guid>", delete_user, any_query=True, permission="scim.write"),
         put(f"{prefix}/Users/<guid>/password", set_password, any_query=True, permission="uaa.admin or oneself"),
+        delete(f"{prefix}{REVOKE}", sign_out_everywhere, any_query=True, permission="uaa.admin or oneself"),
     )
 )

@@ -1,41 +1,17 @@
-"""What comes with the platform and cannot be changed by calls: stacks, buildpacks, flags, the default quotas."""
+"""Stacks: what comes with the platform and cannot be changed by calls."""
 
 from typing import Any
 
-from paasd.actions.visibility import visible
 from paasd.api.call import Call, Reply
 from paasd.api.listing import plain_list
-from paasd.api.present.tenancy import DEFAULT_QUOTA
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get
-from paasd.buildpacks.builtin import ORDER
 from paasd.errors import NotFound
-from paasd.model import Organization
 
 STACKS = {
     "cflinuxfs4": "The stack debian12 under the name that Cloud Foundry's manifests use",
     "debian12": "Debian 12, built for this platform; for production",
     "host": "The programs of the host itself; for development and tests",
-}
-FLAGS = {
-    "app_bits_upload": True,
-    "app_scaling": True,
-    "diego_cnb": False,
-    "diego_docker": False,
-    "env_var_visibility": True,
-    "hide_marketplace_from_unauthenticated_users": False,
-    "private_domain_creation": True,
-    "resource_matching": False,
-    "route_creation": True,
-    "route_sharing": False,
-    "service_instance_creation": False,
-    "service_instance_sharing": False,
-    "set_roles_by_username": True,
-    "space_developer_env_var_visibility": True,
-    "space_scoped_private_broker_creation": False,
-    "task_creation": False,
-    "unset_roles_by_username": True,
-    "user_org_creation": False,
 }
 # Nothing of this is a row, so all of it is as old as Cloud Foundry's v3 API itself would have it.
 SINCE = "2026-01-01T00:00:00Z"
@@ -99,109 +75,8 @@ async def get_stack(call: Call) -> Reply:
     return _pick(_stacks(call), call.path["guid"], "Stack")
 
 
-def _buildpacks(call: Call) -> list[dict[str, Any]]:
-    return [
-        {
-            **_base(call, "buildpacks", f"{pack.name}_buildpack"),
-            "name": f"{pack.name}_buildpack",
-            "state": "READY",
-            "filename": None,
-            "stack": None,
-            "position": position,
-            "lifecycle": "buildpack",
-            "enabled": True,
-            "locked": True,
-        }
-        for position, pack in enumerate(ORDER, start=1)
-    ]
-
-
-async def list_buildpacks(call: Call) -> Reply:
-    """The built-in buildpacks, in the order in which they are asked."""
-    return plain_list(call, _named(call, _buildpacks(call)))
-
-
-async def get_buildpack(call: Call) -> Reply:
-    """One; the guid of a buildpack is its name."""
-    return _pick(_buildpacks(call), call.path["guid"], "Buildpack")
-
-
-def _flags(call: Call) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "enabled": enabled,
-            "updated_at": None,
-            "custom_error_message": None,
-            "links": {"self": call.urls.link("feature_flags", name)},
-        }
-        for name, enabled in FLAGS.items()
-    ]
-
-
-async def list_flags(call: Call) -> Reply:
-    """What the platform allows at all."""
-    return plain_list(call, _flags(call))
-
-
-async def get_flag(call: Call) -> Reply:
-    """One."""
-    return _pick(_flags(call), call.path["name"], "Feature flag", "name")
-
-
-async def get_variable_group(call: Call) -> Reply:
-    """Variables that every app gets: there are none."""
-    name = call.path["name"]
-    if name not in ("running", "staging"):
-        raise NotFound("Environment variable group")
-    links = {"self": call.urls.link("environment_variable_groups", name)}
-    return Reply(body={"name": name, "updated_at": None, "var": {}, "links": links})
-
-
-def _quota(call: Call) -> dict[str, Any]:
-    with call.context.database.read() as tx:
-        rows = tx.all(Organization, *visible(tx, call.caller, Organization), order=("created_at",))
-    return {
-        **_base(call, "organization_quotas", DEFAULT_QUOTA),
-        "name": "default",
-        "apps": {
-            "total_memory_in_mb": None,
-            "per_process_memory_in_mb": None,
-            "total_instances": None,
-            "per_app_tasks": None,
-            "log_rate_limit_in_bytes_per_second": None,
-        },
-        "services": {"paid_services_allowed": True, "total_service_instances": None, "total_service_keys": None},
-        "routes": {"total_routes": None, "total_reserved_ports": 0},
-        "domains": {"total_domains": None},
-        "relationships": {"organizations": {"data": [{"guid": row.guid} for row in rows]}},
-    }
-
-
-async def list_quotas(call: Call) -> Reply:
-    """One quota without limits."""
-    return plain_list(call, _named(call, [_quota(call)]))
-
-
-async def get_quota(call: Call) -> Reply:
-    """The one quota."""
-    return _pick([_quota(call)], call.path["guid"], "Organization quota")
-
-
 STACK_QUERY = QuerySpec(filters=("guids", "names"), plain=("default",), order_by=("name",), pages=True, labels=True)
-PACK_QUERY = QuerySpec(
-    filters=("guids", "names", "stacks", "lifecycle"), order_by=("position", "name"), pages=True, labels=True
-)
 ROUTES: tuple[Route, ...] = (
     get("/v3/stacks", list_stacks, STACK_QUERY),
     get("/v3/stacks/<guid>", get_stack),
-    get("/v3/buildpacks", list_buildpacks, PACK_QUERY),
-    get("/v3/buildpacks/<guid>", get_buildpack),
-    get("/v3/feature_flags", list_flags, QuerySpec(pages=True, order_by=("name",))),
-    get("/v3/feature_flags/<name>", get_flag),
-    get("/v3/environment_variable_groups/<name>", get_variable_group),
-    get(
-        "/v3/organization_quotas", list_quotas, QuerySpec(filters=("guids", "names", "organization_guids"), pages=True)
-    ),
-    get("/v3/organization_quotas/<guid>", get_quota),
 )

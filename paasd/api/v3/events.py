@@ -1,9 +1,9 @@
 """`/v3/audit_events`, and the lists of things that this platform does not have (yet), which clients ask for anyway."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from paasd.actions.visibility import need_visible
+from paasd.api.answers import AuditEventShown, Link, Party, Reference
 from paasd.api.call import Call, Reply
 from paasd.api.listing import Listing, View, column, list_reply, one_reply, plain_list
 from paasd.api.query import QuerySpec
@@ -11,21 +11,21 @@ from paasd.api.table import Route, get
 from paasd.model import App, AuditEvent
 
 
-def present_events(view: View, rows: Sequence[AuditEvent]) -> list[dict[str, Any]]:
+def present_events(view: View, rows: Sequence[AuditEvent]) -> list[AuditEventShown]:
     """Who did what to what."""
     return [
-        {
-            "guid": row.guid,
-            "created_at": row.created_at,
-            "updated_at": row.updated_at,
-            "type": row.type,
-            "actor": {"guid": row.actor_guid, "type": row.actor_type, "name": row.actor_name},
-            "target": {"guid": row.target_guid, "type": row.target_type, "name": row.target_name},
-            "data": row.data,
-            "space": None if row.space_guid is None else {"guid": row.space_guid},
-            "organization": None if row.organization_guid is None else {"guid": row.organization_guid},
-            "links": {"self": view.urls.link("audit_events", row.guid)},
-        }
+        AuditEventShown(
+            guid=row.guid,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            type=row.type,
+            actor=Party(guid=row.actor_guid, type=row.actor_type, name=row.actor_name),
+            target=Party(guid=row.target_guid, type=row.target_type, name=row.target_name),
+            data=row.data,
+            space=None if row.space_guid is None else Reference(guid=row.space_guid),
+            organization=None if row.organization_guid is None else Reference(guid=row.organization_guid),
+            links={"self": Link(href=view.urls.v3("audit_events", row.guid))},
+        )
         for row in rows
     ]
 
@@ -39,6 +39,7 @@ EVENTS = Listing(
         "space_guids": column("space_guid"),
         "organization_guids": column("organization_guid"),
     },
+    negated=("target_guids",),
     labels=False,
 )
 
@@ -64,11 +65,6 @@ async def none_of_app(call: Call) -> Reply:
     with call.context.database.read() as tx:
         need_visible(tx, call.caller, App, call.path["guid"])
     return plain_list(call, [])
-
-
-async def network_policies(call: Call) -> Reply:
-    """Apps reach each other only by what the platform allows to all."""
-    return Reply(body={"total_policies": 0, "policies": []})
 
 
 COMMON = ("guids", "names", "organization_guids", "space_guids", "app_guids")
@@ -116,40 +112,22 @@ def _plain_query(*filters: str) -> QuerySpec:
 
 
 EMPTY: dict[str, QuerySpec] = {
-    "app_usage_events": QuerySpec(filters=("guids",), plain=("after_guid",), order_by=("created_at",), pages=True),
     "deployments": _plain_query("states", "status_reasons", "status_values", "droplet_guids"),
-    "isolation_segments": _plain_query(),
     "revisions": _plain_query("versions"),
-    "security_groups": QuerySpec(
-        filters=("guids", "names", "running_space_guids", "staging_space_guids"),
-        plain=("globally_enabled_running", "globally_enabled_staging"),
-        order_by=("created_at", "updated_at"),
-        pages=True,
-    ),
     "service_brokers": SERVICE_QUERY,
     "service_credential_bindings": SERVICE_QUERY,
     "service_instances": SERVICE_QUERY,
     "service_offerings": SERVICE_QUERY,
     "service_plans": SERVICE_QUERY,
     "service_route_bindings": SERVICE_QUERY,
-    "service_usage_events": QuerySpec(
-        filters=("guids", "service_instance_types", "service_offering_guids"),
-        plain=("after_guid",),
-        order_by=("created_at",),
-        pages=True,
-    ),
-    "space_quotas": _plain_query(),
-    "tasks": _plain_query("states", "sequence_ids"),
 }
 APP_EMPTY: dict[str, QuerySpec] = {
     "revisions": _plain_query("versions"),
     "revisions/deployed": _plain_query("versions"),
-    "tasks": _plain_query("states", "sequence_ids"),
 }
 ROUTES: tuple[Route, ...] = (
-    get("/v3/audit_events", list_events, EVENTS.query),
-    get("/v3/audit_events/<guid>", get_event),
-    get("/networking/v1/external/policies", network_policies, any_query=True),
+    get("/v3/audit_events", list_events, EVENTS.query, answer=AuditEventShown),
+    get("/v3/audit_events/<guid>", get_event, answer=AuditEventShown),
     *(get(f"/v3/{name}", none_of_them, query, permission="signed in") for name, query in EMPTY.items()),
     *(get(f"/v3/apps/<guid>/{name}", none_of_app, query) for name, query in APP_EMPTY.items()),
 )

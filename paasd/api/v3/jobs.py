@@ -3,6 +3,7 @@
 from typing import Any
 
 from paasd.actions import jobs
+from paasd.api.answers import ErrorObject
 from paasd.api.call import Call, Reply
 from paasd.api.errors import UNKNOWN_ERROR, error_object
 from paasd.api.table import Route, get
@@ -16,7 +17,7 @@ def job_reply(call: Call, job: Job) -> Reply:
 
 def present_job(call: Call, job: Job) -> dict[str, Any]:
     """A job; a failed one always says why, since clients take the first error unseen."""
-    errors = [{"code": one.code, "title": one.title, "detail": one.detail} for one in job.errors]
+    errors = [ErrorObject(code=one.code, title=one.title, detail=one.detail) for one in job.errors]
     if job.state == "FAILED" and not errors:
         errors = [error_object(UNKNOWN_ERROR, "The job failed without a reason")]
     links = {"self": call.urls.link("jobs", job.guid)}

@@ -11,8 +11,7 @@ from paasd.api.v3.domains import DOMAINS
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.users import USERS
 from paasd.errors import NotFound
-from paasd.model import App, Domain, Organization, Process, Role, Space
-from paasd.model import Route as RouteRecord
+from paasd.model import Organization, Role, Space
 from paasd.model.domains import default_domain
 from paasd.state import Eq, InSelect, IsNull, Or
 
@@ -113,32 +112,6 @@ async def default_isolation_segment(call: Call) -> Reply:
     return Reply(body={**to_one(None), "links": {"self": call.urls.link(*path)}})
 
 
-async def usage_summary(call: Call) -> Reply:
-    """What the organization's started apps may use."""
-    with call.context.database.read() as tx:
-        guid = need_visible(tx, call.caller, Organization, call.path["guid"]).guid
-        spaces = InSelect("space_guid", Space, "guid", Eq("organization_guid", guid))
-        started = InSelect("app_guid", App, "guid", Eq("state", "STARTED"), Eq("deleting", False), spaces)
-        rows = tx.all(Process, started)
-        routes = tx.count(RouteRecord, spaces)
-        domains = tx.count(Domain, organization_guid=guid)
-    used = {
-        "started_instances": sum(row.instances for row in rows),
-        "memory_in_mb": sum(row.instances * row.memory_mb for row in rows),
-        "routes": routes,
-        "service_instances": 0,
-        "reserved_ports": 0,
-        "domains": domains,
-        "per_app_tasks": 0,
-        "service_keys": 0,
-    }
-    links = {
-        "self": call.urls.link("organizations", guid, "usage_summary"),
-        "organization": call.urls.link("organizations", guid),
-    }
-    return Reply(body={"usage_summary": used, "links": links})
-
-
 def _present(call: Call, row: Organization, status: int = 200) -> Reply:
     with call.context.database.read() as tx:
         return one_reply(call, ORGANIZATIONS, row, tx, status)
@@ -155,6 +128,5 @@ ROUTES: tuple[Route, ...] = (
     get(f"{ONE}/domains", list_domains, DOMAINS.query),
     get(f"{ONE}/domains/default", get_default_domain),
     get(f"{ONE}/users", list_users, USERS.query),
-    get(f"{ONE}/usage_summary", usage_summary),
     get(f"{ONE}/relationships/default_isolation_segment", default_isolation_segment),
 )

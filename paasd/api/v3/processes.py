@@ -33,11 +33,13 @@ def _present(view: View, rows: Any) -> list[dict[str, Any]]:
     return shown
 
 
-def _by_space(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def by_space(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+    """Parts of apps in these spaces."""
     return InSelect("app_guid", App, "guid", In("space_guid", values))
 
 
-def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+    """Parts of apps in these organizations."""
     return InSelect("app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values)))
 
 
@@ -47,8 +49,8 @@ PROCESSES = Listing(
     filters={
         "types": column("type"),
         "app_guids": column("app_guid"),
-        "space_guids": _by_space,
-        "organization_guids": _by_organization,
+        "space_guids": by_space,
+        "organization_guids": by_organization,
     },
     plain=("embed",),
 )

@@ -3,14 +3,16 @@
 import msgspec
 
 from paasd.actions import processes
+from paasd.actions.permissions import Permission, allowed_in_space
 from paasd.actions.visibility import need_visible
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import Name
-from paasd.api.listing import list_reply, one_reply
+from paasd.api.listing import View, list_reply
+from paasd.api.present.apps import present_sidecars
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.processes import SIDECARS
-from paasd.model import App, Process, Sidecar
-from paasd.state import Contains, Eq
+from paasd.model import App, Process, Sidecar, Space
+from paasd.state import Contains, Eq, ReadTx
 
 
 class NewSidecar(Form):
@@ -48,7 +50,15 @@ async def process_sidecars(call: Call) -> Reply:
 async def get_sidecar(call: Call) -> Reply:
     """One."""
     with call.context.database.read() as tx:
-        return one_reply(call, SIDECARS, need_visible(tx, call.caller, Sidecar, call.path["guid"]), tx)
+        return _one(call, need_visible(tx, call.caller, Sidecar, call.path["guid"]), tx)
+
+
+def _one(call: Call, row: Sidecar, tx: ReadTx, status: int = 200) -> Reply:
+    """With its command for those who may read secrets of the app."""
+    space = tx.need(Space, tx.need(App, row.app_guid).space_guid)
+    may_read = allowed_in_space(tx, call.caller, space, Permission.READ_SECRETS)
+    view = View(tx, call.urls, call.caller, call)
+    return Reply(status=status, body=present_sidecars(view, [row], redact=not may_read)[0])
 
 
 async def create_sidecar(call: Call) -> Reply:
@@ -64,7 +74,7 @@ async def create_sidecar(call: Call) -> Reply:
         memory_mb=form.memory_in_mb,
     )
     with call.context.database.read() as tx:
-        return one_reply(call, SIDECARS, row, tx, 201)
+        return _one(call, row, tx, 201)
 
 
 async def update_sidecar(call: Call) -> Reply:
@@ -80,7 +90,7 @@ async def update_sidecar(call: Call) -> Reply:
         memory_mb=form.memory_in_mb,
     )
     with call.context.database.read() as tx:
-        return one_reply(call, SIDECARS, row, tx)
+        return _one(call, row, tx)
 
 
 async def delete_sidecar(call: Call) -> Reply:

@@ -7,7 +7,7 @@ from paasd.actions import routes, spaces
 from paasd.actions.visibility import need_visible, visible
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, Name, ToOne, metadata_of
-from paasd.api.listing import Listing, View, column, list_reply, one_reply, plain_list, to_one
+from paasd.api.listing import Listing, View, column, list_reply, one_reply, to_one
 from paasd.api.present.tenancy import present_organizations, present_spaces
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
@@ -125,12 +125,6 @@ async def isolation_segment(call: Call) -> Reply:
     return Reply(body={**to_one(None), "links": {"self": call.urls.link(*path)}})
 
 
-async def no_security_groups(call: Call) -> Reply:
-    """There are none."""
-    _need(call)
-    return plain_list(call, [])
-
-
 async def list_users(call: Call) -> Reply:
     """Users with a role in the space."""
     guid = _need(call).guid
@@ -153,7 +147,6 @@ def _present(call: Call, row: Space, status: int = 200) -> Reply:
         return one_reply(call, SPACES, row, tx, status)
 
 
-GROUP_QUERY = QuerySpec(filters=("guids", "names"), pages=True)
 ONE = "/v3/spaces/<guid>"
 ROUTES: tuple[Route, ...] = (
     get("/v3/spaces", list_spaces, SPACES.query),
@@ -165,7 +158,5 @@ ROUTES: tuple[Route, ...] = (
     get(f"{ONE}/features/<feature>", get_feature),
     patch(f"{ONE}/features/<feature>", update_feature, permission="space_manager"),
     get(f"{ONE}/relationships/isolation_segment", isolation_segment),
-    get(f"{ONE}/running_security_groups", no_security_groups, GROUP_QUERY),
-    get(f"{ONE}/staging_security_groups", no_security_groups, GROUP_QUERY),
     get(f"{ONE}/users", list_users, USERS.query),
 )

@@ -189,7 +189,9 @@ async def create_role(call: Call) -> Reply:
 async def delete_role(call: Call) -> Reply:
     """202 with a job."""
     await roles.delete(call.context, call.caller, call.path["guid"])
-    job = await jobs.finished(call.context, call.caller, "role.delete", resource_type="role", resource_guid=call.path["guid"])
+    job = await jobs.finished(
+        call.context, call.caller, "role.delete", resource_type="role", resource_guid=call.path["guid"]
+    )
     return job_reply(call, job)
 
 

@@ -1,12 +1,13 @@
 """Applies a manifest in one operation: all of it or nothing, and again without further effect."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.apps import CreateApp, SetFeature, UpdateApp, create_app, set_feature, update_app
 from paasd.model.arguments import Actor, Arguments
+from paasd.model.auditing import difference
 from paasd.model.domains import default_domain, usable_domains
 from paasd.model.events import record_app_event
 from paasd.model.jobs import job_error, open_job
@@ -14,6 +15,7 @@ from paasd.model.manifests.document import AppManifest, ManifestError
 from paasd.model.manifests.planning import Changes, RouteName, State, WantedRoute, parse_route, plan_app
 from paasd.model.metadata import merge_metadata
 from paasd.model.processes import Sizes, add_process, check_command, check_health_check, check_scale
+from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Destination, Domain, Job, Process, Route, Sidecar, Space
 from paasd.model.routes import (
     CreateRoute,
@@ -27,6 +29,8 @@ from paasd.model.routes import (
 )
 from paasd.model.sidecars import CreateSidecar, UpdateSidecar, create_sidecar, update_sidecar
 from paasd.state import ReadTx, Tx, operation
+
+SIZES: Final = frozenset({"instances", "memory_mb", "disk_mb", "log_rate_limit_bytes"})
 
 
 class AppToApply(Arguments):
@@ -44,13 +48,14 @@ class AppToApply(Arguments):
 
 
 class ApplyManifest(Arguments):
-    """Arguments of `apply_manifest`."""
+    """Arguments of `apply_manifest`. `disabled` are feature flags that stop the actor, and what is said then."""
 
     space_guid: str
     applications: list[AppToApply]
     warnings: list[str] = []
     sizes: Sizes
     reserved: list[str] = []
+    disabled: dict[str, str] = {}
     actor: Actor
 
 
@@ -146,10 +151,13 @@ def _apply_app(tx: Tx, args: ApplyManifest, space: Space, one: AppToApply) -> No
         raise StaleManifest("The app was changed by others while the manifest was applied")
     _change_app(tx, args, one, app, changes, created=state.app is None)
     processes = {process.type: process for process in tx.all(Process, app_guid=app.guid)}
-    for process_type, values in changes.processes:
-        _change_process(tx, args, app, process_type, values, processes.get(process_type))
+    with accounting(tx, app.guid):
+        for process_type, values in changes.processes:
+            changed = _change_process(tx, args, app, process_type, values, processes.get(process_type))
+            if changed & SIZES and any(process.type == process_type for process in state.processes):
+                _refuse_disabled(args, "app_scaling")
     for name, values in changes.sidecars:
-        _change_sidecar(tx, app, name, values, state)
+        _change_sidecar(tx, args, app, name, values, state)
     for destination in state.destinations:
         if destination.guid in changes.unmap:
             unmap_route(tx, tx.need(Route, destination.route_guid), destination, args.actor)
@@ -179,17 +187,17 @@ def _change_app(tx: Tx, args: ApplyManifest, one: AppToApply, app: App, changes:
         names = sorted(one.manifest.environment)
         record_app_event(tx, "audit.app.update", args.actor, app, {"environment_variables": names})
     merge_metadata(tx, "app", app.guid, one.manifest.metadata)
+    data = difference(app, app, one.manifest.metadata)
     for feature, enabled in changes.features.items():
         set_feature(tx, SetFeature(app_guid=app.guid, feature=feature, enabled=enabled, actor=args.actor))
-    record_app_event(tx, "audit.app.apply_manifest", args.actor, app)
+    record_app_event(tx, "audit.app.apply_manifest", args.actor, app, data)
 
 
 def _change_process(
     tx: Tx, args: ApplyManifest, app: App, process_type: str, values: dict[str, Any], process: Process | None
-) -> None:
-    sizes = {
-        name: values[name] for name in ("instances", "memory_mb", "disk_mb", "log_rate_limit_bytes") if name in values
-    }
+) -> set[str]:
+    """The names of what is another now."""
+    sizes = {name: value for name, value in values.items() if name in SIZES}
     check_scale(args.sizes, **sizes)
     check_command(values.get("command"))
     for name in ("health_check", "readiness_health_check"):
@@ -199,19 +207,30 @@ def _change_process(
         process = add_process(tx, app, process_type, args.sizes)
     changed = {name: value for name, value in values.items() if getattr(process, name) != value}
     if not changed:
-        return
-    process = tx.update(process, **changed)
-    data = {"process_guid": process.guid, "process_type": process_type, "changed": sorted(changed)}
+        return set()
+    former, process = process, tx.update(process, **changed)
+    data = {
+        "process_guid": process.guid,
+        "process_type": process_type,
+        "changed": sorted(changed),
+        **difference(former, process),
+    }
     verb = "scale" if changed.keys() <= sizes.keys() else "update"
     record_app_event(tx, f"audit.app.process.{verb}", args.actor, app, data)
+    return set(changed)
 
 
-def _change_sidecar(tx: Tx, app: App, name: str, values: dict[str, Any], state: State) -> None:
+def _refuse_disabled(args: ApplyManifest, flag: str) -> None:
+    if flag in args.disabled:
+        raise Unprocessable(args.disabled[flag])
+
+
+def _change_sidecar(tx: Tx, args: ApplyManifest, app: App, name: str, values: dict[str, Any], state: State) -> None:
     known = next((sidecar for sidecar in state.sidecars if sidecar.name == name), None)
     if known is None:
-        create_sidecar(tx, CreateSidecar(app_guid=app.guid, name=name, **values))
+        create_sidecar(tx, CreateSidecar(app_guid=app.guid, name=name, actor=args.actor, **values))
     else:
-        update_sidecar(tx, UpdateSidecar(sidecar_guid=known.guid, **values))
+        update_sidecar(tx, UpdateSidecar(sidecar_guid=known.guid, actor=args.actor, **values))
 
 
 def _map(tx: Tx, args: ApplyManifest, space: Space, app: App, wanted: WantedRoute) -> None:
@@ -219,6 +238,7 @@ def _map(tx: Tx, args: ApplyManifest, space: Space, app: App, wanted: WantedRout
     # Looked up again: an application before this one in the manifest may have made it.
     route = _find_route(tx, name)
     if route is None:
+        _refuse_disabled(args, "route_creation")
         made = CreateRoute(
             domain_guid=name.domain_guid,
             space_guid=space.guid,

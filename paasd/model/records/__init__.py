@@ -8,9 +8,13 @@ from paasd.model.records.apps import App, HealthCheck, Process, Sidecar
 from paasd.model.records.cluster import Authority, GossipKey, JoinToken, Lease
 from paasd.model.records.invitations import Invitation
 from paasd.model.records.metadata import Annotation, Label
+from paasd.model.records.network import NetworkPolicy, SecurityGroup, SecurityGroupSpace
 from paasd.model.records.placement import Instance, Node, PlacementFailure
-from paasd.model.records.platform import AuditEvent, Job, JobError, Setting, SigningKey
+from paasd.model.records.platform import AuditChain, AuditEvent, Job, JobError, Setting, SigningKey
+from paasd.model.records.policy import Buildpack, FeatureFlag, VariableGroup
+from paasd.model.records.quotas import AppUsageEvent, Limits, OrganizationQuota, SpaceQuota
 from paasd.model.records.routing import Destination, Domain, Route
+from paasd.model.records.sign_in import DeployToken, ExternalIdentity, FactorDemand, Passcode, SecondFactor
 from paasd.model.records.staging import (
     Build,
     Droplet,
@@ -22,14 +26,19 @@ from paasd.model.records.staging import (
     Package,
     Timing,
 )
+from paasd.model.records.tasks import Task
 from paasd.model.records.tenancy import Organization, Role, Space, User
 
 __all__ = [
     "Annotation",
     "App",
+    "AppUsageEvent",
+    "AuditChain",
     "AuditEvent",
     "Authority",
     "Build",
+    "Buildpack",
+    "DeployToken",
     "Destination",
     "Domain",
     "Droplet",
@@ -37,6 +46,9 @@ __all__ = [
     "DropletLayer",
     "DropletSidecar",
     "DropletUpload",
+    "ExternalIdentity",
+    "FactorDemand",
+    "FeatureFlag",
     "GossipKey",
     "HealthCheck",
     "Instance",
@@ -47,17 +59,27 @@ __all__ = [
     "Label",
     "Layer",
     "Lease",
+    "Limits",
+    "NetworkPolicy",
     "Node",
     "Organization",
+    "OrganizationQuota",
     "Package",
+    "Passcode",
     "PlacementFailure",
     "Process",
     "Role",
     "Route",
+    "SecondFactor",
+    "SecurityGroup",
+    "SecurityGroupSpace",
     "Setting",
     "Sidecar",
     "SigningKey",
     "Space",
+    "SpaceQuota",
+    "Task",
     "Timing",
     "User",
+    "VariableGroup",
 ]

@@ -15,7 +15,7 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     endpoint: str | None = None
 
 
-class App(Resource, table="apps"):
+class App(Resource, table="apps", secret=("environment",)):
     """`environment` is the sealed JSON object of user variables (context `environment_context(guid)`), "" when empty.
 
     `version` grows with every start and restart; instances carry the version that they were placed for, and the
@@ -35,7 +35,7 @@ class App(Resource, table="apps"):
     deleting: bool = False
 
 
-class Process(Resource, table="processes"):
+class Process(Resource, table="processes", secret=("command",)):
     """One process type of an app. `command` None means the one that the droplet names for the type."""
 
     app_guid: str
@@ -49,7 +49,7 @@ class Process(Resource, table="processes"):
     readiness_health_check: HealthCheck = HealthCheck(type="process")
 
 
-class Sidecar(Resource, table="sidecars"):
+class Sidecar(Resource, table="sidecars", secret=("command",)):
     """A further program beside the processes of the named types; `origin` is user or buildpack."""
 
     app_guid: str

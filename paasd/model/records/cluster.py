@@ -4,7 +4,7 @@ from paasd.model.records.resource import Resource
 from paasd.state import Record
 
 
-class JoinToken(Record, table="join_tokens", key=("id",), label="Join token"):
+class JoinToken(Record, table="join_tokens", key=("id",), label="Join token", secret=("secret_hash",)):
     """Lets new nodes join. The secret itself is nowhere; `expires_at` in unix seconds."""
 
     id: str
@@ -18,7 +18,7 @@ class JoinToken(Record, table="join_tokens", key=("id",), label="Join token"):
     created_by: str
 
 
-class Authority(Resource, table="authorities"):
+class Authority(Resource, table="authorities", secret=("sealed_key",)):
     """A certificate authority. `purpose` is nodes (between nodes), public (what clients see) or etcd (voters alone).
 
     TRUSTED ones are believed, the SIGNING one of a purpose signs too, RETIRED ones are neither.
@@ -30,7 +30,7 @@ class Authority(Resource, table="authorities"):
     state: str = "TRUSTED"
 
 
-class GossipKey(Record, table="gossip_keys", key=("id",)):
+class GossipKey(Record, table="gossip_keys", key=("id",), secret=("sealed",)):
     """A key of the gossip ring: KNOWN ones open datagrams, the SENDING one seals them too."""
 
     id: str

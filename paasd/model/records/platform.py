@@ -34,7 +34,7 @@ class Job(Resource, table="jobs"):
     user_guid: str | None = None
 
 
-class SigningKey(Record, table="signing_keys"):
+class SigningKey(Record, table="signing_keys", secret=("sealed_private",)):
     """A token-signing key; times in unix seconds. Published before `active_from`, kept until its last token is dead."""
 
     guid: str = ""
@@ -55,7 +55,11 @@ class Setting(Record, table="settings", key=("name",)):
 
 
 class AuditEvent(Resource, table="audit_events"):
-    """Who did what to what. `data` never holds secrets."""
+    """Who did what to what, from where. `data` never holds secrets.
+
+    `address`, `client` (of OAuth) and `request_id` are empty for what the platform did by itself. The numbers and
+    hashes are its places in two chains (paasd/model/auditing); 0 is an event from before there were any.
+    """
 
     type: str
     actor_guid: str
@@ -67,3 +71,25 @@ class AuditEvent(Resource, table="audit_events"):
     space_guid: str | None = None
     organization_guid: str | None = None
     data: dict[str, Any] = {}
+    address: str = ""
+    client: str = ""
+    request_id: str = ""
+    sequence: int = 0
+    hash: str = ""
+    organization_sequence: int = 0
+    organization_hash: str = ""
+
+
+class AuditChain(Record, table="audit_chains", key=("scope",)):
+    """How far a chain of audit events is, and where it begins by now. `scope` is platform or an organization's guid.
+
+    `former` counts the events from before there were chains that are still kept.
+    """
+
+    scope: str
+    created_at: str = ""
+    sequence: int = 0
+    hash: str = ""
+    trimmed_sequence: int = 0
+    trimmed_hash: str = ""
+    former: int = 0

@@ -9,6 +9,7 @@ class Organization(Resource, table="organizations"):
     name: str
     suspended: bool = False
     deleting: bool = False
+    quota_guid: str = "default"
 
 
 class Space(Resource, table="spaces"):
@@ -18,9 +19,10 @@ class Space(Resource, table="spaces"):
     organization_guid: str
     allow_ssh: bool = True
     deleting: bool = False
+    quota_guid: str | None = None
 
 
-class User(Resource, table="users"):
+class User(Resource, table="users", secret=("password_hash",)):
     """A person or machine that can hold roles.
 
     Tokens issued before `not_before` (unix seconds) are refused. `scopes` are those beyond what every user has, such as

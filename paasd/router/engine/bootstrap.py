@@ -37,6 +37,7 @@ def bootstrap(config: RouterConfig, *, control: Path, admin: Path, http_port: in
             "lds_config": ADS,
         },
         "bootstrap_extensions": [BOOTSTRAP_EXTENSION],
+        "layered_runtime": {"layers": [{"name": "fixed", "static_layer": _FEATURES}]},
         "static_resources": {
             "listeners": [
                 listener("http", config, http_port),
@@ -64,6 +65,16 @@ def bootstrap(config: RouterConfig, *, control: Path, admin: Path, http_port: in
     }
 
 
+# What a callee says through a tunnel ends with a reset of its stream, also when it ended well; as a reset of the
+# caller's connection that would throw away what it has not read yet. So here a reset is an end.
+_FEATURES = {
+    f"envoy.reloadable_features.{name}": False
+    for name in (
+        "map_http_stream_reset_to_tcp_rst",
+        "enable_send_rst_on_user_space_socket",
+        "propagate_upstream_rst_through_tunneled_tcp_proxy",
+    )
+}
 _COUNTED = (
     "server.",
     "http.router.",

@@ -26,6 +26,7 @@ from paasd.router.engine.record import Record
 
 _LOG_LIMIT_BYTES = 8 * 1024 * 1024
 _STOP_GRACE_S = 2.0
+_IP_FREEBIND = 15
 
 
 class PortTaken(PaasdError):
@@ -52,6 +53,7 @@ class Engine:
         self.http_port = config.http_port
         self.https_port = config.https_port
         self.tunnel: tuple[str, int] | None = None
+        self.doorway = 0
         self.restarts = 0
         self.adopted = False
         self.stopping = False
@@ -101,7 +103,7 @@ class Engine:
             if process is not None:
                 if record.configuration == self._digest():
                     self._process, self.adopted = process, True
-                    self.tunnel = record.tunnel
+                    self.tunnel, self.doorway = record.tunnel, record.doorway
                     self._log.info("router.adopted", pid=process.pid)
                     return
                 self._process = process
@@ -165,6 +167,7 @@ class Engine:
             http_port=self.http_port,
             https_port=self.https_port,
             tunnel=self.tunnel,
+            doorway=self.doorway,
         )
         temporary = self._record.with_suffix(".new")
         temporary.write_bytes(msgspec.json.encode(record))
@@ -180,6 +183,14 @@ class Engine:
             if self._process is not None:
                 self._write_record(self._process.pid)
         return self.tunnel[1]
+
+    def claim_doorway(self, host: str) -> int:
+        """The port for calls between apps: that of the Envoy which runs, else a free one. Raises PortTaken."""
+        if not self.doorway:
+            self.doorway = claim_port(host, 0, "[network] link address", freebind=True)
+            if self._process is not None:
+                self._write_record(self._process.pid)
+        return self.doorway
 
     def trim_output(self) -> None:
         """Empty Envoy's log when it has grown large. Envoy appends, so it goes on at the new end."""
@@ -249,12 +260,17 @@ class Engine:
             self._process.close()
 
 
-def claim_port(host: str, port: int, knob: str) -> int:
-    """`port`, or a free one for 0. Raises PortTaken if Envoy could not have it to itself."""
+def claim_port(host: str, port: int, knob: str, *, freebind: bool = False) -> int:
+    """`port`, or a free one for 0. Raises PortTaken if Envoy could not have it to itself.
+
+    With `freebind` the address need not be there yet.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # Address reuse steps over connections in TIME_WAIT, but not over another listener, as port reuse would.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if freebind:
+            probe.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
         try:
             probe.bind((host, port))
             probe.listen(1)

@@ -14,3 +14,4 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     http_port: int
     https_port: int
     tunnel: tuple[str, int] | None = None  # where it listens for other nodes
+    doorway: int = 0  # where it listens for calls between apps

@@ -87,8 +87,11 @@ HealthCheck
   12 Duration no_traffic_interval
   14 Duration unhealthy_interval
   24 Duration no_traffic_healthy_interval
+ConsistentHashingLbConfig
+  2 UInt32Value hash_balance_factor
 CommonLbConfig
   1 Empty healthy_panic_threshold
+  7 ConsistentHashingLbConfig consistent_hashing_lb_config
 BindConfig
   1 SocketAddress source_address
 Cluster
@@ -132,9 +135,14 @@ RetryPolicy
   6 int64 host_selection_retry_max_attempts
   8 RetryBackOff retry_back_off
   9 repeated HeaderMatcher retriable_headers
+HashHeader
+  1 string header_name
+HashPolicy
+  1 HashHeader header
 HttpProtocolOptions
   1 CommonHttpProtocolOptions common_http_protocol_options
   3 ExplicitHttpConfig explicit_http_config
+  10 repeated HashPolicy hash_policy
   11 RetryPolicy retry_policy
 SocketAddress
   2 string address
@@ -229,11 +237,17 @@ FilterChain
   3 repeated Filter filters
   6 TransportSocket transport_socket
   9 Duration transport_socket_connect_timeout
+ListenerFilter
+  1 string name
+  3 Any typed_config
 Listener
   1 string name
   2 Address address
   3 repeated FilterChain filter_chains
   5 UInt32Value per_connection_buffer_limit_bytes
+  9 repeated ListenerFilter listener_filters
+  11 BoolValue freebind
+  31 bool ignore_global_conn_limit
 ResponseFlags
   1 bool failed_local_healthcheck
   2 bool no_healthy_upstream
@@ -327,6 +341,7 @@ URI: Final = 3
 API_V3: Final = 2
 ROUND_ROBIN: Final = 0
 LEAST_REQUEST: Final = 1
+RING_HASH: Final = 2
 ANY_ENDPOINT: Final = 1
 NOT_FOUND: Final = 1
 PERMANENT_REDIRECT: Final = 4

@@ -6,6 +6,7 @@ Every connection is answered by a fork, so nothing that one request does can hol
 import contextlib
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -26,6 +27,9 @@ def main(socket_path: str, prefix: str, holder_cgroups: list[str]) -> None:
     for name in holder_cgroups:
         with contextlib.suppress(OSError), open(name, "w") as procs:
             procs.write("0")
+    # What it passes on to the first process of a container has the tenant's environment.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys_.prctl(sys_.PR_SET_DUMPABLE, 0)
     sys_.set_title(f"paasd-zygote {prefix}")
     listener = _listen(socket_path)
     own = os.stat(socket_path).st_ino

@@ -6,5 +6,18 @@ nobody knows. Attachments outlive the daemon: the kernel is the record, and a ne
 
 from paasd.sandbox.network.egress import PUBLIC, PUBLIC_EGRESS, EgressRule
 from paasd.sandbox.network.network import Attachment, Network, open_network
+from paasd.sandbox.network.policies import Call, GroupRule, Policies
+from paasd.sandbox.network.rules import LINK_ADDRESS
 
-__all__ = ["PUBLIC", "PUBLIC_EGRESS", "Attachment", "EgressRule", "Network", "open_network"]
+__all__ = [
+    "LINK_ADDRESS",
+    "PUBLIC",
+    "PUBLIC_EGRESS",
+    "Attachment",
+    "Call",
+    "EgressRule",
+    "GroupRule",
+    "Network",
+    "Policies",
+    "open_network",
+]

@@ -20,6 +20,8 @@ from paasd.sandbox.network import host, links, rules, shaping
 from paasd.sandbox.network.addresses import AddressPool
 from paasd.sandbox.network.egress import EgressRule
 from paasd.sandbox.network.nft import Nft, NftError
+from paasd.sandbox.network.policies import Policies
+from paasd.sandbox.network.shared import Shared
 
 _PREFIX = re.compile(r"[a-z0-9]{1,6}")
 T = TypeVar("T")
@@ -81,6 +83,7 @@ class Network:
         self.pool = pool
         self.resolver_port = 0
         """Where look-ups go; after a restart the port of the former daemon's resolver, which the next should take."""
+        self.shared = Shared(nft, rules.table_name(prefix), self._in_thread)
         self._config = config
         self._prefix = prefix
         self._clock = clock
@@ -95,7 +98,12 @@ class Network:
         # Two at once: more only wait for the kernel's one netlink lock.
         self._limiter = trio.CapacityLimiter(2)
 
-    async def attach(self, slot: int, egress: tuple[EgressRule, ...]) -> Attachment:
+    async def attach(
+        self,
+        slot: int,
+        egress: tuple[EgressRule, ...],
+        policies: Policies = Policies(),  # noqa: B008 (frozen)
+    ) -> Attachment:
         """Make namespace, link, address and policy of a slot. Raises Unprocessable (egress), Unavailable (addresses).
 
         A slot that is already attached is taken down first. After an error nothing of the slot is left.
@@ -106,7 +114,7 @@ class Network:
             slot, rules.interface_name(self._prefix, slot), str(address), self._namespaces / str(slot)
         )
         try:
-            policy = rules.instance(self._prefix, slot, attachment.address, egress, self._config)
+            policy = rules.instance(self._prefix, slot, attachment.address, egress, self._config, policies)
             await self._in_thread(partial(self._make, attachment, address, policy))
         except BaseException:
             with trio.CancelScope(shield=True):
@@ -223,7 +231,7 @@ class Network:
         slots = {int(name.removeprefix(prefix)) for name in links.addresses_by_interface(prefix)}
         slots |= {int(path.name) for path in self._namespaces.iterdir() if _NETNS_FILE.fullmatch(path.name)}
         chains = self._nft.names(rules.table_name(self._prefix), "chain")
-        return slots | {int(name[1:]) for name in chains if name[0] in "ed" and name[1:].isdigit()}
+        return slots | {int(name[1:]) for name in chains if name[0] in rules.CHAINS_OF_ONE and name[1:].isdigit()}
 
     def _know(self, attachment: Attachment, names: tuple[tuple[int, str], ...]) -> None:
         self._attached[attachment.slot] = attachment

@@ -8,14 +8,20 @@ from ipaddress import IPv4Network
 
 from paasd.config import NetworkConfig
 from paasd.sandbox.network.egress import NEVER, NOT_PUBLIC, EgressRule, host_names, statements
+from paasd.sandbox.network.policies import Policies, caller_chain, caller_door, group_chain
 
 # Interfaces of all nodes of a host start with this, so that no node mistakes another's traffic for a stranger's.
 INTERFACES = "pd"
 LINK_ADDRESS = "169.254.1.1"
 RESOLVER_PORT = 53
 HOST_TABLE = "paasd_host"
-_RESOLVER_CHAINS = ("resolve", "resolver")
+# What these hold is told by the running daemon, and stays while there is none.
+_LASTING_CHAINS = ("resolve", "resolver", "doorway", "doors")
+WEB_PORTS = "{ 80, 443 }"
+_RESET = "reject with tcp reset"
 _REFUSE = "reject with icmpx admin-prohibited"
+CHAINS_OF_ONE = {"e": "egress", "d": "lookups", "n": "callers", "m": "callees"}
+"""What of the table is one instance's: a chain for each of these maps, named by the letter and the slot."""
 
 
 def table_name(prefix: str) -> str:
@@ -40,6 +46,10 @@ def _chains(prefix: str, pool: IPv4Network) -> dict[str, list[str]]:
             f'iifname != {mark} iifname != "lo" ip daddr {{ {pool}, {LINK_ADDRESS} }} drop',
         ],
         "resolve": ["type nat hook prerouting priority dstnat; policy accept;"],
+        # Calls to other apps: each caller's chain knows the addresses that stand for those it may call.
+        "call": ["type nat hook prerouting priority dstnat; policy accept;", "iifname vmap @callers"],
+        "doorway": [],
+        "doors": [],
         "translate": [
             "type nat hook postrouting priority srcnat; policy accept;",
             f"ip saddr {pool} oifname != {mark} masquerade",
@@ -47,6 +57,7 @@ def _chains(prefix: str, pool: IPv4Network) -> dict[str, list[str]]:
         "input": [
             "type filter hook input priority filter; policy accept;",
             f"iifname != {ours} accept",
+            "jump doors",
             "ct state established,related accept",
             "jump resolver",
             _REFUSE,
@@ -63,10 +74,15 @@ def _chains(prefix: str, pool: IPv4Network) -> dict[str, list[str]]:
             f"oifname {ours} ct state established,related accept",
             f"oifname {ours} drop",
         ],
+        # Only answers pass unasked: what an instance sends of itself is asked packet by packet, so that a connection
+        # does not outlive the rule that allowed it.
         "leaving": [
-            "ct state established,related accept",
+            "ct state established ct direction reply accept",
+            "ct state related accept",
             "ct state invalid drop",
             f"ip daddr @never {_REFUSE}",
+            f"ip daddr @nodes tcp dport != {WEB_PORTS} {_REFUSE}",
+            f"ip daddr @nodes meta l4proto != tcp {_REFUSE}",
             "iifname vmap @egress",
             _REFUSE,
         ],
@@ -84,16 +100,19 @@ def node_table(prefix: str, pool: IPv4Network, config: NetworkConfig) -> str:
         f"add set inet {table} private {{ type ipv4_addr; flags interval; }}",
         f"add element inet {table} private {{ {', '.join(NOT_PUBLIC)} }}",
         f"add set inet {table} never {{ type ipv4_addr; flags interval; auto-merge; }}",
-        f"add element inet {table} never {{ {', '.join((*NEVER, str(supernet)))} }}",
+        f"add element inet {table} never {{ {', '.join((*NEVER, str(supernet), config.call_range))} }}",
         f"add map inet {table} sources {{ type ifname . ipv4_addr : verdict; }}",
         f"add map inet {table} egress {{ type ifname : verdict; }}",
         f"add map inet {table} lookups {{ type ifname : verdict; }}",
+        f"add set inet {table} nodes {{ type ipv4_addr; }}",
+        f"add map inet {table} callers {{ type ifname : verdict; }}",
+        f"add map inet {table} callees {{ type ifname : verdict; }}",
     ]
     for name, lines in chains.items():
         hook = f" {{ {lines.pop(0)} }}" if lines and lines[0].startswith("type ") else ""
         head.append(f"add chain inet {table} {name}{hook}")
     # The way to the resolver stays while the daemon restarts, so that a look-up asked again finds the new one.
-    head += [f"flush chain inet {table} {name}" for name in chains if name not in _RESOLVER_CHAINS]
+    head += [f"flush chain inet {table} {name}" for name in chains if name not in _LASTING_CHAINS]
     body = [f"add rule inet {table} {name} {line}" for name, lines in chains.items() for line in lines]
     return "\n".join(head + body) + "\n"
 
@@ -109,8 +128,18 @@ def resolver(prefix: str, port: int) -> str:
     )
 
 
-def instance(prefix: str, slot: int, address: str, egress: tuple[EgressRule, ...], config: NetworkConfig) -> str:
-    """Open the way for one instance. Raises Unprocessable for an egress rule that cannot be read."""
+def instance(
+    prefix: str,
+    slot: int,
+    address: str,
+    egress: tuple[EgressRule, ...],
+    config: NetworkConfig,
+    policies: Policies = Policies(),  # noqa: B008 (frozen)
+) -> str:
+    """Open the way for one instance. Raises Unprocessable for an egress rule that cannot be read.
+
+    What it has of its own never changes, so its connections last; those of its group are asked for each packet.
+    """
     table, interface = table_name(prefix), interface_name(prefix, slot)
     lines = [_forget_instance(prefix, slot)]
     for position, name in host_names(egress):
@@ -118,17 +147,31 @@ def instance(prefix: str, slot: int, address: str, egress: tuple[EgressRule, ...
         kind = f'type ipv4_addr; flags timeout; size 4096; comment "{name}";'
         lines.append(f"add set inet {table} {host_set(slot, position)} {{ {kind} }}")
     accepted = [line for i, rule in enumerate(egress) for line in statements(rule, host_set(slot, i))]
-    lines += [f"add chain inet {table} e{slot}", f"add chain inet {table} d{slot}"]
     lines.append(f"add rule inet {table} e{slot} ct state new ct count over {config.flows_limit} {_REFUSE}")
+    if accepted:
+        lines.append(f"add rule inet {table} e{slot} ct state established accept")
     lines += [f"add rule inet {table} e{slot} {line}" for line in accepted]
+    lines.append(f"add rule inet {table} m{slot} ct state new ct count over {config.calls_limit} {_RESET}")
+    lines += _follow(table, slot, policies)
     lines.append(f"add rule inet {table} d{slot} ct state new ct count over {config.resolver_flows_limit} {_REFUSE}")
     lines.append(f"add rule inet {table} d{slot} accept")
     lines += [
-        f'add element inet {table} egress {{ "{interface}" : jump e{slot} }}',
-        f'add element inet {table} lookups {{ "{interface}" : jump d{slot} }}',
-        f'add element inet {table} sources {{ "{interface}" . {address} : accept }}',
+        f'add element inet {table} {map_name} {{ "{interface}" : jump {letter}{slot} }}'
+        for letter, map_name in CHAINS_OF_ONE.items()
     ]
+    lines.append(f'add element inet {table} sources {{ "{interface}" . {address} : accept }}')
     return "\n".join(lines) + "\n"
+
+
+def _follow(table: str, slot: int, policies: Policies) -> list[str]:
+    """Tie an instance to shared rules, made empty where nobody has said yet what they hold."""
+    shared = {}
+    if policies.group:
+        shared["e"] = group_chain(policies.group)
+    if policies.caller:
+        shared["n"], shared["m"] = caller_chain(policies.caller), caller_door(policies.caller)
+    made = [f"add chain inet {table} {chain}" for chain in shared.values()]
+    return made + [f"add rule inet {table} {letter}{slot} jump {chain}" for letter, chain in shared.items()]
 
 
 def remove_instance(prefix: str, slot: int, address: str | None, host_sets: Iterable[str]) -> str:
@@ -139,7 +182,7 @@ def remove_instance(prefix: str, slot: int, address: str | None, host_sets: Iter
         entry = f'"{interface}" . {address}'
         lines.append(f"add element inet {table} sources {{ {entry} : accept }}")
         lines.append(f"delete element inet {table} sources {{ {entry} }}")
-    lines += [f"delete chain inet {table} e{slot}", f"delete chain inet {table} d{slot}"]
+    lines += [f"delete chain inet {table} {letter}{slot}" for letter in CHAINS_OF_ONE]
     lines += [f"delete set inet {table} {name}" for name in host_sets]
     return "\n".join(lines) + "\n"
 
@@ -147,7 +190,8 @@ def remove_instance(prefix: str, slot: int, address: str | None, host_sets: Iter
 def _forget_instance(prefix: str, slot: int) -> str:
     table, interface = table_name(prefix), interface_name(prefix, slot)
     lines = []
-    for chain, map_name in ((f"e{slot}", "egress"), (f"d{slot}", "lookups")):
+    for letter, map_name in CHAINS_OF_ONE.items():
+        chain = f"{letter}{slot}"
         lines += [
             f"add chain inet {table} {chain}",
             f'add element inet {table} {map_name} {{ "{interface}" : jump {chain} }}',

@@ -1,0 +1,92 @@
+"""The chains of audit events: for administrators, and for managers and auditors of an organization its own."""
+
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from paasd.actions import audit as actions
+from paasd.api.answers import AuditHead, AuditVerdict
+from paasd.api.call import Call, Reply
+from paasd.api.query import TIMESTAMP, QuerySpec
+from paasd.api.table import Auth, Route, get
+from paasd.errors import BadQuery
+from paasd.model.auditing.following import Head
+
+READER = "platform administrator; of an organization also its managers and auditors"
+NDJSON = "application/x-ndjson"
+
+
+def _scope(call: Call) -> actions.Scope:
+    return actions.scope(call.context, call.caller, call.query.plain.get("organization"))
+
+
+async def head(call: Call) -> Reply:
+    """Number and hash of the newest event, to be kept elsewhere."""
+    scope = _scope(call)
+    newest = actions.head(call.context, scope)
+    body = AuditHead(
+        chain=scope.chain,
+        organization=scope.organization,
+        sequence=newest.sequence,
+        hash=newest.hash,
+        head=str(newest),
+    )
+    return Reply(body=body)
+
+
+async def verify(call: Call) -> Reply:
+    """`problem` is null, or names the first event that was changed, taken away or put in."""
+    scope = _scope(call)
+    found = await actions.check(call.context, scope, _heads(call))
+    body = AuditVerdict(
+        chain=scope.chain,
+        organization=scope.organization,
+        events=found.events,
+        first=found.first,
+        former=found.former,
+        head=str(Head(sequence=found.sequence, hash=found.hash)),
+        problem=found.problem,
+    )
+    return Reply(body=body)
+
+
+async def export(call: Call) -> Reply:
+    """A JSON object a line; the first says what the chain goes on from, the last where it ends."""
+    plain = call.query.plain
+    scope = _scope(call)
+    since, until = _time(call, "since"), _time(call, "until")
+    follow = plain.get("follow", "0") in ("1", "true", "yes")
+
+    @asynccontextmanager
+    async def lines() -> AsyncIterator[AsyncIterable[bytes]]:
+        async with aclosing(actions.export(call.context, scope, since, until, lambda: follow)) as pieces:
+            yield pieces
+
+    return Reply(stream=lines(), content_type=NDJSON)
+
+
+def _time(call: Call, name: str) -> str | None:
+    text = call.query.plain.get(name)
+    if text is not None and not TIMESTAMP.fullmatch(text):
+        raise BadQuery(f"The query parameter is invalid: {name} must be a time such as 2026-01-31T00:00:00Z")
+    return text
+
+
+def _heads(call: Call) -> tuple[Head, ...]:
+    found = []
+    for text in call.query.plain.get("heads", "").split(","):
+        sequence, _, hash = text.partition(":")
+        if text and not (sequence.isdecimal() and len(sequence) < 16 and len(hash) == 64):
+            raise BadQuery("The query parameter is invalid: heads must be NUMBER:HASH, as of /paasd/v1/audit/head")
+        if text:
+            found.append(Head(sequence=int(sequence), hash=hash))
+    return tuple(found)
+
+
+HEAD = QuerySpec(plain=("organization",))
+VERIFY = QuerySpec(plain=("organization", "heads"))
+EXPORT = QuerySpec(plain=("organization", "since", "until", "follow"))
+ROUTES: tuple[Route, ...] = (
+    get("/paasd/v1/audit/head", head, HEAD, auth=Auth.BASIC, permission=READER, answer=AuditHead),
+    get("/paasd/v1/audit/verify", verify, VERIFY, auth=Auth.BASIC, permission=READER, answer=AuditVerdict),
+    get("/paasd/v1/audit/events", export, EXPORT, auth=Auth.BASIC, permission=READER),
+)

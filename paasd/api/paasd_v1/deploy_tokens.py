@@ -1,0 +1,85 @@
+"""Deploy tokens of a space or an organization: made, listed and revoked by name."""
+
+from typing import Any
+
+from paasd.actions import deploy_tokens as actions
+from paasd.api.call import Call, Form, Reply, created, no_content
+from paasd.api.paasd_v1.names import find_organization, find_space
+from paasd.api.table import Auth, Route, delete, get, post
+from paasd.auth.deploy import client_id_of
+from paasd.model import DeployToken
+from paasd.model.arguments import rfc3339
+
+PERMISSION = "has the role, or manages the place"
+
+
+class NewToken(Form):
+    """What the token is for; without `life_s` (seconds) it lives as long as the platform says."""
+
+    name: str
+    role: str | None = None
+    life_s: int | None = None
+
+
+async def create_token(call: Call) -> Reply:
+    """201 with the token itself, which is shown this once."""
+    form = await call.json(NewToken)
+    organization_guid, space_guid = _place(call)
+    role = form.role or ("organization_auditor" if space_guid is None else "space_developer")
+    whole, row = await actions.create(
+        call.context,
+        call.caller,
+        name=form.name,
+        role=role,
+        organization_guid=organization_guid,
+        space_guid=space_guid,
+        life_s=form.life_s,
+    )
+    client_id, _, secret = whole.partition(".")
+    return created({**_present(row, None), "token": whole, "client_id": client_id, "client_secret": secret})
+
+
+async def list_tokens(call: Call) -> Reply:
+    """Never the secrets."""
+    found = actions.listed(call.context, call.caller, *_place(call))
+    return Reply(body={"deploy_tokens": [_present(row, why) for row, why in found]})
+
+
+async def revoke_token(call: Call) -> Reply:
+    """It counts no more, at once."""
+    await actions.revoke(call.context, call.caller, *_place(call), call.path["name"])
+    return no_content()
+
+
+def _place(call: Call) -> tuple[str, str | None]:
+    with call.context.database.read() as tx:
+        if "space" not in call.path:
+            return find_organization(call, tx).guid, None
+        space = find_space(call, tx)
+        return space.organization_guid, space.guid
+
+
+def _present(row: DeployToken, why: str | None) -> dict[str, Any]:
+    return {
+        "guid": row.guid,
+        "name": row.name,
+        "client_id": client_id_of(row.guid),
+        "role": row.role,
+        "created_at": row.created_at,
+        "created_by": row.maker_name,
+        "expires_at": rfc3339(row.expires_at),
+        "last_used_on": row.last_used_on or None,
+        "counts": why is None,
+        "problem": why,
+    }
+
+
+ROUTES: tuple[Route, ...] = tuple(
+    route
+    for place in ("/paasd/v1/spaces/<organization>/<space>", "/paasd/v1/organizations/<organization>")
+    for route in (
+        get(f"{place}/deploy-tokens", list_tokens, auth=Auth.BASIC),
+        post(f"{place}/deploy-tokens", create_token, auth=Auth.BASIC, permission=PERMISSION),
+        delete(f"{place}/deploy-tokens/<name>", revoke_token, auth=Auth.BASIC, permission=PERMISSION),
+    )
+)

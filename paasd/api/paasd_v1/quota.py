@@ -1,0 +1,56 @@
+"""What a space and its organization use, beside what their quotas allow."""
+
+from typing import Any, Final
+
+from paasd.api.call import Call, Reply
+from paasd.api.paasd_v1.names import find_space
+from paasd.api.table import Auth, Route, get
+from paasd.model import Limits, Organization, OrganizationQuota, SpaceQuota
+from paasd.model.quotas.accounting import limits_of
+from paasd.model.quotas.arithmetic import Usage
+from paasd.model.quotas.usage import Place, usage
+from paasd.state import ReadTx
+
+COUNTED: Final = (
+    ("memory_in_mb", "memory_mb", "total_memory_in_mb"),
+    ("disk_in_mb", "disk_mb", "total_disk_in_mb"),
+    ("instances", "instances", "total_instances"),
+    ("log_rate_in_bytes_per_second", "log_rate_bytes", "log_rate_limit_in_bytes_per_second"),
+    ("tasks", "tasks", "per_app_tasks"),
+    ("routes", "routes", "total_routes"),
+    ("reserved_ports", "reserved_ports", "total_reserved_ports"),
+    ("domains", "domains", "total_domains"),
+    ("service_instances", "service_instances", "total_service_instances"),
+    ("service_keys", "service_keys", "total_service_keys"),
+)
+"""What it is called, where it is counted, what limits it."""
+
+
+async def get_quota(call: Call) -> Reply:
+    """Used and limit (null: none) of everything that is counted, for the space and for its organization."""
+    with call.context.database.read() as tx:
+        space = find_space(call, tx)
+        organization = tx.need(Organization, space.organization_guid)
+        of_space = None if space.quota_guid is None else tx.get(SpaceQuota, space.quota_guid)
+        of_organization = tx.get(OrganizationQuota, organization.quota_guid)
+        body = {
+            "space": _shown(tx, space, None if of_space is None else of_space.name),
+            "organization": _shown(tx, organization, None if of_organization is None else of_organization.name),
+        }
+    return Reply(body=body)
+
+
+def _shown(tx: ReadTx, place: Place, quota: str | None) -> dict[str, Any]:
+    used, limits = usage(tx, place), limits_of(tx, place)
+    per_instance = {
+        "memory_in_mb": limits.per_process_memory_in_mb,
+        "disk_in_mb": limits.per_process_disk_in_mb,
+    }
+    return {"name": place.name, "quota": quota, "counted": _counted(used, limits), "limits_per_instance": per_instance}
+
+
+def _counted(used: Usage, limits: Limits) -> dict[str, dict[str, int | None]]:
+    return {name: {"used": getattr(used, counted), "limit": getattr(limits, limit)} for name, counted, limit in COUNTED}
+
+
+ROUTES: tuple[Route, ...] = (get("/paasd/v1/spaces/<organization>/<space>/quota", get_quota, auth=Auth.BASIC),)

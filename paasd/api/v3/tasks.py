@@ -1,0 +1,176 @@
+"""`/v3/tasks`, and those of an app."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from paasd.actions import tasks
+from paasd.actions.permissions import Permission, allowed_in_space
+from paasd.actions.visibility import need_app, need_visible
+from paasd.api.call import Call, Form, Reply
+from paasd.api.forms import Guid, MetadataForm, metadata_of
+from paasd.api.listing import Listing, View, column, common, list_reply, one_reply, to_one
+from paasd.api.table import Route, get, patch, post, put
+from paasd.api.v3.processes import by_organization, by_space
+from paasd.errors import BadQuery, Unprocessable
+from paasd.model import App, Space, Task
+from paasd.state import Condition, Eq, In, ReadTx
+
+Positive = Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
+
+
+def present_tasks(view: View, rows: Sequence[Task], *, commands: bool = False) -> list[dict[str, Any]]:
+    """Tasks; what they run is shown only where it was asked for by who may read secrets."""
+
+    def links(row: Task) -> dict[str, Any]:
+        return {
+            "self": view.urls.link("tasks", row.guid),
+            "app": view.urls.link("apps", row.app_guid),
+            "cancel": view.urls.link("tasks", row.guid, "actions", "cancel", method="POST"),
+            "droplet": view.urls.link("droplets", row.droplet_guid),
+        }
+
+    return [
+        {
+            **base,
+            "sequence_id": row.sequence_id,
+            "name": row.name,
+            **({"command": row.command} if commands else {}),
+            "user": "vcap",
+            "state": row.state,
+            "memory_in_mb": row.memory_mb,
+            "disk_in_mb": row.disk_mb,
+            "log_rate_limit_in_bytes_per_second": row.log_rate_limit_bytes,
+            "result": {"failure_reason": row.failure_reason},
+            "droplet_guid": row.droplet_guid,
+            "relationships": {"app": to_one(row.app_guid)},
+        }
+        for base, row in zip(common(view, rows, links), rows, strict=True)
+    ]
+
+
+def present_own_tasks(view: View, rows: Sequence[Task]) -> list[dict[str, Any]]:
+    """The tasks of one app."""
+    return present_tasks(view, rows, commands=bool(rows) and _may_read(view, rows[0]))
+
+
+def _may_read(view: View, row: Task) -> bool:
+    space = view.tx.need(Space, view.tx.need(App, row.app_guid).space_guid)
+    return allowed_in_space(view.tx, view.caller, space, Permission.READ_SECRETS)
+
+
+def _sequences(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+    if not all(value.isdigit() for value in values):
+        raise BadQuery("The query parameter is invalid: Sequence ids must be whole numbers")
+    return In("sequence_id", [int(value) for value in values])
+
+
+FILTERS = {"names": column("name"), "states": column("state")}
+TASKS = Listing(
+    record=Task,
+    present=present_tasks,
+    filters={
+        **FILTERS,
+        "app_guids": column("app_guid"),
+        "space_guids": by_space,
+        "organization_guids": by_organization,
+    },
+)
+OWN_TASKS = Listing(record=Task, present=present_own_tasks, filters={**FILTERS, "sequence_ids": _sequences})
+
+
+class TemplateProcess(Form):
+    """Whose command and sizes the task takes."""
+
+    process: Guid
+
+
+class NewTask(Form):
+    """Body of `POST /v3/apps/:guid/tasks`."""
+
+    command: str | None = None
+    name: str | None = None
+    memory_in_mb: Positive | None = None
+    disk_in_mb: Positive | None = None
+    log_rate_limit_in_bytes_per_second: int | None = None
+    droplet_guid: str | None = None
+    template: TemplateProcess | None = None
+    user: str | None = None
+    metadata: MetadataForm | None = None
+
+
+class TaskChanges(Form):
+    """Body of `PATCH /v3/tasks/:guid`."""
+
+    metadata: MetadataForm | None = None
+
+
+async def list_tasks(call: Call) -> Reply:
+    """All that the caller may see."""
+    return list_reply(call, TASKS)
+
+
+async def app_tasks(call: Call) -> Reply:
+    """Those of one app."""
+    with call.context.database.read() as tx:
+        app = need_app(tx, call.caller, call.path["guid"])
+    return list_reply(call, OWN_TASKS, Eq("app_guid", app.guid))
+
+
+async def get_task(call: Call) -> Reply:
+    """One."""
+    with call.context.database.read() as tx:
+        return one_reply(call, OWN_TASKS, need_visible(tx, call.caller, Task, call.path["guid"]), tx)
+
+
+async def create_task(call: Call) -> Reply:
+    """202: it runs as soon as a node has room."""
+    form = await call.json(NewTask)
+    if form.user not in (None, "vcap"):
+        raise Unprocessable("User must be vcap")
+    row = await tasks.create(
+        call.context,
+        call.caller,
+        call.path["guid"],
+        name=form.name,
+        command=form.command,
+        droplet_guid=form.droplet_guid,
+        template_process_guid=None if form.template is None else form.template.process.guid,
+        memory_mb=form.memory_in_mb,
+        disk_mb=form.disk_in_mb,
+        log_rate_limit_bytes=form.log_rate_limit_in_bytes_per_second,
+        metadata=metadata_of(form.metadata),
+    )
+    return _reply(call, row, 202)
+
+
+async def update_task(call: Call) -> Reply:
+    """Labels."""
+    form = await call.json(TaskChanges)
+    return _reply(call, await tasks.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata)))
+
+
+async def cancel_task(call: Call) -> Reply:
+    """202: TERM, and KILL for what does not listen."""
+    return _reply(call, await tasks.cancel(call.context, call.caller, call.path["guid"]), 202)
+
+
+def _reply(call: Call, row: Task, status: int = 200) -> Reply:
+    with call.context.database.read() as tx:
+        return one_reply(call, OWN_TASKS, row, tx, status)
+
+
+ONE = "/v3/tasks/<guid>"
+OF_APP = "/v3/apps/<guid>/tasks"
+WRITE = "space_developer"
+OPERATE = "space_developer, space_supporter"
+ROUTES: tuple[Route, ...] = (
+    get("/v3/tasks", list_tasks, TASKS.query),
+    get(ONE, get_task),
+    patch(ONE, update_task, permission=WRITE),
+    post(f"{ONE}/actions/cancel", cancel_task, permission=OPERATE),
+    put(f"{ONE}/cancel", cancel_task, permission=OPERATE),
+    get(OF_APP, app_tasks, OWN_TASKS.query),
+    post(OF_APP, create_task, permission=WRITE),
+)

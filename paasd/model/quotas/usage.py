@@ -1,0 +1,54 @@
+"""What an organization or a space uses, counted from the rows of the very transaction."""
+
+import msgspec
+
+from paasd.model.quotas.arithmetic import Usage
+from paasd.model.records import App, Domain, Organization, Process, Route, Space, Task
+from paasd.model.records.tasks import ENDED
+from paasd.state import Condition, Eq, Gt, In, InSelect, IsNull, Not, ReadTx
+
+Place = Organization | Space
+
+
+def usage(tx: ReadTx, place: Place) -> Usage:
+    """Everything. The domains of a space are those of its organization, as Cloud Foundry shows them."""
+    organization_guid = place.guid if isinstance(place, Organization) else place.organization_guid
+    return msgspec.structs.replace(
+        running(tx, place),
+        routes=count_routes(tx, place),
+        reserved_ports=count_routes(tx, place, with_port=True),
+        domains=count_domains(tx, organization_guid),
+    )
+
+
+def running(tx: ReadTx, place: Place) -> Usage:
+    """Only what started apps, and tasks that have not ended, use."""
+    started = InSelect("app_guid", App, "guid", Eq("state", "STARTED"), Eq("deleting", False), within(place))
+    limited = Gt("log_rate_limit_bytes", 0)
+    tasks = (Not(In("state", ENDED)), InSelect("app_guid", App, "guid", within(place)))
+    return Usage(
+        memory_mb=tx.total(Process, ("instances", "memory_mb"), started) + tx.total(Task, ("memory_mb",), *tasks),
+        disk_mb=tx.total(Process, ("instances", "disk_mb"), started) + tx.total(Task, ("disk_mb",), *tasks),
+        instances=tx.total(Process, ("instances",), started),
+        log_rate_bytes=tx.total(Process, ("instances", "log_rate_limit_bytes"), started, limited)
+        + tx.total(Task, ("log_rate_limit_bytes",), limited, *tasks),
+        tasks=tx.count(Task, *tasks),
+    )
+
+
+def count_routes(tx: ReadTx, place: Place, *, with_port: bool = False) -> int:
+    """All routes, or only those that reserve a port."""
+    return tx.count(Route, within(place), *([Not(IsNull("port"))] if with_port else []))
+
+
+def count_domains(tx: ReadTx, organization_guid: str) -> int:
+    """Private domains that the organization owns."""
+    return tx.count(Domain, organization_guid=organization_guid, deleting=False)
+
+
+def within(place: Place) -> Condition:
+    """That a row with a `space_guid` is in the place; what is in a space on its way out is not."""
+    if isinstance(place, Space):
+        return Eq("space_guid", place.guid)
+    live = Eq("deleting", False)
+    return InSelect("space_guid", Space, "guid", Eq("organization_guid", place.guid), live)

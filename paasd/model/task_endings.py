@@ -1,0 +1,25 @@
+"""The end of a task, whatever it comes from."""
+
+from typing import Final
+
+from paasd.model.records import Task
+from paasd.model.records.tasks import ENDED
+from paasd.model.usage_events import record_task
+from paasd.state import In, Not, Tx
+
+APP_DELETED: Final = "its app was deleted"
+
+
+def end_task(tx: Tx, task: Task, failure_reason: str | None) -> Task:
+    """SUCCEEDED without a reason, else FAILED. Whoever runs it finds that and takes it down."""
+    before = task.state
+    task = tx.update(task, state="SUCCEEDED" if failure_reason is None else "FAILED", failure_reason=failure_reason)
+    if task.node_guid is not None:
+        record_task(tx, task, "TASK_STOPPED", before)
+    return task
+
+
+def end_tasks_of(tx: Tx, app_guid: str) -> None:
+    """The app goes: what waits or runs has failed."""
+    for task in tx.all(Task, Not(In("state", ENDED)), app_guid=app_guid):
+        end_task(tx, task, APP_DELETED)

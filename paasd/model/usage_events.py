@@ -1,0 +1,159 @@
+"""Usage events: what ran from when to when, for billing. Written in the transaction of the change that they tell of."""
+
+from typing import Final
+
+import msgspec
+
+from paasd.model.arguments import Actor, Arguments
+from paasd.model.events import record_event
+from paasd.model.records import App, AppUsageEvent, Droplet, Process, Space, Task
+from paasd.state import Eq, Gt, In, InSelect, Le, Lt, Ne, Not, ReadTx, Tx, operation
+
+STARTED: Final = "STARTED"
+CHUNK_ROWS: Final = 200
+
+
+class Footprint(msgspec.Struct, frozen=True, kw_only=True):
+    """A process and the state of its app."""
+
+    process: Process
+    state: str
+
+
+def record_change(tx: Tx, app: App, space: Space, was: Footprint | None, now: Footprint) -> None:
+    """One event if the process was started, stopped, or sized while it runs; other changes cost nobody anything."""
+    before = None if was is None else was.process
+    sized = before is None or (before.instances, before.memory_mb) != (now.process.instances, now.process.memory_mb)
+    started_or_stopped = (was is None and now.state == STARTED) or (was is not None and was.state != now.state)
+    if not started_or_stopped and not (now.state == STARTED and sized):
+        return
+    if not tx.has_table(AppUsageEvent):
+        return  # while nodes of a former version take part; apps are started all the same
+    _insert(
+        tx,
+        app,
+        space,
+        state=now.state,
+        previous_state=None if was is None else was.state,
+        process=now.process,
+        before=before,
+    )
+
+
+def record_task(tx: Tx, task: Task, state: str, previous_state: str) -> None:
+    """A task that was started, or ended."""
+    app = tx.need(App, task.app_guid)
+    space = tx.need(Space, app.space_guid)
+    tx.insert(
+        AppUsageEvent(
+            sequence=newest_sequence(tx) + 1,
+            state=state,
+            previous_state=previous_state,
+            app_guid=app.guid,
+            app_name=app.name,
+            task_guid=task.guid,
+            task_name=task.name,
+            space_guid=space.guid,
+            space_name=space.name,
+            organization_guid=space.organization_guid,
+            memory_mb=task.memory_mb,
+            previous_memory_mb=task.memory_mb,
+            instances=1,
+            previous_instances=1,
+        )
+    )
+
+
+def _insert(
+    tx: Tx, app: App, space: Space, *, state: str, previous_state: str | None, process: Process, before: Process | None
+) -> None:
+    droplet = None if app.droplet_guid is None else tx.get(Droplet, app.droplet_guid)
+    buildpack = droplet.buildpacks[-1].name if droplet is not None and droplet.buildpacks else None
+    tx.insert(
+        AppUsageEvent(
+            sequence=newest_sequence(tx) + 1,
+            state=state,
+            previous_state=previous_state,
+            app_guid=app.guid,
+            app_name=app.name,
+            process_guid=process.guid,
+            process_type=process.type,
+            space_guid=space.guid,
+            space_name=space.name,
+            organization_guid=space.organization_guid,
+            buildpack_guid=buildpack,
+            buildpack_name=buildpack,
+            memory_mb=process.memory_mb,
+            previous_memory_mb=None if before is None else before.memory_mb,
+            instances=process.instances,
+            previous_instances=None if before is None else before.instances,
+        )
+    )
+
+
+def newest_sequence(tx: ReadTx) -> int:
+    """That of the newest event, 0 without any."""
+    newest = tx.all(AppUsageEvent, order=("-sequence",), limit=1)
+    return newest[0].sequence if newest else 0
+
+
+class ExpireUsage(Arguments):
+    """Arguments of `expire_usage`: the time, as in rows, before which usage events go."""
+
+    before: str
+
+
+@operation("usage.expire", version=1)
+def expire_usage(tx: Tx, args: ExpireUsage) -> int:
+    """Forget old ones, a bounded number; how many went. The newest stays, so that readers find where they were."""
+    newest = newest_sequence(tx)
+    old = tx.all(AppUsageEvent, Lt("created_at", args.before), Ne("sequence", newest), limit=CHUNK_ROWS)
+    for event in old:
+        tx.delete(event)
+    return len(old)
+
+
+class PurgeUsage(Arguments):
+    """Arguments of `purge_usage`: every event up to this `sequence` goes."""
+
+    upto: int
+    actor: Actor
+
+
+@operation("usage.purge", version=1)
+def purge_usage(tx: Tx, args: PurgeUsage) -> bool:
+    """Forget a bounded number of them; True when none is left, which is an audit event."""
+    old = tx.all(AppUsageEvent, Le("sequence", args.upto), order=("sequence",), limit=CHUNK_ROWS)
+    for event in old:
+        tx.delete(event)
+    done = len(old) < CHUNK_ROWS
+    if done:
+        record_event(
+            tx,
+            "audit.app_usage_events.purge",
+            args.actor,
+            target_type="platform",
+            target_guid="platform",
+            target_name="app usage events",
+        )
+    return done
+
+
+class ReseedUsage(Arguments):
+    """Arguments of `reseed_usage`: events after this `sequence` count, those before are purged."""
+
+    after: int
+
+
+@operation("usage.reseed", version=1)
+def reseed_usage(tx: Tx, args: ReseedUsage) -> bool:
+    """An event for each process of a started app that has none yet, a bounded number; True when all have one."""
+    seen = InSelect("guid", AppUsageEvent, "process_guid", Gt("sequence", args.after))
+    started = InSelect("app_guid", App, "guid", Eq("state", STARTED), Eq("deleting", False))
+    missing = tx.all(Process, started, Not(seen), limit=CHUNK_ROWS)
+    apps = {app.guid: app for app in tx.all(App, In("guid", {one.app_guid for one in missing}))}
+    for process in missing:
+        app = apps[process.app_guid]
+        space = tx.need(Space, app.space_guid)
+        _insert(tx, app, space, state=STARTED, previous_state=STARTED, process=process, before=process)
+    return len(missing) < CHUNK_ROWS

@@ -1,0 +1,106 @@
+"""Connections from app to app (TCP): one listener, and a cluster for each address and port that stands for an app.
+
+The kernel lets an instance through only where a policy allows it (`sandbox/network/policies.py`), and redirects the
+connection to the doorway. There its first destination, which the kernel still knows, names the cluster, so that a new
+policy is one more cluster and no listener ever changes. Instances of this node are asked first, others by tunnel.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from paasd.config import RouterConfig
+from paasd.router.clusters import assign, into_the_hop
+from paasd.router.records import Endpoint
+from paasd.router.xds import messages
+from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, LISTENER_URL, duration
+from paasd.router.xds.typed import typed
+
+DOORWAY = "doorway"
+_TYPE = "type.googleapis.com/envoy.extensions."
+
+Door = tuple[str, int]
+"""An address that stands for an app, and a port of it."""
+Changes = dict[str, dict[str, bytes | None]]
+
+
+def door_cluster(door: Door) -> str:
+    """Its end is one that no Host header can have and still meet a registered domain."""
+    return f"call|{door[0]}:{door[1]}|"
+
+
+class Doors:
+    """What is published. Returns what differs from the time before; no I/O."""
+
+    def __init__(self, config: RouterConfig) -> None:
+        self._config = config
+        self._doors: dict[Door, tuple[Endpoint, ...]] = {}
+        self._tunnels = False
+
+    def update(self, doors: Mapping[Door, tuple[Endpoint, ...]], *, tunnels: bool) -> Changes:
+        """Exactly these, each with its instances. With `tunnels` they may be on other nodes."""
+        clusters: dict[str, bytes | None] = {}
+        endpoints: dict[str, bytes | None] = {}
+        anew = tunnels != self._tunnels
+        for door in self._doors.keys() - doors.keys():
+            clusters[door_cluster(door)] = endpoints[door_cluster(door)] = None
+        for door, places in doors.items():
+            name = door_cluster(door)
+            if anew or door not in self._doors:
+                clusters[name] = self._cluster(name, tunnels)
+            if anew or self._doors.get(door) != places:
+                endpoints[name] = assign(name, places, "tcp")
+        self._doors, self._tunnels = dict(doors), tunnels
+        return {CLUSTER_URL: clusters, ENDPOINTS_URL: endpoints}
+
+    def _cluster(self, name: str, tunnels: bool) -> bytes:
+        source = {"ads": {}, "initial_fetch_timeout": duration(0), "resource_api_version": messages.API_V3}
+        limit = {"value": self._config.connections_limit}
+        cluster = messages.Cluster(
+            name=name,
+            type=messages.EDS,
+            eds_cluster_config={"eds_config": source},
+            connect_timeout=duration(self._config.connect_timeout_s),
+            per_connection_buffer_limit_bytes={"value": self._config.buffer_limit_bytes},
+            lb_policy=messages.ROUND_ROBIN,
+            circuit_breakers={"thresholds": [{"max_connections": limit, "max_pending_requests": limit}]},
+            **({"transport_socket": into_the_hop()} if tunnels else {}),
+        )
+        return bytes(cluster.SerializeToString())
+
+    def listener(self, host: str, port: int) -> Changes:
+        """The listener at the link address, whether or not an interface has that yet."""
+        original = {"@type": _TYPE + "filters.listener.original_dst.v3.OriginalDst"}
+        filters = [
+            {"name": "choose", "typed_config": typed(_choose())},
+            {"name": "proxy", "typed_config": self._proxy()},
+        ]
+        listener = messages.Listener(
+            name=DOORWAY,
+            address={"socket_address": {"address": host, "port_value": port}},
+            freebind={"value": True},
+            # The kernel bounds calls for each instance; those of one app must not keep clients of others out.
+            ignore_global_conn_limit=True,
+            listener_filters=[{"name": "original", "typed_config": typed(original)}],
+            per_connection_buffer_limit_bytes={"value": self._config.buffer_limit_bytes},
+            filter_chains=[{"filters": filters}],
+        )
+        return {LISTENER_URL: {DOORWAY: bytes(listener.SerializeToString())}}
+
+    def _proxy(self) -> dict[str, Any]:
+        return typed(
+            {
+                "@type": _TYPE + "filters.network.tcp_proxy.v3.TcpProxy",
+                "stat_prefix": DOORWAY,
+                "cluster": "|none|",
+                "idle_timeout": f"{self._config.call_idle_timeout_s}s",
+                "max_connect_attempts": self._config.retries + 1,
+            }
+        )
+
+
+def _choose() -> dict[str, Any]:
+    name = {
+        "object_key": "envoy.tcp_proxy.cluster",
+        "format_string": {"text_format_source": {"inline_string": "call|%DOWNSTREAM_LOCAL_ADDRESS%|"}},
+    }
+    return {"@type": _TYPE + "filters.network.set_filter_state.v3.Config", "on_new_connection": [name]}

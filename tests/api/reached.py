@@ -1,0 +1,11 @@
+"""Operations that the walk over all of them cannot bring to a 2xx, and which test does."""
+
+ELSEWHERE: dict[str, str] = {
+    "/v3/droplets/<guid>/download": "needs a sandbox (tests/node/test_droplets.py)",
+    "/paasd/v1/tokens": "needs a cluster's authorities (tests/api/test_nodes.py)",
+    "/paasd/v1/tokens/<token>": "needs a cluster's authorities (tests/api/test_nodes.py)",
+    "/paasd/v1/keys": "needs a cluster's authorities (tests/membership/test_rotation.py)",
+    "/paasd/v1/keys/<what>/actions/change": "needs a cluster's authorities (tests/membership/test_rotation.py)",
+    "/paasd/v1/nodes/<node>": "a node that is alone cannot be removed (tests/cluster/test_removal.py)",
+    "/paasd/v1/nodes/<node>/actions/declare-dead": "the node of this test is the only one",
+}

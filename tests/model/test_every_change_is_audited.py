@@ -1,0 +1,89 @@
+"""Every operation leaves an audit event of what it did, or stands here with the reason why it does not."""
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import paasd
+from paasd.model import AuditEvent
+from paasd.model.signing import AddSigningKey, DropSigningKeys, add_signing_key, drop_signing_keys
+from paasd.state import InlineRunner, open_database, registered_operations
+from tests.model.seeding import Seed
+from tests.model.test_every_operation import CASES
+
+INTERNAL: dict[str, str] = {
+    "build.assign": "which node stages; the build's own events say what comes of it",
+    "deletion.chunk": "carries out what a delete-request event said",
+    "instances.place": "where instances run; what is wanted is in the events of the app",
+    "instances.record_failures": "why some are not placed yet, shown with the instances",
+    "instances.remove": "where instances run",
+    "instances.remove_lost": "where instances run; the node's death has an event",
+    "instances.retire": "where instances run",
+    "job.fail_overdue": "a job is how a client waits, and no thing of its own",
+    "job.finish": "a job is how a client waits",
+    "job.open": "a job is how a client waits",
+    "job.open_finished": "a job is how a client waits",
+    "lease.drop": "leases come and go by the second",
+    "lease.expire": "leases come and go by the second",
+    "lease.release": "leases come and go by the second",
+    "lease.renew": "leases come and go by the second",
+    "lease.running": "leases come and go by the second",
+    "manifest.fail": "nothing was changed; the job says why",
+    "node.advertise": "where a node is reached, said by itself at each start, which has an event",
+    "node.change_vote": "a step on the way; its last one has an event",
+    "node.offer_vote": "what a node could do, said by itself",
+    "work.take_over": "who goes on with what a lost node was doing; the node's death has an event",
+}
+"""Operations that change nothing that a person could have wanted, or that only carry out what an event said before."""
+
+
+WITHOUT_CASE: dict[str, str] = {
+    "signing_key.add": "seen below",
+    "signing_key.drop": "seen below",
+    "state.add_data_key": "the engine knows no events; who asks for it adds key.note_rotation",
+    "state.reseal_data_keys": "as above",
+    "state.change_root_key": "as above",
+    "state.forget_requests": "answers for clients that ask twice",
+}
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+async def test_it_records_what_it_did(name: str, tmp_path: Path) -> None:
+    operation, prepare = CASES[name]
+    async with open_database(tmp_path, runner=InlineRunner(), sync=False) as database:
+        arguments = await prepare(Seed(database))
+        with database.read() as tx:
+            before = {event.guid for event in tx.all(AuditEvent)}
+        await database.write(operation, arguments)
+        with database.read() as tx:
+            made = [event for event in tx.all(AuditEvent) if event.guid not in before]
+    assert bool(made) is (name not in INTERNAL), "record an event, or give the reason why there is none"
+    for event in made:
+        assert event.sequence > 0 and event.hash
+        assert re.fullmatch(r"(audit|platform|app)\.[a-z_.-]+", event.type), event.type
+
+
+async def test_signing_keys_are_audited(seed: Seed) -> None:
+    key = AddSigningKey(kid="k", sealed_private="sealed", public_jwk={}, active_from=1, expires_at=2, after_kid=None)
+    await seed.database.write(add_signing_key, key)
+    await seed.database.write(drop_signing_keys, DropSigningKeys(expired_at=3))
+    with seed.database.read() as tx:
+        events = tx.all(AuditEvent, order=("sequence",))
+    assert [event.type for event in events] == ["platform.signing_key.add", "platform.signing_key.drop"]
+    assert "sealed" not in repr([event.data for event in events])
+
+
+def test_there_is_no_other_operation() -> None:
+    for module in pkgutil.walk_packages(paasd.__path__, "paasd."):
+        if not module.name.startswith(("paasd.__main__", "paasd.buildpacks", "paasd.sandbox")):
+            importlib.import_module(module.name)
+    mine = {
+        name
+        for (name, _), operation in registered_operations().items()
+        if operation.function.__module__.startswith("paasd.")
+    }
+    assert mine == set(CASES) | set(WITHOUT_CASE)
+    assert set(INTERNAL) <= set(CASES)
