@@ -60,6 +60,11 @@ SEEDS: Final[list[tuple[str, str, Any]]] = [
         "POST /v3/security_groups",
         {"name": "$label", "relationships": {"running_spaces": many("space"), "staging_spaces": many("space")}},
     ),
+    (
+        "group2",
+        "POST /v3/security_groups",
+        {"name": "$label-2", "relationships": {"running_spaces": many("space")}},
+    ),
     ("task", "POST /v3/apps/$app/tasks", {"command": "run"}),
     ("", "POST /paasd/v1/organizations/$org.name/deploy-tokens", {"name": "$label"}),
     ("", "POST /paasd/v1/spaces/$org.name/$space.name/deploy-tokens", {"name": "$label"}),
