@@ -113,6 +113,7 @@ class UpdateTask(Arguments):
 
     task_guid: str
     metadata: Metadata | None = None
+    actor: Actor | None = None
 
 
 @operation("task.update", version=1)
@@ -120,6 +121,9 @@ def update_task(tx: Tx, args: UpdateTask) -> Task:
     """Raises NotFound."""
     task = tx.update(tx.need(Task, args.task_guid))
     merge_metadata(tx, "task", task.guid, args.metadata)
+    if args.actor is not None:
+        data = {"task_guid": task.guid, "name": task.name}
+        record_app_event(tx, "audit.app.task.update", args.actor, tx.need(App, task.app_guid), data)
     return task
 
 

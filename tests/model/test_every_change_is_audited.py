@@ -35,6 +35,10 @@ INTERNAL: dict[str, str] = {
     "node.advertise": "where a node is reached, said by itself at each start, which has an event",
     "node.change_vote": "a step on the way; its last one has an event",
     "node.offer_vote": "what a node could do, said by itself",
+    "task.assign": "which node runs it; that it was asked for and how it ended have events",
+    "task.expire": "what ended long ago goes by itself, as configured",
+    "usage.expire": "what is old goes by itself, as configured",
+    "usage.reseed": "a part of the purge, which has an event",
     "work.take_over": "who goes on with what a lost node was doing; the node's death has an event",
 }
 """Operations that change nothing that a person could have wanted, or that only carry out what an event said before."""
