@@ -232,6 +232,8 @@ class Caller:
 
     async def body(self, method: str, path: str, places: dict[str, str]) -> dict[str, Any]:
         """What is sent with the call."""
+        if (method, path) == ("DELETE", "/v3/space_quotas/<guid>"):
+            await self.http.delete(f"/v3/space_quotas/{places['guid']}/relationships/spaces/{places['space_guid']}")
         if method in ("GET", "DELETE"):
             return {}
         if path.endswith("/upload") and "buildpacks" in path:
@@ -268,8 +270,6 @@ class Caller:
             ("PATCH", "/v3/organizations/<guid>/relationships/default_isolation_segment"): {"data": None},
             ("PATCH", "/v3/spaces/<guid>/relationships/isolation_segment"): {"data": None},
             ("PUT", "/paasd/v1/organizations/<organization>/second-factor"): {"demanded": False},
-            ("POST", "/networking/v1/external/policies"): {"policies": []},
-            ("POST", "/networking/v1/external/policies/delete"): {"policies": []},
             ("POST", "/v3/domains"): {"name": f"{self.name()}.example.org"},
             ("POST", "/v3/packages"): {"type": "bits", "relationships": {"app": to(app)}},
             ("POST", "/v3/droplets"): {"relationships": {"app": to(app)}},
@@ -291,6 +291,10 @@ class Caller:
         if (method, path) in bodies:
             found: dict[str, Any] = bodies[method, path]
             return found
+        if path.startswith("/networking/v1/external/policies") and not path.endswith("cleanup"):
+            one, two = (await self.make_apps())["guid"], (await self.make_apps())["guid"]
+            ends = {"id": two, "protocol": "tcp", "ports": {"start": 8080, "end": 8080}}
+            return {"policies": [{"source": {"id": one}, "destination": ends}]}
         if path.endswith("/deploy-tokens"):
             return {"name": self.name()}
         if "/relationships/" in path and path.endswith("spaces"):
