@@ -12,7 +12,7 @@ import pytest
 from paasd.cli import main
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *(ROOT / "docs" / name for name in ("api.md", "security.md"))]
 SOURCES = sorted((ROOT / "paasd").rglob("*.py"))
 FILE_LINES_LIMIT = 400
 FUNCTION_LINES_LIMIT = 60

@@ -21,7 +21,7 @@ def end_task(tx: Tx, task: Task, failure_reason: str | None) -> Task:
     app = tx.get(App, task.app_guid)
     if app is not None:
         data = {"task_guid": task.guid, "name": task.name, "state": task.state, "failure_reason": failure_reason}
-        record_app_event(tx, "app.task.end", SYSTEM, app, data)
+        record_app_event(tx, "audit.app.task.end", SYSTEM, app, data)
     return task
 
 
