@@ -11,12 +11,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-import structlog
-import trio
-
 from paasd.auth.caller import DEPLOY_TOKEN, Caller
+from paasd.auth.notes import Notes
 from paasd.auth.tokens import Client
-from paasd.errors import InvalidToken, PaasdError
+from paasd.errors import InvalidToken
 from paasd.model import DeployToken, User
 from paasd.model.deploy_tokens import NoteDeployTokenUse, note_deploy_token_use, why_dead
 from paasd.state import Database
@@ -26,8 +24,8 @@ FORM: Final = re.compile(r"(paasd-deploy-[0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
 SCOPES: Final = ("cloud_controller.read", "cloud_controller.write")
 READ_SCOPES: Final = ("cloud_controller.read",)
 UNKNOWN: Final = "The deploy token is not known: it was revoked, or copied wrong; `paasd deploy-token list` shows all"
-NOTES_LIMIT: Final = 256
-"""Uses that wait to be noted; what is above is noted at the next use."""
+NOTE_AGAIN_S: Final = 60.0
+"""After which the first use of a day is noted again, if it is not known yet."""
 
 
 def new_secret() -> str:
@@ -58,10 +56,10 @@ def scopes_for(role: str) -> tuple[str, ...]:
 class DeployTokens:
     """Judges deploy tokens of one node, and notes on which day they were used."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float], notes: Notes) -> None:
         self._database = database
         self._clock = clock
-        self._notes, self._to_note = trio.open_memory_channel[NoteDeployTokenUse](NOTES_LIMIT)
+        self._notes = notes
 
     def caller(self, text: str) -> Caller:
         """Who a whole token stands for. Raises InvalidToken."""
@@ -114,10 +112,8 @@ class DeployTokens:
             raise InvalidToken(f"The deploy token '{token.name}' does not count: {why or 'its user was deleted'}")
         day = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%d")
         if token.last_used_on < day:
-            try:
-                self._notes.send_nowait(NoteDeployTokenUse(guid=token.guid, day=day))
-            except trio.WouldBlock:
-                pass
+            note = NoteDeployTokenUse(guid=token.guid, day=day)
+            self._notes.once(f"deploy/{token.guid}/{day}", NOTE_AGAIN_S, note_deploy_token_use, note)
         return Caller(
             user_guid=user.guid,
             username=user.username,
@@ -126,11 +122,3 @@ class DeployTokens:
             origin=DEPLOY_TOKEN,
             with_factor=True,
         )
-
-    async def note_uses(self) -> None:
-        """Write down, beside requests, on which day a token was used first. For ever."""
-        async for note in self._to_note:
-            try:
-                await self._database.write(note_deploy_token_use, note)
-            except PaasdError as error:  # the next use says it again
-                structlog.get_logger("paasd.auth").info("use of a deploy token not noted", error=error.detail)

@@ -21,6 +21,7 @@ from paasd.auth.deploy import DeployTokens
 from paasd.auth.factors import NEEDED, WRONG, Factors
 from paasd.auth.keeping import keep_keys
 from paasd.auth.keys import KeyRing
+from paasd.auth.notes import Notes
 from paasd.auth.oidc import open_providers
 from paasd.auth.passwords import Passwords
 from paasd.auth.throttle import Throttle
@@ -31,6 +32,7 @@ from paasd.errors import InvalidToken, NotAuthenticated, PaasdError, Unavailable
 from paasd.model import Passcode, Setting, User, signing
 from paasd.model.clients import PREFIX as CLIENT_SETTING
 from paasd.model.passcodes import UsePasscode, use_passcode
+from paasd.model.users import NoteSignIn, note_sign_in
 from paasd.state import Database
 from paasd.state.sealing import Sealer
 
@@ -39,6 +41,7 @@ REMEMBERED_LOGINS = 1000
 REMEMBER_S = 300.0
 # Wrong passwords from one address hurt many names; the address gets more tries than a name.
 ADDRESS_FACTOR = 10
+NOTE_ADMIN_S = 3600.0
 WITH_CODE = re.compile(r"(.+?) ?([0-9]{6})", re.DOTALL)
 
 
@@ -79,7 +82,8 @@ class Auth:
         self._clock = clock
         self._signs = signs
         self.factors = Factors(database, sealer, clock)
-        self.deploy = DeployTokens(database, clock)
+        self.notes = Notes(database, clock)
+        self.deploy = DeployTokens(database, clock, self.notes)
         self.providers = open_providers(config.oidc, clock) if signs else {}
         self._throttle = Throttle(config)
         self._remembered: OrderedDict[bytes, tuple[str, str, float]] = OrderedDict()
@@ -246,8 +250,13 @@ class Auth:
     async def password_grant(
         self, client: Client, username: str, password: str, address: str, scopes: Sequence[str], code: str = ""
     ) -> dict[str, object]:
-        """Grant type password: the token reply."""
-        return self.grant(client, await self.login(username, password, address, code), scopes)
+        """Grant type password: the token reply. That an administrator came in is noted, now and then."""
+        signed_in = await self.login(username, password, address, code)
+        reply = self.grant(client, signed_in, scopes)
+        if ADMIN_SCOPE in str(reply["scope"]).split() and not signed_in.with_factor:  # with one it is written already
+            note = NoteSignIn(user_guid=signed_in.user.guid, address=address)
+            self.notes.once(f"admin/{signed_in.user.guid}/{address}", NOTE_ADMIN_S, note_sign_in, note)
+        return reply
 
     def grant(self, client: Client, signed_in: SignIn, scopes: Sequence[str]) -> dict[str, object]:
         """The token reply for a user who has proved who they are; `scopes` narrows, empty means all."""
@@ -380,7 +389,7 @@ async def open_auth(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(look_after_keys)
-        nursery.start_soon(auth.deploy.note_uses)
+        nursery.start_soon(auth.notes.write)
         try:
             yield auth
         finally:

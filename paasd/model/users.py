@@ -106,6 +106,24 @@ def sign_out(tx: Tx, args: EndSessions) -> User:
     return user
 
 
+class NoteSignIn(Arguments):
+    """Arguments of `note_sign_in`: an administrator came in by password, from this address."""
+
+    user_guid: str
+    address: str
+
+
+@operation("user.note_sign_in", version=1)
+def note_sign_in(tx: Tx, args: NoteSignIn) -> bool:
+    """False when the user is gone."""
+    user = tx.get(User, args.user_guid)
+    if user is None:
+        return False
+    actor = Actor(guid=user.guid, type="user", name=user.username)
+    _event(tx, "audit.user.sign_in", actor, user, {"by": "password", "address": args.address})
+    return True
+
+
 def end_sessions(tx: Tx, user: User) -> User:
     """Tokens made until now count no more. Moves on even twice in a second: tokens are tied to the value itself."""
     tx.delete_all(Passcode, user_guid=user.guid)

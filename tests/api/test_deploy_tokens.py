@@ -4,7 +4,6 @@ import base64
 from typing import Any
 
 import httpx
-import pytest
 
 from paasd.model import DeployToken, Role, User
 from paasd.model.arguments import SYSTEM
@@ -71,29 +70,29 @@ async def test_a_whole_token_is_not_taken_by_v3_which_says_how_to_exchange_it(se
     assert "client_credentials" in refused.json()["errors"][0]["detail"]
 
 
-@pytest.mark.parametrize(
-    ("held", "role", "status"),
-    [
-        ("space_developer", "space_developer", 201),
-        ("space_developer", "space_auditor", 201),
-        ("space_manager", "space_developer", 201),
-        ("organization_manager", "space_developer", 201),
-        ("space_supporter", "space_supporter", 201),
-        ("space_supporter", "space_developer", 403),
-        ("space_auditor", "space_auditor", 201),
-        ("space_auditor", "space_developer", 403),
-        ("space_developer", "space_manager", 422),
-        ("space_developer", "organization_auditor", 422),
-    ],
+MAKERS = (
+    ("space_developer", "space_developer", 201),
+    ("space_developer", "space_auditor", 201),
+    ("space_manager", "space_developer", 201),
+    ("organization_manager", "space_developer", 201),
+    ("space_supporter", "space_supporter", 201),
+    ("space_supporter", "space_developer", 403),
+    ("space_auditor", "space_auditor", 201),
+    ("space_auditor", "space_developer", 403),
+    ("space_developer", "space_manager", 422),
+    ("space_developer", "organization_auditor", 422),
 )
-async def test_nobody_makes_a_token_for_more_than_they_have_or_may_grant(
-    served: Served, held: str, role: str, status: int
-) -> None:
+
+
+async def test_nobody_makes_a_token_for_more_than_they_have_or_may_grant(served: Served) -> None:
     place = await make_place(served)
-    await make_member(served, "maker", place, held)
-    async with await signed_in(served, "maker") as http:
-        answer = await http.post(TOKENS, json={"name": "ci", "role": role})
-    assert answer.status_code == status, answer.text
+    for held in dict.fromkeys(held for held, _, _ in MAKERS):
+        await make_member(served, held, place, held)
+        async with await signed_in(served, held) as http:
+            for number, (holder, role, status) in enumerate(MAKERS):
+                if holder == held:
+                    answer = await http.post(TOKENS, json={"name": f"ci-{number}", "role": role})
+                    assert answer.status_code == status, (held, role, answer.text)
 
 
 async def test_a_token_that_reads_changes_nothing_and_a_developers_token_makes_no_others(served: Served) -> None:

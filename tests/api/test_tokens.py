@@ -270,6 +270,26 @@ async def test_a_token_that_was_asked_for_reading_changes_nothing(served: Served
             assert (await http.post("/v3/apps", json=body)).status_code == status
 
 
+async def test_that_an_administrator_came_in_is_recorded_once_an_hour_and_others_write_nothing(served: Served) -> None:
+    await served.make_user("ada")
+
+    async def recorded(count: int) -> list[dict[str, Any]]:
+        async with served.context.database.watch("audit_events") as changes:
+            while len(found := await events(served, "audit.user.sign_in")) < count:
+                await changes.wait()
+                changes.take()
+        return found
+
+    for _ in range(3):
+        await served.login("ada")
+        await served.login("admin")
+    [event] = await recorded(1)
+    assert (event["actor"]["name"], event["data"]) == ("admin", {"by": "password", "address": "127.0.0.1"})
+    served.clock.ahead_s += 3601
+    await served.login("admin")
+    assert len(await recorded(2)) == 2
+
+
 async def test_guessing_the_old_password_has_to_wait_too(tmp_path: Path) -> None:
     auth = msgspec.structs.replace(CHEAP_HASHES, login_failures=3, login_wait_s=60.0)
     async with serve(tmp_path, Config(api=ApiConfig(port=0), auth=auth)) as served:

@@ -919,6 +919,11 @@ async def _(seed: Seed) -> Any:
     return refusals.NoteRefusals(node_guid=NODE, count=1, head="h")
 
 
+@case(users.note_sign_in)
+async def _(seed: Seed) -> Any:
+    return users.NoteSignIn(user_guid=(await seed.user()).guid, address="192.0.2.1")
+
+
 @case(users.sign_out)
 async def _(seed: Seed) -> Any:
     return users.EndSessions(user_guid=(await seed.user()).guid, actor=SYSTEM)
