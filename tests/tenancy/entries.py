@@ -10,6 +10,7 @@ from typing import Any, Final
 App, Space, Process = "/v3/apps/<guid=app>", "/v3/spaces/<guid=space>", "/v3/processes/<guid=process>"
 Named = "/paasd/v1/spaces/<organization=org.name>/<space=space.name>"
 NamedApp = f"{Named}/apps/<app=app.name>"
+Group = "/v3/security_groups/<guid=group>"
 
 
 def one(**kinds: str) -> dict[str, Any]:
@@ -20,6 +21,12 @@ def one(**kinds: str) -> dict[str, Any]:
 def many(kind: str) -> dict[str, Any]:
     """A relationship to several."""
     return {"data": [{"guid": f"${kind}"}]}
+
+
+def calls(source: str, destination: str) -> dict[str, Any]:
+    """A network policy between two apps."""
+    to = {"id": f"${destination}", "protocol": "tcp", "ports": {"start": 8080, "end": 8080}}
+    return {"policies": [{"source": {"id": f"${source}"}, "destination": to}]}
 
 
 READS: Final = f"""
@@ -88,6 +95,8 @@ READS: Final = f"""
 /v3/audit_events
 /v3/audit_events/<guid=event>
 /v3/jobs/<guid=job>
+/v3/security_groups
+/v3/security_groups/<guid=group>
 /networking/v1/external/policies
 /api/v1/read/<source_id=app>
 /api/v1/meta
@@ -158,6 +167,12 @@ CHANGES: Final[dict[str, Any]] = {
     "PATCH /v3/routes/<guid=route>/destinations": {
         "destinations": [{"app": {"guid": "$app"}}, {"app": {"guid": "$app2"}}]
     },
+    "POST /v3/security_groups": {"name": "more", "relationships": {"running_spaces": many("space")}},
+    f"PATCH {Group}": {"rules": []},
+    f"POST {Group}/relationships/running_spaces": many("space"),
+    f"POST {Group}/relationships/staging_spaces": many("space"),
+    "POST /networking/v1/external/policies": [calls("app", "app2"), calls("app2", "app")],
+    "POST /networking/v1/external/policies/delete": calls("app2", "app"),
     f"POST {NamedApp}/scale": {"instances": 1},
     f"POST {NamedApp}/restart": {},
     f"POST {NamedApp}/stop": {},
@@ -169,6 +184,9 @@ CHANGES: Final[dict[str, Any]] = {
     f"DELETE {Process}/instances/<index=0>": {},
     "DELETE /v3/routes/<guid=route>/destinations/<destination_guid=destination>": {},
     "DELETE /v3/routes/<guid=route>": {},
+    f"DELETE {Group}/relationships/running_spaces/<space_guid=space>": {},
+    f"DELETE {Group}/relationships/staging_spaces/<space_guid=space>": {},
+    f"DELETE {Group}": {},
     "DELETE /v3/sidecars/<guid=sidecar>": {},
     "DELETE /v3/roles/<guid=role>": {},
     "DELETE /v3/droplets/<guid=droplet>": {},
@@ -189,11 +207,11 @@ PLATFORM: Final = """
 GET / GET /v3 GET /v3/info POST /v3/resource_matches GET /v3/stacks GET /v3/stacks/<guid>
 GET /v3/buildpacks GET /v3/buildpacks/<guid> GET /v3/feature_flags GET /v3/feature_flags/<name>
 GET /v3/environment_variable_groups/<name> GET /v3/organization_quotas GET /v3/organization_quotas/<guid>
-GET /v3/app_usage_events GET /v3/deployments GET /v3/isolation_segments GET /v3/revisions GET /v3/security_groups
+GET /v3/app_usage_events GET /v3/deployments GET /v3/isolation_segments GET /v3/revisions
 GET /v3/service_brokers GET /v3/service_credential_bindings GET /v3/service_instances GET /v3/service_offerings
 GET /v3/service_plans GET /v3/service_route_bindings GET /v3/service_usage_events GET /v3/space_quotas GET /v3/tasks
 POST /v3/organizations POST /v3/users POST /Users POST /uaa/Users
-GET /api/v1/info
+GET /api/v1/info POST /networking/v1/external/policies/cleanup
 GET /login GET /uaa/login POST /oauth/token POST /uaa/oauth/token GET /token_key GET /uaa/token_key GET /token_keys
 GET /uaa/token_keys GET /userinfo GET /uaa/userinfo POST /oauth/clients POST /uaa/oauth/clients
 GET /.well-known/openid-configuration GET /uaa/.well-known/openid-configuration

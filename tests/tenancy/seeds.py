@@ -6,7 +6,7 @@ between organizations by a word of the same length, so that no answer differs in
 
 from typing import Any, Final
 
-from tests.tenancy.entries import one
+from tests.tenancy.entries import many, one
 
 NAMES: Final = {
     "org.name": "{}-org",
@@ -16,6 +16,7 @@ NAMES: Final = {
     "app3.name": "{}-third",
     "domain.name": "{}.example.com",
     "user.name": "{}-member",
+    "group.name": "{}-group",
     "host": "{}-host",
     "label": "{}-label",
 }
@@ -41,6 +42,11 @@ SEEDS: Final[list[tuple[str, str, Any]]] = [
         "route",
         "POST /v3/routes",
         {"host": "$host", "metadata": LABEL, "relationships": one(space="space", domain="shared")},
+    ),
+    (
+        "group",
+        "POST /v3/security_groups",
+        {"name": "$group.name", "relationships": {"running_spaces": many("space")}},
     ),
     ("destination", "POST /v3/routes/$route/destinations", {"destinations": [{"app": {"guid": "$app"}}]}),
     ("role", "POST /v3/roles", {"type": "space_auditor", "relationships": one(user="user", space="space")}),
