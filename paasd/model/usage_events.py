@@ -27,6 +27,8 @@ def record_change(tx: Tx, app: App, space: Space, was: Footprint | None, now: Fo
     started_or_stopped = (was is None and now.state == STARTED) or (was is not None and was.state != now.state)
     if not started_or_stopped and not (now.state == STARTED and sized):
         return
+    if not tx.has_table(AppUsageEvent):
+        return  # while nodes of a former version take part; apps are started all the same
     _insert(
         tx,
         app,

@@ -143,7 +143,7 @@ async def _open(start: Start) -> Node:
     cluster = await enter(open_cluster_parts(Cluster(start, context, membership, peers, router, seat)))
     api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
     reach: Reach = await open_calls(start, database, sandbox, router, names)
-    supervisor = await start_workers(start, context, sandbox, peers, acts, reach, api_url)
+    supervisor = await start_workers(start, context, sandbox, peers, acts, api_url)
     downloads = Downloads(config.staging, sandbox, context.blobs, config.sandbox.stack).open
     platform = Platform(context, auth, config, paasd.__version__, https_port=router.https_port, downloads=downloads)
     app = make_app(platform, make_route_table())

@@ -34,7 +34,7 @@ async def start_scheduling(start: Start, context: Context) -> Acts:
 
 
 async def start_workers(
-    start: Start, context: Context, sandbox: AnySandbox, peers: Peers, acts: Acts, reach: Reach, api_url: str
+    start: Start, context: Context, sandbox: AnySandbox, peers: Peers, acts: Acts, api_url: str
 ) -> Supervisor:
     """The supervisor and the stager of this node. `api_url` is told to apps."""
     config, database = start.config, context.database
@@ -62,7 +62,6 @@ async def start_workers(
             api_url=api_url,
             clock=start.clock,
             leave=partial(_leave, start, context, peers),
-            prepared=reach.prepared,
         )
     )
     stager = await start.enter(
@@ -77,7 +76,6 @@ async def start_workers(
             start.directory,
             api_url=api_url,
             clock=start.clock,
-            prepared=reach.prepared,
         )
     )
     await start.enter(

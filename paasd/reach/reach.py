@@ -1,7 +1,7 @@
 """Keeps the shared rules of this node's kernel equal to the rows. Level-triggered; what is the same costs nothing."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
@@ -212,7 +212,9 @@ async def open_reach(
     reach = Reach(config, database, sandbox, addresses, names, node_guid)
     async with trio.open_nursery() as nursery:
         await nursery.start(reach.run)
+        sandbox.prepared = reach.prepared
         try:
             yield reach
         finally:
+            sandbox.prepared = nullcontext
             nursery.cancel_scope.cancel()

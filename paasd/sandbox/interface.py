@@ -1,11 +1,12 @@
 """What the rest of a node asks of a sandbox, whichever kind it is: the kernel's, or a nest of plain processes."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
 from paasd.sandbox.disk.stacks import StackRoot
-from paasd.sandbox.network import Network
+from paasd.sandbox.network import Network, Policies
 from paasd.sandbox.records import ContainerSpec, Exit, ProcessSpec, Usage
 
 
@@ -88,6 +89,8 @@ class AnyStacks(Protocol):
 
 class AnySandbox(Protocol):
     """Makes containers and removes them."""
+
+    prepared: Callable[[Policies], AbstractAsyncContextManager[object]]
 
     @property
     def containers(self) -> Mapping[str, AnyContainer]: ...

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from paasd.sandbox import adoption, seccomp, upper
 from paasd.sandbox.cgroups import CgroupDriver, detect, read_mountinfo
 from paasd.sandbox.container import Container
 from paasd.sandbox.disk import Images, Stacks, open_disks, open_images, open_stacks
-from paasd.sandbox.network import Network, open_network
+from paasd.sandbox.network import Network, Policies, open_network
 from paasd.sandbox.parts import Parts
 from paasd.sandbox.records import ContainerSpec, Record, SandboxError, encode_record
 from paasd.sandbox.slots import Slots, uid_base
@@ -159,6 +159,8 @@ class Sandbox:
 
     def __init__(self, parts: Parts, containers: dict[str, Container]) -> None:
         self.containers = containers
+        self.prepared: Callable[[Policies], AbstractAsyncContextManager[object]] = nullcontext
+        """Entered while a container is made: sees to it that its shared network rules are there before it is."""
         self._parts = parts
         self._making: set[str] = set()
         for container in containers.values():
@@ -201,9 +203,10 @@ class Sandbox:
             raise SandboxError(f"container {spec.guid} exists already")
         self._making.add(spec.guid)
         try:
-            container = await self._make(spec)
-            container.owner = self.destroy
-            self.containers[spec.guid] = container
+            async with self.prepared(spec.policies):
+                container = await self._make(spec)
+                container.owner = self.destroy
+                self.containers[spec.guid] = container
         except BaseException:
             with trio.CancelScope(shield=True):
                 await take_down(self._parts, spec.guid)

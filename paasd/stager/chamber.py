@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +39,6 @@ from paasd.stager.toolchains import Toolchains
 from paasd.state import Database
 
 T = TypeVar("T")
-Prepared = Callable[[Policies], AbstractAsyncContextManager[object]]
 _MB = 1024 * 1024
 # Places inside; the container's root goes before them.
 _LIFECYCLE = "/opt/paasd"
@@ -68,8 +67,6 @@ class Tools(msgspec.Struct, frozen=True):
     caches: Caches
     directory: Path
     clock: Callable[[], float]
-    prepared: Prepared = nullcontext
-    """Entered while a container is made: sees to what it may reach beside the hosts of [staging]."""
 
 
 class Chamber:
@@ -151,9 +148,7 @@ async def open_chamber(
         await tools.blobs.ensure(sha256, whole=True)
     try:
         await trio.to_thread.run_sync(_hand_over, tools, sources, inputs, handed)
-        spec = _spec(tools, inputs, handed, reach)
-        async with tools.prepared(spec.policies):
-            container = await tools.sandbox.create(spec)
+        container = await tools.sandbox.create(_spec(tools, inputs, handed, reach))
         try:
             async with _logging(tools, inputs.app_guid, container):
                 chamber = Chamber(tools, inputs, container, handed)

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from paasd.model.layers import find_layer
 from paasd.model.variable_groups import has_secrets
 from paasd.sandbox import AnySandbox
 from paasd.stager.caches import Caches
-from paasd.stager.chamber import Prepared, Tools
+from paasd.stager.chamber import Tools
 from paasd.stager.inputs import read_inputs
 from paasd.stager.outcome import StagingError
 from paasd.stager.sources import Sources, read_sources
@@ -198,13 +198,10 @@ async def open_stager(
     *,
     api_url: str = "",
     clock: Callable[[], float] = time.time,
-    prepared: Prepared = nullcontext,
 ) -> AsyncIterator[Stager]:
     """Stage the builds that are given to this node until the block ends; those that run then begin anew later.
 
-    `directory` is the node's data directory; for `prepared` see `Tools`.
-
-    Raises ConfigError for a catalogue entry that cannot be read.
+    `directory` is the node's data directory. Raises ConfigError for a catalogue entry that cannot be read.
     """
     try:
         catalogue = load_catalogue(config.staging.toolchains)
@@ -229,7 +226,6 @@ async def open_stager(
         caches=Caches(folder / "caches"),
         directory=folder,
         clock=clock,
-        prepared=prepared,
     )
     async with trio.open_nursery() as nursery:
         url = api_url or f"https://api.{config.domains.system}"

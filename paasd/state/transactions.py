@@ -121,6 +121,11 @@ class Tx(ReadTx):
         """A fresh random guid, in version 4 form."""
         return str(uuid.UUID(int=self._random_bits(128), version=4))
 
+    def has_table(self, cls: type[Record]) -> bool:
+        """Whether rows of this class can be written; while nodes of a former version take part, some cannot."""
+        name = table_of(cls).name
+        return self._lacking.tables.get(name, {}) is not None
+
     def insert(self, record: T) -> T:
         """Add the row and return it with guid and time stamps filled in. Raises Duplicate, MissingReference."""
         table = table_of(type(record))

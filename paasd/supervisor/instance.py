@@ -186,8 +186,7 @@ class InstanceShell:
                     raise PaasdError("the instance is not wanted any more")
                 self.identity = plan.identity
                 spec = plan.container(guid, around.clock())
-                async with around.prepared(spec.policies):
-                    container = await around.sandbox.create(spec)
+                container = await around.sandbox.create(spec)
                 self._container = container
                 self.identity = identity_of(spec.labels) or plan.identity
                 bounds = around.cpus, around.config.spool_limit_bytes

@@ -4,7 +4,7 @@ import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -18,7 +18,7 @@ from paasd.logs import Logs
 from paasd.model import Instance, Node
 from paasd.model.leases import HeldLease, instance_slot
 from paasd.observed import InstanceFact, Observed
-from paasd.sandbox import AnyContainer, AnySandbox, Policies
+from paasd.sandbox import AnyContainer, AnySandbox
 from paasd.state import Database
 from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.instance import InstanceShell
@@ -212,7 +212,6 @@ async def open_supervisor(
     api_url: str,
     clock: Callable[[], float] = time.time,
     leave: Callable[[str, int], Awaitable[None]] | None = None,
-    prepared: Callable[[Policies], AbstractAsyncContextManager[object]] = nullcontext,
     boot_clock: Callable[[], float] = boot_s,
     new_guid: Callable[[], str] = lambda: str(uuid.uuid4()),
 ) -> AsyncIterator[Supervisor]:
@@ -220,7 +219,6 @@ async def open_supervisor(
 
     `directory` is the supervisor's own; `api_url` is told to apps; `clock` gives unix seconds, `boot_clock` those that
     shims go by. `leave` has the routers of all nodes let go of an instance, and gives up after `leave_timeout_s`.
-    `prepared` is entered while a container is made, and sees to what it may reach; without, that is nothing.
     """
     planner = Planner(
         config=config, database=database, blobs=blobs, unsealing=unsealing, default_stack=default_stack, api_url=api_url
@@ -241,7 +239,6 @@ async def open_supervisor(
         plan=planner.plan,
         right_to_run=leasing.until,
         leave=leave,
-        prepared=prepared,
         starts=trio.CapacityLimiter(config.parallel_starts),
         clock=clock,
         new_guid=new_guid,

@@ -1,7 +1,6 @@
 """What every instance of a node shares: the parts it works with, and the bounds it shares with the others."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import trio
@@ -9,7 +8,7 @@ import trio
 from paasd.config import SupervisorConfig
 from paasd.logs import Logs
 from paasd.observed import Observed
-from paasd.sandbox import AnySandbox, Policies
+from paasd.sandbox import AnySandbox
 from paasd.supervisor.crashes import CrashReports
 from paasd.supervisor.journal import Journal
 from paasd.supervisor.launch import Identity, Plan
@@ -21,8 +20,7 @@ class Surroundings:
 
     `right_to_run` waits for the lease of an instance that needs one, until the event says that it is not wanted any
     more; it gives the end in boot time, None where none is needed. `leave` returns when no router sends requests to an
-    instance (guid, epoch) any more; None where there is only the own one, which is quick. `prepared` holds what a
-    container may reach in place while it is made.
+    instance (guid, epoch) any more; None where there is only the own one, which is quick.
     """
 
     config: SupervisorConfig
@@ -35,7 +33,6 @@ class Surroundings:
     plan: Callable[[str], Awaitable[Plan]]
     right_to_run: Callable[[Identity, trio.Event], Awaitable[float | None]]
     leave: Callable[[str, int], Awaitable[None]] | None
-    prepared: Callable[[Policies], AbstractAsyncContextManager[object]]
     starts: trio.CapacityLimiter
     clock: Callable[[], float]  # unix seconds
     new_guid: Callable[[], str]

@@ -6,7 +6,6 @@ failed, and is not started again.
 
 import signal
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from paasd.log import traceback_of
 from paasd.logs import Logs, SpoolTail, Stream
 from paasd.model import Task
 from paasd.model.tasks import FinishTask, finish_task
-from paasd.sandbox import AnyContainer, AnySandbox, Exit, NotRunning, Policies
+from paasd.sandbox import AnyContainer, AnySandbox, Exit, NotRunning
 from paasd.state import Database
 from paasd.supervisor.planning import RETRY_S, Planner, planned
 from paasd.supervisor.surroundings import Surroundings
@@ -45,7 +44,6 @@ class Tasks(msgspec.Struct, kw_only=True):
     new_guid: Callable[[], str]
     cpus: int
     starts: trio.CapacityLimiter
-    prepared: Callable[[Policies], AbstractAsyncContextManager[object]]
     stops: dict[str, trio.Event] = {}
     emptied: trio.Event | None = None
     """There when nothing is to run here any more, whatever rows say; set when nothing does."""
@@ -139,8 +137,7 @@ class Tasks(msgspec.Struct, kw_only=True):
         async with self.starts:
             if stop.is_set():
                 raise PaasdError(NOT_WANTED)
-            async with self.prepared(spec.policies):
-                container = await self.sandbox.create(spec)
+            container = await self.sandbox.create(spec)
             try:
                 process = plan.process(
                     container.address,
@@ -254,5 +251,4 @@ def make_tasks(around: Surroundings, planner: Planner, directory: Path) -> Tasks
         new_guid=around.new_guid,
         cpus=around.cpus,
         starts=around.starts,
-        prepared=around.prepared,
     )

@@ -165,7 +165,7 @@ def fuzz(url: str, token: str, places: dict[str, dict[str, str]], examples: int)
     return calls, wrong
 
 
-@pytest.mark.parametrize("examples", [1, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [1, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 async def test_calls_made_up_from_the_description_break_nothing(caller: Caller, examples: int) -> None:
     families: dict[str, dict[str, str]] = {}
     places = {}

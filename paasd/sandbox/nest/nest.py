@@ -2,8 +2,8 @@
 
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import trio
@@ -14,6 +14,7 @@ from paasd.sandbox.nest.container import PlainContainer
 from paasd.sandbox.nest.keeper import Keeper
 from paasd.sandbox.nest.layers import Layers
 from paasd.sandbox.nest.ports import Ports
+from paasd.sandbox.network import Policies
 from paasd.sandbox.records import ContainerSpec, SandboxError
 
 _GUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -40,6 +41,8 @@ class Nest:
 
     def __init__(self, directory: Path, keeper: Keeper, layers: Layers, ports: Ports, nursery: trio.Nursery) -> None:
         self.containers: dict[str, PlainContainer] = {}
+        self.prepared: Callable[[Policies], AbstractAsyncContextManager[object]] = nullcontext
+        """Without a network of its own nothing has rules."""
         self.stacks = PlainStacks()
         self.prefix = directory.parent.name
         self._directory = directory
