@@ -50,7 +50,9 @@ async def update(context: Context, caller: Caller, task_guid: str, metadata: Met
     """Labels and annotations."""
     with context.database.read() as tx:
         need_of_app(tx, caller, Task, task_guid, Permission.WRITE_SPACE)
-    return await context.database.write(model.update_task, model.UpdateTask(task_guid=task_guid, metadata=metadata))
+    return await context.database.write(
+        model.update_task, model.UpdateTask(task_guid=task_guid, metadata=metadata, actor=actor_of(caller))
+    )
 
 
 async def cancel(context: Context, caller: Caller, task_guid: str) -> Task:

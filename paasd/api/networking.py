@@ -131,9 +131,11 @@ def _error(status: int, text: str) -> Reply:
 
 
 BASE = "/networking/v1/external/policies"
+# Clients say how they would like pages, of which this list has none.
+QUERY = QuerySpec(filters=("id", "source_id", "dest_id"), plain=("page", "results-per-page", "order-direction"))
 _DEVELOPERS = "space_developer in the spaces of both apps"
 ROUTES: tuple[Route, ...] = (
-    get(BASE, list_policies, QuerySpec(filters=("id", "source_id", "dest_id")), permission=_DEVELOPERS),
+    get(BASE, list_policies, QUERY, permission=_DEVELOPERS),
     post(BASE, create_policies, permission=_DEVELOPERS),
     post(f"{BASE}/delete", delete_policies, permission=_DEVELOPERS),
     post(f"{BASE}/cleanup", clean_policies, permission="admin"),

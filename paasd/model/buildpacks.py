@@ -104,7 +104,7 @@ def finish_buildpack_upload(tx: Tx, args: FinishBuildpackUpload) -> Job:
     check_uploadable(buildpack)
     buildpack = tx.update(buildpack, filename=args.filename, blob_sha256=args.blob_sha256)
     _event(tx, "upload", args.actor, buildpack)
-    return _done(tx, "upload", buildpack)
+    return _done(tx, "upload", buildpack, args.actor)
 
 
 class DeleteBuildpack(Arguments):
@@ -124,7 +124,7 @@ def delete_buildpack(tx: Tx, args: DeleteBuildpack) -> Job:
     drop_metadata(tx, buildpack.guid)
     _number(tx, in_order(tx))
     _event(tx, "delete", args.actor, buildpack)
-    return _done(tx, "delete", buildpack)
+    return _done(tx, "delete", buildpack, args.actor)
 
 
 def check_uploadable(buildpack: Buildpack) -> None:
@@ -177,8 +177,10 @@ def _taken(name: str, stack: str) -> str:
     return f"Buildpack with name '{name}' and {where} already exists"
 
 
-def _done(tx: Tx, verb: str, buildpack: Buildpack) -> Job:
-    return open_job(tx, f"buildpack.{verb}", resource_type="buildpack", resource_guid=buildpack.guid, state="COMPLETE")
+def _done(tx: Tx, verb: str, buildpack: Buildpack, actor: Actor) -> Job:
+    return open_job(
+        tx, f"buildpack.{verb}", resource_type="buildpack", resource_guid=buildpack.guid, state="COMPLETE", by=actor
+    )
 
 
 def _event(tx: Tx, verb: str, actor: Actor, buildpack: Buildpack) -> None:

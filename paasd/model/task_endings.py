@@ -2,7 +2,9 @@
 
 from typing import Final
 
-from paasd.model.records import Task
+from paasd.model.arguments import SYSTEM
+from paasd.model.events import record_app_event
+from paasd.model.records import App, Task
 from paasd.model.records.tasks import ENDED
 from paasd.model.usage_events import record_task
 from paasd.state import In, Not, Tx
@@ -16,6 +18,10 @@ def end_task(tx: Tx, task: Task, failure_reason: str | None) -> Task:
     task = tx.update(task, state="SUCCEEDED" if failure_reason is None else "FAILED", failure_reason=failure_reason)
     if task.node_guid is not None:
         record_task(tx, task, "TASK_STOPPED", before)
+    app = tx.get(App, task.app_guid)
+    if app is not None:
+        data = {"task_guid": task.guid, "name": task.name, "state": task.state, "failure_reason": failure_reason}
+        record_app_event(tx, "audit.app.task.end", SYSTEM, app, data)
     return task
 
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.apps import need_app
-from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.metadata import drop_metadata, merge_metadata
 from paasd.model.nodes import LIVE_STATES
@@ -113,6 +114,7 @@ class UpdateTask(Arguments):
 
     task_guid: str
     metadata: Metadata | None = None
+    actor: Actor = SYSTEM
 
 
 @operation("task.update", version=1)
@@ -120,6 +122,8 @@ def update_task(tx: Tx, args: UpdateTask) -> Task:
     """Raises NotFound."""
     task = tx.update(tx.need(Task, args.task_guid))
     merge_metadata(tx, "task", task.guid, args.metadata)
+    data = {"task_guid": task.guid, "name": task.name, **difference(task, task, args.metadata)}
+    record_app_event(tx, "audit.app.task.update", args.actor, tx.need(App, task.app_guid), data)
     return task
 
 

@@ -39,7 +39,7 @@ class Caller:
         path = route.path.removeprefix("/uaa")
         places = await self.shown(path) if route.method == "GET" else await self.places(path)
         more = await self.body(route.method, path, places)
-        address = PLACE.sub(lambda match: places[match[1]], route.path)
+        address = PLACE.sub(lambda match: places.get(match[1], "none"), route.path)
         return await self.http.request(route.method, address, **more)
 
     async def shown(self, path: str) -> dict[str, str]:
@@ -56,10 +56,16 @@ class Caller:
         if not PLACE.search(path):
             return {}
         parts = [part for part in path.split("/") if part not in ("", "v3", "v1", "paasd", "api", "uaa")]
-        maker = self.makers.get(parts[0].lower())
+        maker = self.makers.get(parts[0].lower().replace("-", "_"))
         found = {"feature": "ssh", "type": "web", "index": "0", "what": "gossip"}
         if maker is not None:
-            return {**found, **await maker()}
+            found |= await maker()
+            if path.endswith("/deploy-tokens/<name>"):
+                found["name"] = self.name()
+                made = path.removesuffix("/<name>")
+                address = PLACE.sub(lambda match: found[match[1]], made)
+                assert (await self.http.post(address, json={"name": found["name"]})).is_success
+            return found
         listed = (await self.http.get(f"/v3/{parts[0]}")).json()["resources"][0]
         return {**found, "guid": listed.get("guid", ""), "name": listed.get("name", "")}
 
@@ -72,7 +78,53 @@ class Caller:
         return f"n{secrets.token_hex(6)}"
 
     async def make_organizations(self) -> dict[str, str]:
-        return {"guid": await self.make("/v3/organizations", {"name": self.name()})}
+        name = self.name()
+        return {"guid": await self.make("/v3/organizations", {"name": name}), "organization": name}
+
+    async def make_security_groups(self) -> dict[str, str]:
+        """One that counts in a space."""
+        group, space = await self.make("/v3/security_groups", {"name": self.name()}), await self.dev()
+        for when in ("running", "staging"):
+            path = f"/v3/security_groups/{group}/relationships/{when}_spaces"
+            assert (await self.http.post(path, json={"data": [{"guid": space}]})).is_success
+        return {"guid": group, "space_guid": space}
+
+    async def make_buildpacks(self) -> dict[str, str]:
+        return {"guid": await self.make("/v3/buildpacks", {"name": self.name()})}
+
+    async def make_organization_quotas(self) -> dict[str, str]:
+        return {"guid": await self.make("/v3/organization_quotas", {"name": self.name()})}
+
+    async def make_space_quotas(self) -> dict[str, str]:
+        """One that a space has."""
+        space = (await self.make_spaces())["guid"]
+        shown = (await self.http.get(f"/v3/spaces/{space}")).json()
+        relationships = {"organization": shown["relationships"]["organization"], "spaces": {"data": [{"guid": space}]}}
+        quota = await self.make("/v3/space_quotas", {"name": self.name(), "relationships": relationships})
+        return {"guid": quota, "space_guid": space}
+
+    async def make_tasks(self) -> dict[str, str]:
+        app = (await self.make_apps())["guid"]
+        answer = await self.http.post(f"/v3/apps/{app}/tasks", json={"command": "run"})
+        assert answer.status_code == 202, answer.text
+        return {"guid": answer.json()["guid"]}
+
+    async def make_app_usage_events(self) -> dict[str, str]:
+        app = (await self.make_apps())["guid"]
+        assert (await self.http.post(f"/v3/apps/{app}/actions/start")).is_success
+        return {"guid": (await self.http.get("/v3/app_usage_events")).json()["resources"][0]["guid"]}
+
+    async def make_oauth(self) -> dict[str, str]:
+        name = self.name()
+        body = {"client_id": name, "client_secret": PASSWORD, "authorities": ["cloud_controller.read"]}
+        assert (await self.http.post("/oauth/clients", json=body)).status_code == 201
+        return {**await self.make_users(), "client_id": name}
+
+    async def make_none(self) -> dict[str, str]:
+        """What there is none of here."""
+        return {"guid": "none", "provider": "none", "user": "none", "client_id": "none"}
+
+    make_isolation_segments = make_service_usage_events = make_oidc = make_none
 
     async def make_spaces(self) -> dict[str, str]:
         organization = (await self.make_organizations())["guid"]
@@ -180,8 +232,12 @@ class Caller:
 
     async def body(self, method: str, path: str, places: dict[str, str]) -> dict[str, Any]:
         """What is sent with the call."""
+        if (method, path) == ("DELETE", "/v3/space_quotas/<guid>"):
+            await self.http.delete(f"/v3/space_quotas/{places['guid']}/relationships/spaces/{places['space_guid']}")
         if method in ("GET", "DELETE"):
             return {}
+        if path.endswith("/upload") and "buildpacks" in path:
+            return {"files": {"bits": ("bits.zip", BITS)}}
         if path.endswith("/upload"):
             if "droplets" in path:
                 app = (await self.make_apps())["guid"]
@@ -205,6 +261,15 @@ class Caller:
         bodies: dict[tuple[str, str], Any] = {
             ("POST", "/v3/organizations"): {"name": self.name()},
             ("POST", "/v3/users"): {"guid": self.name()},
+            ("POST", "/v3/security_groups"): {"name": self.name()},
+            ("POST", "/v3/buildpacks"): {"name": self.name()},
+            ("POST", "/v3/organization_quotas"): {"name": self.name()},
+            ("POST", "/v3/apps/<guid>/tasks"): {"command": "run"},
+            ("PATCH", "/v3/feature_flags/<name>"): {"enabled": True},
+            ("PATCH", "/v3/environment_variable_groups/<name>"): {"var": {"A": "b"}},
+            ("PATCH", "/v3/organizations/<guid>/relationships/default_isolation_segment"): {"data": None},
+            ("PATCH", "/v3/spaces/<guid>/relationships/isolation_segment"): {"data": None},
+            ("PUT", "/paasd/v1/organizations/<organization>/second-factor"): {"demanded": False},
             ("POST", "/v3/domains"): {"name": f"{self.name()}.example.org"},
             ("POST", "/v3/packages"): {"type": "bits", "relationships": {"app": to(app)}},
             ("POST", "/v3/droplets"): {"relationships": {"app": to(app)}},
@@ -214,7 +279,11 @@ class Caller:
             ("PATCH", "/v3/apps/<guid>/environment_variables"): {"var": {"A": "b"}},
             ("POST", "/v3/routes/<guid>/destinations"): {"destinations": []},
             ("PATCH", "/v3/routes/<guid>/destinations"): {"destinations": []},
-            ("POST", "/oauth/clients"): {"client_id": self.name(), "client_secret": "x", "authorities": []},
+            ("POST", "/oauth/clients"): {
+                "client_id": self.name(),
+                "client_secret": PASSWORD,
+                "authorities": ["cloud_controller.read"],
+            },
             ("POST", "/Users"): {"userName": self.name(), "password": PASSWORD},
             ("PUT", "/Users/<guid>/password"): {"password": PASSWORD + "!"},
             ("POST", "/paasd/v1/backup"): {"passphrase": "a long enough passphrase"},
@@ -222,6 +291,21 @@ class Caller:
         if (method, path) in bodies:
             found: dict[str, Any] = bodies[method, path]
             return found
+        if path.startswith("/networking/v1/external/policies") and not path.endswith("cleanup"):
+            one, two = (await self.make_apps())["guid"], (await self.make_apps())["guid"]
+            ends = {"id": two, "protocol": "tcp", "ports": {"start": 8080, "end": 8080}}
+            return {"policies": [{"source": {"id": one}, "destination": ends}]}
+        if path.endswith("/deploy-tokens"):
+            return {"name": self.name()}
+        if path.endswith("/invitations"):
+            return {"address": f"{self.name()}@example.org"}
+        if "/relationships/" in path and path.endswith("spaces"):
+            return {"data": [{"guid": places["space_guid"]}]}
+        if path.endswith("/relationships/organizations"):
+            return {"data": [{"guid": (await self.make_organizations())["guid"]}]}
+        if (method, path) == ("POST", "/v3/space_quotas"):
+            organization = (await self.make_organizations())["guid"]
+            return {"name": self.name(), "relationships": {"organization": to(organization)}}
         if (method, path) == ("POST", "/v3/spaces"):
             return {"name": "s", "relationships": {"organization": to((await self.make_organizations())["guid"])}}
         if (method, path) == ("POST", "/v3/roles"):

@@ -233,7 +233,7 @@ async def test_a_deploy_token_is_no_person(served: Served) -> None:
 async def test_nobody_gives_a_token_another_role(served: Served) -> None:
     place = await make_place(served)
     await make_member(served, "manager", place, "organization_manager")
-    person = await served.make_user("person")
+    person = await make_member(served, "person", place)
     async with await signed_in(served, "manager") as http:
         token = await make_token(http)
         within = {"organization": {"data": {"guid": place[0]}}}

@@ -155,7 +155,7 @@ async def task(seed: Seed, *, running: bool = False, ended: bool = False) -> Tas
 
 
 async def update_task(seed: Seed) -> Any:
-    return tasks.UpdateTask(task_guid=(await task(seed)).guid, metadata=Metadata(labels={"a": "b"}))
+    return tasks.UpdateTask(task_guid=(await task(seed)).guid, metadata=Metadata(labels={"a": "b"}), actor=SYSTEM)
 
 
 async def cancel_task(seed: Seed) -> Any:

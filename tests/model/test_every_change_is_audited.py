@@ -5,17 +5,19 @@ import pkgutil
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
-import paasd
-from paasd.model import AuditEvent
+import paasd.model
+from paasd.model import AuditChain, AuditEvent
 from paasd.model.signing import AddSigningKey, DropSigningKeys, add_signing_key, drop_signing_keys
-from paasd.state import InlineRunner, open_database, registered_operations
+from paasd.state import InlineRunner, Record, open_database, registered_operations, secret_columns
 from tests.model.seeding import Seed
 from tests.model.test_every_operation import CASES
 
 INTERNAL: dict[str, str] = {
     "build.assign": "which node stages; the build's own events say what comes of it",
+    "deploy_token.note_use": "when a token was last used; what it did has events",
     "deletion.chunk": "carries out what a delete-request event said",
     "instances.place": "where instances run; what is wanted is in the events of the app",
     "instances.record_failures": "why some are not placed yet, shown with the instances",
@@ -33,9 +35,15 @@ INTERNAL: dict[str, str] = {
     "lease.renew": "leases come and go by the second",
     "lease.running": "leases come and go by the second",
     "manifest.fail": "nothing was changed; the job says why",
+    "network_policy.clean": "what was said of apps that are gone, each with an event",
     "node.advertise": "where a node is reached, said by itself at each start, which has an event",
     "node.change_vote": "a step on the way; its last one has an event",
     "node.offer_vote": "what a node could do, said by itself",
+    "passcode.create": "a code is nothing before it is used, which has an event",
+    "task.assign": "where a task runs; the task's own events say what comes of it",
+    "task.expire": "ended tasks go when they are old; their events stay",
+    "usage.expire": "usage events go when they are old",
+    "usage.reseed": "usage events begun anew; that they were purged has an event",
     "work.take_over": "who goes on with what a lost node was doing; the node's death has an event",
 }
 """Operations that change nothing that a person could have wanted, or that only carry out what an event said before."""
@@ -88,3 +96,16 @@ def test_there_is_no_other_operation() -> None:
     }
     assert mine == set(CASES) | set(WITHOUT_CASE)
     assert set(INTERNAL) <= set(CASES)
+
+
+def test_columns_that_look_secret_are_declared_so() -> None:
+    looks = re.compile(r"secret|sealed|password|private|credential|command|_hash|environment|recovery")
+    records = [getattr(paasd.model, name) for name in paasd.model.__all__]
+    rows = [one for one in records if issubclass(one, Record) and one not in (AuditEvent, AuditChain)]
+    found = {
+        f"{one.__name__}.{field.name}"
+        for one in rows
+        for field in msgspec.structs.fields(one)
+        if looks.search(field.name) and field.name not in secret_columns(one)
+    }
+    assert found == set(), "declare them: class X(Resource, table=..., secret=(...))"

@@ -101,7 +101,7 @@ def _refusals(route: Route, references: References) -> dict[str, Any]:
     schema: dict[str, Any] = references[Errors]
     if family(route.path) == "logs":
         schema = {"anyOf": [references[Errors], references[LogRefusal]]}
-    if family(route.path) == "sign-in":  # OAuth has a form of its own
+    if family(route.path) in ("sign-in", "networking"):  # these have forms of their own
         schema = {"type": "object"}
     return {status: {"description": text, "content": {JSON: {"schema": schema}}} for status, text in REFUSALS.items()}
 

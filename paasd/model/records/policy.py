@@ -13,7 +13,9 @@ class FeatureFlag(Record, table="feature_flags", key=("name",), label="Feature f
     custom_error_message: str | None = None
 
 
-class VariableGroup(Record, table="variable_groups", key=("name",), label="Environment variable group"):
+class VariableGroup(
+    Record, table="variable_groups", key=("name",), label="Environment variable group", secret=("variables",)
+):
     """Variables that every app has, `running` or `staging`; `variables` are sealed, "" when there are none."""
 
     name: str

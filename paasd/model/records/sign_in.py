@@ -4,7 +4,7 @@ from paasd.model.records.resource import Resource
 from paasd.state import Record
 
 
-class DeployToken(Resource, table="deploy_tokens", label="Deploy token"):
+class DeployToken(Resource, table="deploy_tokens", label="Deploy token", secret=("secret_hash",)):
     """What a pipeline signs in with: a user of its own with one role in one place, until `expires_at` (unix seconds).
 
     Its guid is that of the user, whose origin is `deploy-token`. Without a `space_guid` it is for the whole
@@ -23,7 +23,13 @@ class DeployToken(Resource, table="deploy_tokens", label="Deploy token"):
     last_used_on: str = ""
 
 
-class SecondFactor(Record, table="second_factors", key=("user_guid",), label="Second factor"):
+class SecondFactor(
+    Record,
+    table="second_factors",
+    key=("user_guid",),
+    label="Second factor",
+    secret=("sealed_secret", "recovery_hashes"),
+):
     """The secret that a user shares with an authenticator. Not `confirmed` before its first code was seen.
 
     `last_step` is the newest period of 30 s of which a code was taken: none counts twice.
@@ -45,7 +51,7 @@ class FactorDemand(Record, table="factor_demands", key=("organization_guid",)):
     created_at: str = ""
 
 
-class Passcode(Record, table="passcodes", key=("code_hash",)):
+class Passcode(Record, table="passcodes", key=("code_hash",), secret=("code_hash",)):
     """A code that somebody who is signed in carries to a client. It counts once; `expires_at` in unix seconds."""
 
     code_hash: str

@@ -7,7 +7,7 @@ from paasd.model.records.resource import Resource
 ENDED: Final = ("SUCCEEDED", "FAILED")
 
 
-class Task(Resource, table="tasks"):
+class Task(Resource, table="tasks", secret=("command",)):
     """PENDING until a node has it, RUNNING there, CANCELING, then SUCCEEDED or FAILED with a reason.
 
     It is given to one node, once, and never to another: what was lost half-way is not begun again. Reports carry the

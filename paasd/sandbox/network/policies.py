@@ -197,7 +197,7 @@ def doorway(table: str, port: int) -> str:
     return (
         f"flush chain inet {table} doorway\nflush chain inet {table} doors\n"
         f"add rule inet {table} doorway meta l4proto tcp redirect to :{port}\n"
-        f"add rule inet {table} doors tcp dport {port} ct status dnat iifname vmap @callees\n"
+        f"add rule inet {table} doors tcp dport {port} iifname vmap @callees\n"
         f"add rule inet {table} doors tcp dport {port} reject with tcp reset\n"
     )
 
