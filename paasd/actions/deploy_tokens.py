@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from paasd.actions.context import Context, actor_of
-from paasd.actions.permissions import NOT_ALLOWED
+from paasd.actions.permissions import NOT_ALLOWED, check_not_suspended
 from paasd.actions.visibility import need_visible, visible
 from paasd.auth import DEPLOY_TOKEN, Caller
 from paasd.auth.deploy import hash_secret, new_secret, whole_token
@@ -31,6 +31,7 @@ async def create(
     """The whole token, shown this once, and its row. Raises NotFound, Forbidden, Unprocessable with what to do."""
     with context.database.read() as tx:
         _place(tx, caller, organization_guid, space_guid)
+        check_not_suspended(tx, caller, organization_guid)
         person = caller.user_guid == model.ROOT or tx.get(User, caller.user_guid) is not None
     if caller.origin == DEPLOY_TOKEN or not person:
         raise Forbidden(f"{NOT_ALLOWED}: only people make deploy tokens")

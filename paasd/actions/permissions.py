@@ -100,7 +100,7 @@ def authorise_in_space(tx: ReadTx, caller: Caller, space: Space, permission: Per
     if not allowed_in_space(tx, caller, space, permission):
         raise Forbidden(NOT_ALLOWED)
     if permission in CHANGES:
-        _check_not_suspended(tx, caller, space.organization_guid)
+        check_not_suspended(tx, caller, space.organization_guid)
 
 
 def authorise_in_organization(tx: ReadTx, caller: Caller, organization_guid: str, permission: Permission) -> None:
@@ -108,7 +108,7 @@ def authorise_in_organization(tx: ReadTx, caller: Caller, organization_guid: str
     if not allowed_in_organization(tx, caller, organization_guid, permission):
         raise Forbidden(NOT_ALLOWED)
     if permission in CHANGES:
-        _check_not_suspended(tx, caller, organization_guid)
+        check_not_suspended(tx, caller, organization_guid)
 
 
 def authorise_admin(caller: Caller) -> None:
@@ -123,7 +123,8 @@ def authorise_to_read_all(caller: Caller) -> None:
         raise Forbidden(NOT_ALLOWED)
 
 
-def _check_not_suspended(tx: ReadTx, caller: Caller, organization_guid: str) -> None:
+def check_not_suspended(tx: ReadTx, caller: Caller, organization_guid: str) -> None:
+    """Raise OrganizationSuspended for changes that no permission above stands for."""
     organization = tx.get(Organization, organization_guid)
     if organization is not None and organization.suspended and not caller.admin:
         raise OrganizationSuspended(SUSPENDED)
