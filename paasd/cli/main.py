@@ -10,6 +10,7 @@ from paasd.cli.audit import audit
 from paasd.cli.client import DEFAULT_DATA, Identity, Target
 from paasd.cli.configuration import config
 from paasd.cli.deploy_tokens import deploy_token
+from paasd.cli.invite import invite
 from paasd.cli.network import network, security_group
 from paasd.cli.nodes import join, keys, members, node, token
 from paasd.cli.operate import delete, restart, scale
@@ -45,7 +46,7 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 SECTIONS = {
     "Apps": (push, apps, app, logs, scale, restart, env, run, network, delete, quota),
     "Platform": (serve, status, stop, config, stack, create_org, create_space, security_group),
-    "Sign-in": (deploy_token, second_factor, sign_out),
+    "Sign-in": (invite, deploy_token, second_factor, sign_out),
     "Nodes": (token, join, members, node, keys, backup, restore, recover, audit),
 }
 

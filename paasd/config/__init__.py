@@ -8,6 +8,7 @@ from paasd.config.cluster import ClusterConfig
 from paasd.config.copies import CopiesConfig, S3Config
 from paasd.config.file import Config, load_config
 from paasd.config.gossip import GossipConfig
+from paasd.config.mail import MailConfig
 from paasd.config.peer import PeerConfig
 from paasd.config.platform import (
     ApiConfig,
@@ -41,6 +42,7 @@ __all__ = [
     "LeasesConfig",
     "LivenessConfig",
     "LogsConfig",
+    "MailConfig",
     "NetworkConfig",
     "NodeConfig",
     "OidcConfig",

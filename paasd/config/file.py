@@ -10,6 +10,7 @@ from msgspec import Meta
 from paasd.config.cluster import ClusterConfig
 from paasd.config.copies import CopiesConfig, S3Config
 from paasd.config.gossip import GossipConfig
+from paasd.config.mail import MailConfig
 from paasd.config.peer import PeerConfig
 from paasd.config.platform import (
     ApiConfig,
@@ -53,6 +54,7 @@ class Config(Section, frozen=True, kw_only=True):
     router: RouterConfig = RouterConfig()
     tunnels: TunnelsConfig = TunnelsConfig()
     auth: AuthConfig = AuthConfig()
+    mail: MailConfig = MailConfig()
     apps: AppsConfig = AppsConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
     liveness: LivenessConfig = LivenessConfig()

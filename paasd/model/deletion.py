@@ -20,6 +20,7 @@ from paasd.model.records import (
     DropletUpload,
     FactorDemand,
     Instance,
+    Invitation,
     Layer,
     Organization,
     Package,
@@ -129,7 +130,7 @@ def _delete_organization_chunk(tx: Tx, organization: Organization) -> bool:
             tx.update(domain, deleting=True)
     if spaces or domains:
         return False
-    for part in (Role, Layer, SpaceQuota):
+    for part in (Role, Layer, SpaceQuota, Invitation):
         rows = tx.all(part, organization_guid=organization.guid, limit=CHUNK_ROWS)
         for row in rows:
             tx.delete(row)

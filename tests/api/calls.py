@@ -297,6 +297,8 @@ class Caller:
             return {"policies": [{"source": {"id": one}, "destination": ends}]}
         if path.endswith("/deploy-tokens"):
             return {"name": self.name()}
+        if path.endswith("/invitations"):
+            return {"address": f"{self.name()}@example.org"}
         if "/relationships/" in path and path.endswith("spaces"):
             return {"data": [{"guid": places["space_guid"]}]}
         if path.endswith("/relationships/organizations"):

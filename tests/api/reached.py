@@ -1,6 +1,9 @@
 """Operations that the walk over all of them cannot bring to a 2xx, and which test does."""
 
 ELSEWHERE: dict[str, str] = {
+    "/invitation": "a page with a form of its own (tests/tenancy/test_invitations.py)",
+    "/paasd/v1/invitations/accept": "needs an invitation (tests/tenancy/test_invitations.py)",
+    "/paasd/v1/organizations/<organization>/invitations/<invitation>": "as above (tests/tenancy/test_invitations.py)",
     "/v3/droplets/<guid>/download": "needs a sandbox (tests/node/test_droplets.py)",
     "/passcode": "a page with a form of its own (tests/api/test_passcodes.py)",
     "/oidc/<provider>": "needs a provider (tests/api/test_oidc.py)",

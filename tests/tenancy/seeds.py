@@ -6,7 +6,7 @@ between organizations by a word of the same length, so that no answer differs in
 
 from typing import Any, Final
 
-from tests.tenancy.entries import many, one
+from tests.tenancy.entries import POLICY, many, one
 
 NAMES: Final = {
     "org.name": "{}-org",
@@ -16,7 +16,6 @@ NAMES: Final = {
     "app3.name": "{}-third",
     "domain.name": "{}.example.com",
     "user.name": "{}-member",
-    "group.name": "{}-group",
     "host": "{}-host",
     "label": "{}-label",
 }
@@ -43,13 +42,33 @@ SEEDS: Final[list[tuple[str, str, Any]]] = [
         "POST /v3/routes",
         {"host": "$host", "metadata": LABEL, "relationships": one(space="space", domain="shared")},
     ),
-    (
-        "group",
-        "POST /v3/security_groups",
-        {"name": "$group.name", "relationships": {"running_spaces": many("space")}},
-    ),
     ("destination", "POST /v3/routes/$route/destinations", {"destinations": [{"app": {"guid": "$app"}}]}),
     ("role", "POST /v3/roles", {"type": "space_auditor", "relationships": one(user="user", space="space")}),
     ("event", "GET /v3/audit_events?target_guids=$app", None),
+    (
+        "space_quota",
+        "POST /v3/space_quotas",
+        {"name": "$label", "relationships": {**one(organization="org"), "spaces": many("space")}},
+    ),
+    (
+        "org_quota",
+        "POST /v3/organization_quotas",
+        {"name": "$label", "relationships": {"organizations": many("org")}},
+    ),
+    (
+        "group",
+        "POST /v3/security_groups",
+        {"name": "$label", "relationships": {"running_spaces": many("space"), "staging_spaces": many("space")}},
+    ),
+    (
+        "group2",
+        "POST /v3/security_groups",
+        {"name": "$label-2", "relationships": {"running_spaces": many("space")}},
+    ),
+    ("task", "POST /v3/apps/$app/tasks", {"command": "run"}),
+    ("", "POST /paasd/v1/organizations/$org.name/deploy-tokens", {"name": "$label"}),
+    ("", "POST /paasd/v1/spaces/$org.name/$space.name/deploy-tokens", {"name": "$label"}),
+    ("", "POST /networking/v1/external/policies", POLICY),
+    ("invitation", "POST /paasd/v1/organizations/$org.name/invitations", {"address": "$label@example.org"}),
     ("job", "DELETE /v3/apps/$gone", None),
 ]

@@ -11,6 +11,7 @@ from paasd.api.paasd_v1 import (
     deploy_tokens,
     description,
     health,
+    invitations,
     nodes,
     push,
     quota,
@@ -28,6 +29,7 @@ ROUTES = (
     + quota.ROUTES
     + deploy_tokens.ROUTES
     + second_factor.ROUTES
+    + invitations.ROUTES
 )
 
 __all__ = ["ROUTES"]

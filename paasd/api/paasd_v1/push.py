@@ -15,6 +15,7 @@ import structlog
 import trio
 
 from paasd.actions import jobs, push
+from paasd.actions.permissions import Permission, authorise_in_space
 from paasd.actions.stats import RUNNING, stats_of
 from paasd.api.call import Call, Reply
 from paasd.api.listing import View
@@ -54,7 +55,7 @@ async def push_app(call: Call) -> Reply:
     wait = _flag(plain, "wait", False)
     start = _flag(plain, "start", True)
     with call.context.database.read() as tx:
-        find_space(call, tx)
+        authorise_in_space(tx, call.caller, find_space(call, tx), Permission.WRITE_SPACE)
     source = await receive(call)
     runner = Runner(call, source, name=plain.get("name"), start=start)
     nursery = call.background()

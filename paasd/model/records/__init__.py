@@ -6,6 +6,7 @@ files of `paasd/model`, one per resource. Fields of list, dict and struct type a
 
 from paasd.model.records.apps import App, HealthCheck, Process, Sidecar
 from paasd.model.records.cluster import Authority, GossipKey, JoinToken, Lease
+from paasd.model.records.invitations import Invitation
 from paasd.model.records.metadata import Annotation, Label
 from paasd.model.records.network import NetworkPolicy, SecurityGroup, SecurityGroupSpace
 from paasd.model.records.placement import Instance, Node, PlacementFailure
@@ -51,6 +52,7 @@ __all__ = [
     "GossipKey",
     "HealthCheck",
     "Instance",
+    "Invitation",
     "Job",
     "JobError",
     "JoinToken",

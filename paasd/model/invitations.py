@@ -1,0 +1,185 @@
+"""Invitations: made by managers of an organization, accepted once, gone when they expire or their organization goes.
+
+Who accepts gets the roles that were offered, if whoever offered them might still grant them.
+"""
+
+from typing import Final
+
+from paasd.errors import NotFound, Unprocessable
+from paasd.model.arguments import Actor, Arguments, unix_seconds
+from paasd.model.events import record_event
+from paasd.model.records import Invitation, Organization, Role, Space, User
+from paasd.model.roles import MANAGER, ORGANIZATION_ROLES, SPACE_ROLES, CreateRole, create_role
+from paasd.model.users import CreateUser, create_user
+from paasd.state import Lt, ReadTx, Tx, operation
+
+OPEN_LIMIT: Final = 200
+UNKNOWN: Final = (
+    "This invitation is not valid (any more): it was used, revoked or has expired. Ask whoever invited you for another."
+)
+PLATFORM: Final = "cloud_controller.admin"
+
+
+class CreateInvitation(Arguments):
+    """Arguments of `create_invitation`; times in unix seconds. `by_platform`: an administrator invites."""
+
+    organization_guid: str
+    address: str
+    secret_hash: str
+    organization_roles: list[str]
+    space_roles: dict[str, list[str]]
+    expires_at: int
+    by_platform: bool = False
+    actor: Actor
+
+
+@operation("invitation.create", version=1)
+def create_invitation(tx: Tx, args: CreateInvitation) -> Invitation:
+    """One for each address; a new one takes the place of the old. Raises NotFound, Unprocessable."""
+    organization = tx.need(Organization, args.organization_guid)
+    if organization.deleting:
+        raise NotFound("Organization")
+    tx.delete_all(Invitation, Lt("expires_at", int(unix_seconds(tx.now))), organization_guid=organization.guid)
+    tx.delete_all(Invitation, organization_guid=organization.guid, address=args.address)
+    if tx.count(Invitation, organization_guid=organization.guid) >= OPEN_LIMIT:
+        raise Unprocessable(f"There are {OPEN_LIMIT} open invitations already; revoke some first")
+    for space_guid in args.space_roles:
+        space = tx.get(Space, space_guid)
+        if space is None or space.deleting or space.organization_guid != organization.guid:
+            raise NotFound("Space")
+    invitation = tx.insert(
+        Invitation(
+            organization_guid=organization.guid,
+            address=args.address,
+            secret_hash=args.secret_hash,
+            organization_roles=args.organization_roles,
+            space_roles=args.space_roles,
+            invited_by=args.actor.name,
+            inviter_guid="" if args.by_platform else args.actor.guid,
+            expires_at=args.expires_at,
+        )
+    )
+    _event(tx, "audit.invitation.create", args.actor, invitation)
+    return invitation
+
+
+class ChangeInvitation(Arguments):
+    """Arguments of `revoke_invitation`."""
+
+    invitation_guid: str
+    actor: Actor
+
+
+@operation("invitation.revoke", version=1)
+def revoke_invitation(tx: Tx, args: ChangeInvitation) -> None:
+    """Nobody can accept it any more. Raises NotFound."""
+    invitation = tx.need(Invitation, args.invitation_guid)
+    tx.delete(invitation)
+    _event(tx, "audit.invitation.revoke", args.actor, invitation)
+
+
+class NoteSent(Arguments):
+    """Arguments of `note_sent`."""
+
+    invitation_guid: str
+
+
+@operation("invitation.note_sent", version=1)
+def note_sent(tx: Tx, args: NoteSent) -> bool:
+    """A mail server has taken it; False when it is gone meanwhile."""
+    invitation = tx.get(Invitation, args.invitation_guid)
+    if invitation is None:
+        return False
+    tx.update(invitation, sent_at=int(unix_seconds(tx.now)))
+    return True
+
+
+class AcceptInvitation(Arguments):
+    """Arguments of `accept_invitation`: by the user of `user_guid`, else by a new one with name and password."""
+
+    secret_hash: str
+    user_guid: str | None = None
+    username: str = ""
+    password_hash: str | None = None
+
+
+@operation("invitation.accept", version=1)
+def accept_invitation(tx: Tx, args: AcceptInvitation) -> User:
+    """Grant what was offered, once. Raises Unprocessable; then nothing was changed and it can be tried again."""
+    invitation = open_invitation(tx, args.secret_hash)
+    organization = tx.need(Organization, invitation.organization_guid)
+    if args.user_guid is not None:
+        user = tx.need(User, args.user_guid)
+    else:
+        inviter = Actor(guid=invitation.inviter_guid or "paasd", type="user", name=invitation.invited_by)
+        made = CreateUser(
+            username=args.username,
+            email=invitation.address if "@" in invitation.address else "",
+            password_hash=args.password_hash,
+            registered=True,
+            actor=inviter,
+        )
+        user = create_user(tx, made)
+    actor = Actor(guid=user.guid, type="user", name=user.username)
+    _grant(tx, user, actor, dict.fromkeys(["organization_user", *invitation.organization_roles]), organization, None)
+    for space_guid, types in invitation.space_roles.items():
+        space = tx.get(Space, space_guid)
+        if space is not None and not space.deleting:
+            _grant(tx, user, actor, dict.fromkeys(types), organization, space)
+    tx.delete(invitation)
+    _event(tx, "audit.invitation.accept", actor, invitation)
+    return user
+
+
+def open_invitation(tx: ReadTx, secret_hash: str, now: int | None = None) -> Invitation:
+    """The invitation of a secret that still counts. Raises Unprocessable."""
+    found = tx.find(Invitation, secret_hash=secret_hash)
+    moment = int(unix_seconds(tx.now)) if isinstance(tx, Tx) else now
+    if found is None or (moment is not None and found.expires_at <= moment):
+        raise Unprocessable(UNKNOWN)
+    organization = tx.get(Organization, found.organization_guid)
+    if organization is None or organization.deleting or organization.suspended or not _may_still_invite(tx, found):
+        raise Unprocessable(UNKNOWN)
+    return found
+
+
+def check_types(organization_roles: list[str], space_roles: dict[str, list[str]]) -> None:
+    """Raise Unprocessable for what is no role of its place."""
+    for types, known in (
+        (organization_roles, ORGANIZATION_ROLES),
+        *((one, SPACE_ROLES) for one in space_roles.values()),
+    ):
+        for one in types:
+            if one not in known:
+                raise Unprocessable(f"'{one}' is no role there; roles are {', '.join(known)}")
+
+
+def _may_still_invite(tx: ReadTx, invitation: Invitation) -> bool:
+    if not invitation.inviter_guid:
+        return True
+    place = {"organization_guid": invitation.organization_guid, "user_guid": invitation.inviter_guid}
+    inviter = tx.get(User, invitation.inviter_guid)
+    return tx.exists(Role, type=MANAGER, **place) or (inviter is not None and PLATFORM in inviter.scopes)
+
+
+def _grant(
+    tx: Tx, user: User, actor: Actor, types: dict[str, None], organization: Organization, space: Space | None
+) -> None:
+    place = {"organization_guid": organization.guid} if space is None else {"space_guid": space.guid}
+    for type_ in types:
+        if not tx.exists(Role, type=type_, user_guid=user.guid, **place):
+            create_role(tx, CreateRole(type=type_, user_guid=user.guid, actor=actor, **place))
+
+
+def _event(tx: Tx, event_type: str, actor: Actor, invitation: Invitation) -> None:
+    roles = {"organization": invitation.organization_roles, "spaces": invitation.space_roles}
+    record_event(
+        tx,
+        event_type,
+        actor,
+        target_type="invitation",
+        target_guid=invitation.guid,
+        target_name=invitation.address,
+        organization_guid=invitation.organization_guid,
+        data={"roles": roles, "invited_by": invitation.invited_by},
+    )

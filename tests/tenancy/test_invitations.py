@@ -1,0 +1,211 @@
+"""Invitations, from the call that makes one over the mail to the roles of who accepts."""
+
+import socket
+from contextlib import ExitStack
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from aiosmtpd.controller import Controller
+
+from paasd.actions.invitations import LIFE_S
+from paasd.config import ApiConfig, Config, MailConfig
+from paasd.model.arguments import SYSTEM
+from paasd.model.organizations import CreateOrganization, create_organization
+from paasd.model.roles import CreateRole, create_role
+from paasd.model.spaces import CreateSpace, create_space
+from tests.api.serving import CHEAP_HASHES, PASSWORD, Served, serve
+from tests.cli.typing_hands import paasd
+
+BASE = "/paasd/v1/organizations/acme/invitations"
+ACCEPT = "/paasd/v1/invitations/accept"
+
+
+async def make_manager(served: Served, name: str = "boss") -> httpx.AsyncClient:
+    """A manager of the new organization acme with its space prod."""
+    database = served.context.database
+    guid = await served.make_user(name)
+    organization = await database.write(create_organization, CreateOrganization(name="acme", actor=SYSTEM))
+    await database.write(create_space, CreateSpace(name="prod", organization_guid=organization.guid, actor=SYSTEM))
+    for role in ("organization_user", "organization_manager"):
+        wanted = CreateRole(type=role, user_guid=guid, organization_guid=organization.guid, actor=SYSTEM)
+        await database.write(create_role, wanted)
+    return served.client((await served.login(name))["access_token"])
+
+
+async def invite(http: httpx.AsyncClient, address: str = "ann@example.org", **more: Any) -> dict[str, Any]:
+    """An invitation to develop in prod and to audit acme."""
+    body = {
+        "address": address,
+        "organization_roles": ["organization_auditor"],
+        "spaces": {"prod": ["space_developer"]},
+        **more,
+    }
+    answer = await http.post(BASE, json=body)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def roles_of(http: httpx.AsyncClient, name: str) -> set[str]:
+    """Types of somebody's roles, as the client sees them."""
+    users = (await http.get(f"/v3/users?usernames={name}")).json()["resources"]
+    if not users:
+        return set()
+    found = (await http.get(f"/v3/roles?user_guids={users[0]['guid']}")).json()["resources"]
+    return {one["type"] for one in found}
+
+
+def form(made: dict[str, Any], **more: str) -> dict[str, Any]:
+    return {"data": {"secret": made["secret"], "username": "ann", "password": PASSWORD, **more}}
+
+
+async def test_who_has_no_account_chooses_a_password_and_has_the_roles_that_were_offered(served: Served) -> None:
+    async with await make_manager(served) as boss, httpx.AsyncClient() as browser:
+        made = await invite(boss)
+        shown = await browser.get(made["link"])
+        assert (shown.status_code, "boss invites you" in shown.text) == (200, True)
+        weak = await browser.post(made["link"], **form(made, password="short"))
+        assert (weak.status_code, "password" in weak.text) == (422, True)
+        assert await roles_of(boss, "ann") == set()
+        done = await browser.post(made["link"], **form(made))
+        assert done.status_code == 200, done.text
+        assert await roles_of(boss, "ann") == {"organization_user", "organization_auditor", "space_developer"}
+        async with served.client((await served.login("ann"))["access_token"]) as ann:
+            assert [one["name"] for one in (await ann.get("/v3/spaces")).json()["resources"]] == ["prod"]
+        again = await browser.post(made["link"], **form(made, username="eve"))
+        assert (again.status_code, "not valid (any more)" in again.text) == (404, True)
+        assert served.auth.find_user("eve") is None
+        assert (await boss.get(BASE)).json() == {"invitations": []}
+
+
+async def test_who_has_an_account_accepts_with_it_on_the_command_line(served: Served) -> None:
+    async with await make_manager(served) as boss:
+        await served.make_user("ann")
+        me = {"PAASD_API": served.doors.url, "PAASD_SPACE": "acme/prod", "PAASD_PASSWORD": PASSWORD}
+        made = await paasd(
+            "invite", "create", "ann", "--role", "supporter", "--org-role", "auditor", PAASD_USER="boss", **me
+        )
+        assert (made.code, "the address is a user name" in made.err or "no mail server" in made.err) == (0, True), made
+        listed = await paasd("invite", "list", PAASD_USER="boss", **me)
+        assert (listed.code, "prod: space_supporter" in listed.out) == (0, True), listed
+        link = made.out.strip()
+        took = await paasd("invite", "accept", link, PAASD_USER="ann", **me)
+        assert (took.code, took.out) == (0, "ann is in acme now.\n"), took
+        assert await roles_of(boss, "ann") == {"organization_user", "organization_auditor", "space_supporter"}
+        again = await paasd("invite", "accept", link, PAASD_USER="ann", **me)
+        assert (again.code, "was used, revoked or has expired" in again.err) == (1, True), again
+
+
+async def test_it_counts_no_more_when_revoked_expired_replaced_or_its_maker_is_no_manager(served: Served) -> None:
+    await served.make_user("ann")
+    async with await make_manager(served) as boss:
+        revoked, replaced = await invite(boss, "first"), await invite(boss, "second")
+        kept = await invite(boss, "second")
+        assert (await boss.delete(f"{BASE}/first")).status_code == 204
+        assert [await accepted(served, made) for made in (revoked, replaced)] == [422, 422]
+    served.clock.ahead_s += LIFE_S + 5
+    assert await accepted(served, kept) == 422
+    async with await signed_in(served, "boss") as boss, await served.admin() as admin:
+        mine = await invite(boss, "third")
+        successor = grant(await guid_of(admin, "ann"), await organization(admin))
+        assert (await admin.post("/v3/roles", json=successor)).status_code == 201
+        query = f"types=organization_manager&user_guids={await guid_of(admin, 'boss')}"
+        role = (await admin.get(f"/v3/roles?{query}")).json()["resources"][0]["guid"]
+        assert (await admin.delete(f"/v3/roles/{role}")).status_code == 202
+    assert await accepted(served, mine) == 422
+
+
+async def signed_in(served: Served, name: str) -> httpx.AsyncClient:
+    return served.client((await served.login(name))["access_token"])
+
+
+async def accepted(served: Served, made: dict[str, Any]) -> int:
+    """The answer to ann, who shows the secret."""
+    async with await signed_in(served, "ann") as ann:
+        answer = await ann.post(ACCEPT, json={"secret": made["secret"]})
+        assert answer.is_success or "Ask whoever invited you" in answer.text
+        return answer.status_code
+
+
+async def organization(http: httpx.AsyncClient) -> str:
+    return str((await http.get("/v3/organizations?names=acme")).json()["resources"][0]["guid"])
+
+
+async def guid_of(http: httpx.AsyncClient, name: str) -> str:
+    return str((await http.get(f"/v3/users?usernames={name}")).json()["resources"][0]["guid"])
+
+
+def grant(user: str, place: str) -> dict[str, Any]:
+    relations = {"user": {"data": {"guid": user}}, "organization": {"data": {"guid": place}}}
+    return {"type": "organization_manager", "relationships": relations}
+
+
+async def test_only_managers_and_administrators_invite_and_nothing_shows_the_secret_again(served: Served) -> None:
+    async with await make_manager(served) as boss, await served.admin() as admin:
+        made = await invite(boss)
+        assert made["secret"] not in (await boss.get(BASE)).text
+        events = (await boss.get("/v3/audit_events?types=audit.invitation.create")).json()["resources"]
+        assert [one["target"]["name"] for one in events] == ["ann@example.org"]
+        assert made["secret"] not in str(events)
+        assert (await invite(admin, "bob@example.org"))["invited_by"] == "admin"
+        async with httpx.AsyncClient() as browser:
+            assert (await browser.post(made["link"], **form(made))).status_code == 200
+        async with served.client((await served.login("ann"))["access_token"]) as ann:
+            assert (await ann.get(BASE)).status_code == 403
+            assert (await ann.post(BASE, json={"address": "eve"})).status_code == 403
+            assert (await ann.delete(f"{BASE}/bob@example.org")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"address": "a b"}, "e-mail address or a user name"),
+        ({"address": "a\r\nBcc: x@y"}, "e-mail address or a user name"),
+        ({"address": "a", "organization_roles": ["king"]}, "roles are organization_user"),
+        ({"address": "a", "spaces": {"prod": ["organization_manager"]}}, "roles are space_developer"),
+        ({"address": "a", "spaces": {"nowhere": []}}, "create-space"),
+        ({"address": "a", "life_s": 1}, "30 days"),
+    ],
+)
+async def test_what_cannot_be_offered_is_refused_with_what_can(served: Served, body: Any, words: str) -> None:
+    async with await make_manager(served) as boss:
+        answer = await boss.post(BASE, json=body)
+        assert (answer.status_code, words in answer.text) == (422, True), answer.text
+
+
+class Mailbox:
+    """Takes mail as an SMTP server does."""
+
+    def __init__(self) -> None:
+        self.taken: list[Any] = []
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
+        self.taken.append(message_from_bytes(envelope.content))
+        return "250 taken"
+
+
+async def test_the_link_is_mailed_and_a_server_that_is_away_is_said(tmp_path: Path) -> None:
+    mailbox = Mailbox()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = Controller(mailbox, hostname="127.0.0.1", port=port)
+    server.start()
+    with ExitStack() as running:
+        running.callback(server.stop)
+        mail = MailConfig(host="127.0.0.1", port=port, security="none", sender="paasd@example.org", timeout_s=5)
+        config = Config(api=ApiConfig(port=0, grace_s=1.0), auth=CHEAP_HASHES, mail=mail)
+        async with serve(tmp_path, config) as served, await make_manager(served) as boss:
+            made = await invite(boss)
+            assert (made["sent"], made["mail_problem"]) == (True, None)
+            [letter] = mailbox.taken
+            assert (letter["To"], letter["From"]) == ("ann@example.org", "paasd@example.org")
+            assert made["link"] in letter.get_payload(decode=True).decode()
+            assert [one["sent"] for one in (await boss.get(BASE)).json()["invitations"]] == [True]
+            by_name = await invite(boss, "ann")
+            assert (by_name["sent"], len(mailbox.taken)) == (False, 1)
+            running.close()
+            away = await invite(boss, "bob@example.org")
+            assert away["sent"] is False
+            assert f"127.0.0.1:{port} did not take it" in away["mail_problem"]
