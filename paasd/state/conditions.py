@@ -92,7 +92,7 @@ class StartsWith(Condition):
 
 @dataclass(frozen=True, slots=True)
 class HasText(Condition):
-    """The text in the column has these characters somewhere, whatever their case."""
+    """The text in the column has these characters somewhere, whatever the case of those of ASCII."""
 
     column: str
     text: str
