@@ -12,6 +12,7 @@ from paasd.actions.visibility import visible
 from paasd.auth import ADMIN_READ_ONLY, GLOBAL_AUDITOR
 from paasd.errors import Forbidden, OrganizationSuspended
 from paasd.model import App, AuditEvent, Domain, Organization, Role, Route, Space
+from paasd.state import Record
 from tests.actions.test_roles import ACTS, EVERY_ROLE, scene
 from tests.actions.world import World
 
@@ -60,7 +61,7 @@ async def test_every_role_sees_what_the_page_says_and_no_more(world: World) -> N
     with world.context.database.read() as tx:
         held = {role.type: role.guid for role in tx.all(Role, user_guid=other.user_guid)}
         event = tx.all(AuditEvent, space_guid=world.space.guid)[0]
-    things = {
+    things: dict[str, tuple[type[Record], str]] = {
         "organization": (Organization, world.organization.guid),
         "space": (Space, world.space.guid),
         "app": (App, made.app.guid),
