@@ -11,7 +11,7 @@ from paasd.actions import mailing
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import NOT_ALLOWED, Permission, allowed_in_organization, authorise_in_organization
 from paasd.actions.visibility import need_visible, visible
-from paasd.auth import Caller
+from paasd.auth import DEPLOY_TOKEN, Caller
 from paasd.errors import Forbidden, NotFound, Unprocessable
 from paasd.model import Invitation, Organization, Space, User
 from paasd.model import invitations as model
@@ -133,7 +133,7 @@ def read(context: Context, secret: str) -> tuple[Invitation, str]:
 async def accept(context: Context, caller: Caller, secret: str) -> User:
     """By somebody who has an account. Raises Forbidden, Unprocessable."""
     with context.database.read() as tx:
-        if tx.get(User, caller.user_guid) is None:
+        if tx.get(User, caller.user_guid) is None or caller.origin == DEPLOY_TOKEN:
             raise Forbidden("Invitations are for people; sign in as one")
     arguments = model.AcceptInvitation(secret_hash=hash_secret(secret), user_guid=caller.user_guid)
     return await context.database.write(model.accept_invitation, arguments)
@@ -143,9 +143,7 @@ async def sign_up(context: Context, secret: str, username: str, password_hash: s
     """By somebody who gets an account by it. Raises Unprocessable."""
     if not ADDRESS.fullmatch(username):
         raise Unprocessable("The user name must not be empty or contain spaces, quotes or brackets")
-    arguments = model.AcceptInvitation(
-        secret_hash=hash_secret(secret), username=username, password_hash=password_hash
-    )
+    arguments = model.AcceptInvitation(secret_hash=hash_secret(secret), username=username, password_hash=password_hash)
     return await context.database.write(model.accept_invitation, arguments)
 
 
@@ -154,6 +152,8 @@ def _authorise(context: Context, caller: Caller, organization_guid: str, *, read
         need_visible(tx, caller, Organization, organization_guid)
         if not reading:
             authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
-        elif not caller.sees_everything:
-            if not allowed_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION):
-                raise Forbidden(NOT_ALLOWED)
+        elif not (
+            caller.sees_everything
+            or allowed_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
+        ):
+            raise Forbidden(NOT_ALLOWED)

@@ -32,11 +32,16 @@ async def send(config: MailConfig, address: str, subject: str, text: str) -> str
     return f"{config.host} did not answer within {config.timeout_s:g} s"
 
 
+def _connected(config: MailConfig, tls: ssl.SSLContext) -> smtplib.SMTP:
+    if config.security == "tls":
+        return smtplib.SMTP_SSL(config.host, config.port, timeout=config.timeout_s, context=tls)
+    return smtplib.SMTP(config.host, config.port, timeout=config.timeout_s)
+
+
 def _send(config: MailConfig, message: EmailMessage) -> str | None:
     try:
         tls = ssl.create_default_context(cafile=config.ca_file or None)
-        where = {"host": config.host, "port": config.port, "timeout": config.timeout_s}
-        with smtplib.SMTP_SSL(**where, context=tls) if config.security == "tls" else smtplib.SMTP(**where) as server:  # type: ignore[arg-type]
+        with _connected(config, tls) as server:
             if config.security == "starttls":
                 server.starttls(context=tls)
             if config.username:

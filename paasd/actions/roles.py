@@ -10,7 +10,7 @@ from paasd.model import Organization, Role, Space, User
 from paasd.model import roles as model
 from paasd.model.roles import NOT_OF_ORGANIZATION
 from paasd.model.users import find_user
-from paasd.state import ReadTx
+from paasd.state import Eq, ReadTx
 
 
 async def create(
@@ -49,9 +49,8 @@ def _named(tx: ReadTx, caller: Caller, username: str, origin: str | None, space_
     """In an organization anybody by name; in a space those who are known, and of others not even that they exist."""
     if space_guid is None or caller.sees_everything:
         return find_user(tx, username, origin)
-    known = tx.all(
-        User, *visible(tx, caller, User), username=username, **({} if origin is None else {"origin": origin})
-    )
+    of_origin = () if origin is None else (Eq("origin", origin),)
+    known = tx.all(User, *visible(tx, caller, User), *of_origin, username=username)
     if not known:
         raise Unprocessable(NOT_OF_ORGANIZATION)
     return known[0] if len(known) == 1 else find_user(tx, username, origin)

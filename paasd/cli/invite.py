@@ -34,11 +34,19 @@ def invite() -> None:
 
 @invite.command("create", short_help="Invite somebody; the link is shown this once.")
 @click.argument("address")
-@click.option("--org-role", "org_roles", multiple=True, type=click.Choice(list(OF_ORGANIZATION)), help="In --space's organization.")
+@click.option(
+    "--org-role",
+    "org_roles",
+    multiple=True,
+    type=click.Choice(list(OF_ORGANIZATION)),
+    help="In --space's organization.",
+)
 @click.option("--role", "roles", multiple=True, type=click.Choice(list(OF_SPACE)), help="In the space of --space.")
 @click.option("--life", "life_s", type=Duration(), help="Such as 12h or 30d; without it seven days.")
 @click.pass_obj
-def create(target: Target, address: str, org_roles: tuple[str, ...], roles: tuple[str, ...], life_s: int | None) -> None:
+def create(
+    target: Target, address: str, org_roles: tuple[str, ...], roles: tuple[str, ...], life_s: int | None
+) -> None:
     """Invite ADDRESS to the organization of --space; with --role also to the space itself.
 
     If a mail server is configured ([mail] of `paasd config`), the link is sent; it is shown here in any case. Another
@@ -63,7 +71,8 @@ def list_invitations(target: Target) -> None:
     rows = [
         (
             one["address"],
-            ", ".join([*one["organization_roles"], *(f"{s}: {' '.join(r)}" for s, r in one["spaces"].items())]) or "member",
+            ", ".join([*one["organization_roles"], *(f"{s}: {' '.join(r)}" for s, r in one["spaces"].items())])
+            or "member",
             one["invited_by"],
             one["expires_at"],
             "sent" if one["sent"] else "not sent",

@@ -145,7 +145,10 @@ def open_invitation(tx: ReadTx, secret_hash: str, now: int | None = None) -> Inv
 
 def check_types(organization_roles: list[str], space_roles: dict[str, list[str]]) -> None:
     """Raise Unprocessable for what is no role of its place."""
-    for types, known in ((organization_roles, ORGANIZATION_ROLES), *((one, SPACE_ROLES) for one in space_roles.values())):
+    for types, known in (
+        (organization_roles, ORGANIZATION_ROLES),
+        *((one, SPACE_ROLES) for one in space_roles.values()),
+    ):
         for one in types:
             if one not in known:
                 raise Unprocessable(f"'{one}' is no role there; roles are {', '.join(known)}")

@@ -112,7 +112,7 @@ def check_not_last_manager(tx: ReadTx, role: Role) -> None:
         return
     raise Unprocessable(
         f"The last manager of organization '{organization.name}' cannot be taken away: give somebody else the role"
-        f" organization_manager first (cf set-org-role USER {organization.name} OrgManager), or delete the organization."
+        f" organization_manager first (cf set-org-role USER {organization.name} OrgManager), or delete it."
     )
 
 

@@ -109,7 +109,12 @@ def delete_security_group(tx: Tx, args: DeleteSecurityGroup) -> Job:
     tx.delete(group)
     _event(tx, "audit.security_group.delete", args.actor, group)
     return open_job(
-        tx, "security_group.delete", resource_type="security_group", resource_guid=group.guid, state="COMPLETE"
+        tx,
+        "security_group.delete",
+        resource_type="security_group",
+        resource_guid=group.guid,
+        state="COMPLETE",
+        by=args.actor,
     )
 
 

@@ -22,6 +22,7 @@ INTERNAL: dict[str, str] = {
     "instances.remove": "where instances run",
     "instances.remove_lost": "where instances run; the node's death has an event",
     "instances.retire": "where instances run",
+    "invitation.note_sent": "that a mail server took it; the invitation itself has an event",
     "job.fail_overdue": "a job is how a client waits, and no thing of its own",
     "job.finish": "a job is how a client waits",
     "job.open": "a job is how a client waits",

@@ -29,6 +29,7 @@ from paasd.model import (
     droplets,
     identities,
     instances,
+    invitations,
     jobs,
     leases,
     liveness,
@@ -162,6 +163,48 @@ async def _(seed: Seed) -> Any:
     return roles.CreateRole(
         type="organization_manager", user_guid=user.guid, organization_guid=organization.guid, actor=SYSTEM
     )
+
+
+SECRET = "secret"
+
+
+async def _invitation(seed: Seed) -> invitations.CreateInvitation:
+    organization, space, _ = await seed.place()
+    return invitations.CreateInvitation(
+        organization_guid=organization.guid,
+        address="ann@example.org",
+        secret_hash=SECRET,
+        organization_roles=["organization_auditor"],
+        space_roles={space.guid: ["space_developer"]},
+        expires_at=2**40,
+        by_platform=True,
+        actor=SYSTEM,
+    )
+
+
+async def _invited(seed: Seed) -> str:
+    return (await seed.database.write(invitations.create_invitation, await _invitation(seed))).guid
+
+
+@case(invitations.create_invitation)
+async def _(seed: Seed) -> Any:
+    return await _invitation(seed)
+
+
+@case(invitations.revoke_invitation)
+async def _(seed: Seed) -> Any:
+    return invitations.ChangeInvitation(invitation_guid=await _invited(seed), actor=SYSTEM)
+
+
+@case(invitations.note_sent)
+async def _(seed: Seed) -> Any:
+    return invitations.NoteSent(invitation_guid=await _invited(seed))
+
+
+@case(invitations.accept_invitation)
+async def _(seed: Seed) -> Any:
+    await _invited(seed)
+    return invitations.AcceptInvitation(secret_hash=SECRET, username="ann", password_hash="hash")
 
 
 @case(roles.delete_role)

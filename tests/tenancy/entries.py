@@ -23,6 +23,14 @@ def many(kind: str) -> dict[str, Any]:
     return {"data": [{"guid": f"${kind}"}]}
 
 
+POLICY: Final = {
+    "policies": [
+        {
+            "source": {"id": "$app"},
+            "destination": {"id": "$app2", "protocol": "tcp", "ports": {"start": 8080, "end": 8080}},
+        }
+    ]
+}
 READS: Final = f"""
 /v3/organizations
 /v3/organizations/<guid=org>
@@ -38,6 +46,7 @@ READS: Final = f"""
 {Space}/running_security_groups
 {Space}/staging_security_groups
 {Space}/users
+{Space}/usage_summary
 /v3/users
 /v3/users/<guid=user>
 /v3/roles
@@ -89,10 +98,27 @@ READS: Final = f"""
 /v3/audit_events
 /v3/audit_events/<guid=event>
 /v3/jobs/<guid=job>
+/v3/organization_quotas
+/v3/organization_quotas/<guid=org_quota>
+/v3/space_quotas
+/v3/space_quotas/<guid=space_quota>
+/v3/security_groups
+/v3/security_groups/<guid=group>
+/v3/tasks
+/v3/tasks/<guid=task>
+/v3/app_usage_events
+/v3/service_usage_events
 /networking/v1/external/policies
 /api/v1/read/<source_id=app>
 /api/v1/meta
 {Organization}/invitations
+{Organization}/deploy-tokens
+{Organization}/second-factor
+/paasd/v1/audit/events?organization=$org.name
+/paasd/v1/audit/head?organization=$org.name
+/paasd/v1/audit/verify?organization=$org.name
+{Named}/quota
+{Named}/deploy-tokens
 {Named}/apps
 {NamedApp}
 {NamedApp}/logs
@@ -160,6 +186,39 @@ CHANGES: Final[dict[str, Any]] = {
     "PATCH /v3/routes/<guid=route>/destinations": {
         "destinations": [{"app": {"guid": "$app"}}, {"app": {"guid": "$app2"}}]
     },
+    "POST /v3/organization_quotas": {"name": "another"},
+    "PATCH /v3/organization_quotas/<guid=org_quota>": {"name": "renamed"},
+    "POST /v3/organization_quotas/<guid=org_quota>/relationships/organizations": many("org"),
+    "POST /v3/space_quotas": {
+        "name": "another",
+        "relationships": {**one(organization="org"), "spaces": many("space")},
+    },
+    "PATCH /v3/space_quotas/<guid=space_quota>": {"name": "renamed"},
+    "POST /v3/space_quotas/<guid=space_quota>/relationships/spaces": many("space"),
+    "POST /v3/security_groups": {"name": "another", "relationships": {"running_spaces": many("space")}},
+    "PATCH /v3/security_groups/<guid=group>": {"name": "renamed"},
+    "POST /v3/security_groups/<guid=group>/relationships/running_spaces": many("space"),
+    "POST /v3/security_groups/<guid=group>/relationships/staging_spaces": many("space"),
+    "PATCH /v3/organizations/<guid=org>/relationships/default_isolation_segment": {"data": None},
+    f"PATCH {Space}/relationships/isolation_segment": {"data": None},
+    f"POST {App}/tasks": [
+        {"command": "run"},
+        {"command": "run", "droplet_guid": "$droplet"},
+        {"template": {"process": {"guid": "$process"}}},
+    ],
+    "PATCH /v3/tasks/<guid=task>": {"metadata": {"labels": {"a": "b"}}},
+    "PUT /v3/tasks/<guid=task>/cancel": {},
+    "POST /v3/tasks/<guid=task>/actions/cancel": {},
+    "POST /networking/v1/external/policies": POLICY,
+    "POST /networking/v1/external/policies/delete": POLICY,
+    f"POST {Organization}/deploy-tokens": {"name": "another"},
+    f"POST {Named}/deploy-tokens": {"name": "another"},
+    f"DELETE {Organization}/deploy-tokens/<name=label>": {},
+    f"DELETE {Named}/deploy-tokens/<name=label>": {},
+    f"PUT {Organization}/second-factor": {"demanded": False},
+    "DELETE /paasd/v1/users/<user=user.name>/second-factor": {},
+    "DELETE /oauth/token/revoke/user/<guid=user>": {},
+    "DELETE /uaa/oauth/token/revoke/user/<guid=user>": {},
     f"POST {NamedApp}/scale": {"instances": 1},
     f"POST {NamedApp}/restart": {},
     f"POST {NamedApp}/stop": {},
@@ -185,6 +244,12 @@ CHANGES: Final[dict[str, Any]] = {
     f"POST {Named}/apps/<app=app3.name>/delete": {},
     f"DELETE {App}": {},
     "DELETE /v3/domains/<guid=domain>": {},
+    "DELETE /v3/space_quotas/<guid=space_quota>/relationships/spaces/<space_guid=space>": {},
+    "DELETE /v3/space_quotas/<guid=space_quota>": {},
+    "DELETE /v3/organization_quotas/<guid=org_quota>": {},
+    "DELETE /v3/security_groups/<guid=group>/relationships/running_spaces/<space_guid=space>": {},
+    "DELETE /v3/security_groups/<guid=group>/relationships/staging_spaces/<space_guid=space>": {},
+    "DELETE /v3/security_groups/<guid=group>": {},
     f"DELETE {Space}": {},
     "DELETE /v3/users/<guid=user>": {},
     "DELETE /Users/<guid=user>": {},
@@ -196,10 +261,21 @@ CHANGES: Final[dict[str, Any]] = {
 PLATFORM: Final = """
 GET / GET /v3 GET /v3/info POST /v3/resource_matches GET /v3/stacks GET /v3/stacks/<guid>
 GET /v3/buildpacks GET /v3/buildpacks/<guid> GET /v3/feature_flags GET /v3/feature_flags/<name>
-GET /v3/environment_variable_groups/<name> GET /v3/organization_quotas GET /v3/organization_quotas/<guid>
-GET /v3/app_usage_events GET /v3/deployments GET /v3/isolation_segments GET /v3/revisions GET /v3/security_groups
+POST /v3/buildpacks PATCH /v3/buildpacks/<guid> DELETE /v3/buildpacks/<guid> POST /v3/buildpacks/<guid>/upload
+PATCH /v3/feature_flags/<name> GET /v3/environment_variable_groups/<name> PATCH /v3/environment_variable_groups/<name>
+GET /v3/deployments GET /v3/revisions
+GET /v3/isolation_segments POST /v3/isolation_segments GET /v3/isolation_segments/<guid>
 GET /v3/service_brokers GET /v3/service_credential_bindings GET /v3/service_instances GET /v3/service_offerings
-GET /v3/service_plans GET /v3/service_route_bindings GET /v3/service_usage_events GET /v3/space_quotas GET /v3/tasks
+GET /v3/service_plans GET /v3/service_route_bindings
+GET /v3/app_usage_events/<guid> POST /v3/app_usage_events/actions/destructively_purge_all_and_reseed
+GET /v3/service_usage_events/<guid> POST /v3/service_usage_events/actions/destructively_purge_all_and_reseed
+POST /networking/v1/external/policies/cleanup
+GET /oauth/clients GET /uaa/oauth/clients DELETE /oauth/clients/<client_id> DELETE /uaa/oauth/clients/<client_id>
+GET /passcode POST /passcode GET /uaa/passcode POST /uaa/passcode
+GET /oidc/<provider> GET /oidc/<provider>/callback GET /uaa/oidc/<provider> GET /uaa/oidc/<provider>/callback
+GET /paasd/v1/me/second-factor POST /paasd/v1/me/second-factor POST /paasd/v1/me/second-factor/actions/confirm
+POST /paasd/v1/me/second-factor/actions/remove POST /paasd/v1/me/second-factor/actions/renew-recovery-codes
+GET /paasd/v1/openapi.json
 POST /v3/organizations POST /v3/users POST /Users POST /uaa/Users
 POST /paasd/v1/invitations/accept GET /invitation POST /invitation GET /uaa/invitation POST /uaa/invitation
 GET /api/v1/info
@@ -220,6 +296,8 @@ NO_SUCCESS: Final = {
     "POST /v3/droplets/<guid>/upload": 422,
     "GET /v3/droplets/<guid>/download": 503,
     "DELETE /v3/droplets/<guid>": 422,
+    "POST /v3/tasks/<guid>/actions/cancel": 422,
+    "DELETE /paasd/v1/users/<user>/second-factor": 404,
     "POST /paasd/v1/spaces/<organization>/<space>/push": 422,
     "PUT /paasd/v1/spaces/<organization>/<space>/push": 422,
 }

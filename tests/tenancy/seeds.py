@@ -6,7 +6,7 @@ between organizations by a word of the same length, so that no answer differs in
 
 from typing import Any, Final
 
-from tests.tenancy.entries import one
+from tests.tenancy.entries import POLICY, many, one
 
 NAMES: Final = {
     "org.name": "{}-org",
@@ -45,6 +45,25 @@ SEEDS: Final[list[tuple[str, str, Any]]] = [
     ("destination", "POST /v3/routes/$route/destinations", {"destinations": [{"app": {"guid": "$app"}}]}),
     ("role", "POST /v3/roles", {"type": "space_auditor", "relationships": one(user="user", space="space")}),
     ("event", "GET /v3/audit_events?target_guids=$app", None),
+    (
+        "space_quota",
+        "POST /v3/space_quotas",
+        {"name": "$label", "relationships": {**one(organization="org"), "spaces": many("space")}},
+    ),
+    (
+        "org_quota",
+        "POST /v3/organization_quotas",
+        {"name": "$label", "relationships": {"organizations": many("org")}},
+    ),
+    (
+        "group",
+        "POST /v3/security_groups",
+        {"name": "$label", "relationships": {"running_spaces": many("space"), "staging_spaces": many("space")}},
+    ),
+    ("task", "POST /v3/apps/$app/tasks", {"command": "run"}),
+    ("", "POST /paasd/v1/organizations/$org.name/deploy-tokens", {"name": "$label"}),
+    ("", "POST /paasd/v1/spaces/$org.name/$space.name/deploy-tokens", {"name": "$label"}),
+    ("", "POST /networking/v1/external/policies", POLICY),
     ("invitation", "POST /paasd/v1/organizations/$org.name/invitations", {"address": "$label@example.org"}),
     ("job", "DELETE /v3/apps/$gone", None),
 ]

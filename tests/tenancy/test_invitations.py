@@ -84,7 +84,9 @@ async def test_who_has_an_account_accepts_with_it_on_the_command_line(served: Se
     async with await make_manager(served) as boss:
         await served.make_user("ann")
         me = {"PAASD_API": served.doors.url, "PAASD_SPACE": "acme/prod", "PAASD_PASSWORD": PASSWORD}
-        made = await paasd("invite", "create", "ann", "--role", "supporter", "--org-role", "auditor", PAASD_USER="boss", **me)
+        made = await paasd(
+            "invite", "create", "ann", "--role", "supporter", "--org-role", "auditor", PAASD_USER="boss", **me
+        )
         assert (made.code, "the address is a user name" in made.err or "no mail server" in made.err) == (0, True), made
         listed = await paasd("invite", "list", PAASD_USER="boss", **me)
         assert (listed.code, "prod: space_supporter" in listed.out) == (0, True), listed
@@ -179,7 +181,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.taken: list[Any] = []
 
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 (aiosmtpd's name)
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
         self.taken.append(message_from_bytes(envelope.content))
         return "250 taken"
 

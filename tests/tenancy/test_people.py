@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tenancy.walking import entries, request
 from tests.tenancy.entries import one
+from tests.tenancy.walking import entries, request
 from tests.tenancy.world import World, filled, open_world
 
 SUSPENDED = "The organization is suspended"
@@ -16,7 +16,9 @@ async def suspended(world: World) -> None:
     await world.expect(world.admin, f"PATCH /v3/organizations/{guid}", {"suspended": True})
 
 
-async def test_in_a_suspended_organization_nothing_changes_but_by_administrators_and_reads_go_on(tmp_path: Path) -> None:
+async def test_in_a_suspended_organization_nothing_changes_but_by_administrators_and_reads_go_on(
+    tmp_path: Path,
+) -> None:
     async with open_world(tmp_path) as world:
         theirs = world.organizations[0]
         await suspended(world)

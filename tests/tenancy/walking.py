@@ -44,7 +44,7 @@ def entries(kinds: set[str]) -> Iterator[Entry]:
 
 def endpoint(entry: Entry) -> str:
     """The endpoint of an entry, as the route table names it."""
-    return PARAMETER.sub(r"<\1>", entry.route)
+    return PARAMETER.sub(r"<\1>", entry.route).partition("?")[0]
 
 
 def platform_entries() -> set[str]:
@@ -60,7 +60,10 @@ def fillings(
     choices = [kinds] if len(kinds) <= 1 else [kinds, *([kind] for kind in kinds)]
     for foreign in choices:
         label = "+".join(foreign)
-        yield label, *({**own.values, **{k: source.values[k] for k in foreign}} for source in (theirs, nobodys))
+        as_theirs, as_nobodys = (
+            {**own.values, **{kind: source.values[kind] for kind in foreign}} for source in (theirs, nobodys)
+        )
+        yield label, as_theirs, as_nobodys
 
 
 def request(entry: Entry, values: dict[str, str]) -> tuple[str, str, Any]:

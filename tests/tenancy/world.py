@@ -17,7 +17,8 @@ from paasd.api.app import make_app
 from paasd.api.platform import Platform
 from paasd.api.routes import make_route_table
 from paasd.api.table import RouteTable
-from paasd.auth.service import Client
+from paasd.auth.service import SignIn
+from paasd.auth.tokens import Client
 from paasd.model import Build, Domain, Droplet, DropletLayer
 from paasd.model.arguments import SYSTEM
 from paasd.model.builds import AssignBuild, CreateBuild, FinishBuild, assign_build, create_build, finish_build
@@ -81,7 +82,12 @@ class World:
         """An access token of somebody."""
         user = self.served.auth.find_user(name)
         assert user is not None, name
-        return str(self.served.auth.grant(Client(client_id="cf"), user, ())["access_token"])
+        return str(self.served.auth.grant(Client(client_id="cf"), SignIn(user=user), ())["access_token"])
+
+    async def by_owner(self, owned: Organization, method: str, url: str, body: Any = None) -> Answer:
+        """A call of who owns an organization, or where that is not enough of an administrator."""
+        answer = await self.api.call(owned.tokens["owner"], method, url, body)
+        return await self.api.call(self.admin, method, url, body) if answer.status == 403 else answer
 
     async def expect(self, token: str, call: str, body: Any = None) -> Answer:
         """A call that has to succeed."""
@@ -149,8 +155,10 @@ class World:
             gone = {"name": "gone", "relationships": {"space": {"data": {"guid": made.values["space"]}}}}
             made.values["gone"] = (await self.expect(made.tokens["owner"], "POST /v3/apps", gone)).json["guid"]
         sent = None if body is None else filled(body, made.values)
-        token = self.admin if kind.startswith("admin_") else made.tokens["owner"]
-        answer = await self.expect(token, filled(call, made.values), sent)
+        wanted = filled(call, made.values)
+        method, url = wanted.split(" ", 1)
+        answer = await self.by_owner(made, method, url, sent)
+        assert not answer.refused, f"{wanted}: {answer.status} {answer.body}"
         if kind == "job":
             made.values["job"] = dict(answer.headers)["location"].rpartition("/")[2]
             return

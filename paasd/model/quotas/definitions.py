@@ -147,7 +147,7 @@ def _delete(tx: Tx, quota: OrganizationQuota | SpaceQuota, actor: Actor) -> Job:
     tx.delete(quota)
     record_quota_event(tx, "delete", actor, quota)
     kind = quota_kind(quota)
-    return open_job(tx, f"{kind}.delete", resource_type=kind, resource_guid=quota.guid, state="COMPLETE")
+    return open_job(tx, f"{kind}.delete", resource_type=kind, resource_guid=quota.guid, state="COMPLETE", by=actor)
 
 
 def check_limits(limits: Limits) -> None:
