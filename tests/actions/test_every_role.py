@@ -1,13 +1,13 @@
-"""What docs/roles.md says of every role is so, also of those who see the whole platform, and of suspension."""
+"""What the role matrix says is seen, act by act who only reads the platform, and what suspension leaves.
 
-from pathlib import Path
-from typing import Final
+tests/tenancy/test_roles.py does likewise over HTTP, and compares docs/roles.md.
+"""
 
 import msgspec
 import pytest
 
 from paasd.actions import domains, organizations
-from paasd.actions.permissions import MATRIX, SIGHT
+from paasd.actions.permissions import SIGHT
 from paasd.actions.visibility import visible
 from paasd.auth import ADMIN_READ_ONLY, GLOBAL_AUDITOR
 from paasd.errors import Forbidden, OrganizationSuspended
@@ -16,43 +16,11 @@ from paasd.state import Record
 from tests.actions.test_roles import ACTS, EVERY_ROLE, scene
 from tests.actions.world import World
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "roles.md"
-COLUMNS: Final = (
-    "organization_manager",
-    "organization_billing_manager",
-    "organization_auditor",
-    "organization_user",
-    "space_manager",
-    "space_developer",
-    "space_auditor",
-    "space_supporter",
-)
 READING = {"read the environment", "download a droplet"}
 OF_ADMINISTRATORS = {name for name, (allowed, _act) in ACTS.items() if not allowed}
 
 
-def rows(heading: str) -> dict[str, frozenset[str]]:
-    """The table below a heading: for each row the roles whose cell says yes."""
-    lines = PAGE.read_text().partition(heading)[2].strip().splitlines()[2:]
-    found = {}
-    for line in lines:
-        if not line.startswith("|"):
-            break
-        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
-        assert len(cells) == len(COLUMNS) and set(cells) <= {"yes", ""}, line
-        found[name] = frozenset(role for role, cell in zip(COLUMNS, cells, strict=True) if cell)
-    return found
-
-
-def test_the_page_about_roles_says_what_the_data_say() -> None:
-    head = " | ".join(role.replace("_", " ") for role in COLUMNS).replace("organization billing", "billing")
-    assert PAGE.read_text().count(f"| {head} |") == 2
-    assert set(COLUMNS) == set(EVERY_ROLE)
-    assert rows("## What is seen") == {what: by_space | by_org for what, (by_space, by_org) in SIGHT.items()}
-    assert rows("## What is allowed") == {one.value: by_space | by_org for one, (by_space, by_org) in MATRIX.items()}
-
-
-async def test_every_role_sees_what_the_page_says_and_no_more(world: World) -> None:
+async def test_every_role_sees_what_the_matrix_says_and_no_more(world: World) -> None:
     made = await scene(world, world.admin)
     other = await world.user("organization_auditor", "space_auditor")
     own = await domains.create(
