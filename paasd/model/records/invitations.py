@@ -3,7 +3,7 @@
 from paasd.model.records.resource import Resource
 
 
-class Invitation(Resource, table="invitations"):
+class Invitation(Resource, table="invitations", secret=("secret_hash",)):
     """An offer of roles to whoever shows the secret, once, until `expires_at` (unix seconds).
 
     `space_roles` are types by the guid of the space. `sent_at` is when a mail server took it, None if none did.
