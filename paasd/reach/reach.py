@@ -134,6 +134,7 @@ class Reach:
         """Follow the rows, for ever. Reports ready after the first look."""
         ready = False
         async with self._database.watch(*TABLES) as changes:
+            self._sandbox.on_removed = changes.wake
             while True:
                 with trio.move_on_after(self._config.reconcile_interval_s):
                     await changes.wait()
@@ -217,4 +218,5 @@ async def open_reach(
             yield reach
         finally:
             sandbox.prepared = nullcontext
+            sandbox.on_removed = lambda: None
             nursery.cancel_scope.cancel()

@@ -91,6 +91,7 @@ class AnySandbox(Protocol):
     """Makes containers and removes them."""
 
     prepared: Callable[[Policies], AbstractAsyncContextManager[object]]
+    on_removed: Callable[[], None]
 
     @property
     def containers(self) -> Mapping[str, AnyContainer]: ...

@@ -161,6 +161,8 @@ class Sandbox:
         self.containers = containers
         self.prepared: Callable[[Policies], AbstractAsyncContextManager[object]] = nullcontext
         """Entered while a container is made: sees to it that its shared network rules are there before it is."""
+        self.on_removed: Callable[[], None] = lambda: None
+        """Called when a container is gone: its rules may be nobody's any more."""
         self._parts = parts
         self._making: set[str] = set()
         for container in containers.values():
@@ -231,6 +233,7 @@ class Sandbox:
                 await container.doom()
                 await take_down(self._parts, guid, watched=True)
                 del self.containers[guid]
+                self.on_removed()
 
     async def destroy_all(self) -> None:
         """Destroy every container, several at a time."""

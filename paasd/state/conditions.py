@@ -90,6 +90,14 @@ class StartsWith(Condition):
     prefix: str
 
 
+@dataclass(frozen=True, slots=True)
+class HasText(Condition):
+    """The text in the column has these characters somewhere, whatever the case of those of ASCII."""
+
+    column: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class And(Condition):
     """All of them; with none it is true."""

@@ -155,6 +155,9 @@ def _compile(condition: c.Condition, table: Table, values: list[Any]) -> str:
         case c.StartsWith(name, prefix):
             values += [prefix, prefix]
             return f"substr({quote(table.column(name).name)}, 1, length(?)) = ?"
+        case c.HasText(name, piece):
+            values.append(piece)
+            return f"instr(lower({quote(table.column(name).name)}), lower(?)) > 0"
         case c.And(parts):
             return "(" + (" AND ".join(_compile(part, table, values) for part in parts) or "1") + ")"
         case c.Or(parts):

@@ -92,10 +92,10 @@ ACTS: dict[str, tuple[set[str], Act]] = {
         lambda s: apps.set_current_droplet(s.context, s.caller, s.app.guid, s.droplet.guid),
     ),
     "scale a process": (OPERATORS, lambda s: processes.scale(s.context, s.caller, s.process.guid, instances=2)),
-    "change a process": (DEVELOPER, lambda s: processes.update(s.context, s.caller, s.process.guid, command="x")),
-    "read the environment": (DEVELOPER, _read_env),
+    "change a process": (OPERATORS, lambda s: processes.update(s.context, s.caller, s.process.guid, command="x")),
+    "read the environment": (OPERATORS, _read_env),
     "change the environment": (
-        DEVELOPER,
+        OPERATORS,
         lambda s: environment.update_environment(s.context, s.caller, s.app.guid, {"A": "b"}),
     ),
     "create a package": (DEVELOPER, lambda s: packages.create(s.context, s.caller, app_guid=s.app.guid)),

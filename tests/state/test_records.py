@@ -12,6 +12,7 @@ from paasd.state import (
     Eq,
     Ge,
     Gt,
+    HasText,
     In,
     InSelect,
     IsNull,
@@ -94,6 +95,8 @@ def test_conditions_select_what_they_say(tx: Tx) -> None:
     assert names(Not(In("name", []))) == names()
     assert names(StartsWith("name", "a")) == ["ab"]
     assert names(StartsWith("name", "b%")) == ["b%"]
+    assert names(HasText("name", "B")) == ["Ab", "ab", "b%"]
+    assert names(HasText("name", "%")) == ["b%"]
     assert names(Or(Eq("size", 0), Eq("size", 1)), owner=owner) == ["Ab"]
     assert names(Or()) == []
     assert names(And()) == names()

@@ -13,13 +13,14 @@ from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.errors import Unprocessable
 from paasd.model import Organization, Role, Space, User
-from paasd.state import In
+from paasd.state import HasText, In, Or
 
 USERS = Listing(
     record=User,
     present=present_users,
     filters={
         "usernames": column("username"),
+        "partial_usernames": lambda _tx, values: Or(*(HasText("username", value) for value in values)),
         "origins": column("origin"),
     },
 )
@@ -127,6 +128,10 @@ async def get_user(call: Call) -> Reply:
 async def create_user(call: Call) -> Reply:
     """Tell the platform about a user that can sign in already (or will, from another origin)."""
     form = await call.json(NewUser)
+    if bool(form.guid) == bool(form.username):
+        raise Unprocessable("A user is named either by guid or by username (with its origin)")
+    if form.origin is not None and not form.username:
+        raise Unprocessable("Origin can only be given together with username")
     row = await users.register(
         call.context,
         call.caller,

@@ -43,6 +43,7 @@ class Nest:
         self.containers: dict[str, PlainContainer] = {}
         self.prepared: Callable[[Policies], AbstractAsyncContextManager[object]] = nullcontext
         """Without a network of its own nothing has rules."""
+        self.on_removed: Callable[[], None] = lambda: None
         self.stacks = PlainStacks()
         self.prefix = directory.parent.name
         self._directory = directory
