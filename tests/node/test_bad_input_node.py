@@ -55,7 +55,7 @@ async def test_a_full_disk_is_named_and_nothing_is_lost(site: Site) -> None:
                     result = await pusher.push(APP, {**HELLO, "data": os.urandom(size)})
                     assert result["type"] == "error"
                     assert "no space left" in result["detail"].lower(), result["detail"]
-                    assert "free" in result["detail"].lower(), result["detail"]
+                    assert "paasd status" in result["detail"].lower(), result["detail"]
                 assert (await pusher.get(f"{APP}.apps.localhost")).text == before
                 assert (await pusher.app(APP))["state"] == "STARTED"
             await works_again(pusher)

@@ -63,6 +63,9 @@ class Envoy:
     def publish_links(self, _links: Any) -> None:
         """Tunnels are not simulated."""
 
+    def publish_doors(self, _doors: Any) -> None:
+        """Nor are calls between apps."""
+
     def publish_system(self, _system: Any) -> None:
         """Nor is the platform's own door."""
 
