@@ -50,7 +50,6 @@ class Tasks(msgspec.Struct, kw_only=True):
 
     async def run(self) -> None:
         """Start what rows give to this node and end what they take away. Cancelled, tasks go on."""
-        await trio.to_thread.run_sync(partial(self.directory.mkdir, mode=0o700, parents=True, exist_ok=True))
         async with trio.open_nursery() as nursery, self.database.watch("tasks") as changes:
             found = {
                 identity.task_guid: (identity, container)
@@ -231,7 +230,8 @@ class Tasks(msgspec.Struct, kw_only=True):
 
 
 def make_tasks(around: Surroundings, planner: Planner, directory: Path) -> Tasks:
-    """The tasks of a node that runs its instances so."""
+    """The tasks of a node that runs its instances so; makes the directory of their marks."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Tasks(
         config=around.config,
         directory=directory,
