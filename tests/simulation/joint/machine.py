@@ -7,6 +7,7 @@ included; when it goes on they look at the clock before anything else happens.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -78,6 +79,12 @@ class Machine:
     def paused(self) -> bool:
         return self.guid in self.fabric.paused
 
+    def free_address(self) -> str:
+        """What no container here has: of two instances at one address routers see one."""
+        taken = {one.address for one in self.containers.values()}
+        network = f"10.1.{self.fabric.nodes.index(self.guid)}"
+        return next(one for number in count(2) if (one := f"{network}.{number}") not in taken)
+
     def new_name(self) -> str:
         self._names += 1
         return f"{self.guid}-{self._names}"
@@ -95,7 +102,7 @@ class Container:
     def __init__(self, machine: Machine, spec: ContainerSpec) -> None:
         self.guid = spec.guid
         self.spec = spec
-        self.address = f"10.1.{machine.fabric.nodes.index(machine.guid)}.{len(machine.containers) + 2}"
+        self.address = machine.free_address()
         self.identity: Identity | None = identity_of(spec.labels)
         self.machine = machine
         self.running = False

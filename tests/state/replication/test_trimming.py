@@ -88,6 +88,27 @@ async def test_a_live_node_that_lags_goes_on_by_the_log_and_one_away_too_long_by
         assert contents(databases[3].path) == contents(databases[0].path)
 
 
+async def test_a_log_that_is_slow_to_be_shortened_holds_up_neither_writes_nor_news(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with three_voters(tmp_path) as (_, (one, other, _third), _log), trio.open_nursery() as nursery:
+        asked = trio.Event()
+
+        async def trim(_before: int) -> None:
+            asked.set()
+            await trio.sleep_forever()
+
+        one.log.trim = trim  # type: ignore[method-assign]
+        await one.write(add_thing, AddThing("a"))
+        nursery.start_soon(one.trim, 1)
+        await asked.wait()
+        with trio.fail_after(1):
+            await one.write(grow, Grow("a"))
+            await other.write_here(grow, Grow("a"), request_id="of another node", timeout_s=1)
+            await one.wait_beyond(other.index - 1)
+        nursery.cancel_scope.cancel()
+
+
 async def test_only_the_node_that_writes_for_all_shortens_the_log(tmp_path: Path, autojump_clock: object) -> None:
     async with three_voters(tmp_path, config=SHORT) as (cluster, databases, _):
         cluster.hint = "n1"
