@@ -32,7 +32,8 @@ SHAPES = [
 WARM_S = 3.0
 HEALED_S = 10.0
 SETTLED_S = 240.0
-REST_S = 60.0
+REST_S = 30.0
+"""A move or two, and two comparisons of what gossip has lost."""
 CLIENTS = 3
 
 
