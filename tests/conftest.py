@@ -17,13 +17,6 @@ _PATIENCE_S = 20.0
 _DEPTH = 4
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs this host runs in one process, one test after the other; a second one has time for all the rest."""
-    for item in items:
-        if item.get_closest_marker("root") is not None:
-            item.add_marker(pytest.mark.xdist_group("host"))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def host_left_as_found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Objects with the mark of a data directory of this run, mounts and loops below it, processes that it started."""
