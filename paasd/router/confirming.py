@@ -84,6 +84,6 @@ async def _ask_all(
 
     with trio.move_on_after(timeout_s):
         async with trio.open_nursery() as nursery:
-            for node in tuple(open_yet):
+            for node in sorted(open_yet):
                 nursery.start_soon(ask, node)
     return frozenset(open_yet)
