@@ -139,7 +139,7 @@ class Caller:
     async def make_users(self) -> dict[str, str]:
         return {"guid": await self.served.make_user(self.name())}
 
-    async def make_Groups(self) -> dict[str, str]:
+    async def make_groups(self) -> dict[str, str]:
         """Somebody who is in it."""
         guid, group = (await self.make_users())["guid"], "cloud_controller.global_auditor"
         assert (await self.http.post(f"/Groups/{group}/members", json={"value": guid})).status_code == 201
