@@ -39,8 +39,8 @@ async def test_an_app_with_more_annotations_than_one_operation_may_change_is_del
     app = await seed.app()
     with seed.database.read() as tx:
         assert tx.count(Annotation) == 0
-    await seed.database.write(plant_annotations, Planted(resource_guid=app.guid, count=300))
-    await seed.database.write(plant_annotations, Planted(resource_guid=app.guid, count=300, first=300))
+    await seed.database.write(plant_annotations, Planted(resource_guid=app.guid, count=180))
+    await seed.database.write(plant_annotations, Planted(resource_guid=app.guid, count=180, first=180))
     await seed.database.write(begin_delete_app, ChangeApp(app_guid=app.guid, actor=SYSTEM))
     chunk = DeleteChunk(kind="app", guid=app.guid)
 
@@ -64,7 +64,7 @@ class Planted(app_operations.Arguments):
 def plant_annotations(tx: Tx, args: Planted) -> None:
     """Without the limits of today."""
     for number in range(args.first, args.first + args.count):
-        tx.insert(Annotation(resource_guid=args.resource_guid, key=f"k{number}", resource_type="app", value="x" * 2500))
+        tx.insert(Annotation(resource_guid=args.resource_guid, key=f"k{number}", resource_type="app", value="x" * 5200))
 
 
 async def test_old_events_that_tell_much_are_forgotten(seed: Seed) -> None:
