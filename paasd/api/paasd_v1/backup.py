@@ -12,7 +12,7 @@ class BackupForm(Form):
     passphrase: str
 
 
-async def backup(call: Call) -> Reply:
+async def backup(call: Call) -> Reply[None]:
     """The file itself; whoever takes it has to read it to its end to know that it is whole."""
     form = await call.json(BackupForm)
     stream = await back_up(call.context, call.caller, form.passphrase)

@@ -39,7 +39,7 @@ class Begun(msgspec.Struct, frozen=True):
     until: float
 
 
-async def begin(call: Call) -> Reply:
+async def begin(call: Call) -> Reply[None]:
     """302 to the provider."""
     provider = call.platform.auth.providers.get(call.path["provider"])
     if provider is None:
@@ -66,7 +66,7 @@ async def begin(call: Call) -> Reply:
     return Reply(status=302, headers=headers)
 
 
-async def come_back(call: Call) -> Reply:
+async def come_back(call: Call) -> Reply[None]:
     """What the provider sent the browser back with."""
     provider, query = call.platform.auth.providers.get(call.path["provider"]), call.query.plain
     if provider is None:
