@@ -58,8 +58,10 @@ def problem(document: dict[str, Any], route: Route, answer: httpx.Response) -> s
         return answer.text
     described = operation_of(document, route)["responses"][f"{answer.status_code // 100}XX"]
     schema = described.get("content", {}).get("application/json", {}).get("schema")
-    if schema is None or not answer.headers.get("Content-Type", "").startswith("application/json"):
+    if not answer.content or not answer.headers.get("Content-Type", "").startswith("application/json"):
         return None
+    if schema is None:
+        return f"JSON where none is described: {answer.text[:300]}"
     try:
         jsonschema.validate(answer.json(), {**schema, "components": document["components"]})
     except jsonschema.ValidationError as error:
