@@ -82,7 +82,7 @@ def conditions_of(tx: ReadTx, listing: Listing[Any, Any], query: Query) -> list[
     for name, values in query.filters.items():
         made.append(In("guid", values) if name == "guids" else listing.filters[name](tx, values))
     made += [Not(listing.filters[name](tx, values)) for name, values in query.negated.items()]
-    made += [_time_condition(bound) for bound in query.times]
+    made += [_time_condition(listing, bound) for bound in query.times]
     if query.label_selector is not None:
         made += selector_conditions(query.label_selector)
     return made
@@ -182,15 +182,17 @@ def _order(listing: Listing[Any, Any], query: Query) -> tuple[str, ...]:
     return (sign + listing.order_by.get(name, name),)
 
 
-def _time_condition(bound: TimeBound) -> Condition:
+def _time_condition(listing: Listing[Any, Any], bound: TimeBound) -> Condition:
+    # What never changes shows its beginning as both times.
+    column = bound.column if bound.column in listing.record.__struct_fields__ else "created_at"
     match bound.operator:
         case "gt":
-            return Gt(bound.column, bound.values[0])
+            return Gt(column, bound.values[0])
         case "gte":
-            return Ge(bound.column, bound.values[0])
+            return Ge(column, bound.values[0])
         case "lt":
-            return Lt(bound.column, bound.values[0])
+            return Lt(column, bound.values[0])
         case "lte":
-            return Le(bound.column, bound.values[0])
+            return Le(column, bound.values[0])
         case _:
-            return In(bound.column, bound.values)
+            return In(column, bound.values)

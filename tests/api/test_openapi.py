@@ -151,7 +151,7 @@ def fuzz(url: str, token: str, places: dict[str, dict[str, str]], examples: int)
             nonlocal calls
             calls += 1
             if real and known:
-                case.path_parameters = {name: known[name] for name in case.path_parameters}
+                case.path_parameters = {name: known.get(name, made) for name, made in case.path_parameters.items()}
             response = case.call(base_url=url, headers={"Authorization": f"bearer {token}"}, timeout=20)
             case.validate_response(response, checks=CHECKS)
 
