@@ -104,6 +104,7 @@ READS: Final = f"""
 /v3/space_quotas/<guid=space_quota>
 /v3/security_groups
 /v3/security_groups/<guid=group>
+/v3/stacks/<guid=debian12>/apps
 /v3/tasks
 /v3/tasks/<guid=task>
 /v3/app_usage_events

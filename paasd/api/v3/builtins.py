@@ -1,11 +1,14 @@
 """Stacks: what comes with the platform and cannot be changed by calls."""
 
 from paasd.api.answers import Described, MetadataShown, Page
+from paasd.api.answers.apps import AppShown
 from paasd.api.call import Call, Reply
-from paasd.api.listing import plain_list
+from paasd.api.listing import list_reply, plain_list
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get
+from paasd.api.v3.apps import APPS
 from paasd.errors import NotFound
+from paasd.state import Eq
 
 STACKS = {
     "cflinuxfs4": "The stack debian12 under the name that Cloud Foundry's manifests use",
@@ -70,14 +73,24 @@ async def list_stacks(call: Call) -> Reply[Page[StackShown]]:
 
 async def get_stack(call: Call) -> Reply[StackShown]:
     """One; the guid of a stack is its name."""
+    return Reply(body=_need(call))
+
+
+def _need(call: Call) -> StackShown:
     for row in _stacks(call):
         if row.guid == call.path["guid"]:
-            return Reply(body=row)
+            return row
     raise NotFound("Stack")
+
+
+async def stack_apps(call: Call) -> Reply[Page[AppShown]]:
+    """Apps that name it, of those that the caller may see."""
+    return list_reply(call, APPS, Eq("stack", _need(call).guid))
 
 
 STACK_QUERY = QuerySpec(filters=("guids", "names"), plain=("default",), order_by=("name",), pages=True, labels=True)
 ROUTES: tuple[Route, ...] = (
     get("/v3/stacks", list_stacks, STACK_QUERY),
     get("/v3/stacks/<guid>", get_stack),
+    get("/v3/stacks/<guid>/apps", stack_apps, APPS.query),
 )
