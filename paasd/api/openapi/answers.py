@@ -36,7 +36,7 @@ def _body(reply: Any, handler: Callable[..., Any]) -> Any:
         (body,) = get_args(reply)
         if body is type(None):
             return None
-        struct = get_origin(body) or body
+        struct = get_args(body)[0] if get_origin(body) is list else get_origin(body) or body
         if isinstance(struct, type) and issubclass(struct, msgspec.Struct):
             return body
     raise TypeError(f"{handler.__module__}.{handler.__qualname__} has to return Reply[a struct], or Reply[None]")

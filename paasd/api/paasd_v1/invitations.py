@@ -78,7 +78,7 @@ async def create_invitation(call: Call) -> Reply[NewlyInvited]:
         spaces=form.spaces,
         life_s=form.life_s,
     )
-    link = f"{call.platform.doors(call.urls)['login']}/invitation?secret={offer.secret}"
+    link = call.platform.public_url("login", f"/invitation?secret={offer.secret}")
     problem = await actions.deliver(call.context, offer, link)
     shown = msgspec.structs.asdict(present(offer.row, form.spaces, sent=problem is None))
     return created(NewlyInvited(**shown, secret=offer.secret, link=link, mail_problem=problem))
