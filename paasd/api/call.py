@@ -35,8 +35,8 @@ class Form(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class Reply(msgspec.Struct, Generic[B], kw_only=True):
     """An answer: `body` is encoded as JSON unless `raw` or `stream` is given.
 
-    The description of the API says of each call what stands in the brackets of its handler's return type: a struct of
-    `paasd.api.answers`, or None for an answer that is empty or no JSON.
+    The description of the API says of each call what stands in the brackets of its handler's return type: a struct (see
+    `paasd.api.answers`), `Literal` media types for what is no JSON, or None for an answer without content.
     """
 
     status: int = 200

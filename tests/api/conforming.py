@@ -24,7 +24,7 @@ def check(method: str, path: str, status: int, body: bytes) -> None:
     handler = handler_of(method, path)
     answers = None if handler is None else answers_of(handler)
     if status < 400 and answers is not None:
-        kinds = [kind for kind in answers.done if kind is not None]
+        kinds = list(answers.structs)
     else:
         kinds = [Errors, OAuthRefusal, *(answers.refused if answers else ())]
     problems = [problem for kind in kinds if (problem := _problem(body, kind))]

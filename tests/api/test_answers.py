@@ -27,6 +27,15 @@ OPEN = {
     "paths schemas securitySchemes": "OpenAPI in OpenAPI",
 }
 """Fields that may hold what no struct names, and why."""
+SILENT = {
+    "/v3/spaces/<guid>/actions/apply_manifest": "a job",
+    "/paasd/v1/spaces/<organization>/<space>/apps/<app>/delete": "a job",
+    "/paasd/v1/me/second-factor/actions/remove": "204",
+    "/v3/isolation_segments": "there are none to be made",
+    "/v3/isolation_segments/<guid>": "there are none",
+    "/v3/service_usage_events/<guid>": "there are none",
+}
+"""Calls that answer without content, beside deletions."""
 
 
 def structs(kind: inspect.Type, seen: dict[str, inspect.StructType]) -> dict[str, inspect.StructType]:
@@ -53,7 +62,7 @@ def all_structs() -> list[inspect.StructType]:
     seen: dict[str, inspect.StructType] = {}
     for route in make_route_table():
         answers = answers_of(route.handler)
-        for kind in (*answers.done, *answers.refused):
+        for kind in (*answers.structs, *answers.refused):
             structs(inspect.type_info(kind), seen)
     return list(seen.values())
 
@@ -63,7 +72,7 @@ def test_every_operation_says_what_it_answers_with() -> None:
     assert all(answers_of(route.handler).done for route in routes)
     silent = [route for route in routes if answers_of(route.handler).done == (None,)]
     assert len(routes) > 270
-    assert len(silent) < len(routes) / 4, "deletions, pages and streams alone answer without JSON"
+    assert [route.path for route in silent if route.method != "DELETE" and route.path not in SILENT] == []
 
 
 def test_every_answer_is_closed_and_what_it_has_is_always_there() -> None:

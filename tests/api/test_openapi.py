@@ -57,11 +57,13 @@ def problem(document: dict[str, Any], route: Route, answer: httpx.Response) -> s
     if answer.status_code >= 500 and route.path not in ELSEWHERE:
         return answer.text
     described = operation_of(document, route)["responses"][f"{answer.status_code // 100}XX"]
-    schema = described.get("content", {}).get("application/json", {}).get("schema")
-    if not answer.content or not answer.headers.get("Content-Type", "").startswith("application/json"):
+    content = described.get("content", {})
+    media = answer.headers.get("Content-Type", "").partition(";")[0]
+    if answer.content and media not in content:
+        return f"{media} where it is not described: {answer.text[:300]}"
+    if not answer.content or media != "application/json":
         return None
-    if schema is None:
-        return f"JSON where none is described: {answer.text[:300]}"
+    schema = content[media]["schema"]
     try:
         jsonschema.validate(answer.json(), {**schema, "components": document["components"]})
     except jsonschema.ValidationError as error:

@@ -14,7 +14,7 @@ NOTHING = {
     "routes": {"total_routes": 0, "total_reserved_ports": 0},
 }
 RANDOM = re.compile(r"[0-9A-Za-z_-]{32,}")
-PEOPLE = ("owner", "space_developer", "organization_manager", "stranger")
+PEOPLE = ("owner", "space_developer")
 
 
 async def use_up(world: World, organization: Organization) -> None:

@@ -1,6 +1,12 @@
 """Shapes of answers that many calls share."""
 
+from typing import Literal
+
 import msgspec
+
+Html = Literal["text/html"]
+Lines = Literal["text/plain", "application/x-ndjson"]
+"""For people, or for programs that ask for JSON."""
 
 
 class Answer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -22,6 +22,7 @@ SECURITY: Final[dict[Auth, list[dict[str, list[str]]]]] = {
     Auth.BASIC: [{"bearer": []}, {"basic": []}],
 }
 JSON: Final = "application/json"
+HTML: Final = "text/html"
 REFUSALS: Final = {
     "4XX": "What was asked for cannot be had; `detail` says why and what to do",
     "5XX": "It cannot be done now: try again, or look into the log under the request id",
@@ -58,7 +59,7 @@ def describe(routes: Iterable[Route], version: str) -> Description:
     structs: set[Any] = {Errors, OAuthRefusal}
     for route in known:
         answers = answers_of(route.handler)
-        structs |= {body_of(route.handler), *answers.done, *answers.refused} - {None}
+        structs |= {body_of(route.handler), *answers.structs, *answers.refused} - {None}
     ordered = sorted(structs, key=repr)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
     references: References = dict(zip(ordered, schemas, strict=True))
@@ -127,14 +128,19 @@ def _refusals(route: Route, references: References) -> dict[str, Any]:
     kinds: list[Any] = [Errors, *answers_of(route.handler).refused]
     if family(route.path) == "sign-in":
         kinds.append(OAuthRefusal)
-    schema = _any_of(kinds, references)
-    return {status: {"description": text, "content": {JSON: {"schema": schema}}} for status, text in REFUSALS.items()}
+    content: dict[str, Any] = {JSON: {"schema": _any_of(kinds, references)}}
+    if HTML in answers_of(route.handler).media:  # pages say what is wrong on a page
+        content[HTML] = {}
+    return {status: {"description": text, "content": content} for status, text in REFUSALS.items()}
 
 
 def _answer(route: Route, references: References) -> dict[str, Any]:
     described: dict[str, Any] = {"description": summary(route) or "Done"}
-    kinds = [kind for kind in answers_of(route.handler).done if kind is not None]
-    return {**described, "content": {JSON: {"schema": _any_of(kinds, references)}}} if kinds else described
+    answers = answers_of(route.handler)
+    content: dict[str, Any] = {media: {} for media in answers.media}
+    if answers.structs:
+        content[JSON] = {"schema": _any_of(answers.structs, references)}
+    return {**described, "content": content} if content else described
 
 
 def _any_of(kinds: Sequence[Any], references: References) -> dict[str, Any]:

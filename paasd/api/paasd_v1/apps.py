@@ -11,7 +11,7 @@ import msgspec
 from paasd.actions import apps, environment, processes
 from paasd.actions import routes as route_actions
 from paasd.actions.stats import stats_of
-from paasd.api.answers import Page
+from paasd.api.answers import Lines, Page
 from paasd.api.answers.apps import AppShown, ProcessShown, StatsShown
 from paasd.api.call import Call, Reply
 from paasd.api.listing import View, list_reply, one_reply
@@ -120,7 +120,7 @@ async def scale_app(call: Call) -> Reply[ProcessShown]:
         return Reply(status=202, body=present_processes(view, [row])[0])
 
 
-async def get_logs(call: Call) -> Reply[None]:
+async def get_logs(call: Call) -> Reply[Lines]:
     """Recent lines, oldest first; with `follow=1` also what comes, until the client goes away."""
     app = _app(call)
     plain = call.query.plain

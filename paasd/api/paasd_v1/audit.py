@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from typing import Literal
 
 from paasd.actions import audit as actions
 from paasd.api.answers import Answer
@@ -71,7 +72,7 @@ async def verify(call: Call) -> Reply[AuditVerdict]:
     return Reply(body=body)
 
 
-async def export(call: Call) -> Reply[None]:
+async def export(call: Call) -> Reply[Literal["application/x-ndjson"]]:
     """A JSON object a line; the first says what the chain goes on from, the last where it ends."""
     plain = call.query.plain
     scope = _scope(call)

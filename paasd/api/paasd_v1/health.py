@@ -1,7 +1,7 @@
 """Whether the platform is well."""
 
 from collections import Counter
-from typing import Final
+from typing import Final, Literal
 
 import psutil
 import trio
@@ -51,7 +51,7 @@ class Below(Answer):
     https_port: int
 
 
-async def healthz(call: Call) -> Reply[None]:
+async def healthz(call: Call) -> Reply[Literal["text/plain"]]:
     """200 while the daemon answers and can read its state."""
     with call.context.database.read() as tx:
         tx.count(Node)

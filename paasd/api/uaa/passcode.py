@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from paasd.actions import passcodes
-from paasd.api.answers import Answer
+from paasd.api.answers import Answer, Html
 from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get, post
@@ -38,7 +38,7 @@ class PasscodeShown(Answer):
     expires_in: int
 
 
-async def show(call: Call) -> Reply[PasscodeShown] | Reply[None]:
+async def show(call: Call) -> Reply[PasscodeShown] | Reply[Html]:
     """The form; for one with a token, the code at once."""
     if call.header("Authorization"):
         return await for_bearer(call)
@@ -59,7 +59,7 @@ async def for_bearer(call: Call) -> Reply[PasscodeShown]:
     return Reply(body=body, headers={"Cache-Control": "no-store"})
 
 
-async def answer(call: Call) -> Reply[None]:
+async def answer(call: Call) -> Reply[Html]:
     """What was typed into the form."""
     check_same_site(call)
     form = await read_form(call)
@@ -74,7 +74,7 @@ async def answer(call: Call) -> Reply[None]:
     return await finish(call, signed_in)
 
 
-async def finish(call: Call, signed_in: SignIn, *, cookie: str = "") -> Reply[None]:
+async def finish(call: Call, signed_in: SignIn, *, cookie: str = "") -> Reply[Html]:
     """The page with the code, or with the question for the second factor."""
     auth = call.platform.auth
     if not signed_in.with_factor and auth.factors.of(signed_in.user) is not None:
@@ -83,7 +83,7 @@ async def finish(call: Call, signed_in: SignIn, *, cookie: str = "") -> Reply[No
     return passcode_page(call, code, cookie=cookie)
 
 
-async def _prove(call: Call, form: dict[str, str]) -> Reply[None]:
+async def _prove(call: Call, form: dict[str, str]) -> Reply[Html]:
     try:
         opened = call.context.sealer.open(form["proof"], PROOF)
         proof = msgspec.json.decode(opened, type=Proof)

@@ -1,6 +1,7 @@
 """`/v3/droplets`, their upload and download."""
 
 from contextlib import aclosing
+from typing import Literal
 
 import msgspec
 
@@ -96,7 +97,7 @@ async def upload_droplet(call: Call) -> Reply[DropletShown]:
     return msgspec.structs.replace(reply, headers=job_reply(call, job).headers)
 
 
-async def download_droplet(call: Call) -> Reply[None]:
+async def download_droplet(call: Call) -> Reply[Literal["application/gzip"]]:
     """The droplet as a tgz, made while it is sent."""
     row = await droplets.download(call.context, call.caller, call.path["guid"])
     return Reply(

@@ -1,6 +1,6 @@
 """Manifests: applied to a space, compared with it, and written out for an app."""
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET
 
@@ -41,7 +41,7 @@ async def manifest_diff(call: Call) -> Reply[Difference]:
     return Reply(status=201, body=Difference(diff=[Change(**row) for row in rows]))
 
 
-async def app_manifest(call: Call) -> Reply[None]:
+async def app_manifest(call: Call) -> Reply[Literal["application/x-yaml"]]:
     """The app as YAML, so that a push with it would change nothing."""
     text = manifests.generate_text(call.context, call.caller, call.path["guid"])
     return Reply(raw=text.encode(), content_type=YAML)

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from io import BufferedReader
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
@@ -131,7 +131,7 @@ async def upload_package(call: Call) -> Reply[PackageShown]:
     return _present(call, row)
 
 
-async def download_package(call: Call) -> Reply[None]:
+async def download_package(call: Call) -> Reply[Literal["application/octet-stream"]]:
     """The bits as they were uploaded."""
     with call.context.database.read() as tx:
         row = need_of_app(tx, call.caller, Package, call.path["guid"], Permission.READ_SECRETS)
@@ -140,7 +140,7 @@ async def download_package(call: Call) -> Reply[None]:
     return await blob_reply(call, row.blob_sha256, "application/octet-stream")
 
 
-async def blob_reply(call: Call, sha256: str, content_type: str) -> Reply[None]:
+async def blob_reply(call: Call, sha256: str, content_type: str) -> Reply[Literal["application/octet-stream"]]:
     """A blob as a stream with its length."""
     path = await call.context.blobs.ensure(sha256, whole=True)
     size = path.stat().st_size
