@@ -138,15 +138,17 @@ class Follower:
             self._log.error("voting.data_lost", reason="etcd cannot use its data here; this node joins anew by itself")
             await self.change(own.guid, "VOTER", "LEAVING")
             return False
-        return await self._use_etcd() and await self._keep_time(own)
+        return await self._use_etcd() and await self._keep_up(own)
 
-    async def _keep_time(self, own: Node) -> bool:
-        """Run with the times that all members are to have: each restarts in its turn, while etcd answers."""
+    async def _keep_up(self, own: Node) -> bool:
+        """Run with the times that all members are to have, and believe the authorities that count, which etcd reads
+        only at its start: each restarts in its turn, while etcd answers.
+        """
         runs = self._seat.runs
         with self._database.read() as tx:
             times = read_times(tx)
             voters = sorted(node.guid for node in tx.all(Node, voting="VOTER"))
-        if runs is None or runs.times_ms == times:
+        if runs is None or (runs.times_ms == times and self._seat.member.believes_all):
             self._retime_at = math.inf
             return True
         now = trio.current_time()
@@ -224,7 +226,7 @@ class Follower:
                 await trio.sleep_forever()
 
     def _certify(self, own: Node) -> None:
-        if self._seat.certify(self.authority.signing(), self._spec(own, {}, new=False)):
+        if self._seat.certify(self.authority.signing(), self.authority.trusted(), self._spec(own, {}, new=False)):
             self._log.info("voting.certificate_renewed")
 
     def _spec(self, own: Node, cluster: dict[str, str], *, new: bool) -> MemberSpec:
