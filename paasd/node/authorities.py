@@ -12,7 +12,7 @@ import trio
 
 from paasd.errors import PaasdError
 from paasd.membership import Membership
-from paasd.membership.rotation import RootKeeper, Rotation
+from paasd.membership.rotation import RootKeeper, Rotation, open_rotation
 from paasd.model.membership import authority_context
 from paasd.model.rotation import PUBLIC, believed, shows
 from paasd.model.voting import ETCD_AUTHORITY
@@ -107,20 +107,23 @@ def what_is_held(database: Database, membership: Membership, seat: Seat, certifi
     return holds
 
 
-def make_rotation(
+async def start_rotation(
     start: Start,
     database: Database,
     sealer: Sealer,
-    root_keys: RootKeys,
+    root_keys: RootKeys | None,
     membership: Membership,
     peers: TlsPeers,
     holds: Holds,
-) -> Rotation:
+) -> None:
     """What changes keys, on a control node. One that is alone speaks for itself; among others gossip carries it."""
+    if root_keys is None:
+        return
     keeper = RootKeeper(database, root_keys, peers, start.book)
     acts = make_acts(database, start.observed.unreachable, start.guid)
 
     def facts() -> Mapping[str, NodeFact]:
         return {start.guid: NodeFact(node_guid=start.guid, boot=0, holds=holds()), **start.observed.nodes()}
 
-    return Rotation(database, sealer, keeper, facts, acts, membership.public, start.clock)
+    rotation = Rotation(database, sealer, keeper, facts, acts, membership.public, start.clock)
+    membership.rotation = await start.enter(open_rotation(rotation))

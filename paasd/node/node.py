@@ -22,9 +22,8 @@ from paasd.auth.service import open_auth
 from paasd.chain import Chain
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles, Membership, Removed, read_removal, remember_removal
-from paasd.membership.rotation import open_rotation
 from paasd.node.auditing import witness
-from paasd.node.authorities import keep_certificates, make_certificates, make_rotation, what_is_held
+from paasd.node.authorities import keep_certificates, make_certificates, start_rotation, what_is_held
 from paasd.node.cluster import Cluster, open_cluster_parts
 from paasd.node.engines import access_lines, make_context, make_membership, own_root_keys
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
@@ -136,9 +135,7 @@ async def _open(start: Start) -> Node:
     await enter(going_on(keep_certificates, database, sealer, membership, certificates, router))
     holds = what_is_held(database, membership, seat, certificates)
     cluster = await enter(open_cluster_parts(Cluster(start, context, membership, peers, router, seat, holds)))
-    if root_keys is not None:
-        rotation = make_rotation(start, database, sealer, root_keys, membership, peers, holds)
-        membership.rotation = await enter(open_rotation(rotation))
+    await start_rotation(start, database, sealer, root_keys, membership, peers, holds)
     api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
     reach: Reach = await open_calls(start, database, sandbox, router, names)
     supervisor = await start_workers(start, context, sandbox, peers, acts, api_url)

@@ -34,6 +34,9 @@ LOST_S: Final = 10.0
 TURN_S: Final = 10.0
 """How long each member has to be back before the next one restarts."""
 
+ANSWERS_S: Final = 2.0
+"""Who restarts its member has had an answer within so long: it is asked once a second at least."""
+
 BROKEN: Final = 8
 """So many ends in a row, soon after the start, and the member is given up: its data are of no use."""
 
@@ -153,7 +156,7 @@ class Follower:
             return True
         now = trio.current_time()
         self._retime_at = min(self._retime_at, now + TURN_S * (1 + voters.index(own.guid)))
-        if now >= self._retime_at and isinstance(log := self._database.log, EtcdLog) and log.silent_s < TURN_S / 5:
+        if now >= self._retime_at and isinstance(log := self._database.log, EtcdLog) and log.silent_s < ANSWERS_S:
             self._retime_at = math.inf
             await self._seat.restart(msgspec.structs.replace(runs, times_ms=times))
         return False
