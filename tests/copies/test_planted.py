@@ -1,8 +1,6 @@
 """Bugs planted on purpose: each turns the test red that is named beside it, and without it that test is green."""
 
-import inspect
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,8 @@ from paasd.membership.rotation import steps
 from paasd.state import Database
 from tests.copies import test_copies, test_repair, test_surplus
 from tests.membership import test_rotation_steps
+from tests.planting import Plant, catch
 from tests.scheduler import test_housekeeping
-
-Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def a_claim_keeps_nothing(patch: pytest.MonkeyPatch) -> None:
@@ -134,20 +131,5 @@ PLANTED: list[tuple[Plant, Callable[..., Any]]] = [
 def test_each_is_caught(
     plant: Plant, caught_by: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(caught_by, tmp_path / "sound")
-    plant(monkeypatch)
-    with pytest.raises(BaseException) as caught:
-        run(caught_by, tmp_path / "planted")
-    error = caught.value
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = catch(plant, caught_by, tmp_path, monkeypatch, virtual=False)
     assert isinstance(error, AssertionError | pytest.fail.Exception), error
-
-
-def run(test: Callable[..., Any], folder: Path) -> None:
-    folder.mkdir()
-    arguments = {"tmp_path": folder} if "tmp_path" in inspect.signature(test).parameters else {}
-    if inspect.iscoroutinefunction(test):
-        trio.run(partial(test, **arguments))
-    else:
-        test(**arguments)
