@@ -45,7 +45,7 @@ class Side:
 
     async def until(self, wanted: str, host: str = "shop.apps.localhost") -> None:
         seen = ""
-        with trio.move_on_after(3):
+        with trio.move_on_after(10):
             while (seen := await self.outcome(host)) != wanted:
                 await trio.sleep(0.01)
         assert seen == wanted
