@@ -18,7 +18,7 @@ from paasd.api.app import make_app
 from paasd.api.platform import Platform
 from paasd.api.routes import make_route_table
 from paasd.api.server import Doors, open_server
-from paasd.auth.service import open_auth
+from paasd.auth.opening import open_auth
 from paasd.chain import Chain
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles, Membership, Removed, read_removal, remember_removal
