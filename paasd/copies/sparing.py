@@ -16,8 +16,9 @@ import trio
 from paasd.blobs import Blobs
 from paasd.config import CopiesConfig
 from paasd.copies.places import Place, wanted_zones
-from paasd.copies.wire import PLEDGE, SPARE, Pledge, Spare, Spared, decode, encode
+from paasd.copies.wire import PLEDGE, SPARE, Pledge, Spare, Spared, encode
 from paasd.errors import NotFound, PaasdError, Unavailable
+from paasd.packing import unpack
 from paasd.peer import Peer, Peers
 
 PLEDGE_S: Final = 600.0
@@ -78,25 +79,25 @@ class Sparing:
         zones = {place.zone for place in kept}
         if len(zones) < wanted_zones(places) or not all(place.reachable for place in places):
             raise Unavailable("not all nodes are here, or the others are in too few zones")
-        body = encode(Pledge(sha256=sha256, for_s=PLEDGE_S))
+        body = encode(Pledge(sha256=sha256))
         for place in kept:
             try:
                 await self._peers.call(place.guid, PLEDGE, body, timeout_s=ASK_S)
             except PaasdError as error:
                 raise Unavailable(f"node {place.guid} does not pledge to keep it: {error.detail}") from error
 
-    async def pledge(self, sha256: str, for_s: float) -> None:
+    async def pledge(self, sha256: str) -> None:
         """Keep the copy of this node for a while. Raises Unavailable, NotFound, BlobDamaged."""
         if sha256 in self._leaving:
             raise Unavailable("its own copy is about to go")
         self._pledged = {name: until for name, until in self._pledged.items() if until > trio.current_time()}
-        self._pledged[sha256] = trio.current_time() + min(for_s, PLEDGE_S)
+        self._pledged[sha256] = trio.current_time() + PLEDGE_S
         await self._blobs.verify(sha256)
         if not self._blobs.claim(sha256):
             raise NotFound("Blob", f"blob {sha256} is not on this node")
 
     async def _answer_spare(self, _peer: Peer, body: bytes) -> bytes:
-        asked = decode(body, Spare)
+        asked = unpack(body, Spare)
         try:
             await self.give_up(asked.sha256, asked.keepers)
         except Unavailable as error:
@@ -104,6 +105,6 @@ class Sparing:
         return encode(Spared(gone=True))
 
     async def _answer_pledge(self, _peer: Peer, body: bytes) -> bytes:
-        asked = decode(body, Pledge)
-        await self.pledge(asked.sha256, asked.for_s)
+        asked = unpack(body, Pledge)
+        await self.pledge(asked.sha256)
         return b""

@@ -8,8 +8,9 @@ from paasd.config import CopiesConfig
 from paasd.copies.census import Census
 from paasd.copies.places import Place, spare
 from paasd.copies.sparing import ASK_S, Sparing
-from paasd.copies.wire import SPARE, Spare, Spared, decode, encode
+from paasd.copies.wire import SPARE, Spare, Spared, encode
 from paasd.errors import PaasdError
+from paasd.packing import unpack
 from paasd.peer import Peers
 
 AT_ONCE: Final = 20
@@ -47,6 +48,6 @@ class Surplus:
                 await self._sparing.give_up(sha256, keepers)
                 return True
             body = encode(Spare(sha256=sha256, keepers=keepers))
-            return decode(await self._peers.call(guid, SPARE, body, timeout_s=3 * ASK_S), Spared).gone
+            return unpack(await self._peers.call(guid, SPARE, body, timeout_s=3 * ASK_S), Spared).gone
         except PaasdError:
             return False

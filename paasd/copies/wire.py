@@ -52,10 +52,9 @@ class Spared(msgspec.Struct, kw_only=True):
 
 
 class Pledge(msgspec.Struct, kw_only=True):
-    """`blob.pledge`: read your copy, and if it is whole, keep it for so long. Answered with nothing, or refused."""
+    """`blob.pledge`: read your copy, and if it is whole, keep it for ten minutes. Answered with nothing, or refused."""
 
     sha256: str
-    for_s: float
 
 
 class Get(msgspec.Struct, kw_only=True):

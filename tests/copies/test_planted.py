@@ -42,10 +42,10 @@ def a_node_that_is_cut_off_collects(patch: pytest.MonkeyPatch) -> None:
 def who_gives_its_copy_up_pledges_it_too(patch: pytest.MonkeyPatch) -> None:
     real = Sparing.pledge
 
-    async def pledge(self: Sparing, sha256: str, for_s: float) -> None:
+    async def pledge(self: Sparing, sha256: str) -> None:
         leaving, self._leaving = self._leaving, set()
         try:
-            await real(self, sha256, for_s)
+            await real(self, sha256)
         finally:
             self._leaving = leaving
 
