@@ -40,7 +40,10 @@ async def make_certificates(start: Start, database: Database, sealer: Sealer, me
         clock=lambda: datetime.fromtimestamp(start.clock(), UTC),
         authority=not start.is_worker,
     )
-    follow_rows(database, sealer, certificates)
+    try:
+        follow_rows(database, sealer, certificates)
+    except PaasdError as error:  # what is in the files serves as well, and is looked at again
+        structlog.get_logger(__name__).error("the authority of the domains cannot be opened", reason=error.detail)
     if start.is_worker:
         await _ask(membership, certificates)
     else:
