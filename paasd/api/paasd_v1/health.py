@@ -18,6 +18,7 @@ from paasd.model import App, Build, Instance, Node, Organization, Space
 from paasd.model.brake import brake_finding
 from paasd.model.draining import drain_progress
 from paasd.model.membership import members
+from paasd.model.rotation import authority_ends
 from paasd.scheduler import not_absorbed
 
 ASK_S: Final = 0.4
@@ -104,6 +105,7 @@ async def picture(call: Call) -> Platform:
         progress = {node.guid: drain_progress(tx, node).in_words() for node in nodes if node.state == "DRAINING"}
         brake = brake_finding(tx)
         missing = not_absorbed(nodes, tx.all(Instance))
+        authorities = authority_ends(tx)
     return Platform(
         own_guid=context.node_guid,
         nodes=nodes,
@@ -121,6 +123,7 @@ async def picture(call: Call) -> Platform:
         log_error=context.logs.write_error,
         now_s=context.clock(),
         key_changes=key_changes(context),
+        authorities=authorities,
     )
 
 
