@@ -12,8 +12,8 @@ from paasd.model.events import record_event
 from paasd.model.records import Annotation, Label
 from paasd.state import In, Portion, ReadTx, Record, Tx, operation
 
-KEY_NAME = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
-KEY_PREFIX = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+$")
+KEY_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+KEY_PREFIX = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+")
 NAME_LIMIT = 63
 PREFIX_LIMIT = 253
 LABEL_VALUE_LIMIT = 63
@@ -32,7 +32,7 @@ def check_metadata(metadata: Metadata) -> None:
     """Raise Unprocessable for keys or values that Cloud Foundry refuses."""
     for key, value in metadata.labels.items():
         _check_key("label", key)
-        if value and (len(value) > LABEL_VALUE_LIMIT or not KEY_NAME.match(value)):
+        if value and (len(value) > LABEL_VALUE_LIMIT or not KEY_NAME.fullmatch(value)):
             raise Unprocessable(
                 f"Metadata label value error: '{value[:80]}' must be at most {LABEL_VALUE_LIMIT} characters, start and "
                 "end with an alphanumeric one and contain only those, -, _ and ."
@@ -47,11 +47,11 @@ def check_metadata(metadata: Metadata) -> None:
 
 def _check_key(kind: str, key: str) -> None:
     prefix, slash, name = key.rpartition("/")
-    if slash and (len(prefix) > PREFIX_LIMIT or not KEY_PREFIX.match(prefix)):
+    if slash and (len(prefix) > PREFIX_LIMIT or not KEY_PREFIX.fullmatch(prefix)):
         raise Unprocessable(f"Metadata {kind} key error: prefix '{prefix[:80]}' must be in valid dns format")
     if prefix.lower() == "cloudfoundry.org":
         raise Unprocessable(f"Metadata {kind} key error: prefix 'cloudfoundry.org' is reserved")
-    if not name or len(name) > NAME_LIMIT or not KEY_NAME.match(name):
+    if not name or len(name) > NAME_LIMIT or not KEY_NAME.fullmatch(name):
         raise Unprocessable(
             f"Metadata {kind} key error: '{key[:80]}' must be 1 to {NAME_LIMIT} characters, start and end with an "
             "alphanumeric one and contain only those, -, _ and ."
