@@ -22,19 +22,22 @@ def normal_path(path: str) -> str:
 
 
 def check_domain_is_free(tx: ReadTx, name: str, organization_guid: str | None, reserved: Iterable[str]) -> None:
-    """Raise Unprocessable unless the organization (None: everybody) may have the domain and all names below it."""
+    """Raise Unprocessable unless the organization (None: everybody) may have the domain and all names below it.
+
+    Of a private name below it is not said which: who asks does not know that name, and it is not theirs.
+    """
     own = {one.lower() for one in reserved}
     private = organization_guid is not None
     if name in own or (private and _is_below(name, own)):
         raise Unprocessable(f'The domain name "{name}" is reserved by the platform.')
     others = [one for one in tx.all(Domain, order=("name",)) if one.organization_guid != organization_guid]
-    in_the_way = [one.name for one in others if _is_below(one.name.lower(), [name])]
-    in_the_way += [one.name for one in others if one.organization_guid and _is_below(name, [one.name.lower()])]
-    in_the_way += [one for one in sorted(own) if private and _is_below(one, [name])]
+    below = [one for one in others if _is_below(one.name.lower(), [name])]
+    in_the_way = ["a name below it" if one.organization_guid else f'"{one.name}"' for one in below]
+    in_the_way += [f'"{one.name}"' for one in others if one.organization_guid and _is_below(name, [one.name.lower()])]
+    in_the_way += [f'"{one}"' for one in sorted(own) if private and _is_below(one, [name])]
     if in_the_way:
         raise Unprocessable(
-            f'The domain name "{name}" cannot be created because "{in_the_way[0]}" is already reserved by another'
-            " domain"
+            f'The domain name "{name}" cannot be created because {in_the_way[0]} is already reserved by another domain'
         )
     if routes_named(tx, name):
         raise Unprocessable(f'The domain name "{name}" cannot be created because it is already used as a route')
