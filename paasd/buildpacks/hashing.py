@@ -79,7 +79,7 @@ def tree_digest(root: Path) -> str:
 
 
 def tree_listing(root: Path, *, ignored: frozenset[str] = frozenset()) -> dict[str, tuple[int, int]]:
-    """Path -> (size, ctime in ns) of every file below `root`: shows whether a build wrote there, and no program sets it."""
+    """Path -> (size, ctime in ns) of every file below `root`: a build that wrote there shows, as no program sets those."""
     found: dict[str, tuple[int, int]] = {}
     for directory, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name not in ignored]

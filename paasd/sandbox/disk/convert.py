@@ -18,7 +18,7 @@ _INODE_BYTES = 256
 def squashfs_to_ext4(image: Path, copy: Path, run_dir: Path, *, limit_bytes: int) -> None:
     """Write the tree of `image` to the ext4 image `copy`, atomically. Raises MountError.
 
-    A megabyte of squashfs may unfold to a terabyte of zeros, all of which would be read: more than the limit is refused.
+    A megabyte of squashfs may unfold to a terabyte of zeros, and all would be read: more than the limit is refused.
     """
     with tempfile.TemporaryDirectory(dir=run_dir, prefix="probe-") as name:
         source = Path(name) / "tree"
