@@ -79,7 +79,7 @@ def tree_digest(root: Path) -> str:
 
 
 def tree_listing(root: Path, *, ignored: frozenset[str] = frozenset()) -> dict[str, tuple[int, int]]:
-    """Path -> (size, ctime in ns) of every file below `root`: a build that wrote there shows, as no program sets those."""
+    """Path -> (size, ctime in ns) of every file below `root`: what a build wrote to shows, no program sets it."""
     found: dict[str, tuple[int, int]] = {}
     for directory, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name not in ignored]

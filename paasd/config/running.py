@@ -161,8 +161,8 @@ class StagingConfig(Section, frozen=True, kw_only=True):
     inherit_host_settings: Annotated[
         bool,
         Meta(
-            description="Take indexes, registry, proxy and certificates from this host's pip, npm and environment, none "
-            "with its password. Through a proxy builds reach whatever it lets this host reach."
+            description="Take indexes, registry, proxy and certificates from this host's pip, npm and environment, "
+            "none with its password. Through a proxy builds reach whatever it lets this host reach."
         ),
     ] = True
     pip_index_url: Annotated[

@@ -80,7 +80,7 @@ def read_sources(config: StagingConfig, environ: Mapping[str, str] = os.environ)
 
 
 def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """The host's, but for those with a password: without it they are of no use, and with it every tenant would read it."""
+    """The host's, but for those with a password: of no use without it, and with it every tenant would read it."""
     found = {name: environ[key] for name in _PROXIES for key in (name, name.upper()) if environ.get(key)}
     for name in [name for name, value in found.items() if "@" in value]:
         del found[name]
