@@ -199,8 +199,8 @@ async def test_reports_about_a_build_count_only_from_its_node_and_epoch(seed: Se
         assert tx.need(Build, build.guid).error == "StagingError - x"
 
 
-async def test_layers_are_found_inside_their_organization_only(seed: Seed) -> None:
-    organization, _, _ = await seed.place()
+async def test_layers_are_found_inside_their_space_only(seed: Seed) -> None:
+    organization, space, _ = await seed.place()
     build = await seed.build()
     finish = builds.FinishBuild(
         build_guid=build.guid,
@@ -215,11 +215,21 @@ async def test_layers_are_found_inside_their_organization_only(seed: Seed) -> No
     )
     await seed.database.write(builds.finish_build, finish)
     with seed.database.read() as tx:
-        assert layers.find_layer(tx, "deps", organization.guid) is not None
+        found = layers.find_layer(tx, "deps", space.guid)
+        assert found is not None and found.organization_guid == organization.guid, "it goes with its organization"
+        assert layers.find_layer(tx, "deps", organization.guid) is None
         assert layers.find_layer(tx, "deps", "another") is None
         assert layers.find_layer(tx, "deps", None) is None
         assert layers.find_layer(tx, "python", None) is not None
         assert tx.count(Layer) == 2
+    await seed.database.write(spaces.begin_delete_space, spaces.DeleteSpace(space_guid=space.guid, actor=SYSTEM))
+    with seed.database.read() as tx:
+        app = tx.all(App)[0]
+    space_chunk = deletion.DeleteChunk(kind="space", guid=space.guid)
+    while not await seed.database.write(deletion.delete_chunk, space_chunk):
+        await seed.database.write(deletion.delete_chunk, deletion.DeleteChunk(kind="app", guid=app.guid))
+    with seed.database.read() as tx:
+        assert [layer.cache_key for layer in tx.all(Layer)] == ["/python"], "its layers go with a space"
 
 
 async def test_bits_are_uploaded_once(seed: Seed) -> None:
