@@ -169,9 +169,13 @@ class Staging:
             if kept is None:
                 kept = await self._adopt_image(chamber, f"layer-{number}", "dependencies")
                 if layer.key in reusable:
-                    name = f"dependencies/{layer.key}"
                     register.append(
-                        NewLayer(key=name, role="dependencies", sha256=kept.sha256, size_bytes=kept.size_bytes)
+                        NewLayer(
+                            key=f"dependencies/{layer.key}",
+                            role="dependencies",
+                            sha256=kept.sha256,
+                            size_bytes=kept.size_bytes,
+                        )
                     )
             if layer.launch:
                 layers.append(kept)
