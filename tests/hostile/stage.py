@@ -31,6 +31,11 @@ from tests.sandbox.place import output
 T = TypeVar("T")
 MIB = 1024 * 1024
 SMALL = Limits(memory_bytes=96 * MIB, cpu_cores=0.7, pids=64, disk_bytes=48 * MIB, inodes=3000, open_files=256)
+CANARY_WEIGHT = 25
+CANARY = """applications:
+- name: canary
+  memory: 256M
+"""
 TIMEOUT_S = 60.0
 SECRET = "the neighbour's secret"
 NEIGHBOUR_PORT = 8080
@@ -131,9 +136,7 @@ class Stage:
     @contextmanager
     def container(self, **changes: Any) -> Iterator[Container]:
         """One more container, not started, gone after the block."""
-        limits = changes.pop("limits", SMALL)
-        if self.cores is not None:
-            limits = replace(limits, cpu_cores=min(limits.cpu_cores or self.cores, self.cores))
+        limits = self._bounded(changes.pop("limits", SMALL))
         given = {"guid": next(self._names), "kind": "task", "limits": limits, "egress": PUBLIC_EGRESS, **changes}
         spec = ContainerSpec(**given)
         container = self.run(self.node.node.sandbox.create, spec)
@@ -241,7 +244,7 @@ class Stage:
             open_upstream() as self.upstream,
             running_node(self.data, dns=DnsConfig(upstreams=(self.upstream.server,)), **sections) as self.node,
         ):
-            result = await self.node.push("canary", HELLO)
+            result = await self.node.push("canary", HELLO, CANARY)
             assert result["type"] == "result", result
             node = self.node.node
             self.canary = Load(
@@ -254,11 +257,15 @@ class Stage:
                 await self._leave.wait()
                 nursery.cancel_scope.cancel()
 
+    def _bounded(self, limits: Limits) -> Limits:
+        if self.cores is None:
+            return limits
+        return replace(limits, cpu_cores=min(limits.cpu_cores or self.cores, self.cores), cpu_weight=CANARY_WEIGHT)
+
     async def _tenant(self, name: str, argv: tuple[str, ...]) -> Container:
         # All that an operator can open: what is refused is refused in spite of it.
         egress = (*PUBLIC_EGRESS, EgressRule("0.0.0.0/0"))
-        limits = SMALL if self.cores is None else replace(SMALL, cpu_cores=self.cores)
-        spec = ContainerSpec(guid=name, kind="task", limits=limits, egress=egress)
+        spec = ContainerSpec(guid=name, kind="task", limits=self._bounded(SMALL), egress=egress)
         container = await self.node.node.sandbox.create(spec)
         await container.start(ProcessSpec(argv=argv, env={"TENANT_SECRET": SECRET}, cwd="/home/vcap/app"))
         return container
