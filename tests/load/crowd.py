@@ -129,7 +129,7 @@ class Person:
         self._count = 0
         self._apps: list[str] = []
         self._unsure: set[str] = set()
-        self.values: dict[tuple[str, str], list[str]] = {}
+        self.values: dict[tuple[str, str], list[str | None]] = {}
         """Of each label and variable the values that it may have: the last acknowledged, and those unanswered since."""
         self.routes: set[str] = set()
 
@@ -223,7 +223,7 @@ class Person:
 
     async def _write(self, key: tuple[str, str], value: str, *call: Any) -> None:
         """A value that is unique: what is there in the end is the last acknowledged, or one written after that."""
-        self.values.setdefault(key, []).append(value)
+        self.values.setdefault(key, [None]).append(value)
         if await self._timed(*call) is not None:
             self.values[key] = [value]
 
