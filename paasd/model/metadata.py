@@ -9,7 +9,7 @@ from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata
 from paasd.model.events import record_event
 from paasd.model.records import Annotation, Label
-from paasd.state import In, ReadTx, Tx, operation
+from paasd.state import Eq, In, ReadTx, Tx, operation
 
 KEY_NAME = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
 KEY_PREFIX = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+$")
@@ -17,6 +17,9 @@ NAME_LIMIT = 63
 PREFIX_LIMIT = 253
 LABEL_VALUE_LIMIT = 63
 ANNOTATION_VALUE_LIMIT = 5000
+LABELS_LIMIT = 50
+ANNOTATIONS_LIMIT = 200
+"""Of one resource, as Cloud Foundry has it: everybody who sees the resource pays for reading them."""
 READ_CHUNK = 500
 
 
@@ -97,6 +100,7 @@ def _merge(
     resource_guid: str,
     changes: dict[str, str | None],
 ) -> None:
+    added = sum(value is not None and tx.get(record, resource_guid, key) is None for key, value in changes.items())
     for key, value in changes.items():
         present = tx.get(record, resource_guid, key)
         if value is None:
@@ -106,6 +110,9 @@ def _merge(
             tx.insert(record(resource_guid=resource_guid, key=key, resource_type=resource_type, value=value))
         elif present.value != value:
             tx.update(present, value=value)
+    kind, limit = ("labels", LABELS_LIMIT) if record is Label else ("annotations", ANNOTATIONS_LIMIT)
+    if added and tx.count(record, Eq("resource_guid", resource_guid)) > limit:
+        raise Unprocessable(f"Failed to add {added} {kind} because it would exceed maximum of {limit}")
 
 
 def drop_metadata(tx: Tx, resource_guid: str) -> None:
