@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException
 
 from paasd.actions.permissions import NOT_ALLOWED
 from paasd.actions.second_factor import warning_of
+from paasd.api.answers import OAuthRefusal
 from paasd.api.body import Body, StreamedConnection, StreamedRequest
 from paasd.api.call import JSON, Call, Reply
 from paasd.api.errors import (
@@ -106,7 +107,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                     call = await _admit(platform, route, path, request_id)
                     who = "" if call.anonymous else call.caller.username
                     with repeating(call, route):
-                        response = _response(await route.handler(call), platform)
+                        response = _response(await route.handler(call), call)
                 except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
                     response = _failure(error, request_id, log)
                     if response.status_code == 401 and route.auth is Auth.BASIC:
@@ -218,10 +219,11 @@ def client_address(request: Any) -> str:
     return forwarded.rpartition(",")[2].strip() or (request.remote_addr or "unix")
 
 
-def _response(reply: Reply, platform: Platform) -> Response:
+def _response(reply: Reply[Any], call: Call) -> Response:
     if reply.stream is not None:
-        platform.streams.check()
-        body = StreamBody(reply.stream, platform.streams)
+        streams = call.platform.streams
+        streams.check(call.who)
+        body = StreamBody(reply.stream, streams, call.who)
         response = Response(body, status=reply.status, content_type=reply.content_type)
         response.timeout = None
     else:
@@ -236,7 +238,7 @@ def _response(reply: Reply, platform: Platform) -> Response:
 def _failure(error: Exception, request_id: str, log: Any) -> Response:
     known = known_error(error)
     if isinstance(known, OAuthError):
-        body = quart.json.dumps({"error": known.error, "error_description": known.detail}).encode()
+        body = msgspec.json.encode(OAuthRefusal(error=known.error, error_description=known.detail))
         response = _error_response(known.status, body, request_id)
         response.headers["Cache-Control"] = "no-store"
         return response

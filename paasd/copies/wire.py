@@ -5,11 +5,14 @@ from typing import Final, TypeVar
 import msgspec
 
 from paasd.errors import BadRequest
+from paasd.packing import unpack
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 HAVE: Final = "blob.have"
 WANT: Final = "blob.want"
+SPARE: Final = "blob.spare"
+PLEDGE: Final = "blob.pledge"
 GET: Final = "blob.get"
 PUT: Final = "blob.put"
 PIECE_BYTES: Final = 256 * 1024
@@ -30,6 +33,26 @@ class Had(msgspec.Struct, kw_only=True):
 
 class Want(msgspec.Struct, kw_only=True):
     """`blob.want`: fetch it, from whoever has it, and answer when it is stored."""
+
+    sha256: str
+
+
+class Spare(msgspec.Struct, kw_only=True):
+    """`blob.spare`: your copy is one too many, since these nodes have it too; give it up, if you and they agree."""
+
+    sha256: str
+    keepers: list[str]
+
+
+class Spared(msgspec.Struct, kw_only=True):
+    """Whether the copy is gone, and if not, why."""
+
+    gone: bool
+    detail: str = ""
+
+
+class Pledge(msgspec.Struct, kw_only=True):
+    """`blob.pledge`: read your copy, and if it is whole, keep it for ten minutes. Answered with nothing, or refused."""
 
     sha256: str
 
@@ -60,14 +83,6 @@ def encode(message: msgspec.Struct) -> bytes:
     return msgspec.msgpack.encode(message)
 
 
-def decode(body: bytes, kind: type[T]) -> T:
-    """Raises BadRequest for what another node should not have sent."""
-    try:
-        return msgspec.msgpack.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
-        raise BadRequest(f"another node sent something else than {kind.__name__}: {error}") from error
-
-
 def tell(state: str, detail: str = "", size_bytes: int = 0) -> bytes:
     """A step, as a message of a stream."""
     return b"T" + encode(Told(state=state, detail=detail, size_bytes=size_bytes))
@@ -85,5 +100,5 @@ def read(message: bytes | None) -> "Told | memoryview":
     if message[:1] == b"P":
         return memoryview(message)[1:]
     if message[:1] == b"T":
-        return decode(message[1:], Told)
+        return unpack(message[1:], Told)
     raise BadRequest("another node sent neither a piece nor a step")

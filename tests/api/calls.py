@@ -12,6 +12,7 @@ import httpx
 import trio
 
 from paasd.api.table import Route
+from tests.api.calls_of_people import call_of_people
 from tests.api.hands import tar_of, zip_of
 from tests.api.serving import PASSWORD, Served
 
@@ -139,6 +140,12 @@ class Caller:
     async def make_users(self) -> dict[str, str]:
         return {"guid": await self.served.make_user(self.name())}
 
+    async def make_groups(self) -> dict[str, str]:
+        """Somebody who is in it."""
+        guid, group = (await self.make_users())["guid"], "cloud_controller.global_auditor"
+        assert (await self.http.post(f"/Groups/{group}/members", json={"value": guid})).status_code == 201
+        return {"group": group, "guid": guid}
+
     async def make_roles(self) -> dict[str, str]:
         body = await self.role()
         return {"guid": await self.make("/v3/roles", body)}
@@ -232,6 +239,8 @@ class Caller:
 
     async def body(self, method: str, path: str, places: dict[str, str]) -> dict[str, Any]:
         """What is sent with the call."""
+        if (sent := await call_of_people(self, method, path, places)) is not None:
+            return sent
         if (method, path) == ("DELETE", "/v3/space_quotas/<guid>"):
             await self.http.delete(f"/v3/space_quotas/{places['guid']}/relationships/spaces/{places['space_guid']}")
         if method in ("GET", "DELETE"):
@@ -284,6 +293,7 @@ class Caller:
                 "client_secret": PASSWORD,
                 "authorities": ["cloud_controller.read"],
             },
+            ("POST", "/Groups/<group>/members"): {"value": places.get("guid", "")},
             ("POST", "/Users"): {"userName": self.name(), "password": PASSWORD},
             ("PUT", "/Users/<guid>/password"): {"password": PASSWORD + "!"},
             ("POST", "/paasd/v1/backup"): {"passphrase": "a long enough passphrase"},

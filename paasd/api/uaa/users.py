@@ -1,11 +1,11 @@
 """SCIM users: what `cf create-user`, `delete-user`, `passwd` and role commands look up."""
 
 import re
-from typing import Any
 
 import msgspec
 
 from paasd.actions import users
+from paasd.api.answers import Answer
 from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Route, delete, get, post, put
@@ -13,10 +13,12 @@ from paasd.auth import DEPLOY_TOKEN
 from paasd.auth.service import OAuthError
 from paasd.auth.strength import why_weak
 from paasd.model import User
+from paasd.model.platform_roles import PLATFORM_ROLES
 from paasd.state import Condition, Eq
 
 TERM = re.compile(r'\s*(userName|username|user_name|id|origin|email)\s+eq\s+"((?:[^"\\]|\\.)*)"\s*', re.IGNORECASE)
 COLUMNS = {"username": "username", "user_name": "username", "id": "guid", "origin": "origin", "email": "email"}
+SCHEMAS = ["urn:scim:schemas:core:1.0"]
 PAGE_LIMIT = 500
 REVOKE = "/oauth/token/revoke/user/<guid>"
 
@@ -43,6 +45,69 @@ class NewPassword(msgspec.Struct, kw_only=True):
     oldPassword: str | None = None
 
 
+class EmailShown(Answer):
+    """The one address of a user."""
+
+    value: str
+    primary: bool
+
+
+class ScimMeta(Answer):
+    """When it was made and changed."""
+
+    version: int
+    created: str
+    lastModified: str
+
+
+class ScimName(Answer):
+    """What SCIM wants of a name: here both are the user name."""
+
+    familyName: str
+    givenName: str
+
+
+class GroupOfUser(Answer):
+    """A role above organizations that the user has."""
+
+    value: str
+    display: str
+    type: str
+
+
+class ScimUser(Answer):
+    """A user in SCIM's words."""
+
+    id: str
+    meta: ScimMeta
+    userName: str
+    name: ScimName
+    emails: list[EmailShown]
+    groups: list[GroupOfUser]
+    active: bool
+    verified: bool
+    origin: str
+    zoneId: str
+    schemas: list[str]
+
+
+class ScimUsers(Answer):
+    """A page of users; `startIndex` counts from 1."""
+
+    resources: list[ScimUser]
+    startIndex: int
+    itemsPerPage: int
+    totalResults: int
+    schemas: list[str]
+
+
+class Done(Answer):
+    """It was done."""
+
+    status: str
+    message: str
+
+
 def parse_filter(text: str) -> list[Condition]:
     """`userName eq "u" and origin eq "uaa"` as conditions. Raises OAuthError 400."""
     made: list[Condition] = []
@@ -54,31 +119,32 @@ def parse_filter(text: str) -> list[Condition]:
     return made
 
 
-def present_user(user: User) -> dict[str, Any]:
+def present_user(user: User) -> ScimUser:
     """A user in SCIM's words; never the hash."""
-    return {
-        "id": user.guid,
-        "meta": {"version": 0, "created": user.created_at, "lastModified": user.updated_at},
-        "userName": user.username,
-        "name": {"familyName": user.username, "givenName": user.username},
-        "emails": [{"value": user.email or user.username, "primary": True}],
-        "groups": [],
-        "active": True,
-        "verified": True,
-        "origin": user.origin,
-        "zoneId": "uaa",
-        "schemas": ["urn:scim:schemas:core:1.0"],
-    }
+    return ScimUser(
+        id=user.guid,
+        meta=ScimMeta(version=0, created=user.created_at, lastModified=user.updated_at),
+        userName=user.username,
+        name=ScimName(familyName=user.username, givenName=user.username),
+        emails=[EmailShown(value=user.email or user.username, primary=True)],
+        groups=[GroupOfUser(value=role, display=role, type="DIRECT") for role in user.scopes if role in PLATFORM_ROLES],
+        active=True,
+        verified=True,
+        origin=user.origin,
+        zoneId="uaa",
+        schemas=SCHEMAS,
+    )
 
 
-def _demand(call: Call, scope: str) -> None:
+def demand(call: Call, scope: str) -> None:
+    """Raises OAuthError 403 for who is no administrator and has not the scope."""
     if not call.caller.admin and scope not in call.caller.scopes:
         raise OAuthError(403, "insufficient_scope", "Insufficient scope for this resource")
 
 
-async def list_users(call: Call) -> Reply:
+async def list_users(call: Call) -> Reply[ScimUsers]:
     """`GET /Users?filter=`."""
-    _demand(call, "scim.read")
+    demand(call, "scim.read")
     conditions = parse_filter(call.query.plain["filter"]) if call.query.plain.get("filter") else []
     start = max(1, _number(call, "startIndex", 1))
     count = min(max(0, _number(call, "count", 100)), PAGE_LIMIT)
@@ -86,26 +152,26 @@ async def list_users(call: Call) -> Reply:
         total = tx.count(User, *conditions)
         rows = tx.all(User, *conditions, order=("created_at", "guid"), limit=count, offset=start - 1)
     return Reply(
-        body={
-            "resources": [present_user(row) for row in rows],
-            "startIndex": start,
-            "itemsPerPage": count,
-            "totalResults": total,
-            "schemas": ["urn:scim:schemas:core:1.0"],
-        }
+        body=ScimUsers(
+            resources=[present_user(row) for row in rows],
+            startIndex=start,
+            itemsPerPage=count,
+            totalResults=total,
+            schemas=SCHEMAS,
+        )
     )
 
 
-async def get_user(call: Call) -> Reply:
+async def get_user(call: Call) -> Reply[ScimUser]:
     """`GET /Users/:id`."""
     if call.caller.user_guid != call.path["guid"]:
-        _demand(call, "scim.read")
-    return Reply(body=present_user(_need(call)))
+        demand(call, "scim.read")
+    return Reply(body=present_user(need_user(call, call.path["guid"])))
 
 
-async def create_user(call: Call) -> Reply:
+async def create_user(call: Call) -> Reply[ScimUser]:
     """`POST /Users`: 201, or 409 when the name is taken."""
-    _demand(call, "scim.write")
+    demand(call, "scim.write")
     form = await call.json(NewUser)
     form.origin = form.origin or "uaa"
     password_hash = None
@@ -130,21 +196,21 @@ async def create_user(call: Call) -> Reply:
     return Reply(status=201, body=present_user(user))
 
 
-async def delete_user(call: Call) -> Reply:
+async def delete_user(call: Call) -> Reply[ScimUser]:
     """`DELETE /Users/:id`: the user and its roles."""
-    _demand(call, "scim.write")
-    user = _need(call)
+    demand(call, "scim.write")
+    user = need_user(call, call.path["guid"])
     await users.delete_account(call.context, call.caller, user.guid)
     return Reply(body=present_user(user))
 
 
-async def set_password(call: Call) -> Reply:
+async def set_password(call: Call) -> Reply[Done]:
     """`PUT /Users/:id/password`: one's own with the old one, anybody's as an administrator."""
     form = await call.json(NewPassword)
     own = call.caller.user_guid == call.path["guid"]
     if not own:
-        _demand(call, "uaa.admin")
-    user = _need(call)
+        demand(call, "uaa.admin")
+    user = need_user(call, call.path["guid"])
     if form.oldPassword is not None or (own and not call.caller.admin):
         address = client_address(call.request)
         await call.platform.auth.check_password(user, form.oldPassword or "", address)
@@ -155,15 +221,15 @@ async def set_password(call: Call) -> Reply:
         raise OAuthError(400, "invalid_scim_resource", f"The password of a user of {user.origin} is not kept here")
     password_hash = await call.platform.auth.passwords.hash(form.password)
     await users.set_password(call.context, call.caller, user.guid, password_hash)
-    return Reply(body={"status": "ok", "message": "password updated"})
+    return Reply(body=Done(status="ok", message="password updated"))
 
 
-async def sign_out_everywhere(call: Call) -> Reply:
+async def sign_out_everywhere(call: Call) -> Reply[Done]:
     """Ends every session of a user: one's own, or anybody's as an administrator."""
     if call.caller.user_guid != call.path["guid"]:
-        _demand(call, "uaa.admin")
-    user = await users.sign_out_everywhere(call.context, call.caller, _need(call).guid)
-    return Reply(body={"status": "ok", "message": f"every session of {user.username} has ended"})
+        demand(call, "uaa.admin")
+    user = await users.sign_out_everywhere(call.context, call.caller, need_user(call, call.path["guid"]).guid)
+    return Reply(body=Done(status="ok", message=f"every session of {user.username} has ended"))
 
 
 def _check_password(password: str, username: str) -> None:
@@ -171,11 +237,12 @@ def _check_password(password: str, username: str) -> None:
         raise OAuthError(422, "invalid_password", why)
 
 
-def _need(call: Call) -> User:
+def need_user(call: Call, guid: str) -> User:
+    """Raises OAuthError 404."""
     with call.context.database.read() as tx:
-        user = tx.get(User, call.path["guid"])
+        user = tx.get(User, guid)
     if user is None:
-        raise OAuthError(404, "scim_resource_not_found", f"User {call.path['guid']} does not exist")
+        raise OAuthError(404, "scim_resource_not_found", f"User {guid} does not exist")
     return user
 
 

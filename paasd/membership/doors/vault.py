@@ -4,14 +4,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-import msgspec
-
 from paasd import pki
 from paasd.errors import Unavailable, Unprocessable
 from paasd.membership.authority import NodeAuthority
 from paasd.membership.messages import Certified, ControlKeys, RingKey
 from paasd.model import Authority, GossipKey, Node
 from paasd.model.membership import CLUSTER_ID, authority_context
+from paasd.model.rotation import PUBLIC
 from paasd.model.settings import read_setting
 from paasd.peer import NoMember, Peer
 from paasd.pki import KeyPair
@@ -62,7 +61,7 @@ class Vault:
     def public(self) -> KeyPair:
         """The authority of the domains' certificates. Raises Unavailable while there is none."""
         with self.database.read() as tx:
-            row = tx.find(Authority, purpose="public", state="SIGNING")
+            row = tx.find(Authority, purpose=PUBLIC, state="SIGNING")
         if row is None:
             raise Unavailable("there is no authority for domains yet; try again in a moment")
         return KeyPair(row.certificate.encode(), self._sealer.open(row.sealed_key, authority_context(row.guid)))
@@ -92,11 +91,3 @@ class Vault:
         counts = root_id_of(self.database)
         text = keys.text(counts if counts is not None and keys.knows(counts) else keys.id)
         return ControlKeys(root_key=text.decode(), public_certificate=public.certificate, public_key=public.key)
-
-
-def decoded(body: bytes, kind: type[M]) -> M:
-    """Raises Unprocessable for anything else."""
-    try:
-        return msgspec.msgpack.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise Unprocessable(f"a {kind.__name__} that is not understood: {error}; is it of another release?") from error

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from . import syscalls as sys_
 from . import wire
+from .deadline import check_time_left
 from .family import end_descendants, reap
 from .spool import ERR, OUT, SpoolWriter
 
@@ -122,7 +123,7 @@ class _Shim:
         own = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         given = (fds[1], fds[2], fds[3]) if len(fds) == 4 else (own, self._outputs[0][1], self._outputs[1][1])
         try:
-            pid = _fork_program({**self._request, **message}, given)
+            pid = _fork_program({**self._request, "deadline": None, **message}, given)
             self._helpers[pid] = caller
             wire.send(caller, {"started": True})
         except OSError as error:
@@ -186,4 +187,5 @@ def _become(request: dict[str, Any], descriptors: Descriptors) -> NoReturn:
     sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.umask(0o022)
     os.chdir(request["cwd"])
+    check_time_left(request["deadline"])
     os.execvpe(request["argv"][0], request["argv"], request["env"])

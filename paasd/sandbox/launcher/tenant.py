@@ -9,6 +9,7 @@ import signal
 from typing import Any
 
 from . import syscalls as sys_
+from .deadline import check_time_left
 
 UID = 2000
 _LAST_CAPABILITY = 63
@@ -21,10 +22,10 @@ def prefer_for_oom() -> None:
         score.write(_OOM_SCORE)
 
 
-def become_tenant(request: dict[str, Any], descriptors: tuple[int, int, int]) -> None:
+def become_tenant(request: dict[str, Any], descriptors: tuple[int, int, int], *, deadline: float | None = None) -> None:
     """Does not return: ends in execve. Call in a forked child that is in all namespaces of the container.
 
-    Raises OSError when the program cannot be run; everything is dropped by then.
+    Raises OSError when the program cannot be run, or not before `deadline`; everything is dropped by then.
     """
     os.setsid()
     for number in range(1, signal.NSIG):
@@ -38,6 +39,7 @@ def become_tenant(request: dict[str, Any], descriptors: tuple[int, int, int]) ->
     program = _find(request["argv"][0], request["env"].get("PATH", "/usr/bin:/bin"), request["cwd"])
     sys_.prctl(sys_.PR_SET_NO_NEW_PRIVS, 1)
     sys_.install_filter(request["filter"])
+    check_time_left(deadline)
     os.execve(program, request["argv"], request["env"])
 
 
