@@ -150,7 +150,7 @@ def finish_build(tx: Tx, args: FinishBuild) -> bool:
     tx.update(build, state="STAGED", droplet_guid=droplet.guid, timings=args.timings)
     space = tx.need(Space, app.space_guid)
     for layer in args.register:
-        register_layer(tx, layer, space)
+        register_layer(tx, layer, space, args.node_guid)
     actor = Actor(guid=build.created_by_guid, type="user", name=build.created_by_name)
     data = {"build_guid": build.guid, "droplet_guid": droplet.guid}
     record_app_event(tx, "audit.app.build.staged", actor, app, data)

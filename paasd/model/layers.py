@@ -5,12 +5,12 @@ who may put code into each other's apps anyway.
 """
 
 from paasd.model.arguments import Arguments
-from paasd.model.records import Layer, Space
+from paasd.model.records import Layer, Node, Space
 from paasd.state import Condition, ReadTx, StartsWith, Tx
 
 
 class NewLayer(Arguments):
-    """A layer to remember. `shared` layers (toolchains) belong to no space."""
+    """A layer to remember. `shared` layers (toolchains) belong to no space, and only control nodes share any."""
 
     key: str
     role: str
@@ -34,8 +34,14 @@ def layers_of(space_guid: str) -> Condition:
     return StartsWith("cache_key", cache_key("", space_guid))
 
 
-def register_layer(tx: Tx, layer: NewLayer, space: Space) -> None:
-    """Remember a layer; the first one under a key stays, so that droplets made at once agree."""
+def register_layer(tx: Tx, layer: NewLayer, space: Space, node_guid: str) -> None:
+    """Remember a layer of that node; the first one under a key stays, so that droplets made at once agree.
+
+    A shared layer is in the builds and apps of everybody, and no digest of the catalogue says what its image has to
+    be. So what a worker says about one is passed over: whoever broke into it could name any bytes.
+    """
+    if layer.shared and not _is_control(tx, node_guid):
+        return
     key = cache_key(layer.key, None if layer.shared else space.guid)
     if tx.get(Layer, key) is None:
         tx.insert(
@@ -47,3 +53,8 @@ def register_layer(tx: Tx, layer: NewLayer, space: Space) -> None:
                 size_bytes=layer.size_bytes,
             )
         )
+
+
+def _is_control(tx: ReadTx, node_guid: str) -> bool:
+    node = tx.get(Node, node_guid)
+    return node is not None and node.role == "control"

@@ -201,6 +201,7 @@ async def test_reports_about_a_build_count_only_from_its_node_and_epoch(seed: Se
 
 async def test_layers_are_found_inside_their_space_only(seed: Seed) -> None:
     organization, space, _ = await seed.place()
+    await seed.node()
     build = await seed.build()
     finish = builds.FinishBuild(
         build_guid=build.guid,

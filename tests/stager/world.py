@@ -16,7 +16,7 @@ from paasd.blobs import Blobs, open_blobs
 from paasd.buildpacks.launch import launch_argv, launch_environment, start_command
 from paasd.config import Config, LogsConfig, StagingConfig
 from paasd.logs import Logs, open_logs
-from paasd.model import App, Build, Droplet, Organization, Package, Process, Space
+from paasd.model import App, Build, Droplet, Node, Organization, Package, Process, Space
 from paasd.model.apps import environment_context
 from paasd.sandbox import Container, ContainerSpec, Limits, ProcessSpec, Sandbox, open_sandbox
 from paasd.stager import Stager, open_stager
@@ -54,6 +54,8 @@ def seed_app(tx: Tx, args: Seed) -> None:
 
 @operation("test.seed_build", version=1)
 def seed_build(tx: Tx, args: SeedBuild) -> None:
+    if tx.get(Node, NODE) is None:
+        tx.insert(Node(guid=NODE, name=NODE, zone="a", memory_mb=4096, disk_mb=50_000, cpus=2))
     tx.insert(args.package)
     tx.insert(args.build)
 
