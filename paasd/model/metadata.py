@@ -76,7 +76,7 @@ def merge_metadata(tx: Tx, resource_type: str, resource_guid: str, metadata: Met
 def _size(tx: ReadTx, resource_guid: str) -> tuple[int, int, int]:
     """Labels, annotations, and bytes of both."""
     labels, annotations = tx.all(Label, resource_guid=resource_guid), tx.all(Annotation, resource_guid=resource_guid)
-    texts = [text for one in (*labels, *annotations) for text in (one.key, one.value)]
+    texts = [one.key + one.value for one in labels] + [one.key + one.value for one in annotations]
     return len(labels), len(annotations), sum(len(text.encode()) for text in texts)
 
 

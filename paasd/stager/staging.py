@@ -169,7 +169,14 @@ class Staging:
             if kept is None:
                 kept = await self._adopt_image(chamber, f"layer-{number}", "dependencies")
                 if layer.key in reusable:
-                    register.append(_remembered(layer.key, kept))
+                    register.append(
+                        NewLayer(
+                            key=f"dependencies/{layer.key}",
+                            role="dependencies",
+                            sha256=kept.sha256,
+                            size_bytes=kept.size_bytes,
+                        )
+                    )
             if layer.launch:
                 layers.append(kept)
         layers.append(await self._adopt_image(chamber, "app", "app"))
@@ -247,10 +254,6 @@ class Staging:
 
     def _say(self, text: str) -> None:
         self._tools.logs.say(self._inputs.app_guid, "STG", text, instance_id="0")
-
-
-def _remembered(key: str, layer: DropletLayer) -> NewLayer:
-    return NewLayer(key=f"dependencies/{key}", role=layer.role, sha256=layer.sha256, size_bytes=layer.size_bytes)
 
 
 def _amount(size_bytes: int) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paasd.api.query import QuerySpec, page_link, parse_query, split_values, total_pages
+from paasd.api.query import PART_LIMIT, QuerySpec, page_link, parse_query, split_values, total_pages
 from paasd.api.selector import parse_selector
 from paasd.errors import BadQuery
 
@@ -112,6 +112,7 @@ def test_label_selectors() -> None:
         ("x", "notin", ("y",)),
         ("example.org/k", "notin", ("c",)),
     ]
-    for bad in ("", "a in b", "=x", "a=b=c", "a,,b", "a in (b"):
+    assert len(parse_selector(",".join(["a"] * PART_LIMIT))) == PART_LIMIT
+    for bad in ("", "a in b", "=x", "a=b=c", "a,,b", "a in (b", ",".join(["a"] * (PART_LIMIT + 1))):
         with pytest.raises(BadQuery):
             parse_selector(bad)
