@@ -4,10 +4,10 @@
 
 Under attack each of two tenants makes all attempts of tests/hostile, in an order of its own, and beside them lets a
 container take what it can of processor, memory, processes, disk, network and log. Together their limits are one core:
-0.25 for each container, of which a tenant uses two at a time. The platform works for them beyond that, as it does for
-everybody, and the attempts that are tried on the host for comparison have no limit at all. Clients send requests at a
-steady rate through the router. Fails when a request or an attempt failed, and when the median of the pairs' ratios of
-p99 is above 2. Root only.
+0.25 for each container, instance and build, of which a tenant uses two at a time. The platform works for them beyond
+that, as it does for everybody, and the attempts that are tried on the host for comparison have no limit at all. Clients
+send requests at a steady rate through the router. Fails when a request or an attempt failed, and when the median of the
+pairs' ratios of p99 is above 2. Root only.
 """
 
 import argparse
@@ -133,7 +133,7 @@ def main() -> bool:
             data = Path(folder) / "node"
             data.mkdir(mode=0o700)
             file = Path(folder) / "requests"
-            with open_stage(data, outside) as stage:
+            with open_stage(data, outside, CORES) as stage:
                 node = stage.node.node
                 port, authority = node.router.https_port, node.certificates.authority_path
                 with clients(port, "canary.apps.localhost", authority, options.rate, file):
