@@ -10,7 +10,7 @@ from paasd.errors import Forbidden
 from paasd.model import App, NetworkPolicy, Space
 from paasd.model import network_policies as model
 from paasd.model.network_policies import ChangePolicies, CleanPolicies, PolicySpec
-from paasd.state import Condition, In, Or, ReadTx
+from paasd.state import Condition, In, InSelect, Or, ReadTx
 
 
 async def add(context: Context, caller: Caller, policies: Sequence[PolicySpec]) -> None:
@@ -47,15 +47,19 @@ def found(
         conditions += [In("source_guid", sources)] if sources else []
         conditions += [In("destination_guid", destinations)] if destinations else []
     with context.database.read() as tx:
+        seen = visible(tx, caller, App)
+        conditions += [InSelect(side, App, "guid", *seen) for side in ("source_guid", "destination_guid")]
         rows = tx.all(NetworkPolicy, *conditions, order=("created_at",))
-        guids = {guid for row in rows for guid in (row.source_guid, row.destination_guid)}
-        mine = {guid for guid in guids if _develops(tx, caller, guid)}
+        mine = _developed(tx, caller, {guid for row in rows for guid in (row.source_guid, row.destination_guid)})
     return [row for row in rows if {row.source_guid, row.destination_guid} <= mine]
 
 
-def _develops(tx: ReadTx, caller: Caller, app_guid: str) -> bool:
-    app = tx.find(App, *visible(tx, caller, App), guid=app_guid)
-    return app is not None and allowed_in_space(tx, caller, tx.need(Space, app.space_guid), Permission.WRITE_SPACE)
+def _developed(tx: ReadTx, caller: Caller, guids: set[str]) -> set[str]:
+    """Those of visible apps that are in spaces where the caller develops."""
+    spaces = {app.guid: app.space_guid for app in tx.all(App, In("guid", guids))}
+    found = tx.all(Space, In("guid", set(spaces.values())))
+    allowed = {space.guid for space in found if allowed_in_space(tx, caller, space, Permission.WRITE_SPACE)}
+    return {guid for guid, space in spaces.items() if space in allowed}
 
 
 def _authorised(context: Context, caller: Caller, policies: Sequence[PolicySpec]) -> ChangePolicies:

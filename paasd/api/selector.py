@@ -2,6 +2,7 @@
 
 import re
 
+from paasd.api.query import check_parts
 from paasd.errors import BadQuery
 from paasd.model import Label
 from paasd.state import Condition, Eq, In, InSelect, Not
@@ -10,19 +11,13 @@ KEY = r"(?:[A-Za-z0-9][A-Za-z0-9.-]{0,252}/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[
 SET = re.compile(rf"({KEY})\s+(in|notin)\s*\(([^()]*)\)")
 EQUALITY = re.compile(rf"({KEY})\s*(==|=|!=)\s*([A-Za-z0-9_.-]{{0,63}})")
 EXISTS = re.compile(rf"(!?)\s*({KEY})")
-REQUIREMENTS_LIMIT = 100
-"""Each one is a condition of the query, of which a database takes so many and no more."""
 
 
 def parse_selector(text: str) -> list[tuple[str, str, tuple[str, ...]]]:
     """The requirements as (key, exists | missing | in | notin, values). Raises BadQuery."""
     found: list[tuple[str, str, tuple[str, ...]]] = []
     pieces = _pieces(text)
-    if len(pieces) > REQUIREMENTS_LIMIT:
-        raise BadQuery(
-            f"The query parameter is invalid: label_selector has more than {REQUIREMENTS_LIMIT} requirements; "
-            "one with `in` takes several values"
-        )
+    check_parts("label_selector", pieces)
     for piece in pieces:
         if match := SET.fullmatch(piece):
             values = tuple(value.strip() for value in match[3].split(","))

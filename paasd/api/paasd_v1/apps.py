@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +24,7 @@ from paasd.api.v3.app_parts import EnvironmentShown
 from paasd.api.v3.apps import APPS
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.processes import Scale
-from paasd.errors import BadQuery
+from paasd.errors import BadQuery, NotFound
 from paasd.logs import Line, Query, envelope
 from paasd.model import App, Destination, Process
 from paasd.model import Route as RouteRecord
@@ -65,9 +65,12 @@ async def delete_app(call: Call) -> Reply[None]:
             for route in tx.all(RouteRecord, mapped)
             if all(one.app_guid == app.guid for one in tx.all(Destination, route_guid=route.guid))
         ]
+    # The app first: who may not delete it must not take its routes away either.
+    job = await apps.delete(call.context, call.caller, app.guid)
     for guid in routes:
-        await route_actions.delete(call.context, call.caller, guid)
-    return job_reply(call, await apps.delete(call.context, call.caller, app.guid))
+        with suppress(NotFound):  # somebody else deletes it, too
+            await route_actions.delete(call.context, call.caller, guid)
+    return job_reply(call, job)
 
 
 async def restart_app(call: Call) -> Reply[AppShown]:

@@ -1,11 +1,11 @@
 """`/v3/packages`, their upload, and resource matching."""
 
-import json
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from io import BufferedReader
 from typing import Any, Literal
 
+import msgspec
 import trio
 
 from paasd.actions import packages
@@ -23,6 +23,7 @@ from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.errors import Unprocessable
 from paasd.model import App, Package, Space
+from paasd.packing import UNREADABLE
 from paasd.state import Condition, Eq, In, InSelect, ReadTx
 
 RESOURCES_LIMIT_BYTES = 8 * 1024 * 1024
@@ -164,8 +165,8 @@ async def resource_matches(call: Call) -> Reply[Matches]:
     call.body.limit_bytes = RESOURCES_LIMIT_BYTES
     raw = await call.body.read()
     try:
-        value = json.loads(raw or b"{}")
-    except ValueError as error:
+        value = msgspec.json.decode(raw or b"{}")
+    except UNREADABLE as error:
         raise Unprocessable("The body is not JSON") from error
     if not isinstance(value, dict) or not isinstance(value.get("resources"), list):
         raise Unprocessable("Resources must be an array")
