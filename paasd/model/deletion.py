@@ -31,6 +31,7 @@ from paasd.model.records import (
     Sidecar,
     Space,
     SpaceQuota,
+    SshSwitch,
     Task,
 )
 from paasd.model.routes import remove_route
@@ -138,7 +139,8 @@ def _delete_organization_chunk(tx: Tx, organization: Organization) -> bool:
             return False
     if remove_tokens(tx, Eq("organization_guid", organization.guid), TOKENS_CHUNK) == TOKENS_CHUNK:
         return False
-    tx.delete_all(FactorDemand, organization_guid=organization.guid)
+    for switch in (FactorDemand, SshSwitch):
+        tx.delete_all(switch, organization_guid=organization.guid)
     drop_metadata(tx, organization.guid)
     tx.delete(organization)
     close_jobs_of(tx, organization.guid, "organization.delete")

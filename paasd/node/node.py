@@ -35,6 +35,7 @@ from paasd.node.engines import (
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
 from paasd.node.log import open_replica
 from paasd.node.routed import Routed
+from paasd.node.ssh import open_ssh
 from paasd.node.start import Start, Substitutes
 from paasd.node.workers import open_calls, resolve_names, start_scheduling, start_workers
 from paasd.peer import TlsPeers, open_peers
@@ -42,6 +43,7 @@ from paasd.reach import Names, Reach
 from paasd.router import RouteFeed, Router, open_route_feed, open_router, serve_confirming
 from paasd.router.certificates import Certificates
 from paasd.sandbox import AnySandbox, open_sandbox
+from paasd.ssh.door import SshDoor
 from paasd.stager import Downloads
 from paasd.state.sealing import Keyless, open_sealer
 from paasd.supervisor import Supervisor
@@ -65,6 +67,7 @@ class Node:
     membership: Membership
     cluster: Cluster
     doors: Doors
+    ssh: SshDoor | None
     admin_password: str | None
     """Only when this start made the account."""
 
@@ -147,6 +150,7 @@ async def _open(start: Start) -> Node:
     downloads = Downloads(config.staging, sandbox, context.blobs, config.sandbox.stack).open
     platform = Platform(context, auth, config, paasd.__version__, https_port=router.https_port, downloads=downloads)
     app = make_app(platform, make_route_table())
+    platform.ssh = ssh = await open_ssh(start, context, auth, sandbox, supervisor, peers)
     doors = await enter(open_server(app, config.api, start.run / API_SOCKET, on_drain=platform.streams.end))
     # Only now: the first table opens the router, and an instance that is missing from it is out of service.
     await supervisor.adopted()
@@ -169,6 +173,7 @@ async def _open(start: Start) -> Node:
         membership=membership,
         cluster=cluster,
         doors=doors,
+        ssh=ssh,
         admin_password=password,
     )
 

@@ -52,12 +52,8 @@ class Session:
 
     def __init__(self, connection: trio.socket.SocketType, ends: Sequence[int]) -> None:
         self.ends = tuple(ends)
+        self.has_terminal = len(self.ends) == 1
         self._connection = connection
-
-    @property
-    def has_terminal(self) -> bool:
-        """Whether it sits on a terminal."""
-        return len(self.ends) == 1
 
     async def wait(self) -> int:
         """The exit code, negative for the signal that ended it. Call once. NotRunning when it was lost."""
@@ -74,12 +70,16 @@ class Session:
 
     def resize(self, size: Terminal) -> None:
         """Tell its terminal, if there is one; programs in it get SIGWINCH."""
-        if self.has_terminal:
+        if self.has_terminal and self.ends:
             fcntl.ioctl(self.ends[0], termios.TIOCSWINSZ, window(measures(size)))
 
     def close(self) -> None:
         """End it, and let go of its descriptors. Whoever has duplicates keeps them."""
         self._connection.close()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close its descriptors alone."""
         ends, self.ends = self.ends, ()
         for fd in ends:
             os.close(fd)

@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 from . import syscalls as sys_
 from . import wire
 from .family import end_descendants, reap
-from .sessions import Descriptors, serve_session
+from .sessions import serve_session
 from .spool import ERR, OUT, SpoolWriter
+from .tenant import Descriptors
 
 _READ_BYTES = 64 * 1024
 
