@@ -107,6 +107,7 @@ class Program(asyncssh.SSHServerSession[bytes]):
         self._task: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self._eof = False
+        self._early = bytearray()
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._chan = chan
@@ -133,7 +134,6 @@ class Program(asyncssh.SSHServerSession[bytes]):
         return True
 
     def session_started(self) -> None:
-        self._chan.pause_reading()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
@@ -155,6 +155,8 @@ class Program(asyncssh.SSHServerSession[bytes]):
             self._chan.exit(_NOT_RUN)
             return
         self._flow = Flow(self._guest, self._chan, fds, lambda: None)
+        self._flow.writer.write(bytes(self._early))
+        self._early.clear()
         if self._eof:
             self._flow.writer.finish()
         ended = await self._ended
@@ -185,7 +187,10 @@ class Program(asyncssh.SSHServerSession[bytes]):
 
     def data_received(self, data: bytes, _datatype: int | None) -> None:
         self._guest.moved()
-        if self._flow is not None:
+        if self._flow is None:
+            self._early += data  # no more than the window, since nothing is taken as read
+            self._chan.pause_reading()
+        else:
             self._flow.writer.write(data)
 
     def eof_received(self) -> bool:
