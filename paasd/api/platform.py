@@ -24,6 +24,9 @@ class SshDoor(Protocol):
     def address(self) -> str: ...
 
     @property
+    def public_key(self) -> str: ...
+
+    @property
     def fingerprint(self) -> str: ...
 
 

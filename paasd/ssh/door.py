@@ -33,7 +33,7 @@ log = structlog.get_logger("paasd.ssh")
 
 
 class SshDoor:
-    """Made by `open_door`. `port` is 0, `fingerprint` empty, until it listens."""
+    """Made by `open_door`. `port` is 0, `public_key` empty, until it listens."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class SshDoor:
         on_refused: Callable[[str, str, str], None],
     ) -> None:
         self.port = 0
-        self.fingerprint = ""
+        self.public_key = ""
         self.process: LastingProcess | None = None
         self._context = context
         self._auth = auth
@@ -61,9 +61,14 @@ class SshDoor:
         return self._context.config.ssh
 
     @property
+    def fingerprint(self) -> str:
+        """Of the host key, as clients show it."""
+        return fingerprint(self.public_key) if self.public_key else ""
+
+    @property
     def address(self) -> str:
         """host:port for clients, empty when there is none."""
-        if not self.port or not self.fingerprint:
+        if not self.port or not self.public_key:
             return ""
         return self._config.advertise or f"ssh.{self._context.config.domains.system}:{self.port}"
 
@@ -75,7 +80,6 @@ class SshDoor:
             await trio.sleep(RETRY_S)
         with listener:
             self.port = listener.getsockname()[1]
-            self._filter = build_filter()
             while not (key := await self._host_key()):
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
@@ -117,7 +121,7 @@ class SshDoor:
             return b""
         with database.read() as tx:
             row = host_key(tx)
-        self.fingerprint = "" if row is None else fingerprint(row.public_key)
+        self.public_key = "" if row is None else row.public_key
         return key
 
     async def _serve(self, listener: socket.socket, key: bytes) -> None:
@@ -155,6 +159,7 @@ class SshDoor:
 
     def _settings(self, key: bytes) -> Settings:
         config = self._config
+        self._filter = self._filter or build_filter()
         return Settings(
             host_key=key,
             uid=config.uid,

@@ -19,12 +19,13 @@ LIMIT_S = 30.0
 class Hands:
     """Runs `ssh` and its relatives against one door; each call takes a code, unless one is given."""
 
-    def __init__(self, home: Path, port: int, api: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    def __init__(self, home: Path, port: int, api: httpx.AsyncClient, host_key: str, headers: dict[str, str]) -> None:
         self._home = home
         self._port = port
         self._api = api
-        self._headers = headers
+        self.headers = headers
         self.known_hosts = home / "known_hosts"
+        self.known_hosts.write_text(f"[127.0.0.1]:{port} {host_key}\n")
         askpass = home / "askpass"
         askpass.write_text('#!/bin/sh\nprintf "%s\\n" "$CODE"\n')
         askpass.chmod(0o700)
@@ -38,15 +39,15 @@ class Hands:
     async def code(self) -> str:
         """As `cf ssh` asks for it."""
         query = {"client_id": "ssh-proxy", "response_type": "code"}
-        answer = await self._api.get("/uaa/oauth/authorize", params=query, headers=self._headers)
+        answer = await self._api.get("/uaa/oauth/authorize", params=query, headers=self.headers)
         assert answer.status_code == 302, answer.text
         return parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]
 
     def options(self) -> list[str]:
         """What ssh, scp and sftp all take; the port is named by each in its own way."""
         return [
-            *("-F", "none", "-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "StrictHostKeyChecking=accept-new"),
-            *("-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1", "-o", "LogLevel=ERROR"),
+            *("-F", "none", "-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "StrictHostKeyChecking=yes"),
+            *("-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1"),
             *("-o", f"Port={self._port}"),
         ]
 

@@ -41,6 +41,7 @@ def make_options(settings: Settings) -> asyncssh.SSHServerConnectionOptions:
         server_host_keys=[asyncssh.import_private_key(settings.host_key)],
         server_version="paasd",
         password_auth=True,
+        kbdint_auth=False,
         public_key_auth=False,
         host_based_auth=False,
         gss_host=None,
