@@ -19,7 +19,7 @@ from paasd.auth.service import Auth, SignIn
 from paasd.auth.tokens import revocation_signature
 from paasd.auth.totp import hash_code, new_code
 from paasd.config import Config
-from paasd.errors import Forbidden, NotFound, PaasdError, Unprocessable
+from paasd.errors import Forbidden, NotFound, OrganizationSuspended, PaasdError, Unprocessable
 from paasd.model import App, Instance, Organization, Process, Space, SshCode, User
 from paasd.model import ssh as model
 from paasd.observed import Observed
@@ -163,10 +163,10 @@ def check_right(tx: ReadTx, config: Config, caller: Caller, app: App) -> None:
         need_app(tx, caller, app.guid, Permission.WRITE_SPACE)
     except NotFound as error:
         raise Refused(UNSEEN) from error
+    except OrganizationSuspended as error:
+        raise Refused(error.detail) from error
     except Forbidden as error:
         raise Refused(NOT_DEVELOPER) from error
-    except PaasdError as error:
-        raise Refused(error.detail) from error
     why = switched_off(tx, config, app)
     if why:
         raise Refused(f"ssh is {why[0].lower()}{why[1:]}")
