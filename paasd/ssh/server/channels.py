@@ -51,8 +51,13 @@ class Flow:
         outputs = [os.dup(fds[0])] if len(fds) == 1 else fds[1:]
         self.writer = Writer(fds[0], chan.pause_reading, self._drained)
         self.readers = [Reader(fd, self._forward(number), moved_on) for number, fd in enumerate(outputs)]
+
+    def start(self, early: bytes = b"") -> None:
+        """From now on bytes move; `early` are those that came before."""
+        self.writer.write(early)
         self.resume()
-        chan.resume_reading()
+        if not self.writer.waits:
+            self._chan.resume_reading()
 
     def _forward(self, number: int) -> Callable[[bytes], None]:
         kind = asyncssh.EXTENDED_DATA_STDERR if number else None
@@ -155,7 +160,7 @@ class Program(asyncssh.SSHServerSession[bytes]):
             self._chan.exit(_NOT_RUN)
             return
         self._flow = Flow(self._guest, self._chan, fds, lambda: None)
-        self._flow.writer.write(bytes(self._early))
+        self._flow.start(bytes(self._early))
         self._early.clear()
         if self._eof:
             self._flow.writer.finish()
@@ -263,6 +268,7 @@ class Forward(asyncssh.SSHTCPSession[bytes]):
     def connection_made(self, chan: Any) -> None:
         self._chan = chan
         self._flow = Flow(self._guest, chan, self._fds, self._moved_on)
+        self._flow.start()
 
     def _moved_on(self) -> None:
         """Each direction ends when all of it has been passed on, and the channel with the second one."""

@@ -70,6 +70,11 @@ class Writer:
         os.set_blocking(fd, False)
 
     @property
+    def waits(self) -> bool:
+        """Whether there is more than the other side takes at the moment."""
+        return bool(self._left)
+
+    @property
     def done(self) -> bool:
         """Whether all that there will ever be has been written, or nobody wants it."""
         return self.over or (self._ending and not self._left)
