@@ -9,63 +9,26 @@ import struct
 import termios
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
 from paasd.actions.audit import REFUSALS
 from paasd.config import SshConfig
-from tests.node.harness import HELLO, SPACE, Driver, free_port, running_node
-from tests.ssh.hands import LIMIT_S, Hands, target, token
+from tests.node.harness import SPACE, Driver, free_port
+from tests.ssh.hands import LIMIT_S, token
+from tests.ssh.scene import Scene, ended, open_scene, waiting
 
 pytestmark = pytest.mark.root
 
-FILES: dict[str, str | bytes] = {**HELLO, ".profile.d/more.sh": "echo noise\nexport MORE=from-profile\n"}
 UNSEEN = "audit.user.ssh-unauthorized"
 LARGE_BYTES = 24 * 1024 * 1024
 
 
-class Scene:
-    """A node with one app, and somebody who may enter it."""
-
-    def __init__(self, node: Driver, hands: Hands, user: str) -> None:
-        self.node = node
-        self.hands = hands
-        self.user = user
-
-    @property
-    def log(self) -> str:
-        return (self.node.node.directory / "run" / "ssh.log").read_text()
-
-    async def events(self) -> list[tuple[str, str, Any]]:
-        guid = (await self.node.app("hello"))["guid"]
-        answer = await self.node.api.get("/v3/audit_events", params={"target_guids": guid, "per_page": 500})
-        found = answer.json()["resources"]
-        return [(one["type"], one["actor"]["name"], one["data"]) for one in found if "ssh" in one["type"]]
-
-    def programs(self) -> int:
-        """How many processes there are in the instance."""
-        return sum(one.usage().pids for one in self.node.node.sandbox.containers.values())
-
-    async def quiet(self, programs: int) -> None:
-        with trio.fail_after(LIMIT_S):
-            while self.programs() != programs:
-                await trio.sleep(0.02)
-
-
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    settings = SshConfig(port=0, sign_in_s=3, unknown_connections=30, unknown_connections_per_address=20)
-    async with running_node(tmp_path / "node", ssh=settings) as node:
-        assert (await node.push("hello", FILES))["type"] == "result"
-        assert node.node.ssh is not None
-        assert node.node.admin_password is not None
-        (tmp_path / "home").mkdir()
-        headers = await token(node.api, "admin", node.node.admin_password)
-        hands = Hands(tmp_path / "home", node.node.ssh.port, node.api, node.node.ssh.public_key, headers)
-        yield Scene(node, hands, await target(node, "hello"))
-        assert (tmp_path / "node" / "run" / "ssh.log").read_text() == ""
+    async with open_scene(tmp_path, SshConfig(port=0)) as made:
+        yield made
 
 
 async def test_commands_terminals_files_and_ports(scene: Scene, tmp_path: Path) -> None:
@@ -314,23 +277,3 @@ async def test_who_is_in_goes_when_ssh_is_switched_off_or_the_instance_ends(scen
     process = await waiting(scene)
     await node.api.post(f"{SPACE}/apps/hello/restart")
     assert b"The instance has ended" in await ended(process)
-
-
-async def waiting(scene: Scene) -> trio.Process:
-    """Somebody who is in, and stays."""
-    process = await scene.hands.start(scene.user, "nohup sleep 1000 & echo in; sleep 1000")
-    assert process.stdout is not None
-    with trio.fail_after(LIMIT_S):
-        assert await process.stdout.receive_some(100) == b"in\n"
-    return process
-
-
-async def ended(process: trio.Process) -> bytes:
-    """What somebody was told at the end."""
-    assert process.stderr is not None
-    said = b""
-    with trio.fail_after(LIMIT_S):
-        while data := await process.stderr.receive_some(4096):
-            said += data
-        await process.wait()
-    return said
