@@ -82,6 +82,16 @@ async def create_code(context: Context, caller: Caller) -> str:
     return code
 
 
+def check(tx: ReadTx, context: Context, caller: Caller, app: App, process: Process, index: int) -> None:
+    """Tell beforehand what `enter` would say. Raises Forbidden, Unprocessable."""
+    need_app(tx, caller, app.guid, Permission.WRITE_SPACE)
+    try:
+        check_right(tx, context.config, caller, app)
+        find_instance(tx, context.observed, app, process, index)
+    except Refused as refused:
+        raise Unprocessable(refused.detail) from refused
+
+
 async def enter(
     context: Context,
     auth: Auth,

@@ -30,11 +30,12 @@ async def invite(call: Call) -> Reply:
     wanted = await call.json(Wanted)
     with call.context.database.read() as tx:
         app = find_app(call, tx)
+        if door is None or not door.address:
+            raise Unavailable("There is no door for ssh here; [ssh] in the configuration opens it")
         process = tx.find(Process, *visible(tx, call.caller, Process), app_guid=app.guid, type=wanted.process)
         if process is None:
             raise NotFound("Process", f"App '{app.name}' has no process '{wanted.process}'")
-    if door is None or not door.address:
-        raise Unavailable("There is no door for ssh here; [ssh] in the configuration opens it")
+        ssh.check(tx, call.context, call.caller, app, process, wanted.index)
     code = await ssh.create_code(call.context, call.caller)
     host, _, port = door.address.rpartition(":")
     return created(
