@@ -159,8 +159,7 @@ async def _open(start: Start) -> Node:
     reach.lead(opened.lead)
     routed.open(opened, database)
     serve_confirming(peers, opened)
-    await _served(router)
-    opening.cancel()
+    await _served(router, opening)
     return Node(
         config=config,
         directory=start.directory,
@@ -262,10 +261,11 @@ async def _router(start: Start, context: Context, sandbox: AnySandbox, certifica
     return router
 
 
-async def _served(router: Router) -> None:
-    """Who is told that the node is ready may connect; an Envoy that is slow to open its ports holds up nothing else."""
+async def _served(router: Router, opening: trio.CancelScope) -> None:
+    """The end of opening. Who is told that the node is ready may connect; an Envoy that is slow to open its ports holds up nothing else."""
     with trio.move_on_after(SERVING_LIMIT_S):
         await router.settled()
+    opening.cancel()
 
 
 def _suffix(https_port: int) -> str:

@@ -11,7 +11,8 @@ from paasd.peer import Peers
 from paasd.sandbox import AnySandbox
 from paasd.ssh.distance import open_there, serve
 from paasd.ssh.door import SshDoor, open_door
-from paasd.ssh.programs import Ask, Program, Programs
+from paasd.ssh.programs import Program, Programs
+from paasd.ssh.wire import Ask
 from paasd.state.sealing import Sealer
 from paasd.supervisor import Supervisor
 

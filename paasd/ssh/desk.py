@@ -6,8 +6,9 @@ It keeps who is in and looks again whenever something of their right may have ch
 import secrets
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -39,7 +40,8 @@ from paasd.ssh.messages import (
     decode_asked,
     encode,
 )
-from paasd.ssh.programs import Ask, Program
+from paasd.ssh.programs import Program
+from paasd.ssh.wire import Ask
 
 WATCHED: Final = (
     *("apps", "spaces", "organizations", "ssh_switches", "roles", "users", "instances", "deploy_tokens"),
@@ -48,6 +50,7 @@ WATCHED: Final = (
 LOOK_AGAIN_S: Final = 30.0
 """Rights that end by time alone, such as those of a deploy token."""
 BUSY_LIMIT: Final = 256
+PATIENCE_S: Final = 30.0
 Opens = Callable[[Place, Ask], AbstractAsyncContextManager[Program]]
 
 
@@ -103,8 +106,7 @@ class Desk:
     async def _take(self, message: Asked, nursery: trio.Nursery) -> None:
         match message:
             case SignIn():
-                await self._busy.acquire_on_behalf_of(message)
-                nursery.start_soon(self._sign_in, message)
+                await self._begin(nursery, partial(self._sign_in, message))
             case Start() | Connect():
                 live = self._live.get(message.session)
                 if live is None or len(live.scopes) >= self._context.config.ssh.channels_per_session:
@@ -115,9 +117,9 @@ class Desk:
                     live.scopes[message.id] = trio.CancelScope()
                     nursery.start_soon(self._run, live, message, live.scopes[message.id])
             case Resize(number, terminal) if (program := self._programs.get(number)) is not None:
-                await program.resize(terminal)
+                await self._begin(nursery, partial(program.resize, terminal))
             case Signal(number, name) if (program := self._programs.get(number)) is not None:
-                await program.signal(name)
+                await self._begin(nursery, partial(program.signal, name))
             case Shut(number):
                 for live in self._live.values():
                     if number in live.scopes:
@@ -127,17 +129,30 @@ class Desk:
             case _:
                 pass
 
+    async def _begin(self, nursery: trio.Nursery, act: Callable[[], Awaitable[None]]) -> None:
+        """Carry out something that may have to wait, beside others, and not too many of them."""
+        token = object()
+        await self._busy.acquire_on_behalf_of(token)
+
+        async def carry_out() -> None:
+            try:
+                with trio.move_on_after(PATIENCE_S):
+                    await act()
+            finally:
+                self._busy.release_on_behalf_of(token)
+
+        nursery.start_soon(carry_out)
+
     async def _sign_in(self, asked: SignIn) -> None:
         session = secrets.token_hex(16)
         try:
             admitted = await self._judge(asked, session)
+            self._room(admitted.caller, admitted.place)  # others may have come in meanwhile
         except PaasdError as error:
             await self._tell(Refuse(asked.id, error.detail))
         else:
             self._live[session] = Live(admitted)
             await self._tell(Admit(asked.id, session))
-        finally:
-            self._busy.release_on_behalf_of(asked)
 
     async def _judge(self, asked: SignIn, session: str) -> Admitted:
         key, clock = f"address/{asked.address}", self._context.clock

@@ -16,7 +16,8 @@ import trio
 from paasd.errors import PaasdError
 from paasd.peer import Peer, Peers, PeerStream
 from paasd.peer.interface import Role
-from paasd.ssh.programs import GONE, Ask, End, Program, Programs
+from paasd.ssh.programs import GONE, Program, Programs
+from paasd.ssh.wire import Ask, Bytes, End, Ended, Message, Opened, Over, Resize, Signal, decode, encode
 
 KIND: Final = "ssh.program"
 _ASKERS: Final[tuple[Role, ...]] = ("control",)
@@ -24,53 +25,11 @@ _READ_BYTES: Final = 32 * 1024
 _QUIET_S: Final = 1.0
 
 
-class Opened(msgspec.Struct, frozen=True, tag="opened"):
-    """It runs; with so many descriptors."""
-
-    ends: int
-
-
-class Bytes(msgspec.Struct, frozen=True, tag="bytes"):
-    """Of the descriptor with this number: 0 is what goes in where there are three, and both ways where there is one."""
-
-    end: int
-    data: bytes
-
-
-class Over(msgspec.Struct, frozen=True, tag="over"):
-    """No more of this one will come."""
-
-    end: int
-
-
-class Resize(msgspec.Struct, frozen=True, tag="resize"):
-    """Of the terminal."""
-
-    size: tuple[int, int, int, int]
-
-
-class Signal(msgspec.Struct, frozen=True, tag="signal"):
-    """By name."""
-
-    name: str
-
-
-class Ended(msgspec.Struct, frozen=True, tag="ended"):
-    """The last word, after all bytes."""
-
-    end: End
-
-
-Message = Opened | Bytes | Over | Resize | Signal | Ended
-encode = msgspec.msgpack.encode
-_decode = msgspec.msgpack.Decoder(Message).decode
-
-
 async def receive(stream: PeerStream) -> Message | None:
     """The next message; None at the end. Raises PaasdError."""
     raw = await stream.receive()
     try:
-        return None if raw is None else _decode(raw)
+        return None if raw is None else decode(raw)
     except msgspec.MsgspecError as error:
         raise PaasdError(f"the other node is not understood: {error}") from error
 

@@ -12,13 +12,13 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.rdatatype
-import msgspec
 import trio
 
 from paasd.buildpacks.launch import session_argv
 from paasd.errors import PaasdError
 from paasd.sandbox import AnyContainer, NotRunning, SandboxError, Session, Terminal
 from paasd.sandbox.network import LINK_ADDRESS
+from paasd.ssh.wire import Ask, End
 
 GONE: Final = "The instance has ended"
 RESOLVE_S: Final = 5.0
@@ -36,28 +36,6 @@ SIGNALS: Final[Mapping[str, int]] = {
 }
 """Those that ssh knows by name."""
 NAMES: Final[Mapping[int, str]] = {number: name for name, number in SIGNALS.items()}
-
-
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be run in which instance: a shell, a command, sftp, or a connection to `host` and `port`."""
-
-    instance_guid: str
-    epoch: int
-    kind: str
-    command: str | None = None
-    terminal: tuple[int, int, int, int] | None = None
-    env: dict[str, str] = {}
-    host: str = ""
-    port: int = 0
-
-
-class End(msgspec.Struct, frozen=True, kw_only=True):
-    """How a program ended: `code`, or the name of a signal. `reason` is for the person; `gone` with the instance."""
-
-    code: int | None = None
-    signal: str = ""
-    reason: str = ""
-    gone: bool = False
 
 
 class Program(Protocol):

@@ -5,6 +5,7 @@ import itertools
 import os
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -25,6 +26,7 @@ from paasd.ssh.messages import (
 )
 
 _DESCRIPTORS = 3
+_UNSENT_LIMIT = 10_000
 
 
 class Refused(Exception):
@@ -44,6 +46,7 @@ class Daemon:
         self._control = control
         self._gone = gone
         self._ids = itertools.count(1)
+        self._unsent: deque[bytes] = deque()
         self._waiting: dict[int, asyncio.Future[tuple[Admit | Opened, list[int]]]] = {}
         self.channels: dict[int, Channel] = {}
         self.expelled: dict[str, Callable[[str], None]] = {}
@@ -69,11 +72,25 @@ class Daemon:
         return number, fds
 
     def tell(self, message: Asked) -> None:
-        """Say something that needs no answer. The daemon reads at once, so that a full socket means that it is gone."""
-        try:
-            self._control.send(encode(message))
-        except OSError:
+        """Say something that needs no answer."""
+        self._unsent.append(encode(message))
+        if len(self._unsent) == 1:
+            asyncio.get_running_loop().add_writer(self._control.fileno(), self._writable)
+            self._writable()
+        elif len(self._unsent) > _UNSENT_LIMIT:
             self._gone()
+
+    def _writable(self) -> None:
+        try:
+            while self._unsent:
+                self._control.send(self._unsent[0])
+                self._unsent.popleft()
+        except BlockingIOError:
+            return
+        except OSError:
+            self._unsent.clear()
+            self._gone()
+        asyncio.get_running_loop().remove_writer(self._control.fileno())
 
     async def _ask(self, message: SignIn | Start | Connect) -> tuple[Admit | Opened, list[int]]:
         waiting: asyncio.Future[tuple[Admit | Opened, list[int]]] = asyncio.get_running_loop().create_future()
