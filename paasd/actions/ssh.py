@@ -30,7 +30,7 @@ WRONG: Final = "The code is wrong, was used before or has expired; ask for anoth
 UNSEEN: Final = "There is no such app, or you have no role in its space"
 NOT_DEVELOPER: Final = "Only developers of the space get into its instances"
 WRITE: Final = "cloud_controller.write"
-TARGET: Final = re.compile(r"cf:([0-9a-f-]{36})(?:/([0-9]{1,6}))?")
+TARGET: Final = re.compile(r"cf:([0-9A-Za-z_-]{1,64})(?:/([0-9]{1,6}))?")
 
 
 class Refused(PaasdError):

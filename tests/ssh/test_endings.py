@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 import trio
 
 from paasd.config import SshConfig
+from paasd.sandbox import node_prefix
 from tests.node.daemon import Daemon, running_daemon
 from tests.node.harness import HELLO, SPACE, archive
 from tests.ssh.hands import LIMIT_S, Hands
@@ -148,13 +150,18 @@ async def killed(scene: Scene) -> None:
 
 async def test_a_daemon_that_is_killed_leaves_nothing_of_those_who_were_in(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
-    async with running_daemon(tmp_path / "node") as daemon:
-        hands, user = await entered(daemon, tmp_path)
+    async with running_daemon(tmp_path / "node") as daemon, AsyncExitStack() as stack:
+        transport = httpx.AsyncHTTPTransport(uds=str(daemon.socket))
+        api = await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60)
+        )
+        hands, user = await entered(api, tmp_path)
         before = shims(daemon)
+        assert before == 1
         process = await hands.start(user, "nohup sleep 4321 & echo in; sleep 4321")
         assert process.stdout is not None
         assert await process.stdout.receive_some(10) == b"in\n"
-        assert len(sleepers()) == 2
+        await until(lambda: len(sleepers()) == 2)
         await daemon.kill()
         await ended(process)
         await until(lambda: not sleepers() and shims(daemon) == before)
@@ -163,9 +170,7 @@ async def test_a_daemon_that_is_killed_leaves_nothing_of_those_who_were_in(tmp_p
         await until(lambda: shims(daemon) == before)
 
 
-async def entered(daemon: Daemon, tmp_path: Path) -> tuple[Hands, str]:
-    transport = httpx.AsyncHTTPTransport(uds=str(daemon.socket))
-    api = httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60)
+async def entered(api: httpx.AsyncClient, tmp_path: Path) -> tuple[Hands, str]:
     pushed = await api.post(SPACE + "/push", params={"name": "hello", "wait": "true"}, content=archive(HELLO))
     assert pushed.is_success, pushed.text
     invited = (await api.post(f"{SPACE}/apps/hello/ssh", json={})).json()
@@ -179,5 +184,5 @@ def sleepers() -> list[psutil.Process]:
 
 def shims(daemon: Daemon) -> int:
     """Processes of the daemon's shims, helpers included."""
-    found = [one.info["cmdline"] or [""] for one in psutil.process_iter(["cmdline"])]
-    return sum(words[0].startswith("paasd-shim") for words in found) if daemon.process is not None else 0
+    title = f"paasd-shim {node_prefix(daemon.data)} "
+    return sum((one.info["cmdline"] or [""])[0].startswith(title) for one in psutil.process_iter(["cmdline"]))
