@@ -20,19 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import ChainMap
 from collections.abc import Callable
 from pathlib import Path
 
 from paasd.gossip.swim.effects import Compare, Datagram
+from paasd.gossip.swim.members import Standing
 from tests.simulation.engine import World
 from tests.simulation.gossiping import Cluster, zoned
 
 HEADERS = 28
 LIMIT_S, PAUSE_S = 60.0, 5.0
 MANY = 1000
-"""Above this fewer seconds are looked at, and nodes have been up for a while: thousands that start in one second and
-each ask another for everything it knows are minutes of computing, and no cluster begins like that.
-"""
+"""Above this fewer seconds are looked at, and nodes have been up for a while (`_have_been_up`)."""
 FIRST_S = 2.0
 ZONE_DELAY_S = 0.015
 SERF_WARM_S, SERF_IDLE_S = 15.0, 15.0
@@ -61,7 +61,7 @@ def simulate(count: int, losses: int, seed: int) -> tuple[float, list[float], li
     cluster = Cluster(world, zones)
     meter = Meter(world)
     if count > MANY:
-        _have_compared(world)
+        _have_been_up(cluster)
     settle_s, idle_s = (10.0, 20.0) if count <= MANY else (3.0, 5.0)
     world.run(settle_s)
     before = meter.sent
@@ -85,14 +85,23 @@ def simulate(count: int, losses: int, seed: int) -> tuple[float, list[float], li
     return rate, first, last
 
 
-def _have_compared(world: World) -> None:
-    """Leave out the comparison that every node begins with; the next one is minutes away."""
+def _have_been_up(cluster: Cluster) -> None:
+    """Nodes that know each other, have said so, and have compared: the next comparison is minutes away.
 
-    def without(perform: Callable[[object], None]) -> Callable[[object], None]:
-        return lambda effect: None if isinstance(effect, Compare) and world.now < FIRST_S else perform(effect)
+    Thousands that start in one second tell thousands of each of them, which is minutes of computing, and no cluster
+    begins like that. What all know of all is held once: as many tables would be 10 GB.
+    """
+    known = {guid: Standing(node.swim.members.incarnation) for guid, node in cluster.nodes.items()}
+    for guid, node in cluster.nodes.items():
+        members = node.swim.members
+        members._standings = ChainMap({}, known)  # type: ignore[assignment]
+        members.news.withdraw(guid)
+        host = cluster.world.hosts[guid]
+        host.perform = _without_first_comparison(cluster.world, host.perform)
 
-    for host in world.hosts.values():
-        host.perform = without(host.perform)
+
+def _without_first_comparison(world: World, perform: Callable[[object], None]) -> Callable[[object], None]:
+    return lambda effect: None if isinstance(effect, Compare) and world.now < FIRST_S else perform(effect)
 
 
 def _noter(world: World, known: dict[str, float], guid: str, doomed: str):  # type: ignore[no-untyped-def]

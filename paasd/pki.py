@@ -5,14 +5,15 @@ Who is certified for what is decided elsewhere: `membership` for nodes, `router`
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -75,12 +76,7 @@ def issue(
 
     What the request says about itself is not looked at: `common_name` and `names` are the issuer's decision.
     """
-    asked = x509.load_pem_x509_csr(signing_request)
-    if not asked.is_signature_valid:
-        raise ValueError("the request is not signed by its own key")
-    key = asked.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ValueError("the key is not of the kind P-256")
+    key = _read_request(signing_request)
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     issuer_key = _private(authority.key)
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if client else [])]
@@ -99,6 +95,48 @@ def issue(
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
+def read_certificate(pem: bytes) -> x509.Certificate:
+    """A certificate for a key as ours are. Raises ValueError for anything else, whatever is wrong with it."""
+    with _one_error():
+        found = x509.load_pem_x509_certificate(pem)
+        key_of(found)
+        # Parts are read when they are asked for: better now than where nobody thinks of their being broken.
+        _parts = found.extensions, found.subject, found.issuer, found.not_valid_after_utc
+    return found
+
+
+def _read_request(pem: bytes) -> ec.EllipticCurvePublicKey:
+    with _one_error():
+        asked = x509.load_pem_x509_csr(pem)
+        if not asked.is_signature_valid:
+            raise ValueError("the request is not signed by its own key")
+        return key_of(asked)
+
+
+def key_of(what: x509.Certificate | x509.CertificateSigningRequest) -> ec.EllipticCurvePublicKey:
+    """Its public key, as ours are. Raises ValueError for one of another kind."""
+    key = what.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ValueError("the key is not of the kind P-256")
+    return key
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """Strangers send certificates, and what a parser does not like has many types."""
+    try:
+        yield
+    except (
+        InvalidSignature,
+        x509.InvalidVersion,
+        UnsupportedAlgorithm,
+        TypeError,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
 def wildcard_names(domain: str) -> list[x509.GeneralName]:
     """A domain and the names one label below it."""
     return [x509.DNSName(domain), x509.DNSName(f"*.{domain}")]
@@ -108,14 +146,14 @@ def issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> boo
     """Whether the signature is that of the authority."""
     try:
         certificate.verify_directly_issued_by(authority)
-    except (InvalidSignature, ValueError, TypeError):
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
 
 
 def spki_sha256(certificate: bytes) -> str:
     """The pin of a certificate (PEM): the hash of its public key, in hexadecimal. Raises ValueError."""
-    key = x509.load_pem_x509_certificate(certificate).public_key()
+    key = key_of(read_certificate(certificate))
     return hashlib.sha256(
         key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     ).hexdigest()

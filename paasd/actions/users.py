@@ -5,7 +5,7 @@ from paasd.actions.permissions import NOT_ALLOWED, authorise_admin
 from paasd.actions.visibility import need_visible
 from paasd.auth import Caller
 from paasd.errors import Forbidden, Unprocessable
-from paasd.model import Job, User
+from paasd.model import Job, User, platform_roles
 from paasd.model import users as model
 from paasd.model.arguments import Metadata
 from paasd.model.jobs import OpenJob, start_finished_job
@@ -54,6 +54,13 @@ async def sign_out_everywhere(context: Context, caller: Caller, user_guid: str) 
     if caller.user_guid != user_guid and not caller.admin and "uaa.admin" not in caller.scopes:
         raise Forbidden(NOT_ALLOWED)
     return await context.database.write(model.sign_out, model.EndSessions(user_guid=user_guid, actor=actor_of(caller)))
+
+
+async def change_platform_role(context: Context, caller: Caller, user_guid: str, scope: str, *, held: bool) -> User:
+    """Make somebody an administrator or auditor of the platform, or no longer. Raises Forbidden."""
+    authorise_admin(caller)
+    arguments = platform_roles.ChangePlatformRole(user_guid=user_guid, scope=scope, held=held, actor=actor_of(caller))
+    return await context.database.write(platform_roles.change_platform_role, arguments)
 
 
 async def register(

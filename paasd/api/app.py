@@ -106,7 +106,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                     call = await _admit(platform, route, path, request_id)
                     who = "" if call.anonymous else call.caller.username
                     with repeating(call, route):
-                        response = _response(await route.handler(call), platform)
+                        response = _response(await route.handler(call), call)
                 except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
                     response = _failure(error, request_id, log)
                     if response.status_code == 401 and route.auth is Auth.BASIC:
@@ -218,10 +218,11 @@ def client_address(request: Any) -> str:
     return forwarded.rpartition(",")[2].strip() or (request.remote_addr or "unix")
 
 
-def _response(reply: Reply, platform: Platform) -> Response:
+def _response(reply: Reply, call: Call) -> Response:
     if reply.stream is not None:
-        platform.streams.check()
-        body = StreamBody(reply.stream, platform.streams)
+        streams = call.platform.streams
+        streams.check(call.who)
+        body = StreamBody(reply.stream, streams, call.who)
         response = Response(body, status=reply.status, content_type=reply.content_type)
         response.timeout = None
     else:

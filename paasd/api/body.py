@@ -18,6 +18,8 @@ from paasd.errors import BadRequest, TooLarge
 # How long an answer that came before the end of the body keeps taking (and dropping) the rest, so that the client can
 # read the answer before the socket closes on what it still sends.
 LINGER_S = 2.0
+WHOLE_S = 30.0
+"""For a body that is no upload."""
 
 
 class Body:
@@ -71,10 +73,17 @@ class Body:
         return piece
 
     async def read(self) -> bytes:
-        """The whole body in memory; only for routes with a small limit."""
+        """The whole body in memory; only for routes with a small limit.
+
+        Raises BadRequest also when it takes more than WHOLE_S: a byte a minute would hold its connection for days.
+        """
         pieces = bytearray()
-        async for piece in self:
-            pieces += piece
+        try:
+            with trio.fail_after(WHOLE_S):
+                async for piece in self:
+                    pieces += piece
+        except trio.TooSlowError:
+            raise BadRequest(f"The request body did not arrive within {WHOLE_S:g} s") from None
         return bytes(pieces)
 
     def __await__(self) -> Generator[Any, None, bytes]:

@@ -104,6 +104,11 @@ class Call:
         return self._caller
 
     @property
+    def who(self) -> str:
+        """By what the shares of callers are counted."""
+        return "" if self._caller is None else self._caller.user_guid
+
+    @property
     def body(self) -> Body:
         """The body as a stream of pieces."""
         return cast(Body, self.request.body)

@@ -93,6 +93,10 @@ class Platform:
         host, slash, path = name.partition("/")
         return f"https://{host}:{self.https_port}{slash}{path}"
 
+    def public_url(self, door: str, path: str) -> str:
+        """A door's address for somebody else than who asks, so never by the name that the request came in on."""
+        return self.app_url(f"{door}.{self.config.domains.system}{path}")
+
     def root_links(self, urls: Urls) -> dict[str, Any]:
         """The `links` of `GET /`."""
         doors = self.doors(urls)

@@ -9,21 +9,26 @@ from quart.wrappers.response import ResponseBody
 
 from paasd.errors import Unavailable
 
+SHARES = 4
+"""One user has no more than one of so many parts of what a node can do at once."""
 Source = AbstractAsyncContextManager[AsyncIterable[bytes]]
 
 
 class Streams:
-    """The open streams of one node: at most `limit`, all of them ended when the server drains."""
+    """The open streams of one node: at most `limit`, a quarter for one user, all ended when the server drains."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._scopes: set[trio.CancelScope] = set()
+        self._scopes: dict[trio.CancelScope, str] = {}
         self._ended = False
 
-    def check(self) -> None:
-        """Raise Unavailable when there are as many as allowed."""
+    def check(self, who: str) -> None:
+        """Raise Unavailable when there are as many as allowed, together or of this user."""
         if len(self._scopes) >= self._limit:
             raise Unavailable(f"There are {self._limit} streams open already (api.follow_limit); try again later")
+        share = max(1, self._limit // SHARES)
+        if sum(one == who for one in self._scopes.values()) >= share:
+            raise Unavailable(f"You have {share} streams open already, which is the share of one user; close one")
 
     def end(self) -> None:
         """End all of them: their clients get the regular end of an answer."""
@@ -32,29 +37,30 @@ class Streams:
             scope.cancel()
 
     @asynccontextmanager
-    async def counted(self) -> AsyncIterator[None]:
+    async def counted(self, who: str) -> AsyncIterator[None]:
         """The block in which a stream is open; it is left early when all streams are ended."""
         with trio.CancelScope() as scope:  # noqa: ASYNC100 - the caller's block awaits
-            self._scopes.add(scope)
+            self._scopes[scope] = who
             if self._ended:
                 scope.cancel()
             try:
                 yield
             finally:
-                self._scopes.discard(scope)
+                del self._scopes[scope]
 
 
 class StreamBody(ResponseBody):
     """A response body whose source is opened and closed in the task that sends it."""
 
-    def __init__(self, source: Source, streams: Streams) -> None:
+    def __init__(self, source: Source, streams: Streams, who: str) -> None:
         self._source = source
         self._streams = streams
+        self._who = who
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> AsyncIterable[bytes]:
         await self._stack.__aenter__()
-        await self._stack.enter_async_context(self._streams.counted())
+        await self._stack.enter_async_context(self._streams.counted(self._who))
         pieces = await self._stack.enter_async_context(self._source)
         if isinstance(pieces, AsyncGenerator):
             # Left half way by a client, it must end here and not whenever it is collected.

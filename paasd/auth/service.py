@@ -4,15 +4,11 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 
 import msgspec
-import structlog
-import trio
 
 from paasd.auth.caller import USER_SCOPES, Caller
 from paasd.auth.demands import demanding
@@ -28,15 +24,15 @@ from paasd.auth.throttle import Throttle
 from paasd.auth.tokens import ADMIN_SCOPE, INVALID, WITH_FACTOR, Client, Tokens, revocation_signature, scopes_of
 from paasd.auth.totp import hash_code
 from paasd.config import AuthConfig
-from paasd.errors import InvalidToken, NotAuthenticated, PaasdError, Unavailable
+from paasd.errors import InvalidToken, NotAuthenticated, PaasdError
 from paasd.model import Passcode, Setting, User, signing
 from paasd.model.clients import PREFIX as CLIENT_SETTING
 from paasd.model.passcodes import UsePasscode, use_passcode
 from paasd.model.users import NoteSignIn, note_sign_in
+from paasd.sources import source_of
 from paasd.state import Database
 from paasd.state.sealing import Sealer
 
-KEY_CHECK_S = 300.0
 REMEMBERED_LOGINS = 1000
 REMEMBER_S = 300.0
 # Wrong passwords from one address hurt many names; the address gets more tries than a name.
@@ -96,14 +92,12 @@ class Auth:
 
         Who has a second factor gives a code of it, too, or writes its six digits behind the password.
         """
-        name_key, address_key = f"name/{username.lower()}", f"address/{address}"
+        name_key, address_key = f"name/{username.lower()}", _address_key(address)
         self._check_throttle(name_key, address_key, address, username)
         user = self.find_user(username)
         factor = None if user is None else self.factors.of(user)
-        if factor is not None and not code and (split := WITH_CODE.fullmatch(password)):
-            password, code = split[1], split[2]
+        right, code = await self._verify(user, factor is not None, password, code)
         why = "Bad credentials"
-        right = await self.passwords.verify(None if user is None else user.password_hash, password)
         # Once more: of many guesses that came at once, those that were hashed after the limit count for nothing.
         self._check_throttle(name_key, address_key, address, username)
         if right and user is not None:
@@ -118,6 +112,19 @@ class Auth:
             why = WRONG
         self._refused(name_key, address_key, address, username, why)
         raise OAuthError(401, "unauthorized", why)
+
+    async def _verify(self, user: User | None, has_factor: bool, password: str, code: str) -> tuple[bool, str]:
+        """Whether the password is right, and the code, which may be its last six digits.
+
+        They may also be the password's own, so both are tried; of everybody, that the time tells nothing.
+        """
+        stored = None if user is None else user.password_hash
+        split = None if code else WITH_CODE.fullmatch(password)
+        if split is None:
+            return await self.passwords.verify(stored, password), code
+        if await self.passwords.verify(stored if has_factor else None, split[1]):
+            return True, split[2]
+        return await self.passwords.verify(stored, password), ""
 
     def _refused(self, name_key: str, address_key: str, address: str, username: str, why: str) -> None:
         now = self._clock()
@@ -139,7 +146,7 @@ class Auth:
 
     async def second_step(self, user: User, code: str, address: str) -> None:
         """Check a code of one who has shown who they are otherwise. Raises OAuthError 401, as `login`."""
-        keys = f"name/{user.username.lower()}", f"address/{address}"
+        keys = f"name/{user.username.lower()}", _address_key(address)
         self._check_throttle(*keys, address, user.username)
         factor = self.factors.of(user)
         if factor is None or not await self.factors.take(factor, code, address):
@@ -149,7 +156,7 @@ class Auth:
 
     async def check_password(self, user: User, password: str, address: str) -> None:
         """Check a password of one who is signed in; guesses wait as at sign-in. Raises OAuthError 401."""
-        keys = f"name/{user.username.lower()}", f"address/{address}"
+        keys = f"name/{user.username.lower()}", _address_key(address)
         self._check_throttle(*keys, address, user.username)
         right = await self.passwords.verify(user.password_hash, password)
         self._check_throttle(*keys, address, user.username)
@@ -166,7 +173,7 @@ class Auth:
 
     async def passcode(self, code: str, address: str) -> SignIn:
         """Whom a passcode was made for; it counts once, on whatever node. Raises OAuthError 401."""
-        address_key = f"address/{address}"
+        address_key = _address_key(address)
         self._check_throttle(address_key, address_key, address, "")
         hashed = hash_code(code)
         with self._database.read() as tx:
@@ -295,16 +302,23 @@ class Auth:
                 self.on_refused(address, client_id, error.detail)
                 raise OAuthError(401, "invalid_client", error.detail) from error
         client = self.find_client(client_id)
-        key = f"client/{client_id}/{address}"
-        if self._throttle.wait_s(key, self._clock()) > 0:
-            raise OAuthError(401, "invalid_client", "Too many wrong secrets; try again later")
+        key = f"client/{client_id}/{source_of(address)}"
+        self._check_client_throttle(key, client_id, address)
         if client is not None and client.secret_hash is None and secret == "":
             return client
         stored = None if client is None else client.secret_hash
-        if client is None or not await self.passwords.verify(stored, secret):
+        right = await self.passwords.verify(stored, secret)
+        self._check_client_throttle(key, client_id, address)  # once more, as for users
+        if client is None or not right:
             self._throttle.failed(key, self._clock())
+            self.on_refused(address, client_id, "wrong client secret")
             raise OAuthError(401, "invalid_client", "Bad credentials")
         return client
+
+    def _check_client_throttle(self, key: str, client_id: str, address: str) -> None:
+        if self._throttle.wait_s(key, self._clock()) > 0:
+            self.on_refused(address, client_id, "too many wrong secrets")
+            raise OAuthError(401, "invalid_client", "Too many wrong secrets; try again later")
 
     def find_client(self, client_id: str) -> Client | None:
         """A built-in client, or one that an operator registered."""
@@ -354,43 +368,5 @@ def secret_revision(secret_hash: str) -> str:
     return hashlib.sha256(secret_hash.encode()).hexdigest()[:16]
 
 
-@asynccontextmanager
-async def open_auth(
-    config: AuthConfig,
-    database: Database,
-    sealer: Sealer,
-    *,
-    issuer: str,
-    clock: Callable[[], float] = time.time,
-    signs: bool = True,
-) -> AsyncIterator[Auth]:
-    """The judge, with its keys read and, at first start, made. `issuer` stands in every token.
-
-    Without `signs` (a worker) it judges by the keys that others publish.
-    """
-    auth = Auth(config, database, sealer, issuer, clock, signs=signs)
-    log = structlog.get_logger("paasd.auth")
-    try:
-        await auth.refresh_keys()
-    except Unavailable as error:  # a cluster without quorum: the keys that there are go on counting
-        log.warning("signing keys not refreshed", error=error.detail)
-
-    async def look_after_keys() -> None:
-        async with database.watch("signing_keys") as changes:
-            while True:
-                with trio.move_on_after(KEY_CHECK_S):
-                    await changes.wait()
-                changes.take()
-                try:
-                    await auth.refresh_keys()
-                except PaasdError as error:
-                    log.warning("signing keys not refreshed", error=error.detail)
-                    await trio.sleep(5)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(look_after_keys)
-        nursery.start_soon(auth.notes.write)
-        try:
-            yield auth
-        finally:
-            nursery.cancel_scope.cancel()
+def _address_key(address: str) -> str:
+    return f"address/{source_of(address)}"

@@ -10,8 +10,9 @@ from paasd.blobs import Blob, BlobDamaged, Blobs, DiskFull
 from paasd.config import CopiesConfig
 from paasd.copies.places import COPIES, Place, apart, preferred, targets, wanted_zones
 from paasd.copies.transfer import Pace, Paced, Transfers, at_once
-from paasd.copies.wire import GET, HAVE, PUT, WANT, Had, Have, Want, decode, encode
+from paasd.copies.wire import GET, HAVE, PUT, WANT, Had, Have, Want, encode
 from paasd.errors import NotFound, PaasdError, Unavailable
+from paasd.packing import unpack
 from paasd.peer import Peer, PeerRefused, Peers
 
 TRIES = 4
@@ -202,10 +203,10 @@ class Copies:
         """Which of these a node has. Raises Unavailable, PeerRefused."""
         body = encode(Have(sha256s=sha256s, claim=claim))
         answer = await self.peers.call(node_guid, HAVE, body, timeout_s=self.config.answer_timeout_s)
-        return decode(answer, Had).sha256s
+        return unpack(answer, Had).sha256s
 
     async def _answer_have(self, _peer: Peer, body: bytes) -> bytes:
-        asked = decode(body, Have)
+        asked = unpack(body, Have)
         look = self.blobs.claim if asked.claim else self.blobs.has
         found = []
         for number, sha256 in enumerate(asked.sha256s):
@@ -216,7 +217,7 @@ class Copies:
         return encode(Had(sha256s=found))
 
     async def _answer_want(self, _peer: Peer, body: bytes) -> bytes:
-        wanted = decode(body, Want)
+        wanted = unpack(body, Want)
         if not self.blobs.claim(wanted.sha256):
             try:
                 await self.fetch(wanted.sha256, repair=True)

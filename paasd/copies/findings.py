@@ -8,8 +8,9 @@ import trio
 from paasd.blobs import Blobs
 from paasd.copies.copies import Copies
 from paasd.copies.s3 import S3Store
-from paasd.copies.wire import decode, encode
+from paasd.copies.wire import encode
 from paasd.errors import PaasdError
+from paasd.packing import unpack
 from paasd.peer import Peer, PeerUnreachable
 
 STATE: Final = "blob.state"
@@ -53,7 +54,7 @@ async def findings(copies: Copies, silent: set[str] | None = None, timeout_s: fl
     async def ask(guid: str) -> None:
         try:
             body = await copies.peers.call(guid, STATE, timeout_s=limit_s)
-            states.append(decode(body, State))
+            states.append(unpack(body, State))
         except PeerUnreachable:
             if silent is not None:
                 silent.add(guid)

@@ -7,8 +7,9 @@ from typing import TypeVar
 import trio
 
 from paasd.blobs import Blob, BlobDamaged, Blobs, DiskFull
-from paasd.copies.wire import GET, PIECE_BYTES, PUT, Get, Put, Told, decode, encode, piece, read, tell
+from paasd.copies.wire import GET, PIECE_BYTES, PUT, Get, Put, Told, encode, piece, read, tell
 from paasd.errors import NotFound, PaasdError, TooLarge, Unavailable
+from paasd.packing import unpack
 from paasd.peer import Peer, Peers, PeerStream, PeerUnreachable
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class Transfers:
 
     async def take(self, peer: Peer, body: bytes, stream: PeerStream) -> None:
         """Serve `blob.put`."""
-        put = decode(body, Put)
+        put = unpack(body, Put)
         try:
             async with self._arrival(put.sha256):
                 if not self._blobs.claim(put.sha256):
@@ -102,7 +103,7 @@ class Transfers:
 
     async def give(self, peer: Peer, body: bytes, stream: PeerStream) -> None:
         """Serve `blob.get`."""
-        get = decode(body, Get)
+        get = unpack(body, Get)
         try:
             found = self._blobs.stat(get.sha256)
         except NotFound as error:

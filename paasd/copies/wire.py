@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from paasd.errors import BadRequest
+from paasd.packing import unpack
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -60,14 +61,6 @@ def encode(message: msgspec.Struct) -> bytes:
     return msgspec.msgpack.encode(message)
 
 
-def decode(body: bytes, kind: type[T]) -> T:
-    """Raises BadRequest for what another node should not have sent."""
-    try:
-        return msgspec.msgpack.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
-        raise BadRequest(f"another node sent something else than {kind.__name__}: {error}") from error
-
-
 def tell(state: str, detail: str = "", size_bytes: int = 0) -> bytes:
     """A step, as a message of a stream."""
     return b"T" + encode(Told(state=state, detail=detail, size_bytes=size_bytes))
@@ -85,5 +78,5 @@ def read(message: bytes | None) -> "Told | memoryview":
     if message[:1] == b"P":
         return memoryview(message)[1:]
     if message[:1] == b"T":
-        return decode(message[1:], Told)
+        return unpack(message[1:], Told)
     raise BadRequest("another node sent neither a piece nor a step")

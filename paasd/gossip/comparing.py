@@ -9,11 +9,12 @@ import structlog
 import trio
 
 from paasd.config.gossip import GossipConfig
-from paasd.errors import BadRequest, PaasdError
+from paasd.errors import PaasdError
 from paasd.gossip.swim.core import Swim
 from paasd.gossip.swim.effects import Effect
 from paasd.gossip.sync import Answer, Question, Usages, answer, ask, samples_of, take_answer, take_samples
 from paasd.observed import Observed
+from paasd.packing import unpack
 from paasd.peer import Peer, Peers
 
 SYNC: Final = "gossip.sync"
@@ -60,7 +61,7 @@ class Comparing:
         question = ask(self._observed, self._swim.members.all_news())
         try:
             reply = await self._peers.call(partner, SYNC, msgspec.msgpack.encode(question), timeout_s=_TIMEOUT_S)
-            got = _decode(reply, Answer)
+            got = unpack(reply, Answer)
             back = take_answer(self._observed, got)
             self.act(self._swim.learn(trio.current_time(), got.news, partner))
             if back.batches:
@@ -90,7 +91,7 @@ class Comparing:
     async def _ask_usage(self, owner: str, app_guid: str) -> None:
         try:
             reply = await self._peers.call(owner, USAGE, app_guid.encode(), timeout_s=_USAGE_TIMEOUT_S)
-            usages = _decode(reply, Usages)
+            usages = unpack(reply, Usages)
         except PaasdError:
             return  # the older samples must do
         if usages.owner == owner:
@@ -100,14 +101,14 @@ class Comparing:
 
     async def _answer(self, peer: Peer, body: bytes) -> bytes:
         await trio.lowlevel.checkpoint()
-        question = _decode(body, Question)
+        question = unpack(body, Question)
         reply = answer(self._observed, self._swim.members.all_news(), question)
         self.act(self._swim.learn(trio.current_time(), question.news, peer.guid))
         return msgspec.msgpack.encode(reply)
 
     async def _take_push(self, _peer: Peer, body: bytes) -> bytes:
         await trio.lowlevel.checkpoint()
-        self._observed.absorb(_decode(body, Answer).batches)
+        self._observed.absorb(unpack(body, Answer).batches)
         return b""
 
     async def _answer_usage(self, _peer: Peer, body: bytes) -> bytes:
@@ -132,10 +133,3 @@ async def open_comparing(
 
 def _ignore(_effects: list[Effect]) -> None:
     """Until the shell says what to do with effects."""
-
-
-def _decode(body: bytes, kind: type[_T]) -> _T:
-    try:
-        return msgspec.msgpack.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
-        raise BadRequest(f"this is no {kind.__name__.lower()} of a comparison: {error}") from error

@@ -11,7 +11,8 @@ from paasd.logs.followers import Follower
 from paasd.logs.line import Line
 from paasd.logs.logs import Logs
 from paasd.logs.nodes import LogNode, missing_lines
-from paasd.logs.wire import FOLLOW, Follow, Followed, Query, Settle, decode, encode
+from paasd.logs.wire import FOLLOW, Follow, Followed, Query, Settle, encode
+from paasd.packing import unpack
 from paasd.peer import Peers, PeerStream, PeerUnreachable
 
 WAITING = 256
@@ -142,7 +143,7 @@ class AllFollowing:
             self._streams[node.guid] = stream
             opened()
             while (message := await stream.receive()) is not None:
-                followed = decode(message, Followed)
+                followed = unpack(message, Followed)
                 for line in followed.lines:
                     if passed.take(line):
                         await self._send.send(line)

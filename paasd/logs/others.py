@@ -14,7 +14,8 @@ from paasd.logs.line import Line
 from paasd.logs.logs import Logs
 from paasd.logs.nodes import LogNode, missing_lines
 from paasd.logs.serving import serve
-from paasd.logs.wire import EXTENT, READ, Answer, ExtentQuery, Extents, Query, decode, encode
+from paasd.logs.wire import EXTENT, READ, Answer, ExtentQuery, Extents, Query, encode
+from paasd.packing import unpack
 from paasd.peer import Peers
 
 NOTICE_PERIOD_NS = 10_000_000_000
@@ -59,7 +60,7 @@ class OtherNodes:
                 while True:
                     body = encode(_rest(query, lines))
                     timeout_s = self._logs.config.nodes_timeout_s
-                    answer = decode(await self._peers.call(node.guid, READ, body, timeout_s=timeout_s), Answer)
+                    answer = unpack(await self._peers.call(node.guid, READ, body, timeout_s=timeout_s), Answer)
                     lines += answer.lines
                     if not answer.more or not answer.lines:
                         return lines
@@ -82,7 +83,7 @@ class OtherNodes:
             async with limiter:
                 try:
                     timeout_s = self._logs.config.nodes_timeout_s
-                    answer = decode(await self._peers.call(node.guid, EXTENT, body, timeout_s=timeout_s), Extents)
+                    answer = unpack(await self._peers.call(node.guid, EXTENT, body, timeout_s=timeout_s), Extents)
                 except PaasdError:
                     return
             for source_id, (oldest, newest) in answer.extents.items():

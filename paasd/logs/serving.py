@@ -18,9 +18,9 @@ from paasd.logs.wire import (
     Followed,
     Query,
     Settle,
-    decode,
     encode,
 )
+from paasd.packing import unpack
 from paasd.peer import Peer, Peers, PeerStream
 from paasd.peer.interface import Role
 
@@ -33,7 +33,7 @@ def serve(logs: Logs, peers: Peers) -> None:
     """Take the questions of control nodes."""
 
     async def read(_peer: Peer, body: bytes) -> bytes:
-        query = decode(body, Query)
+        query = unpack(body, Query)
         if query.flush:
             await logs.flush()
         await trio.lowlevel.checkpoint()
@@ -41,14 +41,14 @@ def serve(logs: Logs, peers: Peers) -> None:
 
     async def extent(_peer: Peer, body: bytes) -> bytes:
         found = {}
-        for source_id in decode(body, ExtentQuery).source_ids:
+        for source_id in unpack(body, ExtentQuery).source_ids:
             if (times := logs.extent(source_id)) is not None:
                 found[source_id] = times
             await trio.lowlevel.checkpoint()
         return encode(Extents(extents=found))
 
     async def follow(_peer: Peer, body: bytes, stream: PeerStream) -> None:
-        async with logs.follow(decode(body, Follow).source_id) as follower, trio.open_nursery() as nursery:
+        async with logs.follow(unpack(body, Follow).source_id) as follower, trio.open_nursery() as nursery:
             nursery.start_soon(_pass_on, follower, stream, nursery.cancel_scope)
             nursery.start_soon(_answer_settling, logs, follower, stream, nursery.cancel_scope)
 
@@ -72,7 +72,7 @@ async def _answer_settling(logs: Logs, follower: Follower, stream: PeerStream, s
     """Ends the stream when the other side has closed its end."""
     try:
         while (message := await stream.receive()) is not None:
-            asked = decode(message, Settle)
+            asked = unpack(message, Settle)
             await logs.flush()
             await follower.mark().wait()
             await stream.send(encode(Followed(settled=asked.number)))

@@ -4,7 +4,6 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from paasd.errors import BadRequest
 from paasd.logs.line import Line
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -72,11 +71,3 @@ class Settle(msgspec.Struct, kw_only=True):
 def encode(message: msgspec.Struct) -> bytes:
     """For a call, or a message of a stream."""
     return msgspec.msgpack.encode(message)
-
-
-def decode(body: bytes, kind: type[T]) -> T:
-    """Raises BadRequest for what another node should not have sent."""
-    try:
-        return msgspec.msgpack.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
-        raise BadRequest(f"another node sent something else than {kind.__name__}: {error}") from error

@@ -61,12 +61,9 @@ class NodeAuthority:
     def owner_of(self, certificate: bytes, cluster_id: str, nonce: bytes, signature: bytes, now: datetime) -> Peer:
         """Who holds the key of a certificate of ours, current or expired not too long ago. Raises Unprocessable."""
         try:
-            found = x509.load_pem_x509_certificate(certificate)
-            trusted = [x509.load_pem_x509_certificate(one) for one in self.trusted()]
-            key = found.public_key()
-            if not isinstance(key, ec.EllipticCurvePublicKey):
-                raise ValueError("its key is of another kind")
-            key.verify(signature, nonce, ec.ECDSA(hashes.SHA256()))
+            found = pki.read_certificate(certificate)
+            trusted = [pki.read_certificate(one) for one in self.trusted()]
+            pki.key_of(found).verify(signature, nonce, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature as error:
             raise Unprocessable("the certificate's key is not the one that signed") from error
         except ValueError as error:

@@ -21,6 +21,7 @@ from paasd.membership.files import MemberFile, MemberFiles, Ports
 from paasd.membership.messages import AUTHORITY, JOIN, KEYS, AuthorityAnswer, ControlKeys, JoinAnswer, JoinRequest
 from paasd.membership.reach import answering
 from paasd.membership.tokens import BadToken, Token
+from paasd.packing import UNREADABLE, unpack
 from paasd.peer import PeerUnreachable, open_peers
 from paasd.peer.connection import Connection
 from paasd.peer.identity import node_of_certificate, stranger_context
@@ -192,7 +193,7 @@ class Joining:
             identity = self._files.identity_of(self._machine.guid, answer.role, answer.cluster_id)
             async with open_peers(self._config, identity.guid, lambda _: endpoint, clock=self._clock) as peers:
                 peers.identify(identity)
-                keys = msgspec.msgpack.decode(await peers.call(guid, KEYS, timeout_s=10), type=ControlKeys)
+                keys = unpack(await peers.call(guid, KEYS, timeout_s=10), ControlKeys)
             pki.write_private(self._directory / "root-key", keys.root_key.encode())
             pki.write_private(certificates / "ca.key", keys.public_key)
             pki.write_private(certificates / "ca.pem", keys.public_certificate)
@@ -220,7 +221,7 @@ async def _ask(connection: Connection, kind: str, body: Any, answer_type: type[A
         if isinstance(answer, Answer):
             try:
                 return msgspec.msgpack.decode(answer.body, type=answer_type)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 raise PeerUnreachable(f"who answers there is of another release: {error}") from error
     raise PeerUnreachable(f"the platform did not answer within {JOIN_TIMEOUT_S:.0f} s; try again")
 

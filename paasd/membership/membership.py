@@ -15,7 +15,7 @@ import trio
 import paasd
 from paasd import pki
 from paasd.config import ClusterConfig, PeerConfig
-from paasd.errors import OutcomeUnknown, PaasdError, Unavailable, Unprocessable
+from paasd.errors import BadRequest, OutcomeUnknown, PaasdError, Unavailable, Unprocessable
 from paasd.membership.book import Book
 from paasd.membership.doors import Refused, Vault, serve_joins, serve_members
 from paasd.membership.files import MemberFile, MemberFiles
@@ -37,6 +37,7 @@ from paasd.model.membership import (
     open_cluster,
 )
 from paasd.model.settings import read_setting
+from paasd.packing import unpack
 from paasd.peer import NoMember, Peer, PeerUnreachable, TlsPeers
 from paasd.peer.interface import Role
 from paasd.pki import KeyPair
@@ -194,10 +195,9 @@ class Membership:
             wanted = {key.id for key in tx.all(GossipKey)}
         for place in self.book.others(role="control"):
             try:
-                answer = await self._peers.call(place.guid, GOSSIP_KEYS)
-            except PeerUnreachable:
+                ring = unpack(await self._peers.call(place.guid, GOSSIP_KEYS), list[RingKey])
+            except (PeerUnreachable, BadRequest):
                 continue
-            ring = msgspec.msgpack.decode(answer, type=list[RingKey])
             # One that has not heard of the newest key yet must not keep it from this node.
             if wanted <= {key.id for key in ring}:
                 return ring

@@ -1,5 +1,7 @@
 """What is said while a node joins and as long as it is a member; every struct may grow by fields with defaults."""
 
+from typing import Annotated
+
 import msgspec
 
 from paasd.membership.files import Place
@@ -15,6 +17,8 @@ ROOT_KEY = "member.root_key"
 GOSSIP_KEYS = "member.gossip_keys"
 DOMAIN = "member.certify_domain"
 HERE = "member.here"
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Size = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 
 
 class AuthorityAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,14 +39,14 @@ class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
     guid: str
     name: str
     zone: str
-    memory_mb: int
-    disk_mb: int
-    cpus: int
-    address: str
-    peer_port: int
-    tunnel_port: int
-    etcd_client_port: int
-    etcd_peer_port: int
+    memory_mb: Size
+    disk_mb: Size
+    cpus: Size
+    address: Annotated[str, msgspec.Meta(max_length=255)]
+    peer_port: Port
+    tunnel_port: Port
+    etcd_client_port: Port
+    etcd_peer_port: Port
     version: str
     schema_limit: int
 

@@ -95,7 +95,7 @@ async def knock(address: str, ports: Ports, role: Role, nonce: bytes) -> None:
         name = f"{transport} {port}"
         try:
             said = await _ask(transport, address, port)
-        except (OSError, trio.TooSlowError, trio.BrokenResourceError) as error:
+        except (OSError, ValueError, trio.TooSlowError, trio.BrokenResourceError) as error:
             shut.append(name)
             reasons.add(getattr(error, "strerror", None) or "no answer")
         else:

@@ -18,6 +18,7 @@ from paasd.membership.files import MemberFiles, Place
 from paasd.membership.messages import CERTIFY, NONCE, RENEW, Certified, CertifyRequest, RenewRequest
 from paasd.membership.rotation.steps import shows, trusts
 from paasd.model import Authority
+from paasd.packing import unpack
 from paasd.peer import Peer, PeerUnreachable, TlsPeers
 from paasd.peer.connection import Connection
 from paasd.peer.identity import node_of_certificate, stranger_context
@@ -107,7 +108,7 @@ class Renewal:
                 if self.left_s() <= 0:
                     return await self._renew_expired(place, signing_request)
                 body = msgspec.msgpack.encode(CertifyRequest(signing_request=signing_request))
-                return msgspec.msgpack.decode(await self._peers.call(place.guid, CERTIFY, body), type=Certified)
+                return unpack(await self._peers.call(place.guid, CERTIFY, body), Certified)
             except PeerUnreachable as error:
                 failures.append(error.detail)
         raise Unavailable("no control node certifies this node: " + "; ".join(failures))
@@ -129,7 +130,7 @@ class Renewal:
                 signing_request=signing_request,
             )
             body = msgspec.msgpack.encode(request)
-            return msgspec.msgpack.decode(await _asked(connection, RENEW, body), type=Certified)
+            return unpack(await _asked(connection, RENEW, body), Certified)
         finally:
             connection.close()
 

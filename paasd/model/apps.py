@@ -16,7 +16,7 @@ from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Destination, Droplet, Instance, Job, PlacementFailure, Space
 from paasd.model.sidecars import take_droplet_sidecars
 from paasd.model.task_endings import end_tasks_of
-from paasd.state import Duplicate, In, Tx, operation
+from paasd.state import Duplicate, In, Portion, Tx, operation
 
 FEATURES: Final = {
     "ssh": True,
@@ -249,14 +249,17 @@ def begin_delete_app(tx: Tx, args: ChangeApp) -> Job:
     )
 
 
-def hide_app(tx: Tx, app: App) -> App:
-    """Mark an app for deletion: no longer listed, routed or wanted to run; the rest follows in chunks."""
+def hide_app(tx: Tx, app: App, portion: Portion | None = None) -> App:
+    """Mark an app for deletion: no longer listed, routed or wanted to run; the rest follows in chunks.
+
+    What is too much for the portion follows, too: a moment later it is not routed nor runs any more.
+    """
     if app.deleting:
         return app
-    tx.delete_all(Destination, app_guid=app.guid)
+    portion = portion or Portion(tx)
+    for part in (Destination, Instance, PlacementFailure):
+        portion.clear(part, app_guid=app.guid)
     forget_app(tx, app.guid)
-    tx.delete_all(PlacementFailure, app_guid=app.guid)
-    tx.delete_all(Instance, app_guid=app.guid)
     end_tasks_of(tx, app.guid)
     with accounting(tx, app.guid):
         return tx.update(app, state="STOPPED", deleting=True)

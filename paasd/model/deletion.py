@@ -4,13 +4,13 @@ What is `deleting` is hidden already. The scheduler calls `delete_chunk` until i
 chunk removes the thing itself and completes its job.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from paasd.model.apps import hide_app
 from paasd.model.arguments import Arguments
 from paasd.model.deploy_tokens import remove_tokens
 from paasd.model.jobs import close_jobs_of
-from paasd.model.metadata import drop_metadata
+from paasd.model.metadata import remove_in
 from paasd.model.records import (
     App,
     Build,
@@ -28,18 +28,16 @@ from paasd.model.records import (
     Process,
     Role,
     Route,
+    SecurityGroupSpace,
     Sidecar,
     Space,
     SpaceQuota,
     SshSwitch,
     Task,
 )
-from paasd.model.routes import remove_route
-from paasd.model.security_groups import forget_space
 from paasd.model.spaces import hide_space
-from paasd.state import Eq, Record, Tx, operation
+from paasd.state import ROWS, Eq, Portion, Record, Tx, operation
 
-CHUNK_ROWS = 200
 TOKENS_CHUNK = 50
 APP_PARTS: Final[tuple[type[Record], ...]] = (
     Instance,
@@ -83,77 +81,73 @@ def delete_chunk(tx: Tx, args: DeleteChunk) -> bool:
 
 
 def _delete_app_chunk(tx: Tx, app: App) -> bool:
-    left = CHUNK_ROWS
+    portion = Portion(tx)
     for part in APP_PARTS:
-        rows = tx.all(part, app_guid=app.guid, limit=left)
-        for row in rows:
-            tx.delete(row)
-            drop_metadata(tx, getattr(row, "guid", ""))
-        left -= len(rows)
-        if left <= 0:
-            return False
-    drop_metadata(tx, app.guid)
-    tx.delete(app)
+        while rows := tx.all(part, app_guid=app.guid, limit=ROWS):
+            if len(remove_in(portion, rows)) < len(rows):
+                return False
+    if not remove_in(portion, [app]):
+        return False
     close_jobs_of(tx, app.guid, "app.delete")
     return True
 
 
 def _delete_space_chunk(tx: Tx, space: Space) -> bool:
     """Apps first (each then goes by its own chunks), then routes, roles and the space."""
-    apps = tx.all(App, space_guid=space.guid, limit=CHUNK_ROWS)
+    portion = Portion(tx)
+    apps = tx.all(App, space_guid=space.guid, limit=ROWS)
     for app in apps:
-        hide_app(tx, app)
-    if apps:
+        if portion.full:
+            break
+        hide_app(tx, app, portion)
+    if apps or not _clear_routes(tx, portion, space_guid=space.guid):
         return False
-    routes = tx.all(Route, space_guid=space.guid, limit=CHUNK_ROWS)
-    for route in routes:
-        remove_route(tx, route)
-    roles = tx.all(Role, space_guid=space.guid, limit=CHUNK_ROWS)
-    for role in roles:
-        tx.delete(role)
-    bindings = forget_space(tx, space.guid, CHUNK_ROWS)
-    tokens = remove_tokens(tx, Eq("space_guid", space.guid), TOKENS_CHUNK)
-    if CHUNK_ROWS in (len(routes), len(roles), bindings) or tokens == TOKENS_CHUNK:
+    if not all(portion.clear(part, space_guid=space.guid) for part in (Role, SecurityGroupSpace)):
         return False
-    drop_metadata(tx, space.guid)
-    tx.delete(space)
+    if remove_tokens(tx, Eq("space_guid", space.guid), TOKENS_CHUNK) == TOKENS_CHUNK:
+        return False
+    if not remove_in(portion, [space]):
+        return False
     close_jobs_of(tx, space.guid, "space.delete")
     return True
 
 
+def _clear_routes(tx: Tx, portion: Portion, **place: Any) -> bool:
+    """Routes with what belongs to them, as far as there is room; whether none is left."""
+    while routes := tx.all(Route, limit=ROWS, **place):
+        for route in routes:
+            if not portion.clear(Destination, route_guid=route.guid) or not remove_in(portion, [route]):
+                return False
+    return True
+
+
 def _delete_organization_chunk(tx: Tx, organization: Organization) -> bool:
-    spaces = tx.all(Space, organization_guid=organization.guid, limit=CHUNK_ROWS)
+    spaces = tx.all(Space, organization_guid=organization.guid, limit=ROWS)
     for space in spaces:
         hide_space(tx, space)
-    domains = tx.all(Domain, organization_guid=organization.guid, limit=CHUNK_ROWS)
+    domains = tx.all(Domain, organization_guid=organization.guid, limit=ROWS)
     for domain in domains:
         if not domain.deleting:
             tx.update(domain, deleting=True)
     if spaces or domains:
         return False
-    for part in (Role, Layer, SpaceQuota, Invitation):
-        rows = tx.all(part, organization_guid=organization.guid, limit=CHUNK_ROWS)
-        for row in rows:
-            tx.delete(row)
-        if len(rows) == CHUNK_ROWS:
-            return False
+    portion = Portion(tx)
+    parts = (Role, Layer, SpaceQuota, Invitation)
+    if not all(portion.clear(part, organization_guid=organization.guid) for part in parts):
+        return False
     if remove_tokens(tx, Eq("organization_guid", organization.guid), TOKENS_CHUNK) == TOKENS_CHUNK:
         return False
     for switch in (FactorDemand, SshSwitch):
         tx.delete_all(switch, organization_guid=organization.guid)
-    drop_metadata(tx, organization.guid)
-    tx.delete(organization)
+    if not remove_in(portion, [organization]):
+        return False
     close_jobs_of(tx, organization.guid, "organization.delete")
     return True
 
 
 def _delete_domain_chunk(tx: Tx, domain: Domain) -> bool:
-    routes = tx.all(Route, domain_guid=domain.guid, limit=CHUNK_ROWS)
-    for route in routes:
-        remove_route(tx, route)
-    if len(routes) == CHUNK_ROWS:
+    portion = Portion(tx)
+    if not _clear_routes(tx, portion, domain_guid=domain.guid) or not remove_in(portion, [domain]):
         return False
-    drop_metadata(tx, domain.guid)
-    tx.delete(domain)
     close_jobs_of(tx, domain.guid, "domain.delete")
     return True

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import takewhile
 
 import msgspec
 
@@ -9,7 +10,7 @@ from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata
 from paasd.model.events import record_event
 from paasd.model.records import Annotation, Label
-from paasd.state import In, ReadTx, Tx, operation
+from paasd.state import In, Portion, ReadTx, Record, Tx, operation
 
 KEY_NAME = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
 KEY_PREFIX = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+$")
@@ -112,6 +113,20 @@ def drop_metadata(tx: Tx, resource_guid: str) -> None:
     """Forget everything about a resource that goes away."""
     tx.delete_all(Label, resource_guid=resource_guid)
     tx.delete_all(Annotation, resource_guid=resource_guid)
+
+
+def remove_in(portion: Portion, rows: Iterable[Record]) -> list[Record]:
+    """Delete rows with all that is said about them, as far as there is room; those that are gone."""
+
+    def gone(row: Record) -> bool:
+        return drop_metadata_in(portion, getattr(row, "guid", "")) and portion.delete(row)
+
+    return list(takewhile(gone, rows))
+
+
+def drop_metadata_in(portion: Portion, resource_guid: str) -> bool:
+    """As `drop_metadata`, as far as there is room; whether nothing is left."""
+    return all(portion.clear(kind, resource_guid=resource_guid) for kind in (Label, Annotation))
 
 
 def read_metadata(tx: ReadTx, guids: Iterable[str]) -> dict[str, Labelling]:

@@ -5,17 +5,15 @@ and everything that has not ended.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from paasd.model.arguments import SYSTEM, Arguments
 from paasd.model.auditing.trimming import trim
 from paasd.model.events import record_app_event
 from paasd.model.jobs import OPEN_STATES
-from paasd.model.metadata import drop_metadata
+from paasd.model.metadata import remove_in
 from paasd.model.records import App, Build, Buildpack, Droplet, DropletUpload, Instance, Job, Layer, Package, Task
-from paasd.state import In, Lt, Not, ReadTx, Record, Tx, operation
-
-CHUNK_ROWS = 200
+from paasd.state import ROWS, In, Lt, Not, Portion, ReadTx, Tx, operation
 
 
 class ExpireParts(Arguments):
@@ -29,7 +27,7 @@ class ExpireParts(Arguments):
 
 @operation("retention.expire_parts", version=1)
 def expire_parts(tx: Tx, args: ExpireParts) -> int:
-    """Forget all but the newest packages, droplets and ended builds of an app; how many rows went (bounded)."""
+    """Forget a portion of all but the newest packages, droplets and ended builds of an app; 0: no more."""
     app = tx.get(App, args.app_guid)
     if app is None:
         return 0
@@ -55,11 +53,12 @@ def expire_parts(tx: Tx, args: ExpireParts) -> int:
     old_builds = [build for build in builds[args.builds :] if build.state != "STAGING"]
     kept_guids = {droplet.guid for droplet in kept}
     old_droplets = [droplet for droplet in droplets if droplet.guid not in kept_guids]
-    gone = [*packages, *old_builds, *old_droplets][:CHUNK_ROWS]
+    portion = Portion(tx)
+    gone = remove_in(portion, [*packages, *old_builds, *old_droplets])
     if gone:
         counts = Counter(type(row).__name__.lower() + "s" for row in gone)
         record_app_event(tx, "audit.app.expire", SYSTEM, app, dict(counts))
-    return _delete(tx, gone)
+    return len(gone) or int(portion.full)
 
 
 class ExpireRecords(Arguments):
@@ -71,16 +70,9 @@ class ExpireRecords(Arguments):
 
 @operation("retention.expire_records", version=1)
 def expire_records(tx: Tx, args: ExpireRecords) -> int:
-    """Forget old jobs and audit events; how many rows went, CHUNK_ROWS of each at most."""
-    jobs = tx.all(Job, Lt("updated_at", args.jobs_before), Not(In("state", OPEN_STATES)), limit=CHUNK_ROWS)
-    return _delete(tx, jobs) + trim(tx, args.events_before, CHUNK_ROWS)
-
-
-def _delete(tx: Tx, rows: Sequence[Record]) -> int:
-    for row in rows:
-        tx.delete(row)
-        drop_metadata(tx, getattr(row, "guid", ""))
-    return len(rows)
+    """Forget a portion of old jobs and one of audit events; how many rows went."""
+    jobs = tx.all(Job, Lt("updated_at", args.jobs_before), Not(In("state", OPEN_STATES)), limit=ROWS)
+    return len(Portion(tx).take(jobs)) + trim(tx, args.events_before)
 
 
 def referenced_blobs(tx: ReadTx) -> set[str]:

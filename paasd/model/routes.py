@@ -155,18 +155,13 @@ def delete_route(tx: Tx, args: DeleteRoute) -> Job:
     """Delete the route and its destinations; the job is complete when this returns."""
     route = tx.need(Route, args.route_guid)
     domain = tx.need(Domain, route.domain_guid)
-    remove_route(tx, route)
+    tx.delete_all(Destination, route_guid=route.guid)
+    drop_metadata(tx, route.guid)
+    tx.delete(route)
     _event(tx, "audit.route.delete-request", args.actor, route, domain)
     return open_job(
         tx, "route.delete", resource_type="route", resource_guid=route.guid, state="COMPLETE", by=args.actor
     )
-
-
-def remove_route(tx: Tx, route: Route) -> None:
-    """Delete a route and what belongs to it."""
-    tx.delete_all(Destination, route_guid=route.guid)
-    drop_metadata(tx, route.guid)
-    tx.delete(route)
 
 
 class NewDestination(Arguments):

@@ -214,14 +214,6 @@ def space_of(name: str) -> tuple[Phase, str] | None:
     return (phases[letter], space_guid) if letter in phases and space_guid else None
 
 
-def forget_space(tx: Tx, space_guid: str, limit: int) -> int:
-    """Take bindings of a space away that is being deleted; how many there were."""
-    rows = tx.all(SecurityGroupSpace, space_guid=space_guid, limit=limit)
-    for row in rows:
-        tx.delete(row)
-    return len(rows)
-
-
 def _shown(group: SecurityGroup) -> dict[str, Any]:
     """What an event tells of a group: long lists of rules would make it larger than what it is about."""
     return {

@@ -10,7 +10,7 @@ from paasd.model.apps import need_app
 from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata
 from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
-from paasd.model.metadata import drop_metadata, merge_metadata
+from paasd.model.metadata import merge_metadata, remove_in
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.processes import COMMAND_LIMIT, Sizes, check_scale
 from paasd.model.quotas.accounting import check_task
@@ -19,9 +19,8 @@ from paasd.model.records.tasks import ENDED
 from paasd.model.reserving import GOING_ON, reserved_on
 from paasd.model.task_endings import end_task
 from paasd.model.usage_events import record_task
-from paasd.state import In, Lt, Not, ReadTx, Tx, operation
+from paasd.state import ROWS, In, Lt, Not, Portion, ReadTx, Tx, operation
 
-CHUNK_ROWS: Final = 200
 NAME_LIMIT: Final = 255
 CANCELED: Final = "task was cancelled"
 NODE_LOST: Final = "the node that ran it was lost"
@@ -207,7 +206,7 @@ def fail_lost_tasks(tx: Tx, args: FailLostTasks) -> int:
 def lost_tasks(tx: ReadTx) -> list[Task]:
     """Some of those that nobody will end: the node that has them takes part no more."""
     live = [node.guid for node in tx.all(Node, In("state", LIVE_STATES))]
-    return tx.all(Task, GOING_ON, Not(In("node_guid", live)), limit=CHUNK_ROWS)
+    return tx.all(Task, GOING_ON, Not(In("node_guid", live)), limit=ROWS)
 
 
 class ExpireTasks(Arguments):
@@ -218,13 +217,11 @@ class ExpireTasks(Arguments):
 
 @operation("task.expire", version=1)
 def expire_tasks(tx: Tx, args: ExpireTasks) -> int:
-    """Forget old ones, a bounded number; how many went. The newest of each app stays, for the count goes on from it."""
-    old = tx.all(Task, In("state", ENDED), Lt("updated_at", args.before), order=("sequence_id",), limit=CHUNK_ROWS)
-    gone = [task for task in old if _has_later(tx, task)]
-    for task in gone:
-        tx.delete(task)
-        drop_metadata(tx, task.guid)
-    return len(gone)
+    """Forget a portion of the old ones; 0: no more. The newest of each app stays, for the count goes on from it."""
+    old = tx.all(Task, In("state", ENDED), Lt("updated_at", args.before), order=("sequence_id",), limit=ROWS)
+    portion = Portion(tx)
+    gone = remove_in(portion, (task for task in old if _has_later(tx, task)))
+    return len(gone) or int(portion.full)
 
 
 def _has_later(tx: Tx, task: Task) -> bool:

@@ -7,10 +7,9 @@ import msgspec
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.events import record_event
 from paasd.model.records import App, AppUsageEvent, Droplet, Process, Space, Task
-from paasd.state import Eq, Gt, In, InSelect, Le, Lt, Ne, Not, ReadTx, Tx, operation
+from paasd.state import ROWS, Eq, Gt, In, InSelect, Le, Lt, Ne, Not, Portion, ReadTx, Tx, operation
 
 STARTED: Final = "STARTED"
-CHUNK_ROWS: Final = 200
 
 
 class Footprint(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,10 +106,8 @@ class ExpireUsage(Arguments):
 def expire_usage(tx: Tx, args: ExpireUsage) -> int:
     """Forget old ones, a bounded number; how many went. The newest stays, so that readers find where they were."""
     newest = newest_sequence(tx)
-    old = tx.all(AppUsageEvent, Lt("created_at", args.before), Ne("sequence", newest), limit=CHUNK_ROWS)
-    for event in old:
-        tx.delete(event)
-    return len(old)
+    old = tx.all(AppUsageEvent, Lt("created_at", args.before), Ne("sequence", newest), limit=ROWS)
+    return len(Portion(tx).take(old))
 
 
 class PurgeUsage(Arguments):
@@ -123,10 +120,7 @@ class PurgeUsage(Arguments):
 @operation("usage.purge", version=1)
 def purge_usage(tx: Tx, args: PurgeUsage) -> bool:
     """Forget a bounded number of them; True when none is left, which is an audit event."""
-    old = tx.all(AppUsageEvent, Le("sequence", args.upto), order=("sequence",), limit=CHUNK_ROWS)
-    for event in old:
-        tx.delete(event)
-    done = len(old) < CHUNK_ROWS
+    done = Portion(tx).clear(AppUsageEvent, Le("sequence", args.upto))
     if done:
         record_event(
             tx,
@@ -150,10 +144,10 @@ def reseed_usage(tx: Tx, args: ReseedUsage) -> bool:
     """An event for each process of a started app that has none yet, a bounded number; True when all have one."""
     seen = InSelect("guid", AppUsageEvent, "process_guid", Gt("sequence", args.after))
     started = InSelect("app_guid", App, "guid", Eq("state", STARTED), Eq("deleting", False))
-    missing = tx.all(Process, started, Not(seen), limit=CHUNK_ROWS)
+    missing = tx.all(Process, started, Not(seen), limit=ROWS)
     apps = {app.guid: app for app in tx.all(App, In("guid", {one.app_guid for one in missing}))}
     for process in missing:
         app = apps[process.app_guid]
         space = tx.need(Space, app.space_guid)
         _insert(tx, app, space, state=STARTED, previous_state=STARTED, process=process, before=process)
-    return len(missing) < CHUNK_ROWS
+    return len(missing) < ROWS

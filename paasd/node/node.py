@@ -18,7 +18,7 @@ from paasd.api.app import make_app
 from paasd.api.platform import Platform
 from paasd.api.routes import make_route_table
 from paasd.api.server import Doors, open_server
-from paasd.auth.service import open_auth
+from paasd.auth.opening import open_auth
 from paasd.chain import Chain
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles, Membership, Removed, read_removal, remember_removal
@@ -262,7 +262,7 @@ async def _router(start: Start, context: Context, sandbox: AnySandbox, certifica
 
 
 async def _served(router: Router, opening: trio.CancelScope) -> None:
-    """The end of opening. Who is told that the node is ready may connect; an Envoy that is slow to open its ports holds up nothing else."""
+    """The end of opening. Who is told that the node is ready may connect; a slow Envoy holds up nothing else."""
     with trio.move_on_after(SERVING_LIMIT_S):
         await router.settled()
     opening.cancel()

@@ -4,7 +4,6 @@ A connection proves who it is within milliseconds, or it is a nuisance. So when 
 a member that comes in the middle of a flood passes it. Those without a certificate are counted by where they come from.
 """
 
-import ipaddress
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Final
 import trio
 
 from paasd.config import PeerConfig
+from paasd.sources import source_of
 
 _REMEMBERED: Final = 10_000
 _MINUTE_S: Final = 60.0
@@ -76,16 +76,3 @@ class Strangers:
         times.append(now)
         self._times[source] = times
         return True
-
-
-def source_of(address: str) -> str:
-    """Whom an address stands for. Of IPv6 everybody has a whole network, so that is what counts."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))

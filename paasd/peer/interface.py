@@ -55,7 +55,7 @@ StreamHandler = Callable[[Peer, bytes, PeerStream], Awaitable[None]]
 
 class Peers(Protocol):
     """One node's connections. What a handler raises as PaasdError reaches the caller by the nearest class of
-    `paasd.errors`, with its detail; anything else it raises is a defect and ends the daemon.
+    `paasd.errors`, with its detail; anything else is a defect, which is logged here and a PaasdError there.
     """
 
     guid: str

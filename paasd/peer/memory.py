@@ -1,6 +1,7 @@
 """Nodes of one process that talk by function call, with delays, cuts in either direction, and pauses.
 
-For simulations: it works under virtual time, and the same seed gives the same delays.
+For simulations: it works under virtual time, and the same seed gives the same delays. What is a defect of a handler
+ends the simulation.
 """
 
 from collections.abc import AsyncIterator, Collection

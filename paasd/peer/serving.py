@@ -123,7 +123,7 @@ class Server:
                 if message.stream:
                     await self._stream(connection, peer, message)
                     return
-                await self._answer(connection, partial(self._call, peer, message))
+                await self._answer(connection, message.kind, partial(self._call, peer, message))
         finally:
             self._open[peer.guid] -= 1
             if not self._open[peer.guid]:
@@ -153,7 +153,7 @@ class Server:
                     if handler is None or not isinstance(ask, Ask):
                         await connection.send(failure_of(PeerRefused("who has no certificate may only join")))
                         return
-                    await self._answer(connection, partial(handler, address, ask.body))
+                    await self._answer(connection, ask.kind, partial(handler, address, ask.body))
 
     async def _greet(self, connection: Connection) -> None:
         hello = await connection.receive_whole(self._config.connect_timeout_s)
@@ -170,7 +170,7 @@ class Server:
             raise Garbage("no version in common")
         await connection.send(Welcome(version, self._clock()))
 
-    async def _answer(self, connection: Connection, ask: Callable[[], Awaitable[bytes]]) -> None:
+    async def _answer(self, connection: Connection, kind: str, ask: Callable[[], Awaitable[bytes]]) -> None:
         """Carry a call out, showing life meanwhile. It is carried out to its end even if nobody waits any more."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connection.show_life)
@@ -178,6 +178,8 @@ class Server:
                 answer: Answer | Failure = Answer(await ask())
             except PaasdError as error:
                 answer = failure_of(error)
+            except Exception as error:  # noqa: BLE001 (a defect must not be a way to end this node)
+                answer = failure_of(self._defect(kind, error))
             nursery.cancel_scope.cancel()
         await connection.send(answer)
 
@@ -195,5 +197,11 @@ class Server:
                 return
             except PaasdError as error:
                 await stream.fail(error)
+            except Exception as error:  # noqa: BLE001 (as above)
+                await stream.fail(self._defect(ask.kind, error))
             else:
                 await stream.finish()
+
+    def _defect(self, kind: str, error: Exception) -> PaasdError:
+        self._log.error("peer.answer_failed", kind=kind, exc_info=error)
+        return PaasdError(f"{kind} failed on the other node ({type(error).__name__}); its log has more")

@@ -13,6 +13,7 @@ import msgspec
 
 from paasd import errors
 from paasd.errors import NotFound, OutcomeUnknown, PaasdError
+from paasd.packing import UNREADABLE
 from paasd.peer.interface import MESSAGE_LIMIT_BYTES, NoMember, PeerRefused, PeerUnreachable
 
 VERSION: Final = 1
@@ -95,7 +96,7 @@ def unpack(body: bytes) -> Message:
     """The message of a frame without its length. Raises Garbage."""
     try:
         return _decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Garbage(str(error)) from error
 
 

@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from paasd.errors import PaasdError
+from paasd.packing import unpack
 from paasd.peer import Peer, Peers
 from paasd.router.feed import RouteFeed
 
@@ -36,12 +37,12 @@ def serve_confirming(peers: Peers, feed: RouteFeed) -> None:
     """Confirm to other nodes, and to this one, where requests go."""
 
     async def without(_peer: Peer, body: bytes) -> bytes:
-        leaving = msgspec.msgpack.decode(body, type=Leaving)
+        leaving = unpack(body, Leaving)
         await feed.without(leaving.instance_guid, leaving.epoch)
         return b""
 
     async def serving(_peer: Peer, body: bytes) -> bytes:
-        wanted = msgspec.msgpack.decode(body, type=Serving)
+        wanted = unpack(body, Serving)
         await feed.serving(wanted.app_guid, wanted.index, wanted.runs)
         return b""
 
@@ -84,6 +85,6 @@ async def _ask_all(
 
     with trio.move_on_after(timeout_s):
         async with trio.open_nursery() as nursery:
-            for node in tuple(open_yet):
+            for node in sorted(open_yet):
                 nursery.start_soon(ask, node)
     return frozenset(open_yet)

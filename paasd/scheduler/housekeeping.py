@@ -2,15 +2,16 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import structlog
 import trio
 
 from paasd.blobs import Blobs
 from paasd.config import RetentionConfig
-from paasd.errors import OutcomeUnknown, Unavailable
+from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
 from paasd.model import App
-from paasd.model.arguments import rfc3339
+from paasd.model.arguments import Arguments, rfc3339
 from paasd.model.retention import (
     ExpireParts,
     ExpireRecords,
@@ -21,8 +22,9 @@ from paasd.model.retention import (
 from paasd.model.tasks import ExpireTasks, expire_tasks
 from paasd.model.usage_events import ExpireUsage, expire_usage
 from paasd.scheduler.sight import HOUSEKEEPING, Acts, always
-from paasd.state import Database
+from paasd.state import Database, Operation
 
+A = TypeVar("A", bound=Arguments)
 log = structlog.get_logger(__name__)
 
 
@@ -56,7 +58,7 @@ async def _keep_house(
     while True:
         try:
             await tidy(config, database, blobs, also_referenced, clock, acts)
-        except (Unavailable, OutcomeUnknown) as error:
+        except PaasdError as error:
             log.warning("tidying is put off", reason=error.detail)
         await trio.sleep(config.period_s)
 
@@ -89,16 +91,22 @@ async def _expire(config: RetentionConfig, database: Database, clock: Callable[[
     rows = 0
     for guid in apps:
         limits = ExpireParts(app_guid=guid, packages=config.packages, droplets=config.droplets, builds=config.builds)
-        while gone := await database.write(expire_parts, limits):
-            rows += gone
+        rows += await _all_portions(database, expire_parts, limits)
     now_s = clock()
     records = ExpireRecords(jobs_before=rfc3339(now_s - config.jobs_s), events_before=rfc3339(now_s - config.events_s))
-    while gone := await database.write(expire_records, records):
-        rows += gone
-    usage = ExpireUsage(before=rfc3339(now_s - config.usage_events_s))
-    while gone := await database.write(expire_usage, usage):
-        rows += gone
-    tasks = ExpireTasks(before=rfc3339(now_s - config.tasks_s))
-    while gone := await database.write(expire_tasks, tasks):
-        rows += gone
+    rows += await _all_portions(database, expire_records, records)
+    rows += await _all_portions(database, expire_usage, ExpireUsage(before=rfc3339(now_s - config.usage_events_s)))
+    return rows + await _all_portions(database, expire_tasks, ExpireTasks(before=rfc3339(now_s - config.tasks_s)))
+
+
+async def _all_portions(database: Database, expire: Operation[A, int], arguments: A) -> int:
+    """How many rows went. What cannot be forgotten holds up nothing else: it is logged, and tried in the next round."""
+    rows = 0
+    try:
+        while gone := await database.write(expire, arguments):
+            rows += gone
+    except (Unavailable, OutcomeUnknown):
+        raise
+    except PaasdError as error:
+        log.error("rows past their time stay", kind=type(arguments).__name__, reason=error.detail)
     return rows

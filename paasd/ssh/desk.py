@@ -152,6 +152,7 @@ class Desk:
             await self._tell(Refuse(asked.id, error.detail))
         else:
             self._live[session] = Live(admitted)
+            self._say(admitted.place, f"Successful remote access by {asked.address}")
             await self._tell(Admit(asked.id, session))
 
     async def _judge(self, asked: SignIn, session: str) -> Admitted:
@@ -212,8 +213,14 @@ class Desk:
     def _end(self, session: str) -> None:
         """Whatever the process makes of it, nothing of a session is left running."""
         live = self._live.pop(session, None)
-        for scope in () if live is None else live.scopes.values():
-            scope.cancel()
+        if live is not None:
+            self._say(live.admitted.place, f"Remote access ended for {live.admitted.caller.address}")
+            for scope in live.scopes.values():
+                scope.cancel()
+
+    def _say(self, place: Place, text: str) -> None:
+        """A line in the log of the app, as Cloud Foundry has it."""
+        self._context.logs.say(place.app_guid, "SSH", text, instance_id=str(place.index))
 
     async def _tell(self, message: Told, fds: Sequence[int] = ()) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []

@@ -46,10 +46,12 @@ from paasd.state.engine import (
 from paasd.state.guard import StateInUse
 from paasd.state.log import Faults, LocalLog, Log, LogTrimmed, LogUnavailable, MemoryLog, Runner
 from paasd.state.operations import Operation, operation, registered_operations
+from paasd.state.portions import ROWS, Portion
 from paasd.state.records import Record, secret_columns, table_of
 from paasd.state.transactions import Duplicate, MissingReference, ReadTx, Tx
 
 __all__ = [
+    "ROWS",
     "And",
     "Changes",
     "CommitFailed",
@@ -80,6 +82,7 @@ __all__ = [
     "Not",
     "Operation",
     "Or",
+    "Portion",
     "ReadTx",
     "Record",
     "Repeatable",

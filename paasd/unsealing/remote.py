@@ -10,6 +10,7 @@ from paasd.errors import BadRequest, Forbidden, NotFound, Unavailable
 from paasd.model import Build, Instance, Node, Task
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.ownership import ranked
+from paasd.packing import unpack
 from paasd.peer import Peer, PeerRefused, Peers
 from paasd.state import Database
 from paasd.unsealing.interface import Unsealed
@@ -52,10 +53,10 @@ class RemoteUnsealing:
         for node in ranked(ask.guid, self._controls()):
             try:
                 answer = await self._peers.call(node, ENVIRONMENT, body, timeout_s=ANSWER_TIMEOUT_S)
-                return msgspec.msgpack.decode(answer, type=Unsealed)
+                return unpack(answer, Unsealed)
             except (Forbidden, NotFound) as error:
                 refused = error  # or it has not heard of the row yet: another one may have
-            except (Unavailable, PeerRefused, msgspec.MsgspecError) as error:
+            except (Unavailable, PeerRefused, BadRequest) as error:
                 away.append(str(error))
         if refused is not None and not away:
             raise refused
@@ -80,10 +81,7 @@ def serve(peers: Peers, database: Database, local: LocalUnsealing, *, catch_up_s
     """Answer nodes about what rows give to them to run; for control nodes."""
 
     async def answer(peer: Peer, body: bytes) -> bytes:
-        try:
-            ask = msgspec.msgpack.decode(body, type=Ask)
-        except msgspec.MsgspecError as error:
-            raise BadRequest(f"the question cannot be read: {error}") from error
+        ask = unpack(body, Ask)
         await _placed(database, ask, peer, catch_up_s)
         opening = {"instance": local.instance, "build": local.build, "task": local.task}
         unsealed = await opening[ask.kind](ask.guid, ask.epoch)

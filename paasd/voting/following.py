@@ -21,6 +21,7 @@ from paasd.state.log import OtherLog
 from paasd.state.log.etcd import EtcdLog
 from paasd.voting.authority import EtcdAuthority, Sealing
 from paasd.voting.seat import Seat
+from paasd.voting.steps import guids_by_url
 from paasd.voting.upkeep import read_times
 
 RETRY_S: Final = 0.5
@@ -120,7 +121,7 @@ class Follower:
         if record is not None and record.member_id != ours.ID:
             await self._seat.leave()  # what is here is of an earlier membership
         if self._seat.runs is None:
-            by_url = {member_url(node.address, node.etcd_peer_port): node.guid for node in nodes.values()}
+            by_url = guids_by_url(nodes.values())
             urls = [peer for member in members for peer in member.peerURLs]
             cluster = {by_url.get(peer, peer.removeprefix("https://")): peer for peer in urls}
             await self._seat.start(self._spec(own, cluster, new=False), ours.ID)

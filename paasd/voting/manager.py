@@ -15,7 +15,7 @@ from paasd.state import Database
 from paasd.voting.choosing import Candidate, Fitness, choose_voters
 from paasd.voting.following import Follower
 from paasd.voting.seat import Seat, client_address
-from paasd.voting.steps import AddLearner, EtcdMember, Promote, Remove, Step, Vote, next_step
+from paasd.voting.steps import AddLearner, EtcdMember, Promote, Remove, Step, Vote, guids_by_url, next_step
 
 RETRY_S: Final = 0.5
 CHECK_S: Final = 10.0
@@ -70,7 +70,7 @@ class Manager:
         await self._database.catch_up()  # rows younger than that list
         nodes = self._nodes()
         target = self._target(nodes)
-        by_url = {member_url(node.address, node.etcd_peer_port): guid for guid, node in nodes.items() if node.address}
+        by_url = guids_by_url(nodes.values())
         known = [
             EtcdMember(id=each.ID, node_guid=by_url.get(each.peerURLs[0], ""), learner=each.isLearner)
             for each in members

@@ -4,10 +4,22 @@ A row changes before etcd does when a node joins, and after it when one leaves, 
 says so, and whoever takes over after a crash knows what was meant.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
+
+from paasd.etcd.command import member_url
+from paasd.model import Node
+
+
+def guids_by_url(nodes: Iterable[Node]) -> dict[str, str]:
+    """Which node is behind a URL of etcd's. Only control nodes vote, and every node says itself where it is.
+
+    A worker that says to be where a voter is must not take its place: the voter would be removed as none.
+    """
+    able = sorted((node for node in nodes if node.role == "control" and node.address), key=lambda node: node.voting)
+    return {member_url(node.address, node.etcd_peer_port): node.guid for node in able}
 
 
 class EtcdMember(msgspec.Struct, frozen=True, kw_only=True):

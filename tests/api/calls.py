@@ -139,6 +139,12 @@ class Caller:
     async def make_users(self) -> dict[str, str]:
         return {"guid": await self.served.make_user(self.name())}
 
+    async def make_groups(self) -> dict[str, str]:
+        """Somebody who is in it."""
+        guid, group = (await self.make_users())["guid"], "cloud_controller.global_auditor"
+        assert (await self.http.post(f"/Groups/{group}/members", json={"value": guid})).status_code == 201
+        return {"group": group, "guid": guid}
+
     async def make_roles(self) -> dict[str, str]:
         body = await self.role()
         return {"guid": await self.make("/v3/roles", body)}
@@ -284,6 +290,7 @@ class Caller:
                 "client_secret": PASSWORD,
                 "authorities": ["cloud_controller.read"],
             },
+            ("POST", "/Groups/<group>/members"): {"value": places.get("guid", "")},
             ("POST", "/Users"): {"userName": self.name(), "password": PASSWORD},
             ("PUT", "/Users/<guid>/password"): {"password": PASSWORD + "!"},
             ("POST", "/paasd/v1/backup"): {"passphrase": "a long enough passphrase"},

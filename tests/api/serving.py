@@ -15,7 +15,8 @@ from paasd.api.platform import Platform
 from paasd.api.routes import make_route_table
 from paasd.api.server import Doors, open_server
 from paasd.auth import ADMIN_SCOPES
-from paasd.auth.service import Auth, open_auth
+from paasd.auth.opening import open_auth
+from paasd.auth.service import Auth
 from paasd.blobs import open_blobs
 from paasd.config import ApiConfig, AuthConfig, Config
 from paasd.logs import open_logs

@@ -58,6 +58,17 @@ async def test_after_enrolment_the_password_alone_is_not_enough_and_a_code_count
         }
 
 
+async def test_a_password_that_ends_in_six_digits_is_told_apart_from_a_code_behind_it(served: Served) -> None:
+    password = PASSWORD + "-123456"
+    ada = await served.make_user("ada")
+    authenticator, _ = await enrol(served, "ada")
+    async with await served.admin() as http:
+        assert (await http.put(f"/Users/{ada}/password", json={"password": password})).status_code == 200
+    assert "second factor is needed" in why(await sign_in(served, "ada", password))
+    assert (await sign_in(served, "ada", password + authenticator.code())).status_code == 200
+    assert why(await sign_in(served, "ada", PASSWORD + "-654321")) == "Bad credentials"
+
+
 async def test_basic_with_a_code_behind_the_password_counts_once_too(served: Served) -> None:
     await served.make_user("ada")
     authenticator, _ = await enrol(served, "ada")

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import trio
 
+from paasd.api.stream import Streams
+from paasd.errors import Unavailable
 from tests.api.hands import tar_of, working_hands
 from tests.api.serving import Served, serve, with_api
 
@@ -111,6 +114,17 @@ async def test_open_streams_are_limited_and_ended_at_once_by_the_end_of_the_serv
             with trio.fail_after(10):
                 await over.wait()
         assert time.monotonic() - began < 10
+
+
+async def test_one_user_has_no_more_than_a_quarter_of_the_streams() -> None:
+    streams = Streams(8)
+    async with streams.counted("ann"):
+        streams.check("ann")
+        async with streams.counted("ann"):
+            with pytest.raises(Unavailable, match="share of one user"):
+                streams.check("ann")
+            streams.check("bob")
+        streams.check("ann")
 
 
 async def test_a_push_goes_on_when_its_client_goes_away(served: Served) -> None:

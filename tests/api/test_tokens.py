@@ -13,6 +13,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
+from paasd.auth.service import ADDRESS_FACTOR, OAuthError
 from paasd.config import ApiConfig, AuthConfig, Config
 from paasd.state import MemoryLog
 from tests.api.serving import CHEAP_HASHES, PASSWORD, Served, serve
@@ -321,6 +322,31 @@ async def test_guessing_has_to_wait_and_the_right_password_too(tmp_path: Path) -
         assert "locked" in locked.json()["error_description"]
         served.clock.ahead_s = 61
         assert (await http.post("/oauth/token", data={**form, "password": PASSWORD}, auth=("cf", ""))).is_success
+
+
+async def test_a_network_of_ipv6_is_one_guesser(tmp_path: Path) -> None:
+    config = AuthConfig(hash_memory_kib=64, hash_time_cost=1, login_failures=1, login_wait_s=60.0)
+    async with serve(tmp_path, Config(api=ApiConfig(port=0), auth=config)) as served:
+        auth = served.auth
+        for number in range(ADDRESS_FACTOR):
+            with pytest.raises(OAuthError, match="Bad credentials"):
+                await auth.login(f"name{number}", "wrong", f"2001:db8::{number:x}")
+        with pytest.raises(OAuthError, match="locked"):
+            await auth.login("another", "wrong", "2001:db8::ffff:1")
+        with pytest.raises(OAuthError, match="Bad credentials"):
+            await auth.login("another", "wrong", "2001:db8:0:1::1")
+
+
+async def test_wrong_secrets_of_a_client_are_told_and_have_to_wait(tmp_path: Path) -> None:
+    config = AuthConfig(hash_memory_kib=64, hash_time_cost=1, login_failures=2, login_wait_s=60.0)
+    async with serve(tmp_path, Config(api=ApiConfig(port=0), auth=config)) as served:
+        refused: list[tuple[str, str, str]] = []
+        served.auth.on_refused = lambda *what: refused.append(what)
+        for _ in range(3):
+            with pytest.raises(OAuthError):
+                await served.auth.client("ci", "wrong", "192.0.2.1")
+        assert [one[2] for one in refused] == ["wrong client secret"] * 2 + ["too many wrong secrets"]
+        assert {one[:2] for one in refused} == {("192.0.2.1", "ci")}
 
 
 @pytest.mark.root

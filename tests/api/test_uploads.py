@@ -189,6 +189,22 @@ async def test_a_stalled_body_times_out() -> None:
         await capped.read()
 
 
+async def test_a_small_body_that_dribbles_in_is_refused_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paasd.api.body.WHOLE_S", 0.2)
+    body = Body(None, 1000)
+
+    async def dribble() -> None:
+        while True:
+            await body.put(b"x")
+            await trio.sleep(0.01)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dribble)
+        with pytest.raises(BadRequest, match="did not arrive within"):
+            await body.read()
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_client_that_stops_reading_does_not_hold_up_the_end(tmp_path: Path) -> None:
     async with serve(tmp_path) as served, await served.admin() as http:
         guid = await new_package(http)

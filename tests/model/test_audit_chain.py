@@ -189,7 +189,7 @@ def made_anew(seed: Seed) -> list[str]:
 
 
 async def test_old_events_go_and_the_rest_still_fits(seed: Seed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paasd.model.retention.CHUNK_ROWS", 4)
+    monkeypatch.setattr("paasd.state.portions.ROWS", 4)
     [first, *_] = await filled(seed)
     never, ever = "2001-01-01T00:00:00Z", "9999-01-01T00:00:00Z"
     assert await seed.database.write(expire_records, ExpireRecords(jobs_before=never, events_before=never)) == 0

@@ -40,6 +40,7 @@ from paasd.model import (
     organizations,
     packages,
     passcodes,
+    platform_roles,
     processes,
     recovery,
     refusals,
@@ -966,6 +967,13 @@ async def _(seed: Seed) -> Any:
 @case(users.note_sign_in)
 async def _(seed: Seed) -> Any:
     return users.NoteSignIn(user_guid=(await seed.user()).guid, address="192.0.2.1")
+
+
+@case(platform_roles.change_platform_role)
+async def _(seed: Seed) -> Any:
+    return platform_roles.ChangePlatformRole(
+        user_guid=(await seed.user()).guid, scope=platform_roles.PLATFORM_ROLES[0], held=True, actor=SYSTEM
+    )
 
 
 @case(users.sign_out)

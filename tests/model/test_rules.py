@@ -386,7 +386,7 @@ async def test_what_is_not_being_deleted_is_not_taken_away(seed: Seed) -> None:
 
 
 async def test_a_large_domain_goes_in_several_chunks(seed: Seed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deletion, "CHUNK_ROWS", 2)
+    monkeypatch.setattr("paasd.state.portions.ROWS", 2)
     _, space, domain = await seed.place()
     for number in range(5):
         make = routes.CreateRoute(domain_guid=domain.guid, space_guid=space.guid, host=f"h{number}", actor=SYSTEM)

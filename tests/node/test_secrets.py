@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyotp
 import pytest
 
 from paasd.sandbox import node_prefix
@@ -167,10 +168,49 @@ async def plant(driver: Pusher, daemon: Daemon, planted: Planted) -> list[httpx.
     return answers
 
 
+async def plant_ways_in(driver: Pusher, planted: Planted) -> list[httpx.Response]:
+    """What people and pipelines sign in with, made and used; the answers that must not say any of it again."""
+    api, new = driver.api, planted.new
+    place = "/paasd/v1/spaces/main/dev"
+    made = await api.post(f"{place}/deploy-tokens", json={"name": "ci", "role": "space_developer"})
+    assert made.status_code == 201, made.text
+    token = made.json()["token"]
+    planted.places["deploy token"] = token.rpartition(".")[2]
+    invited = await api.post("/paasd/v1/organizations/main/invitations", json={"address": "bob@example.org"})
+    assert invited.status_code == 201, invited.text
+    planted.places["invitation"] = invited.json()["secret"].removeprefix("paasd-invite-")
+    group = await api.patch("/v3/environment_variable_groups/running", json={"var": {"GROUP": new("group")}})
+    assert group.is_success, group.text
+    bob = {"userName": "bob", "password": new("password of bob"), "emails": [{"value": "b@example.org"}], "name": {}}
+    assert (await api.post("/Users", json=bob)).status_code == 201
+    form = {"grant_type": "password", "username": "bob", "password": bob["password"]}
+    signed_in = (await api.post("/oauth/token", data=form, auth=("cf", ""))).json()
+    planted.places |= {kind: signed_in[kind].rpartition(".")[2] for kind in ("access_token", "refresh_token")}
+    bearer = {"Authorization": f"bearer {signed_in['access_token']}"}
+    factor = await api.post("/paasd/v1/me/second-factor", headers=bearer)
+    assert factor.status_code == 201, factor.text
+    planted.places["second factor"] = factor.json()["secret"]
+    codes = await api.post(
+        "/paasd/v1/me/second-factor/actions/confirm",
+        headers=bearer,
+        json={"code": pyotp.TOTP(factor.json()["secret"]).now()},
+    )
+    assert codes.is_success, codes.text
+    planted.places["recovery code"] = codes.json()["recovery_codes"][0]
+    return [
+        await api.get("/paasd/v1/spaces/main/dev/apps", headers={"Authorization": f"Bearer {token}"}),
+        await api.get(f"{place}/deploy-tokens"),
+        await api.get("/paasd/v1/organizations/main/invitations"),
+        await api.post("/oauth/token", data={**form, "mfaCode": planted.places["recovery code"]}, auth=("cf", "")),
+        await api.get("/v3/audit_events?per_page=5000"),
+        await api.get("/v3/users"),
+    ]
+
+
 async def test_no_planted_secret_is_in_anything_that_the_platform_writes(tmp_path: Path) -> None:
     planted = Planted()
     async with running_daemon(tmp_path / "data", node='log_level = "DEBUG"\n') as daemon, api_of(daemon) as driver:
-        answers = await plant(driver, daemon, planted)
+        answers = [*await plant(driver, daemon, planted), *await plant_ways_in(driver, planted)]
         told = {str(one.request.url): planted.found_in(one.content) for one in answers}
         told = {url: places for url, places in told.items() if places}
         assert not told, "answers that tell a secret"
@@ -179,7 +219,7 @@ async def test_no_planted_secret_is_in_anything_that_the_platform_writes(tmp_pat
         # What must be found is found: the app has it, who may read it reads it, and the way of looking sees it.
         guid = (await driver.app("app"))["guid"]
         shown = (await driver.api.get(f"/v3/apps/{guid}/env")).content
-        assert planted.found_in(shown) == {"env", "manifest"}
+        assert planted.found_in(shown) == {"env", "manifest", "group"}
         holders = environments(planted.places["manifest"].encode())
         assert holders
         control = tmp_path / "control"

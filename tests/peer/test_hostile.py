@@ -10,12 +10,14 @@ import msgspec
 import pytest
 import trio
 
+from paasd.errors import PaasdError
 from paasd.peer import NoMember, Peer, PeerRefused, PeerStream, PeerUnreachable, TlsPeers
-from paasd.peer.arrivals import Handshakes, Strangers, source_of
+from paasd.peer.arrivals import Handshakes, Strangers
 from paasd.peer.connection import Connection
 from paasd.peer.identity import stranger_context
 from paasd.peer.peers import greet, open_connection
 from paasd.peer.wire import FRAME_LIMIT_BYTES, STRANGER_FRAME_LIMIT_BYTES, Answer, Ask, Failure, Hello, Welcome
+from paasd.sources import source_of
 from tests.peer.hands import CLUSTER, QUICK, Town, guid_of
 
 FEW = msgspec.structs.replace(QUICK, handshakes_limit=8, connections_per_node=8, strangers_per_minute=50)
@@ -119,6 +121,40 @@ async def test_a_stranger_cannot_make_a_node_hold_large_frames(tmp_path: Path, l
         await fine.send(Ask("hello", bytes(STRANGER_FRAME_LIMIT_BYTES - 100)))
         assert await fine.receive() == Answer(b"hello")
         fine.close()
+
+
+NO_UTF8, TOO_DEEP = b"\x92\xa5hel\xff\xfe\x01", b"\x91" * 60_000
+"""What msgspec refuses by errors that are not its own."""
+
+
+@pytest.mark.parametrize("body", [NO_UTF8, TOO_DEEP, b"\xc1", b""])
+async def test_bytes_that_are_no_message_end_their_connection_and_nothing_else(tmp_path: Path, body: bytes) -> None:
+    async with two(tmp_path) as (town, one, other):
+        connection = await stranger(town, one)
+        await connection.stream.send_all(len(body).to_bytes(4, "big") + body)
+        await closed_within(connection, 5)
+        assert await other.call(one.guid, "echo", b"well") == b"well"
+
+
+async def test_a_defect_in_an_answer_is_told_and_logged_and_ends_nobody(tmp_path: Path) -> None:
+    async def broken(peer: Peer, body: bytes) -> bytes:
+        await trio.lowlevel.checkpoint()
+        raise ZeroDivisionError("secret of the node")
+
+    async def broken_stream(peer: Peer, body: bytes, stream: PeerStream) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(broken, peer, body)
+
+    async with two(tmp_path) as (_, one, other):
+        one.serve("broken", broken)
+        one.serve_stream("broken.stream", broken_stream)
+        with pytest.raises(PaasdError, match=r"broken failed on the other node \(ZeroDivisionError\)") as told:
+            await other.call(one.guid, "broken")
+        assert "secret" not in told.value.detail
+        with pytest.raises(PaasdError, match=r"broken\.stream failed on the other node"):
+            async with other.stream(one.guid, "broken.stream") as stream:
+                await stream.receive()
+        assert await other.call(one.guid, "echo", b"well") == b"well"
 
 
 async def test_a_member_cannot_send_a_frame_above_the_limit(tmp_path: Path) -> None:

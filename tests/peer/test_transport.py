@@ -257,16 +257,3 @@ async def test_a_message_above_the_limit_is_refused_before_it_is_sent(tmp_path: 
     async with two(tmp_path) as (_, one, other), one.stream(other.guid, "double") as stream:
         with pytest.raises(ValueError, match="limit"):
             await stream.send(bytes(MESSAGE_LIMIT_BYTES + 1))
-
-
-async def test_what_nobody_foresaw_ends_the_daemon(tmp_path: Path) -> None:
-    async def broken(peer: Peer, body: bytes) -> bytes:
-        raise ZeroDivisionError
-
-    with pytest.raises(ExceptionGroup) as caught:
-        async with two(tmp_path) as (_, one, other):
-            other.serve("broken", broken)
-            with pytest.raises(PeerUnreachable):
-                await one.call(other.guid, "broken")
-            await trio.sleep(5)
-    assert caught.group_contains(ZeroDivisionError)

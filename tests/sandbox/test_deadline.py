@@ -8,7 +8,7 @@ import time
 import pytest
 import trio
 
-from paasd.sandbox import Container, NotRunning, Sandbox
+from paasd.sandbox import Container, NotRunning, Sandbox, SandboxError
 from paasd.sandbox.exits import read_exit
 from paasd.sandbox.inventory import processes_of
 
@@ -33,6 +33,20 @@ async def test_a_run_ends_at_its_deadline(sandbox: Sandbox) -> None:
     began = boot_s()
     await container.start(shell(FOREVER, deadline=began + 1.0))
     assert 1.0 <= await ended_after(container, began) < 3.0
+
+
+async def test_nothing_begins_after_its_deadline_however_long_the_start_was_held_up(sandbox: Sandbox) -> None:
+    container = await sandbox.create(spec("one"))
+    with pytest.raises(SandboxError, match="lease under which it was to run has ended"):
+        await container.start(shell("echo ran", deadline=boot_s() - 0.001))
+    assert not container.running
+    assert b"ran" not in b"".join(path.read_bytes() for path in container.spool.glob("*") if path.is_file())
+    # An exec in a run whose first deadline has been put off is held to the new one.
+    await container.start(shell(FOREVER, deadline=boot_s() + 0.5))
+    await container.set_deadline(boot_s() + 30)
+    await trio.sleep(0.6)
+    helper = await container.exec(["true"], {}, "/")
+    assert await helper.wait() == 0
 
 
 async def test_a_deadline_that_is_put_off_does_not_end_the_run_and_none_lifts_it(sandbox: Sandbox) -> None:

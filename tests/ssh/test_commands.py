@@ -10,14 +10,15 @@ import trio
 from paasd.config import SshConfig
 from tests.cli.typing_hands import paasd
 from tests.node.harness import free_port
-from tests.ssh.scene import open_scene
+from tests.ssh.scene import ended, open_scene
 
 pytestmark = pytest.mark.root
+IDLE_S = 2.5
 LOOK = Path(__file__).parents[2] / "examples" / "ssh" / "look.sh"
 
 
 async def test_by_commands(tmp_path: Path) -> None:
-    async with open_scene(tmp_path, SshConfig(port=0)) as scene:
+    async with open_scene(tmp_path, SshConfig(port=0, idle_s=IDLE_S)) as scene:
         data = str(scene.node.node.directory)
 
         async def typed(*words: str, code: int = 0) -> str:
@@ -25,6 +26,7 @@ async def test_by_commands(tmp_path: Path) -> None:
             assert done.code == code, done
             return done.out if code == 0 else done.err
 
+        idle = await scene.hands.start(scene.user, "sleep 1000")
         assert await typed("ssh", "hello", "-c", "echo $MORE; pwd") == "from-profile\n/home/vcap/app\n"
         await typed("ssh", "hello", "-c", "exit 9", code=9)
         assert "Instance 7 of the process 'web' is not running" in await typed("ssh", "hello", "-i", "7", code=1)
@@ -36,6 +38,8 @@ async def test_by_commands(tmp_path: Path) -> None:
         assert "one of the two is NAME:PATH" in await typed("cp", "a", "b", code=2)
         assert f"user: {scene.user}\n" in await typed("ssh-code", "hello")
         await look(data, tmp_path)
+        assert f"nothing has moved for {IDLE_S:g} s".encode() in await ended(idle)
+        assert "[SSH/0] OUT Successful remote access by 127.0.0.1\n" in await typed("logs", "hello", "-n", "500")
         assert await typed("disable-ssh", "hello") == "ssh into hello is not allowed (Disabled for app).\n"
         assert "ssh is disabled for app" in await typed("ssh", "hello", code=1)
         assert await typed("enable-ssh", "hello") == "ssh into hello is allowed.\n"

@@ -37,6 +37,13 @@ async def test_a_secret_opens_in_its_own_context_only(database: Database) -> Non
     assert sealer.open(sealer.seal(b"", "x"), "x") == b""
 
 
+@pytest.mark.parametrize("value", ["", "p1.x", "p1.x.\u00e9", "p1.x.a", "p2.x.AAAA"])
+async def test_what_was_never_sealed_is_refused_in_one_way(database: Database, value: str) -> None:
+    sealer = await open_sealer(database, ROOT)
+    with pytest.raises(SealingError):
+        sealer.open(value, "x")
+
+
 async def test_the_same_secret_is_never_sealed_the_same_way_twice(database: Database) -> None:
     sealer = await open_sealer(database, ROOT)
     assert len({sealer.seal(b"a", "x") for _ in range(100)}) == 100

@@ -278,6 +278,9 @@ GET /oauth/authorize GET /uaa/oauth/authorize GET /passcode POST /passcode GET /
 GET /oidc/<provider> GET /oidc/<provider>/callback GET /uaa/oidc/<provider> GET /uaa/oidc/<provider>/callback
 GET /paasd/v1/me/second-factor POST /paasd/v1/me/second-factor POST /paasd/v1/me/second-factor/actions/confirm
 POST /paasd/v1/me/second-factor/actions/remove POST /paasd/v1/me/second-factor/actions/renew-recovery-codes
+GET /Groups GET /Groups/<group> GET /Groups/<group>/members POST /Groups/<group>/members
+GET /uaa/Groups GET /uaa/Groups/<group> GET /uaa/Groups/<group>/members POST /uaa/Groups/<group>/members
+DELETE /Groups/<group>/members/<guid> DELETE /uaa/Groups/<group>/members/<guid>
 GET /paasd/v1/openapi.json
 POST /v3/organizations POST /v3/users POST /Users POST /uaa/Users
 POST /paasd/v1/invitations/accept GET /invitation POST /invitation GET /uaa/invitation POST /uaa/invitation

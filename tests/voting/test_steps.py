@@ -1,9 +1,11 @@
 """What is done next: small steps, one member at a time, found anew after any crash."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paasd.voting.steps import AddLearner, EtcdMember, Promote, Remove, Step, Vote, next_step
+from paasd.model import Node
+from paasd.voting.steps import AddLearner, EtcdMember, Promote, Remove, Step, Vote, guids_by_url, next_step
 
 
 def members(text: str) -> list[EtcdMember]:
@@ -23,6 +25,18 @@ def test_a_node_gets_its_vote_row_first_then_learner_then_vote() -> None:
         "b", "JOINING", "VOTER"
     )
     assert next_step(target, {"a": "VOTER", "b": "VOTER"}, members("a b"), frozenset()) is None
+
+
+def test_a_worker_that_says_to_be_where_a_voter_is_takes_nothing_from_it() -> None:
+    def node(guid: str, role: str, voting: str = "", address: str = "10.0.0.1") -> Node:
+        size = {"memory_mb": 1, "disk_mb": 1, "cpus": 1}
+        place = {"zone": "a", "address": address, "etcd_peer_port": 2380}
+        return msgspec.convert({"guid": guid, "name": guid, "role": role, "voting": voting, **size, **place}, Node)
+
+    liar, newer = node("z-worker", "worker"), node("z-control", "control")
+    voter, other = node("a-control", "control", "VOTER"), node("b-control", "control", "VOTER", "fd00::1")
+    found = {"https://10.0.0.1:2380": "a-control", "https://[fd00::1]:2380": "b-control"}
+    assert guids_by_url([voter, liar, newer, other]) == guids_by_url([newer, liar, other, voter]) == found
 
 
 def test_a_vote_is_taken_away_in_the_opposite_order() -> None:

@@ -44,7 +44,7 @@ async def create_invitation(call: Call) -> Reply:
         spaces=form.spaces,
         life_s=form.life_s,
     )
-    link = f"{call.platform.doors(call.urls)['login']}/invitation?secret={offer.secret}"
+    link = call.platform.public_url("login", f"/invitation?secret={offer.secret}")
     problem = await actions.deliver(call.context, offer, link)
     body = present(offer.row, form.spaces)
     return created({**body, "secret": offer.secret, "link": link, "sent": problem is None, "mail_problem": problem})

@@ -13,10 +13,12 @@ from paasd.auth import DEPLOY_TOKEN
 from paasd.auth.service import OAuthError
 from paasd.auth.strength import why_weak
 from paasd.model import User
+from paasd.model.platform_roles import PLATFORM_ROLES
 from paasd.state import Condition, Eq
 
 TERM = re.compile(r'\s*(userName|username|user_name|id|origin|email)\s+eq\s+"((?:[^"\\]|\\.)*)"\s*', re.IGNORECASE)
 COLUMNS = {"username": "username", "user_name": "username", "id": "guid", "origin": "origin", "email": "email"}
+SCHEMAS = ["urn:scim:schemas:core:1.0"]
 PAGE_LIMIT = 500
 REVOKE = "/oauth/token/revoke/user/<guid>"
 
@@ -62,23 +64,26 @@ def present_user(user: User) -> dict[str, Any]:
         "userName": user.username,
         "name": {"familyName": user.username, "givenName": user.username},
         "emails": [{"value": user.email or user.username, "primary": True}],
-        "groups": [],
+        "groups": [
+            {"value": role, "display": role, "type": "DIRECT"} for role in user.scopes if role in PLATFORM_ROLES
+        ],
         "active": True,
         "verified": True,
         "origin": user.origin,
         "zoneId": "uaa",
-        "schemas": ["urn:scim:schemas:core:1.0"],
+        "schemas": SCHEMAS,
     }
 
 
-def _demand(call: Call, scope: str) -> None:
+def demand(call: Call, scope: str) -> None:
+    """Raises OAuthError 403 for who is no administrator and has not the scope."""
     if not call.caller.admin and scope not in call.caller.scopes:
         raise OAuthError(403, "insufficient_scope", "Insufficient scope for this resource")
 
 
 async def list_users(call: Call) -> Reply:
     """`GET /Users?filter=`."""
-    _demand(call, "scim.read")
+    demand(call, "scim.read")
     conditions = parse_filter(call.query.plain["filter"]) if call.query.plain.get("filter") else []
     start = max(1, _number(call, "startIndex", 1))
     count = min(max(0, _number(call, "count", 100)), PAGE_LIMIT)
@@ -91,7 +96,7 @@ async def list_users(call: Call) -> Reply:
             "startIndex": start,
             "itemsPerPage": count,
             "totalResults": total,
-            "schemas": ["urn:scim:schemas:core:1.0"],
+            "schemas": SCHEMAS,
         }
     )
 
@@ -99,13 +104,13 @@ async def list_users(call: Call) -> Reply:
 async def get_user(call: Call) -> Reply:
     """`GET /Users/:id`."""
     if call.caller.user_guid != call.path["guid"]:
-        _demand(call, "scim.read")
-    return Reply(body=present_user(_need(call)))
+        demand(call, "scim.read")
+    return Reply(body=present_user(need_user(call, call.path["guid"])))
 
 
 async def create_user(call: Call) -> Reply:
     """`POST /Users`: 201, or 409 when the name is taken."""
-    _demand(call, "scim.write")
+    demand(call, "scim.write")
     form = await call.json(NewUser)
     form.origin = form.origin or "uaa"
     password_hash = None
@@ -132,8 +137,8 @@ async def create_user(call: Call) -> Reply:
 
 async def delete_user(call: Call) -> Reply:
     """`DELETE /Users/:id`: the user and its roles."""
-    _demand(call, "scim.write")
-    user = _need(call)
+    demand(call, "scim.write")
+    user = need_user(call, call.path["guid"])
     await users.delete_account(call.context, call.caller, user.guid)
     return Reply(body=present_user(user))
 
@@ -143,8 +148,8 @@ async def set_password(call: Call) -> Reply:
     form = await call.json(NewPassword)
     own = call.caller.user_guid == call.path["guid"]
     if not own:
-        _demand(call, "uaa.admin")
-    user = _need(call)
+        demand(call, "uaa.admin")
+    user = need_user(call, call.path["guid"])
     if form.oldPassword is not None or (own and not call.caller.admin):
         address = client_address(call.request)
         await call.platform.auth.check_password(user, form.oldPassword or "", address)
@@ -161,8 +166,8 @@ async def set_password(call: Call) -> Reply:
 async def sign_out_everywhere(call: Call) -> Reply:
     """Ends every session of a user: one's own, or anybody's as an administrator."""
     if call.caller.user_guid != call.path["guid"]:
-        _demand(call, "uaa.admin")
-    user = await users.sign_out_everywhere(call.context, call.caller, _need(call).guid)
+        demand(call, "uaa.admin")
+    user = await users.sign_out_everywhere(call.context, call.caller, need_user(call, call.path["guid"]).guid)
     return Reply(body={"status": "ok", "message": f"every session of {user.username} has ended"})
 
 
@@ -171,11 +176,12 @@ def _check_password(password: str, username: str) -> None:
         raise OAuthError(422, "invalid_password", why)
 
 
-def _need(call: Call) -> User:
+def need_user(call: Call, guid: str) -> User:
+    """Raises OAuthError 404."""
     with call.context.database.read() as tx:
-        user = tx.get(User, call.path["guid"])
+        user = tx.get(User, guid)
     if user is None:
-        raise OAuthError(404, "scim_resource_not_found", f"User {call.path['guid']} does not exist")
+        raise OAuthError(404, "scim_resource_not_found", f"User {guid} does not exist")
     return user
 
 

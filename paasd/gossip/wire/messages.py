@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from paasd.observed import Delta, Holding
+from paasd.packing import UNREADABLE
 
 VERSION: Final = 1
 UPDATES_LIMIT: Final = 64
@@ -153,7 +154,7 @@ def open_envelope(data: bytes) -> Envelope:
     """Raises Garbage."""
     try:
         return _envelopes.decode(data)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Garbage(f"no datagram of ours: {error}") from error
 
 
@@ -167,7 +168,7 @@ def open_body(envelope: Envelope) -> Body:
             _decode_all(_deltas, _delta, envelope.deltas, newer),
             _marks.decode(envelope.marks),
         )
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Garbage(str(error)) from error
 
 

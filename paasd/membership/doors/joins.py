@@ -15,7 +15,7 @@ import structlog
 import paasd
 from paasd.errors import PaasdError, Unavailable, Unprocessable
 from paasd.membership.book import places_of
-from paasd.membership.doors.vault import Vault, decoded
+from paasd.membership.doors.vault import Vault
 from paasd.membership.files import Ports
 from paasd.membership.messages import (
     AUTHORITY,
@@ -30,6 +30,7 @@ from paasd.membership.messages import (
 from paasd.membership.reach import knock
 from paasd.membership.tokens import secret_hash
 from paasd.model.membership import AdmitMember, admit_member, check_admission, members
+from paasd.packing import unpack
 from paasd.peer import Peer, TlsPeers
 from paasd.peer.interface import Role
 
@@ -67,7 +68,7 @@ class _Joins:
     async def join(self, address: str, body: bytes) -> bytes:
         token_id = ""
         try:
-            request = decoded(body, JoinRequest)
+            request = unpack(body, JoinRequest)
             token_id = request.token_id
             return msgspec.msgpack.encode(await self._admit(request))
         except Unprocessable as error:
@@ -130,7 +131,7 @@ class _Joins:
 
     async def renew(self, address: str, body: bytes) -> bytes:
         try:
-            request = decoded(body, RenewRequest)
+            request = unpack(body, RenewRequest)
             if self._nonces.pop(request.nonce, request) is request:
                 raise Unprocessable("the nonce is not one of this node's, or was used before; ask for another")
             authority, now = self._vault.authority, self._vault.now

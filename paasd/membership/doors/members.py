@@ -7,8 +7,9 @@ import msgspec
 import trio
 
 from paasd.errors import Unprocessable
-from paasd.membership.doors.vault import Vault, decoded
+from paasd.membership.doors.vault import Vault
 from paasd.membership.messages import CERTIFY, DOMAIN, GOSSIP_KEYS, HERE, KEYS, CertifyRequest, DomainRequest
+from paasd.packing import unpack
 from paasd.peer import Peer, Peers
 from paasd.peer.interface import Role
 
@@ -20,11 +21,11 @@ def serve_members(peers: Peers, vault: Vault, domains: Collection[str]) -> None:
 
     async def certify(peer: Peer, body: bytes) -> bytes:
         await trio.lowlevel.checkpoint()
-        return msgspec.msgpack.encode(vault.certify(peer, decoded(body, CertifyRequest).signing_request))
+        return msgspec.msgpack.encode(vault.certify(peer, unpack(body, CertifyRequest).signing_request))
 
     async def certify_domain(peer: Peer, body: bytes) -> bytes:
         await trio.lowlevel.checkpoint()
-        request = decoded(body, DomainRequest)
+        request = unpack(body, DomainRequest)
         if request.domain not in domains:
             raise Unprocessable(
                 f"{request.domain} is no domain of this platform; set [domains] on the worker as on the control nodes"

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-import msgspec
-
 from paasd import pki
 from paasd.errors import Unavailable, Unprocessable
 from paasd.membership.authority import NodeAuthority
@@ -92,11 +90,3 @@ class Vault:
         counts = root_id_of(self.database)
         text = keys.text(counts if counts is not None and keys.knows(counts) else keys.id)
         return ControlKeys(root_key=text.decode(), public_certificate=public.certificate, public_key=public.key)
-
-
-def decoded(body: bytes, kind: type[M]) -> M:
-    """Raises Unprocessable for anything else."""
-    try:
-        return msgspec.msgpack.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise Unprocessable(f"a {kind.__name__} that is not understood: {error}; is it of another release?") from error

@@ -14,6 +14,7 @@ from paasd.membership.book import Book
 from paasd.membership.messages import KEYS, ROOT_KEY, ControlKeys, RootKeyOffer
 from paasd.model import Node
 from paasd.model.nodes import LIVE_STATES
+from paasd.packing import unpack
 from paasd.peer import Peer, Peers
 from paasd.peer.interface import Role
 from paasd.state import Database, In
@@ -70,7 +71,7 @@ class RootKeeper:
         return [node for node in live if node.guid != self._peers.guid and node.address]
 
     async def _take(self, peer: Peer, body: bytes) -> bytes:
-        await trio.to_thread.run_sync(self.keys.take, msgspec.msgpack.decode(body, type=RootKeyOffer).text)
+        await trio.to_thread.run_sync(self.keys.take, unpack(body, RootKeyOffer).text)
         return b""
 
     async def follow(self) -> None:
@@ -102,7 +103,7 @@ async def find_root_key(keys: RootKeys, wanted: str, peers: Peers, book: Book) -
     failures = []
     for place in book.others(role="control"):
         try:
-            answer = msgspec.msgpack.decode(await peers.call(place.guid, KEYS), type=ControlKeys)
+            answer = unpack(await peers.call(place.guid, KEYS), ControlKeys)
             if parse_root_key(answer.root_key.encode()).id == wanted:
                 keys.take(answer.root_key.encode())
                 return

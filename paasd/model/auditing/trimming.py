@@ -4,35 +4,31 @@ Each round says in an event of its own how far it went. So somebody who takes ev
 would have to put in an event, too, and change every hash after it.
 """
 
+from itertools import takewhile
 from typing import Final
 
 from paasd.model.arguments import SYSTEM
 from paasd.model.auditing.chain import PLATFORM
 from paasd.model.events import record_event
 from paasd.model.records import AuditChain, AuditEvent, Organization
-from paasd.state import Gt, Lt, Tx
+from paasd.state import ROWS, Gt, Lt, Portion, Tx
 
 EXPIRED_EVENT: Final = "platform.audit.expire"
 
 
-def trim(tx: Tx, before: str, limit: int) -> int:
-    """Forget events of before that time, `limit` at most; how many went."""
-    platform = tx.get(AuditChain, PLATFORM)
+def trim(tx: Tx, before: str) -> int:
+    """Forget a portion of the events of before that time; how many went."""
+    platform, portion = tx.get(AuditChain, PLATFORM), Portion(tx)
     if platform is None:
-        return _delete(tx, tx.all(AuditEvent, Lt("created_at", before), limit=limit))
-    former = _delete(tx, tx.all(AuditEvent, Lt("created_at", before), sequence=0, limit=limit))
+        return len(portion.take(tx.all(AuditEvent, Lt("created_at", before), limit=ROWS)))
+    former = len(portion.take(tx.all(AuditEvent, Lt("created_at", before), sequence=0, limit=ROWS)))
     if former:
         tx.update(platform, former=platform.former - former)
         return former
-    oldest = tx.all(AuditEvent, Gt("sequence", 0), order=("sequence",), limit=limit)
-    gone = []
-    for event in oldest:
-        if event.created_at >= before:
-            break
-        gone.append(event)
+    oldest = tx.all(AuditEvent, Gt("sequence", 0), order=("sequence",), limit=ROWS)
+    gone = portion.take(takewhile(lambda event: event.created_at < before, oldest))
     if not gone:
         return 0
-    _delete(tx, gone)
     last = gone[-1]
     tx.update(platform, trimmed_sequence=last.sequence, trimmed_hash=last.hash)
     _trim_organizations(tx, gone)
@@ -58,9 +54,3 @@ def _trim_organizations(tx: Tx, gone: list[AuditEvent]) -> None:
             tx.delete(chain)
             continue
         tx.update(chain, trimmed_sequence=event.organization_sequence, trimmed_hash=event.organization_hash)
-
-
-def _delete(tx: Tx, events: list[AuditEvent]) -> int:
-    for event in events:
-        tx.delete(event)
-    return len(events)

@@ -8,11 +8,21 @@ import contextlib
 import json
 import os
 import socket
+import time
 
 from . import syscalls as sys_
 
 SOCKET = "deadline.sock"
 _MESSAGE_LIMIT_BYTES = 256
+
+
+def check_time_left(at_s: float | None) -> None:
+    """Call right before the program runs. Raises OSError when the end has come already.
+
+    The machine may have stood still since somebody with a lease asked for the start.
+    """
+    if at_s is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= at_s:
+        raise OSError("the lease under which it was to run has ended")
 
 
 class Deadline:

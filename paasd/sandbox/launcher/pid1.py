@@ -105,7 +105,8 @@ def _fork_app(request: dict[str, Any], status: socket.socket, outputs: tuple[int
     pid = os.fork()
     if pid == 0:
         try:
-            become_tenant(request, (os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), *outputs))
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            become_tenant(request, (null, *outputs), deadline=request.get("deadline"))
         except BaseException as error:  # noqa: BLE001 (nothing may run on in this fork)
             os.write(writer, str(error).encode()[:1000])
         os._exit(127)

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from . import syscalls as sys_
 from . import wire
+from .deadline import check_time_left
 from .family import end_descendants, reap
 from .sessions import serve_session
 from .spool import ERR, OUT, SpoolWriter
@@ -127,7 +128,7 @@ class _Shim:
         if os.fork() == 0:
             signal.set_wakeup_fd(-1)
             try:
-                run_plain_session({**self._request, **message}, caller)
+                run_plain_session({**self._request, "deadline": None, **message}, caller)
             finally:
                 os._exit(1)
         caller.close()
@@ -137,7 +138,7 @@ class _Shim:
         own = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         given = (fds[1], fds[2], fds[3]) if len(fds) == 4 else (own, self._outputs[0][1], self._outputs[1][1])
         try:
-            pid = _fork_program({**self._request, **message}, given)
+            pid = _fork_program({**self._request, "deadline": None, **message}, given)
             self._helpers[pid] = caller
             wire.send(caller, {"started": True})
         except OSError as error:
@@ -222,4 +223,5 @@ def _become(
     sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.umask(0o022)
     os.chdir(request["cwd"])
+    check_time_left(request["deadline"])
     os.execvpe(request["argv"][0], request["argv"], request["env"])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import syscalls as sys_
+from .deadline import check_time_left
 
 UID = 2000
 _LAST_CAPABILITY = 63
@@ -27,13 +28,15 @@ def prefer_for_oom() -> None:
 
 def become_tenant(
     request: dict[str, Any],
-    descriptors: tuple[int, int, int],
-    terminal: Callable[[], tuple[int, int, int]] | None = None,
+    descriptors: Descriptors,
+    terminal: Callable[[], Descriptors] | None = None,
+    *,
+    deadline: float | None = None,
 ) -> None:
     """Does not return: ends in execve. Call in a forked child that is in all namespaces of the container.
 
     Once everything is dropped, `terminal` may give descriptors in place of the first ones. Raises OSError when the
-    program cannot be run; everything is dropped by then.
+    program cannot be run, or not before `deadline`; everything is dropped by then.
     """
     os.setsid()
     for number in range(1, signal.NSIG):
@@ -49,6 +52,7 @@ def become_tenant(
     program = _find(request["argv"][0], request["env"].get("PATH", "/usr/bin:/bin"), request["cwd"])
     sys_.prctl(sys_.PR_SET_NO_NEW_PRIVS, 1)
     sys_.install_filter(request["filter"])
+    check_time_left(deadline)
     os.execve(program, request["argv"], request["env"])
 
 

@@ -105,6 +105,7 @@ class PlainContainer:
                 "argv": list(process.argv),
                 "env": {"PATH": _FALLBACK_PATH, **process.env},
                 "cwd": process.cwd,
+                "deadline": process.deadline,
             }
             connection, pids = await self._keeper.start_shim(request)
             self._shim = pids["shim"]

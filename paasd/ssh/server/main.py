@@ -1,7 +1,6 @@
 """The life of the process: a first word from the daemon, no rights any more, then clients until there are none."""
 
 import asyncio
-import ipaddress
 import logging
 import socket
 from collections import Counter
@@ -11,6 +10,7 @@ from typing import Final
 
 import asyncssh
 
+from paasd.sources import source_of
 from paasd.ssh.messages import PACKET_LIMIT_BYTES, Settings, decode_told
 from paasd.ssh.server.daemon import Daemon
 from paasd.ssh.server.guest import Client
@@ -117,7 +117,7 @@ class House:
             except OSError:  # it went away before, or descriptors are short
                 await asyncio.sleep(0.01)
                 continue
-            place = neighbourhood(address[0])
+            place = source_of(str(address[0]))
             full = self._strangers.total() >= self._settings.unknown_connections
             if full or self._strangers[place] >= self._settings.unknown_connections_per_address:
                 connection.close()
@@ -162,12 +162,3 @@ class House:
 def plain(address: str) -> str:
     """An IPv4 address as such, also where it came in by an IPv6 socket."""
     return address.removeprefix("::ffff:")
-
-
-def neighbourhood(address: str) -> str:
-    """Whom a connection is counted for: an IPv4 address, the /64 of an IPv6 one."""
-    try:
-        parsed = ipaddress.ip_address(plain(address).partition("%")[0])
-    except ValueError:
-        return address
-    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import structlog
 import trio
 
 from paasd.errors import PaasdError
-from paasd.state.conditions import In, Lt
+from paasd.state.conditions import Lt
 from paasd.state.operations import operation
+from paasd.state.portions import Portion
 from paasd.state.records import Record
 from paasd.state.transactions import Tx
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from paasd.state.engine.database import Database
 
 ROUND_S: Final = 600.0
-ROWS: Final = 200  # a delete carries the old row in the log, so it is done in portions
 
 
 class Request(Record, table="state_requests", key=("request_id",)):
@@ -39,10 +40,7 @@ class ForgetRequests(msgspec.Struct):
 @operation("state.forget_requests", version=1)
 def forget_requests(tx: Tx, arguments: ForgetRequests) -> bool:
     """Forget some of the requests older than that; whether there may be more."""
-    old = tx.all(Request, Lt("at_s", arguments.before_s), limit=ROWS)
-    if old:
-        tx.delete_all(Request, In("request_id", [request.request_id for request in old]))
-    return len(old) == ROWS
+    return not Portion(tx).clear(Request, Lt("at_s", arguments.before_s))
 
 
 async def forget_requests_until(database: Database, memory_s: float, clock: Callable[[], float]) -> None:
@@ -55,5 +53,5 @@ async def forget_requests_until(database: Database, memory_s: float, clock: Call
         try:
             while more:
                 more = await database.write(forget_requests, ForgetRequests(before_s))
-        except PaasdError:
-            continue  # a log without quorum, or a full disk: the next round will do
+        except PaasdError as error:  # a log without quorum, or a full disk: the next round will do
+            structlog.get_logger("paasd.state").warning("old requests are not forgotten", reason=error.detail)

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from paasd.errors import PaasdError
+from paasd.packing import UNREADABLE
 
 FORMAT_VERSION: Final = 1
 NO_HASH: Final = bytes(32)
@@ -59,7 +60,7 @@ def decode_entry(data: bytes) -> Entry:
         if msgspec.msgpack.decode(version) != FORMAT_VERSION:
             raise LogDamaged("the log has entries of a newer format; upgrade paasd on this node")
         return msgspec.msgpack.decode(data, type=Entry)
-    except (msgspec.DecodeError, IndexError) as error:
+    except (*UNREADABLE, IndexError) as error:
         raise LogDamaged(f"an entry of the log cannot be read: {error}; restore this node from a snapshot") from error
 
 

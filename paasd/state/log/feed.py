@@ -13,7 +13,7 @@ import apsw
 import msgspec
 import trio
 
-from paasd.errors import PaasdError, Unavailable
+from paasd.errors import BadRequest, PaasdError, Unavailable
 from paasd.peer import PeerRefused, Peers, PeerStream, PeerUnreachable
 from paasd.state.log.interface import LogTrimmed, LogUnavailable, NoAnswer, Refused, Runner
 from paasd.state.log.messages import AppendEntry, AskNewest, LogAnswer, Message, ReadLog, decode, encode
@@ -227,8 +227,11 @@ class FeedLog:
         raise LogUnavailable(f"{why}; nothing was changed")
 
     async def _call(self, voter: Voter, kind: str, request: Message) -> LogAnswer:
-        answer = await self._peers.call(voter.guid, kind, encode(request), timeout_s=self._limits.attempt_s)
-        return decode(answer, LogAnswer)
+        try:
+            answer = await self._peers.call(voter.guid, kind, encode(request), timeout_s=self._limits.attempt_s)
+            return decode(answer, LogAnswer)
+        except BadRequest as error:  # one of the two does not understand the other: they are of different releases
+            raise PeerRefused(error.detail) from error
 
     def _order(self) -> list[Voter]:
         return in_order(self._voters(), self._peers.guid, self._zone, self._failed_at, trio.current_time())

@@ -4,15 +4,17 @@ Fields may be added at the end with a default: who is older does not see them, w
 that the older side must not overlook raises the version, and then it is refused in words.
 """
 
-from typing import Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
 from paasd.errors import BadRequest
+from paasd.packing import UNREADABLE
 
 M = TypeVar("M", bound="Message")
 
 VERSION: Final = 1
+Counter = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -25,15 +27,15 @@ class ReadLog(Message, frozen=True, array_like=True, kw_only=True):
     """log.read, and log.follow as a stream: up to `limit` entries of the log `identity` that follow entry `after`."""
 
     identity: str
-    after: int
-    limit: int
+    after: Counter
+    limit: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class AppendEntry(Message, frozen=True, array_like=True, kw_only=True):
     """log.append: make `data` entry `index` of the log `identity` if the newest is the one before."""
 
     identity: str
-    index: int
+    index: Counter
     data: bytes
 
 
@@ -72,5 +74,5 @@ def decode(data: bytes, type_: type[M]) -> M:
         if version != VERSION:
             raise BadRequest(f"the other node speaks version {version} and this one {VERSION}; upgrade the older one")
         return msgspec.msgpack.decode(data, type=type_)
-    except (msgspec.DecodeError, IndexError) as error:
+    except (*UNREADABLE, IndexError) as error:
         raise BadRequest(f"this is no {type_.__name__}: {error}") from error

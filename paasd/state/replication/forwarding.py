@@ -7,11 +7,11 @@ is sent keeps its request id, so that whoever else runs it later finds the store
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal
 
-import msgspec
 import structlog
 import trio
 
 from paasd.errors import BadRequest, Forbidden, OutcomeUnknown, PaasdError, TooLarge, Unavailable, Unprocessable
+from paasd.packing import UNREADABLE
 from paasd.peer import Peer, PeerRefused, Peers, PeerUnreachable
 from paasd.state.engine import Database, Forwarded, NotTaken, Undelivered
 from paasd.state.engine.replica import Call
@@ -133,7 +133,7 @@ class OperationServer:
             result = await self._database.write_here(
                 operation, arguments, request_id=request.request_id, timeout_s=request.timeout_s
             )
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             return self._failed(Unprocessable(f"the arguments of {request.name} do not fit: {error}"))
         except Unavailable:
             return Ran(kind="busy")

@@ -86,6 +86,14 @@ async def test_kill_ends_daemons_that_left_their_parent(nest: Nest) -> None:
     assert not psutil.pid_exists(daemon)
 
 
+async def test_nothing_begins_after_its_deadline_and_an_exec_has_none(nest: Nest) -> None:
+    container = await nest.create(ContainerSpec(guid="one"))
+    past = time.clock_gettime(time.CLOCK_BOOTTIME) - 0.001
+    with pytest.raises(SandboxError, match="lease under which it was to run has ended"):
+        await container.start(shell("echo ran", deadline=past))
+    assert not container.running
+
+
 async def test_a_program_that_is_not_there_is_named_and_a_directory_too(nest: Nest) -> None:
     container = await nest.create(ContainerSpec(guid="one"))
     with pytest.raises(SandboxError, match="no-such-program"):

@@ -118,6 +118,8 @@ class Container:
             await trio.sleep(0.1)
         if self.machine.containers.get(self.guid) is not self:
             raise NotRunning("the container is gone")
+        if process.deadline is not None and self.machine.boot_s() >= process.deadline:
+            raise NotRunning("the lease under which it was to run has ended")
         self.deadline = process.deadline
         self.running = self.has_run = True
         self._exit = None

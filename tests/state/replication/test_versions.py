@@ -167,3 +167,24 @@ def test_messages_may_grow_and_versions_are_told_apart() -> None:
     for garbage in (b"", b"\x90", b"\xc1", b"\x91\x01", msgspec.msgpack.encode({"a": 1})):
         with pytest.raises(BadRequest):
             decode(garbage, ReadLog)
+
+
+async def test_a_node_whose_words_the_voters_do_not_know_is_refused_and_lives_on(
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_tomorrow(message: ReadLog) -> bytes:
+        return encode(msgspec.structs.replace(message, version=99))
+
+    cluster, log = Cluster(tmp_path), MemoryLog(1)
+    async with cluster.node("n0", log.client()) as first:
+        await first.write(add_thing, AddThing("a"))
+        async with cluster.node("n1") as second:
+            await second.catch_up()
+            with monkeypatch.context() as patched:
+                patched.setattr("paasd.state.log.feed.encode", of_tomorrow)
+                with pytest.raises(Unavailable):
+                    await second.write(add_thing, AddThing("b"), timeout_s=5)
+                await trio.sleep(30)
+            await second.write(add_thing, AddThing("c"))
+            with second.read() as tx:
+                assert {thing.name for thing in tx.all(Thing)} == {"a", "c"}
