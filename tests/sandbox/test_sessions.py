@@ -182,6 +182,9 @@ async def test_a_connection_is_made_inside_and_under_its_rules(sandbox: Sandbox)
             await trio.sleep(0.01)
     before = container.usage().pids
     with socket.socket(fileno=await container.connect("127.0.0.1", 9000)) as made:
+        session = await open_shell(container, "awk '$3 ~ /:2328$/ { print $8 }' /proc/net/tcp")
+        assert await read(session.ends[1]) == b"2000\n"  # whose it is
+        session.close()
         made.sendall(b"abc")
         assert made.recv(9) == b"cba"
     for host in ("127.0.0.1", "169.254.169.254"):
