@@ -115,8 +115,11 @@ async def test_a_code_dies_with_its_time_the_sessions_of_its_owner_and_the_owner
     guid = await make_member(served, "dev", place, "space_developer")
     async with await signed_in(served, "dev") as http:
         late, over = await code_of(http), await code_of(http)
-        assert isinstance(await come(served, target, await code_of(http)), Admitted)
+        found = await come(served, target, await code_of(http))
+        assert isinstance(found, Admitted)
         await served.context.database.write(sign_out, EndSessions(user_guid=guid, actor=SYSTEM))
+        with pytest.raises(Refused, match="You were signed out"):
+            check_still(served.context, served.auth, found)
         assert str(await come(served, target, over)).startswith("wrong: ")
     async with await signed_in(served, "dev") as http:
         late = await code_of(http)

@@ -62,8 +62,8 @@ async def test_strangers_hold_up_nobody_and_the_process_goes_when_it_is_idle(tmp
 
 
 async def slow_ones(scene: Scene, port: int) -> None:
-    """They have taken every place of their address and say nothing; they are shown out, and others come in."""
-    slow = [await stranger("127.0.0.2", port) for _ in range(30)]
+    """They are more than there is room for and say nothing; others come in meanwhile, and they are shown out."""
+    slow = [await stranger("127.0.0.2", port) for _ in range(60)]
     done = await scene.hands.ssh(scene.user, "echo in")
     assert done.stdout == b"in\n"
     with trio.fail_after(SIGN_IN_S + LIMIT_S):
