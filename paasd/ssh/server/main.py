@@ -122,13 +122,13 @@ class House:
             if full or self._strangers[place] >= self._settings.unknown_connections_per_address:
                 connection.close()
                 continue
+            self._strangers[place] += 1  # here, since the task begins after the next ones have been taken
             task = loop.create_task(self._serve(connection, str(address[0]), place))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
     async def _serve(self, connection: socket.socket, address: str, place: str) -> None:
         loop = asyncio.get_running_loop()
-        self._strangers[place] += 1
         self._here += 1
         self._closing.cancel()
         stranger = True
