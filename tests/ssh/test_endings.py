@@ -57,7 +57,7 @@ async def test_strangers_hold_up_nobody_and_the_process_goes_when_it_is_idle(tmp
         assert process.memory_info().rss - size < GROWTH_LIMIT_BYTES
         await limits(scene)
         await until(lambda: door.process is None)
-        assert not process.is_running()
+        await until(lambda: not process.is_running())
         await killed(scene)
 
 
