@@ -21,6 +21,7 @@ from paasd.auth import Caller
 from paasd.auth.service import Auth
 from paasd.auth.throttle import Throttle
 from paasd.errors import PaasdError
+from paasd.packing import UNREADABLE
 from paasd.ssh.messages import (
     PACKET_LIMIT_BYTES,
     Admit,
@@ -95,7 +96,7 @@ class Desk:
                     packet = b""
                 try:
                     message = decode_asked(packet) if packet else None
-                except msgspec.MsgspecError as error:
+                except UNREADABLE as error:
                     structlog.get_logger("paasd.ssh").error("the ssh process talks nonsense", error=str(error))
                     message = None
                 if message is None:

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-import msgspec
 import trio
 
 from paasd.errors import PaasdError
+from paasd.packing import unpack
 from paasd.peer import Peer, Peers, PeerStream
 from paasd.peer.interface import Role
 from paasd.ssh.programs import GONE, Program, Programs
@@ -23,26 +23,20 @@ KIND: Final = "ssh.program"
 _ASKERS: Final[tuple[Role, ...]] = ("control",)
 _READ_BYTES: Final = 32 * 1024
 _QUIET_S: Final = 1.0
+_LIFE_S: Final = 2.0
 
 
 async def receive(stream: PeerStream) -> Message | None:
     """The next message; None at the end. Raises PaasdError."""
     raw = await stream.receive()
-    try:
-        return None if raw is None else decode(raw)
-    except msgspec.MsgspecError as error:
-        raise PaasdError(f"the other node is not understood: {error}") from error
+    return None if raw is None else decode(raw)
 
 
 def serve(peers: Peers, programs: Programs) -> None:
     """Open programs here for control nodes."""
 
     async def answer(_peer: Peer, body: bytes, stream: PeerStream) -> None:
-        try:
-            ask = msgspec.msgpack.decode(body, type=Ask)
-        except msgspec.MsgspecError as error:
-            raise PaasdError(f"the question is not understood: {error}") from error
-        async with programs.open(ask) as program:
+        async with programs.open(unpack(body, Ask)) as program:
             ends = [trio.lowlevel.FdStream(os.dup(fd)) for fd in program.ends]
             program.let_go()
             try:
@@ -71,6 +65,7 @@ class Far:
         """Until the program has ended and all that it wrote is sent, or the other side has gone."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._obey, nursery.cancel_scope)
+            nursery.start_soon(self._show_life, nursery.cancel_scope)
             readers = range(1, 3) if len(self._ends) == 3 else range(1)
             self._reading = len(readers)
             for number in readers:
@@ -120,6 +115,15 @@ class Far:
             pass
         scope.cancel()
 
+    async def _show_life(self, scope: trio.CancelScope) -> None:
+        """Who waits for a program to read does not see that the other side has gone; who speaks does."""
+        try:
+            while True:
+                await trio.sleep(_LIFE_S)
+                await self._stream.send(encode(Bytes(0, b"")))
+        except PaasdError:
+            scope.cancel()
+
     async def _finish(self) -> None:
         if len(self._ends) == 3:
             await self._ends[0].aclose()
@@ -134,7 +138,7 @@ class Far:
 @asynccontextmanager
 async def open_there(peers: Peers, node_guid: str, ask: Ask) -> AsyncIterator[Program]:
     """A program on another node. Raises PaasdError."""
-    async with peers.stream(node_guid, KIND, msgspec.msgpack.encode(ask)) as stream:
+    async with peers.stream(node_guid, KIND, encode(ask)) as stream:
         first = await receive(stream)
         if not isinstance(first, Opened) or first.ends not in (1, 3):
             raise PaasdError("The other node does not answer as it should")

@@ -89,6 +89,8 @@ class Programs:
             session.close()
 
     async def _connect(self, container: AnyContainer, host: str, port: int) -> int:
+        if not 0 < port < 65536:
+            raise SandboxError(f"{port} is no port")
         refusal: SandboxError | None = None
         for address in await self._addresses(container, host):
             try:
@@ -108,8 +110,8 @@ class Programs:
         if not self._resolves():
             try:
                 found = await trio.socket.getaddrinfo(host, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
-            except OSError as error:
-                raise SandboxError(f"{host} cannot be resolved: {error.strerror}") from error
+            except (OSError, ValueError) as error:
+                raise SandboxError(f"{host} cannot be resolved: {error}") from error
             return [str(address[0]) for *_rest, address in found]
         asked = await container.connect(LINK_ADDRESS, 53, datagrams=True)
         with trio.socket.fromfd(asked, socket.AF_INET, socket.SOCK_DGRAM) as resolver:
@@ -161,7 +163,8 @@ class Running:
             await self._session.signal(SIGNALS[name])
 
     async def resize(self, size: tuple[int, int, int, int]) -> None:
-        self._session.resize(Terminal(*size))
+        with suppress(OSError):  # it is going
+            self._session.resize(Terminal(*size))
         await trio.lowlevel.checkpoint()
 
     def let_go(self) -> None:

@@ -2,6 +2,9 @@
 
 import msgspec
 
+from paasd.errors import BadRequest
+from paasd.packing import UNREADABLE
+
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be run in which instance: a shell, a command, sftp, or a connection to `host` and `port`."""
@@ -64,4 +67,13 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
 
 Message = Opened | Bytes | Over | Resize | Signal | Ended
 encode = msgspec.msgpack.encode
-decode = msgspec.msgpack.Decoder(Message).decode
+_decode = msgspec.msgpack.Decoder(Message).decode
+
+
+def decode(raw: bytes) -> Message:
+    """Raises BadRequest."""
+    try:
+        message: Message = _decode(raw)
+    except UNREADABLE as error:
+        raise BadRequest(f"the other node is not understood: {error}") from error
+    return message

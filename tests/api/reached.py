@@ -5,6 +5,8 @@ ELSEWHERE: dict[str, str] = {
     "/paasd/v1/invitations/accept": "needs an invitation (tests/tenancy/test_invitations.py)",
     "/paasd/v1/organizations/<organization>/invitations/<invitation>": "as above (tests/tenancy/test_invitations.py)",
     "/v3/droplets/<guid>/download": "needs a sandbox (tests/node/test_droplets.py)",
+    "/oauth/authorize": "for one client, which it names (tests/api/test_ssh.py)",
+    "/paasd/v1/spaces/<organization>/<space>/apps/<app>/ssh": "needs a running instance (tests/ssh/test_commands.py)",
     "/passcode": "a page with a form of its own (tests/api/test_passcodes.py)",
     "/oidc/<provider>": "needs a provider (tests/api/test_oidc.py)",
     "/oidc/<provider>/callback": "needs a provider (tests/api/test_oidc.py)",

@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import trio
 
 import paasd.testing
@@ -25,6 +26,7 @@ async def test_any_door_leads_to_any_instance(tmp_path: Path) -> None:
             hands = await hands_at(c, door, tmp_path)
             for _, user in users:
                 await everything(hands, user, tmp_path)
+        await the_end_of_a_client(c, users, tmp_path)
         await the_end_of_a_node(c, users, tmp_path)
 
 
@@ -86,6 +88,26 @@ async def echo(hands: Hands, user: str) -> None:
         assert answer.endswith(f"instance {user[-1]}".encode())
     process.terminate()
     await process.wait()
+
+
+async def the_end_of_a_client(c: Cluster, users: list[tuple[str, str]], tmp_path: Path) -> None:
+    """Also where a program takes nothing of what it is sent."""
+    hands = await hands_at(c, c.nodes[0], tmp_path)
+    for _, user in users:
+        process = await hands.start(user, "sleep 5432")
+        assert process.stdin is not None
+        with trio.move_on_after(1):
+            await process.stdin.send_all(bytes(BYTES))
+        assert len(sleepers()) == 1
+        process.kill()
+        await process.wait()
+        with trio.fail_after(LIMIT_S):
+            while sleepers():
+                await trio.sleep(0.05)
+
+
+def sleepers() -> list[psutil.Process]:
+    return [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", "5432"]]
 
 
 async def the_end_of_a_node(c: Cluster, users: list[tuple[str, str]], tmp_path: Path) -> None:
