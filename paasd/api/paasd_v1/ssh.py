@@ -3,7 +3,8 @@
 from typing import Any
 
 from paasd.actions import ssh
-from paasd.actions.visibility import visible
+from paasd.actions.permissions import Permission
+from paasd.actions.visibility import need_app, visible
 from paasd.api.call import Call, Form, Reply, created
 from paasd.api.paasd_v1.names import find_app, find_organization
 from paasd.api.table import Auth, Route, get, patch, post
@@ -29,7 +30,7 @@ async def invite(call: Call) -> Reply:
     door = call.platform.ssh
     wanted = await call.json(Wanted)
     with call.context.database.read() as tx:
-        app = find_app(call, tx)
+        app = need_app(tx, call.caller, find_app(call, tx).guid, Permission.WRITE_SPACE)
         if door is None or not door.address:
             raise Unavailable("There is no door for ssh here; [ssh] in the configuration opens it")
         process = tx.find(Process, *visible(tx, call.caller, Process), app_guid=app.guid, type=wanted.process)
