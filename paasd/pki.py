@@ -19,9 +19,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFE: Final = timedelta(days=3650)
+AUTHORITY_RENEWAL: Final = timedelta(days=365)
+"""So long before an authority ends the next one is introduced: time for nodes that are away, and for people's files."""
 DOMAIN_LIFE: Final = timedelta(days=90)
 BACKDATED: Final = timedelta(hours=1)
 """Certificates start in the past, so that a machine whose clock is a little behind accepts them."""
+
+
+_END: Final = b"-----END CERTIFICATE-----\n"
 
 
 class KeyPair(msgspec.Struct, frozen=True):
@@ -149,6 +154,22 @@ def issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> boo
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
+
+
+def began_at_s(certificate: bytes) -> float:
+    """Unix seconds at which the first certificate of a PEM text was made. Raises ValueError."""
+    return (x509.load_pem_x509_certificate(certificate).not_valid_before_utc + BACKDATED).timestamp()
+
+
+def ends_at_s(certificate: bytes) -> float:
+    """Unix seconds of the end of the first certificate of a PEM text. Raises ValueError."""
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp()
+
+
+def first_of(certificates: bytes) -> bytes:
+    """The first of the certificates of a PEM text, with nothing else."""
+    first, mark, _ = certificates.partition(_END)
+    return first + mark
 
 
 def spki_sha256(certificate: bytes) -> str:

@@ -7,6 +7,7 @@ import msgspec
 
 from paasd.actions.upkeep import (
     KeyChange,
+    authority_problems,
     certificate_problems,
     clock_problems,
     disk_problems,
@@ -39,6 +40,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     log_error: str | None = None
     now_s: float = 0.0
     key_changes: Sequence[KeyChange] = ()
+    authorities: Mapping[str, float] = {}
+    """The ends (unix seconds) of those that sign, by the words for what they certify."""
     silent: Collection[str] = ()
     """Nodes that were asked just now, and did not answer."""
 
@@ -61,6 +64,7 @@ def problems(platform: Platform) -> list[str]:
     found += clock_problems(platform.own_guid, platform.nodes, platform.facts)
     others = [node for node in platform.nodes if node.guid != platform.own_guid]
     found += certificate_problems(others, platform.facts, platform.now_s)
+    found += authority_problems(platform.authorities, platform.now_s)
     found += key_problems(platform.key_changes)
     if platform.certificate_left_s is not None and platform.certificate_left_s < 3600:
         found.append(

@@ -1,6 +1,8 @@
 """Nodes and who may join: platform administrators only."""
 
 import re
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 from paasd.actions.context import Context, actor_of
@@ -12,7 +14,10 @@ from paasd.membership import Membership
 from paasd.membership.rotation import Rotation
 from paasd.model import Instance, JoinToken, Node, brake, draining, liveness
 from paasd.model import membership as model
+from paasd.model.arguments import Actor
 from paasd.model.retention import referenced_blobs
+from paasd.model.rotation import NODES, PUBLIC
+from paasd.model.voting import ETCD_AUTHORITY
 from paasd.peer.interface import Role
 
 ZONE = re.compile(r"[A-Za-z0-9._/-]{1,64}")
@@ -136,13 +141,15 @@ async def _check_blobs(context: Context, node: Node) -> None:
 
 
 async def change_key(context: Context, caller: Caller, what: str) -> str:
-    """Begin to change what all nodes share: authority, gossip, root or data; the id of the new one. Raises Forbidden,
-    NotFound, Unprocessable, Unavailable.
+    """Begin to change what all nodes share: authority (of nodes), domains or etcd (their authorities), gossip, root or
+    data; the id of the new one. Raises Forbidden, NotFound, Unprocessable, Unavailable.
     """
     authorise_admin(caller)
     rotation = _rotation(context)
-    changes = {
-        "authority": rotation.change_authority,
+    changes: dict[str, Callable[[Actor], Awaitable[str]]] = {
+        "authority": partial(rotation.change_authority, NODES),
+        "domains": partial(rotation.change_authority, PUBLIC),
+        "etcd": partial(rotation.change_authority, ETCD_AUTHORITY),
         "gossip": rotation.change_gossip_key,
         "root": rotation.change_root_key,
         "data": rotation.change_data_key,
@@ -161,5 +168,5 @@ def key_changes(context: Context, caller: Caller) -> list[str]:
 def _rotation(context: Context) -> Rotation:
     membership = _membership(context)
     if membership.rotation is None:
-        raise Unavailable("only control nodes of several change keys; `paasd token create` makes a cluster of one node")
+        raise Unavailable("a worker changes no keys; ask a control node")
     return membership.rotation

@@ -23,6 +23,10 @@ CERTIFICATE_LOW_S: Final = 6 * 3600.0
 """They are renewed when 12 hours are left."""
 
 
+AUTHORITY_LOW_S: Final = 90 * 86400.0
+"""The next one is introduced when a year is left, and that of the domains signs when half a year is left."""
+
+
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     """A change of a shared key that is under way; `away` are nodes it waits for that do not come by themselves."""
 
@@ -71,6 +75,19 @@ def certificate_problems(nodes: Sequence[Node], facts: Mapping[str, NodeFact], n
                 f"the certificate of node {node.name} {f'ends in {left_s / 3600:.1f} hours' if left_s else 'has ended'}"
                 " and was not renewed: no control node answers it; check TCP 7400 from there to the control nodes, and "
                 "its clock"
+            )
+    return found
+
+
+def authority_problems(ends_at_s: Mapping[str, float], now_s: float) -> list[str]:
+    """Of authorities, by the words for what they certify, that were not followed by another in time."""
+    found = []
+    for what, ends in sorted(ends_at_s.items()):
+        days = int((ends - now_s) // 86400)
+        if ends - now_s < AUTHORITY_LOW_S:
+            found.append(
+                f"the authority of {what} {f'ends in {days} days' if days > 0 else 'has ended'} and the next one does "
+                "not sign yet: `paasd keys status` says whom that waits for"
             )
     return found
 

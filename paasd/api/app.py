@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException
 
 from paasd.actions.permissions import NOT_ALLOWED
 from paasd.actions.second_factor import warning_of
+from paasd.api.answers import OAuthRefusal
 from paasd.api.body import Body, StreamedConnection, StreamedRequest
 from paasd.api.call import JSON, Call, Reply
 from paasd.api.errors import (
@@ -218,7 +219,7 @@ def client_address(request: Any) -> str:
     return forwarded.rpartition(",")[2].strip() or (request.remote_addr or "unix")
 
 
-def _response(reply: Reply, call: Call) -> Response:
+def _response(reply: Reply[Any], call: Call) -> Response:
     if reply.stream is not None:
         streams = call.platform.streams
         streams.check(call.who)
@@ -237,7 +238,7 @@ def _response(reply: Reply, call: Call) -> Response:
 def _failure(error: Exception, request_id: str, log: Any) -> Response:
     known = known_error(error)
     if isinstance(known, OAuthError):
-        body = quart.json.dumps({"error": known.error, "error_description": known.detail}).encode()
+        body = msgspec.json.encode(OAuthRefusal(error=known.error, error_description=known.detail))
         response = _error_response(known.status, body, request_id)
         response.headers["Cache-Control"] = "no-store"
         return response

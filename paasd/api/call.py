@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 import quart
@@ -11,6 +11,7 @@ import yaml
 from quart.wrappers import Request
 from quart_trio import QuartTrio
 
+from paasd.api.answers import Link
 from paasd.api.body import Body
 from paasd.api.query import Query
 from paasd.api.stream import Source
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from paasd.api.platform import Platform
 
 T = TypeVar("T")
+B = TypeVar("B")
 JSON = "application/json"
 HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 
@@ -30,11 +32,15 @@ class Form(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Base of request bodies: unknown fields are refused by name."""
 
 
-class Reply(msgspec.Struct, kw_only=True):
-    """An answer: `body` is encoded as JSON unless `raw` or `stream` is given."""
+class Reply(msgspec.Struct, Generic[B], kw_only=True):
+    """An answer: `body` is encoded as JSON unless `raw` or `stream` is given.
+
+    The description of the API says of each call what stands in the brackets of its handler's return type: a struct (see
+    `paasd.api.answers`), `Literal` media types for what is no JSON, or None for an answer without content.
+    """
 
     status: int = 200
-    body: Any = None
+    body: B | None = None
     raw: bytes | None = None
     stream: Source | None = None
     headers: dict[str, str] = {}
@@ -47,12 +53,12 @@ class Reply(msgspec.Struct, kw_only=True):
         return b"" if self.body is None else msgspec.json.encode(self.body)
 
 
-def created(body: Any) -> Reply:
+def created(body: B) -> Reply[B]:
     """201 with the new resource."""
     return Reply(status=201, body=body)
 
 
-def no_content() -> Reply:
+def no_content() -> Reply[None]:
     """204."""
     return Reply(status=204)
 
@@ -67,10 +73,9 @@ class Urls:
         """`/v3/...`."""
         return "/".join((self.base, "v3", *parts))
 
-    def link(self, *parts: str, method: str | None = None) -> dict[str, str]:
+    def link(self, *parts: str, method: str | None = None) -> Link:
         """A link object to `/v3/...`."""
-        href = {"href": self.v3(*parts)}
-        return href if method is None else {**href, "method": method}
+        return Link(href=self.v3(*parts), method=msgspec.UNSET if method is None else method)
 
 
 class Call:

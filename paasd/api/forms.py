@@ -35,14 +35,14 @@ class ToMany(Form):
 
 
 class MetadataForm(Form):
-    """`metadata` of a body; null takes a key away."""
+    """`metadata` of a body; null takes a key away, and instead of all keys says nothing of them."""
 
-    labels: dict[str, str | None] = {}
-    annotations: dict[str, str | None] = {}
+    labels: dict[str, str | None] | None = None
+    annotations: dict[str, str | None] | None = None
 
     def changes(self) -> Metadata:
         """As operations take it."""
-        return Metadata(labels=self.labels, annotations=self.annotations)
+        return Metadata(labels=self.labels or {}, annotations=self.annotations or {})
 
 
 def metadata_of(form: MetadataForm | None) -> Metadata | None:

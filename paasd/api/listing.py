@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from paasd.actions.visibility import visible
-from paasd.api.answers import Link, Pagination
+from paasd.api.answers import Answer, Included, Link, Links, MetadataShown, Page, Pagination, Reference, Related
 from paasd.api.call import Call, Reply, Urls
 from paasd.api.query import Query, QuerySpec, TimeBound, page_link, total_pages
 from paasd.api.selector import selector_conditions
@@ -15,6 +15,7 @@ from paasd.model.metadata import read_metadata
 from paasd.state import And, Condition, Ge, Gt, In, Le, Lt, Not, ReadTx, Record
 
 R = TypeVar("R", bound=Record)
+S = TypeVar("S", bound=Answer)
 
 
 class View(msgspec.Struct, frozen=True):
@@ -27,7 +28,7 @@ class View(msgspec.Struct, frozen=True):
 
 
 Filter = Callable[[ReadTx, tuple[str, ...]], Condition]
-Include = Callable[[View, Sequence[Any]], tuple[str, list[dict[str, Any]]]]
+Include = Callable[[View, Sequence[Any]], tuple[str, Sequence[Any]]]
 
 
 def column(name: str) -> Filter:
@@ -40,11 +41,11 @@ def flag(name: str) -> Filter:
     return lambda _tx, values: In(name, [value == "true" for value in values])
 
 
-class Listing(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+class Listing(msgspec.Struct, Generic[R, S], frozen=True, kw_only=True):
     """How a resource is listed. `filters` beside guids, created_ats, updated_ats and label_selector."""
 
     record: type[R]
-    present: Callable[[View, Sequence[R]], list[Any]]
+    present: Callable[[View, Sequence[R]], list[S]]
     filters: Mapping[str, Filter] = {}
     order_by: Mapping[str, str] = {}
     default_order: tuple[str, ...] = ("created_at",)
@@ -75,19 +76,19 @@ class Listing(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
         return QuerySpec(include=tuple(self.includes), fields=self.fields)
 
 
-def conditions_of(tx: ReadTx, listing: Listing[Any], query: Query) -> list[Condition]:
+def conditions_of(tx: ReadTx, listing: Listing[Any, Any], query: Query) -> list[Condition]:
     """What the query string demands, as conditions."""
     made: list[Condition] = []
     for name, values in query.filters.items():
         made.append(In("guid", values) if name == "guids" else listing.filters[name](tx, values))
     made += [Not(listing.filters[name](tx, values)) for name, values in query.negated.items()]
-    made += [_time_condition(bound) for bound in query.times]
+    made += [_time_condition(listing, bound) for bound in query.times]
     if query.label_selector is not None:
         made += selector_conditions(query.label_selector)
     return made
 
 
-def list_reply(call: Call, listing: Listing[R], *within: Condition) -> Reply:
+def list_reply(call: Call, listing: Listing[R, S], *within: Condition) -> Reply[Page[S]]:
     """The page that the query asks for, of what is `within` and what the caller may see."""
     query = call.query
     with call.context.database.read() as tx:
@@ -101,28 +102,29 @@ def list_reply(call: Call, listing: Listing[R], *within: Condition) -> Reply:
             limit=query.per_page,
             offset=(query.page - 1) * query.per_page,
         )
-        body = {"pagination": pagination(call, total), "resources": listing.present(view, rows)}
-        body |= included(view, listing, rows)
-    return Reply(body=body)
+        shown, more = listing.present(view, rows), included(view, listing, rows)
+    return Reply(body=Page(pagination=pagination(call, total), resources=shown, included=more))
 
 
-def one_reply(call: Call, listing: Listing[R], row: R, tx: ReadTx, status: int = 200) -> Reply:
+def one_reply(call: Call, listing: Listing[R, S], row: R, tx: ReadTx, status: int = 200) -> Reply[S]:
     """One resource, with what the query asks to include."""
     view = View(tx, call.urls, call.caller, call)
     shown, more = listing.present(view, [row])[0], included(view, listing, [row])
-    return Reply(status=status, body=shown | more if more else shown)
+    if more is not msgspec.UNSET:
+        msgspec.structs.force_setattr(shown, "included", more)
+    return Reply(status=status, body=shown)
 
 
-def included(view: View, listing: Listing[R], rows: Sequence[R]) -> dict[str, Any]:
-    """The `included` member, {} when nothing was asked for."""
+def included(view: View, listing: Listing[R, S], rows: Sequence[R]) -> Included | msgspec.UnsetType:
+    """The `included` member, where something was asked for."""
     wanted = view.call.query.include
     if not wanted:
-        return {}
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+        return msgspec.UNSET
+    found: dict[str, dict[str, Any]] = {}
     for name in wanted:
         key, resources = listing.includes[name](view, rows)
-        found.setdefault(key, {}).update({resource["guid"]: resource for resource in resources})
-    return {"included": {key: list(resources.values()) for key, resources in found.items()}}
+        found.setdefault(key, {}).update({resource.guid: resource for resource in resources})
+    return Included(**{key: list(resources.values()) for key, resources in found.items()})
 
 
 def pagination(call: Call, total: int) -> Pagination:
@@ -144,39 +146,35 @@ def pagination(call: Call, total: int) -> Pagination:
     )
 
 
-def plain_list(call: Call, resources: Sequence[dict[str, Any]]) -> Reply:
+def plain_list(call: Call, resources: Sequence[S]) -> Reply[Page[S]]:
     """A short list that does not come from a table, paged like the others."""
     query = call.query
     start = (query.page - 1) * query.per_page
-    return Reply(
-        body={
-            "pagination": pagination(call, len(resources)),
-            "resources": list(resources[start : start + query.per_page]),
-        }
-    )
+    shown = list(resources[start : start + query.per_page])
+    return Reply(body=Page(pagination=pagination(call, len(resources)), resources=shown))
 
 
-def common(view: View, rows: Sequence[Any], links: Callable[[Any], dict[str, Any]]) -> list[dict[str, Any]]:
-    """guid, times, metadata and links of each row; presenters add the rest."""
+def common(view: View, rows: Sequence[Any], links: Callable[[Any], Links]) -> list[dict[str, Any]]:
+    """guid, times, metadata and links of each row: what a `Described` has; presenters add the rest."""
     metadata = read_metadata(view.tx, [row.guid for row in rows])
     return [
         {
             "guid": row.guid,
             "created_at": row.created_at,
             "updated_at": row.updated_at,
-            "metadata": {"labels": metadata[row.guid].labels, "annotations": metadata[row.guid].annotations},
+            "metadata": MetadataShown(labels=metadata[row.guid].labels, annotations=metadata[row.guid].annotations),
             "links": links(row),
         }
         for row in rows
     ]
 
 
-def to_one(guid: str | None) -> dict[str, Any]:
+def to_one(guid: str | None) -> Related:
     """A relationship to one resource or to none."""
-    return {"data": None if guid is None else {"guid": guid}}
+    return Related(data=None if guid is None else Reference(guid=guid))
 
 
-def _order(listing: Listing[Any], query: Query) -> tuple[str, ...]:
+def _order(listing: Listing[Any, Any], query: Query) -> tuple[str, ...]:
     if query.order_by is None:
         return listing.default_order
     name, descending = query.order_by
@@ -184,15 +182,17 @@ def _order(listing: Listing[Any], query: Query) -> tuple[str, ...]:
     return (sign + listing.order_by.get(name, name),)
 
 
-def _time_condition(bound: TimeBound) -> Condition:
+def _time_condition(listing: Listing[Any, Any], bound: TimeBound) -> Condition:
+    # What never changes shows its beginning as both times.
+    column = bound.column if bound.column in listing.record.__struct_fields__ else "created_at"
     match bound.operator:
         case "gt":
-            return Gt(bound.column, bound.values[0])
+            return Gt(column, bound.values[0])
         case "gte":
-            return Ge(bound.column, bound.values[0])
+            return Ge(column, bound.values[0])
         case "lt":
-            return Lt(bound.column, bound.values[0])
+            return Lt(column, bound.values[0])
         case "lte":
-            return Le(bound.column, bound.values[0])
+            return Le(column, bound.values[0])
         case _:
-            return In(bound.column, bound.values)
+            return In(column, bound.values)

@@ -5,37 +5,65 @@ What one may not see is 404, never 403. Times are nanoseconds and may be negativ
 
 import re
 
-import msgspec
-
 from paasd.actions.visibility import need_visible
-from paasd.api.answers import LogRefusal
+from paasd.api.answers import Answer, Refusal
 from paasd.api.call import Call, Reply
 from paasd.api.platform import LOG_CACHE_VERSION
 from paasd.api.table import Auth, Route, get
 from paasd.errors import BadQuery, NotFound
-from paasd.logs import Query, read_response
+from paasd.logs import Query, ReadAnswer, read_response
 from paasd.model import App
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 NUMBER = re.compile(r"-?\d{1,19}")
 LOG_TYPES = ("LOG", "ANY")
-NOT_FOUND = msgspec.json.encode(
-    LogRefusal(error="app not found, unauthorized, or deprecated endpoint", code=5, message="not found")
-)
 
 
-async def info(call: Call) -> Reply:
+class LogRefusal(Refusal):
+    """Why a call of this door was refused, in the form of its own."""
+
+    error: str
+    code: int
+    message: str
+
+
+class LogInfo(Answer):
+    """The version decides which paths a client uses."""
+
+    version: str
+    vm_uptime: str
+
+
+class Extent(Answer):
+    """From when to when there are lines of a source, in unix nanoseconds."""
+
+    count: str
+    expired: str
+    oldestTimestamp: str
+    newestTimestamp: str
+
+
+class Meta(Answer):
+    """The sources that have lines, by guid."""
+
+    meta: dict[str, Extent]
+
+
+NOT_FOUND = LogRefusal(error="app not found, unauthorized, or deprecated endpoint", code=5, message="not found")
+
+
+async def info(call: Call) -> Reply[LogInfo]:
     """`GET /api/v1/info`: the version decides which paths a client uses."""
-    return Reply(body={"version": LOG_CACHE_VERSION, "vm_uptime": "0"})
+    return Reply(body=LogInfo(version=LOG_CACHE_VERSION, vm_uptime="0"))
 
 
-async def read(call: Call) -> Reply:
+async def read(call: Call) -> Reply[ReadAnswer] | Reply[LogRefusal]:
     """`GET /api/v1/read/:source_id`."""
     plain = _plain(call)
     source_id = call.path["source_id"]
     if not _may_read(call, source_id):
-        return Reply(status=404, raw=NOT_FOUND)
+        return Reply(status=404, body=NOT_FOUND)
     types = [kind for name, kind in plain if name == "envelope_types"]
     values = dict(plain)
     limit = _number(values, "limit", DEFAULT_LIMIT)
@@ -55,21 +83,16 @@ async def read(call: Call) -> Reply:
     return Reply(body=read_response(lines))
 
 
-async def meta(call: Call) -> Reply:
+async def meta(call: Call) -> Reply[Meta]:
     """`GET /api/v1/meta`: the sources that the caller may read, of those that have lines."""
     from paasd.actions.visibility import visible
 
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, Extent] = {}
     with call.context.database.read() as tx:
         guids = [app.guid for app in tx.all(App, *visible(tx, call.caller, App), order=("guid",), limit=MAX_LIMIT)]
     for guid, (oldest_ns, newest_ns) in (await call.context.logs.extent_all(guids)).items():
-        found[guid] = {
-            "count": "1",
-            "expired": "0",
-            "oldestTimestamp": str(oldest_ns),
-            "newestTimestamp": str(newest_ns),
-        }
-    return Reply(body={"meta": found})
+        found[guid] = Extent(count="1", expired="0", oldestTimestamp=str(oldest_ns), newestTimestamp=str(newest_ns))
+    return Reply(body=Meta(meta=found))
 
 
 def _may_read(call: Call, source_id: str) -> bool:

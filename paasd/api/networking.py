@@ -1,11 +1,11 @@
 """`/networking/v1/external/policies`: Cloud Foundry's network policies, with the errors of that API."""
 
 from collections.abc import Awaitable, Sequence
-from typing import Any
 
 import msgspec
 
 from paasd.actions import network_policies
+from paasd.api.answers import Answer, Nothing, Refusal
 from paasd.api.call import Call, Form, Reply
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get, post
@@ -59,23 +59,64 @@ class Policies(Form):
     total_policies: int | None = None
 
 
-def present_policies(rows: Sequence[NetworkPolicy]) -> dict[str, Any]:
+class SourceShown(Answer):
+    """The app that connects."""
+
+    id: str
+
+
+class PortsShown(Answer):
+    """Both ends are included."""
+
+    start: int
+    end: int
+
+
+class TargetShown(Answer):
+    """The app that is connected to."""
+
+    id: str
+    protocol: str
+    ports: PortsShown
+
+
+class PolicyShown(Answer):
+    """One policy."""
+
+    source: SourceShown
+    destination: TargetShown
+
+
+class PoliciesShown(Answer):
+    """All that was asked for."""
+
+    total_policies: int
+    policies: list[PolicyShown]
+
+
+class PolicyRefusal(Refusal):
+    """Why a call was refused, in the form of this API."""
+
+    error: str
+
+
+def present_policies(rows: Sequence[NetworkPolicy]) -> PoliciesShown:
     """The answer that lists policies."""
     shown = [
-        {
-            "source": {"id": row.source_guid},
-            "destination": {
-                "id": row.destination_guid,
-                "protocol": row.protocol,
-                "ports": {"start": row.start_port, "end": row.end_port},
-            },
-        }
+        PolicyShown(
+            source=SourceShown(id=row.source_guid),
+            destination=TargetShown(
+                id=row.destination_guid,
+                protocol=row.protocol,
+                ports=PortsShown(start=row.start_port, end=row.end_port),
+            ),
+        )
         for row in rows
     ]
-    return {"total_policies": len(shown), "policies": shown}
+    return PoliciesShown(total_policies=len(shown), policies=shown)
 
 
-async def list_policies(call: Call) -> Reply:
+async def list_policies(call: Call) -> Reply[PoliciesShown]:
     """Between apps of spaces in which the caller develops."""
     values = call.query.values
     rows = network_policies.found(
@@ -84,17 +125,17 @@ async def list_policies(call: Call) -> Reply:
     return Reply(body=present_policies(rows))
 
 
-async def create_policies(call: Call) -> Reply:
+async def create_policies(call: Call) -> Reply[Nothing] | Reply[PolicyRefusal]:
     """Effective at once, on every node that follows the rows."""
     return await _changed(_add(call))
 
 
-async def delete_policies(call: Call) -> Reply:
+async def delete_policies(call: Call) -> Reply[Nothing] | Reply[PolicyRefusal]:
     """What is open through them is cut."""
     return await _changed(_remove(call))
 
 
-async def clean_policies(call: Call) -> Reply:
+async def clean_policies(call: Call) -> Reply[PoliciesShown] | Reply[PolicyRefusal]:
     """Policies of apps that are gone."""
     try:
         return Reply(body=present_policies(await network_policies.clean(call.context, call.caller)))
@@ -114,7 +155,7 @@ async def _specs(call: Call) -> list[PolicySpec]:
     return [policy.spec() for policy in (await call.json(Policies)).policies]
 
 
-async def _changed(change: Awaitable[None]) -> Reply:
+async def _changed(change: Awaitable[None]) -> Reply[Nothing] | Reply[PolicyRefusal]:
     try:
         await change
     except Unprocessable as error:
@@ -123,11 +164,11 @@ async def _changed(change: Awaitable[None]) -> Reply:
         return _error(400, f"mapper: unmarshal json: {error.detail}")
     except Forbidden as error:
         return _error(403, error.detail)
-    return Reply(body={})
+    return Reply(body=Nothing())
 
 
-def _error(status: int, text: str) -> Reply:
-    return Reply(status=status, body={"error": text})
+def _error(status: int, text: str) -> Reply[PolicyRefusal]:
+    return Reply(status=status, body=PolicyRefusal(error=text))
 
 
 BASE = "/networking/v1/external/policies"

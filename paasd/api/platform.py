@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Protocol
+
+from msgspec import UNSET, UnsetType
 
 from paasd.actions import Context
+from paasd.api.answers import Answer
 from paasd.api.call import Urls
 from paasd.api.stream import Source, Streams
 from paasd.auth.service import Auth
@@ -15,6 +18,21 @@ from paasd.model import Droplet
 API_VERSION = "3.215.0"
 SSH_CLIENT = "ssh-proxy"
 LOG_CACHE_VERSION = "3.2.12"
+
+
+class DoorMeta(Answer):
+    """What a client should know of a door."""
+
+    version: str | UnsetType = UNSET
+    host_key_fingerprint: str | UnsetType = UNSET
+    oauth_client: str | UnsetType = UNSET
+
+
+class Door(Answer):
+    """A door of the platform; `href` of ssh is an address without a scheme."""
+
+    href: str
+    meta: DoorMeta | UnsetType = UNSET
 
 
 class SshDoor(Protocol):
@@ -97,27 +115,27 @@ class Platform:
         """A door's address for somebody else than who asks, so never by the name that the request came in on."""
         return self.app_url(f"{door}.{self.config.domains.system}{path}")
 
-    def root_links(self, urls: Urls) -> dict[str, Any]:
+    def root_links(self, urls: Urls) -> dict[str, Door | None]:
         """The `links` of `GET /`."""
         doors = self.doors(urls)
         api = doors["api"]
         ssh = None
         if self.ssh is not None and self.ssh.address:
-            meta = {"host_key_fingerprint": self.ssh.fingerprint, "oauth_client": SSH_CLIENT}
-            ssh = {"href": self.ssh.address, "meta": meta}
+            meta = DoorMeta(host_key_fingerprint=self.ssh.fingerprint, oauth_client=SSH_CLIENT)
+            ssh = Door(href=self.ssh.address, meta=meta)
         return {
-            "self": {"href": api},
+            "self": Door(href=api),
             "cloud_controller_v2": None,
-            "cloud_controller_v3": {"href": f"{api}/v3", "meta": {"version": API_VERSION}},
+            "cloud_controller_v3": Door(href=f"{api}/v3", meta=DoorMeta(version=API_VERSION)),
             "network_policy_v0": None,
-            "network_policy_v1": {"href": f"{api}/networking/v1/external"},
-            "login": {"href": doors["login"]},
-            "uaa": {"href": doors["uaa"]},
+            "network_policy_v1": Door(href=f"{api}/networking/v1/external"),
+            "login": Door(href=doors["login"]),
+            "uaa": Door(href=doors["uaa"]),
             "credhub": None,
             "routing": None,
-            "logging": {"href": doors["logging"]},
-            "log_cache": {"href": doors["log_cache"]},
+            "logging": Door(href=doors["logging"]),
+            "log_cache": Door(href=doors["log_cache"]),
             "log_stream": None,
             "app_ssh": ssh,
-            "paasd": {"href": f"{api}/paasd/v1"},
+            "paasd": Door(href=f"{api}/paasd/v1"),
         }

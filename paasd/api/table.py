@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
+from typing import Any
 
 import msgspec
 
 from paasd.api.call import Call, Reply
 from paasd.api.query import QuerySpec
 
-Handler = Callable[[Call], Awaitable[Reply]]
+Handler = Callable[[Call], Awaitable[Reply[Any]]]
 
 
 class Auth(Enum):
@@ -37,8 +38,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     query: QuerySpec = QuerySpec()
     permission: str = "visible to the caller"
     any_query: bool = False
-    answer: type[msgspec.Struct] | None = None
-    """What the answer is written from, or each resource of a list; None where that is not a struct yet."""
     waits: bool = True
     """Whether it is called only when what any node acknowledged can be read here, or that takes too long."""
 

@@ -78,6 +78,7 @@ class Blobs:
         self._limiter = trio.CapacityLimiter(config.threads)
         self._naming = threading.Lock()  # a blob that is stored again must not be collected at that moment
         self._fresh: dict[str, float] = {}  # when, by a clock that nobody sets, a blob was stored or asked for again
+        self._used: dict[str, float] = {}  # the same for what was needed here
 
     def has(self, sha256: str) -> bool:
         return self._place(sha256).exists()
@@ -94,6 +95,7 @@ class Blobs:
 
         Raises NotFound, and Unavailable when a place that may have it cannot be reached.
         """
+        self._used[sha256] = self._steady()
         if whole and self.has(sha256):
             try:
                 await self.verify(sha256)
@@ -213,6 +215,25 @@ class Blobs:
         os.utime(aside, (now, now))
         return BlobDamaged(f"blob {sha256} is damaged on this node and was moved to {aside}; store it again")
 
+    async def give_up(self, sha256: str, unused_s: float) -> bool:
+        """Delete a copy that others have too, unless it was stored, asked for or needed here within so long; whether
+        it is gone.
+        """
+        return await self._run(self._give_up, sha256, unused_s)
+
+    def was_used(self, sha256: str, within_s: float) -> bool:
+        """Whether a copy was stored, asked for or needed here within so long, since the daemon started."""
+        at = max(self._fresh.get(sha256, -math.inf), self._used.get(sha256, -math.inf))
+        return at > self._steady() - within_s
+
+    def _give_up(self, sha256: str, unused_s: float) -> bool:
+        with self._naming:
+            if self.was_used(sha256, unused_s):
+                return False
+            self._place(sha256).unlink(missing_ok=True)
+            self._used.pop(sha256, None)
+            return True
+
     async def collect(self, referenced: Set[str], older_than_s: float | None = None) -> list[str]:
         """Delete blobs that were not referenced for that long (None: as configured); which those were.
 
@@ -231,6 +252,7 @@ class Blobs:
                     place.name, steady - older_than_s
                 ):
                     place.unlink()
+                    self._used.pop(place.name, None)
                     gone.append(place.name)
         for aside in self._root.glob(f"??/*{_DAMAGED}"):
             if aside.stat().st_mtime <= now - older_than_s:

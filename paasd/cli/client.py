@@ -11,6 +11,8 @@ from urllib.parse import quote, urlsplit
 import click
 import httpx
 
+from paasd.cli.persistence import persist
+
 DEFAULT_DATA = "/var/lib/paasd"
 REQUEST_TIMEOUT_S = 60.0
 """An ordinary call; pushes and followed logs have no limit of their own."""
@@ -81,6 +83,12 @@ class ApiError(click.ClickException):
         self.status = status
 
 
+_DONE_BEFORE = (404, 409, 422)
+"""What a call may be told whose first sending was carried out."""
+
+_SENT_AGAIN = "; it was sent again, because the first answer was lost: the first time may have done it"
+
+
 class Client:
     """A few verbs over httpx; every failure is a ClickException that says what to do."""
 
@@ -93,11 +101,13 @@ class Client:
         return answer.json() if answer.content else None
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """An answer that is no error."""
+        """An answer that is no error. A call whose answer is lost is sent again for a while, and carried out once."""
         with _explained():
-            answer = self._http.request(method, path, **options)
+            answer, again = persist(
+                method, lambda headers: self._http.request(method, path, headers=headers, **options)
+            )
         if answer.is_error:
-            raise _api_error(answer)
+            raise _api_error(answer, _SENT_AGAIN if again and answer.status_code in _DONE_BEFORE else "")
         return answer
 
     def find(self, path: str) -> Any:
@@ -171,15 +181,19 @@ def _why(reason: str) -> str:
     return f"{reason}; check --api, and that the daemon runs"
 
 
-def _api_error(answer: httpx.Response) -> ApiError:
+def _api_error(answer: httpx.Response, more: str = "") -> ApiError:
+    return ApiError(_said(answer) + more, answer.status_code)
+
+
+def _said(answer: httpx.Response) -> str:
     try:
         body = answer.json()
         if "error_description" in body:
-            return ApiError(f"{body['error_description']} ({body['error']}, {answer.status_code})", answer.status_code)
+            return f"{body['error_description']} ({body['error']}, {answer.status_code})"
         first = body["errors"][0]
-        return ApiError(f"{first['detail']} ({first['title']}, {answer.status_code})", answer.status_code)
+        return f"{first['detail']} ({first['title']}, {answer.status_code})"
     except (ValueError, LookupError, TypeError):
-        return ApiError(f"the API answered {answer.status_code}: {answer.text[:300]}", answer.status_code)
+        return f"the API answered {answer.status_code}: {answer.text[:300]}"
 
 
 def _local(data: Path) -> httpx.Client:

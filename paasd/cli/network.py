@@ -1,6 +1,7 @@
 """What apps may reach: policies between apps, security groups for the rest."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -164,11 +165,20 @@ def create_group(target: Target, name: str, rules: str) -> None:
     click.echo(f"Created {name}; `paasd security-group bind {name} ORG/SPACE` makes it count.")
 
 
+def _binding_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What says which group, and where it is to count."""
+    for option in (
+        click.pass_obj,
+        click.option("--staging", is_flag=True, help="For builds instead of running apps."),
+        click.argument("space", metavar="ORG/SPACE"),
+        click.argument("name"),
+    ):
+        command = option(command)
+    return command
+
+
 @security_group.command("bind", short_help="Let a group count in a space.")
-@click.argument("name")
-@click.argument("space", metavar="ORG/SPACE")
-@click.option("--staging", is_flag=True, help="For builds instead of running apps.")
-@click.pass_obj
+@_binding_options
 def bind(target: Target, name: str, space: str, staging: bool) -> None:
     """Let the group NAME count in a space; at once, for running instances too."""
     client = target.connect()
@@ -178,10 +188,7 @@ def bind(target: Target, name: str, space: str, staging: bool) -> None:
 
 
 @security_group.command("unbind", short_help="Take that back.")
-@click.argument("name")
-@click.argument("space", metavar="ORG/SPACE")
-@click.option("--staging", is_flag=True, help="For builds instead of running apps.")
-@click.pass_obj
+@_binding_options
 def unbind(target: Target, name: str, space: str, staging: bool) -> None:
     """Let the group NAME not count in a space any more; connections that only it allowed end."""
     client = target.connect()

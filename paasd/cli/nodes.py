@@ -238,27 +238,34 @@ def remove(target: Target, name: str, force: bool) -> None:
     click.echo(f"Removed {name}. What it ran is started elsewhere.")
 
 
+INTRODUCED = ("authority", "domains", "etcd", "gossip")
+"""Keys that count when everybody has them."""
+
+
 @click.group(short_help="Change the keys that all nodes share.")
 def keys() -> None:
     """The keys that all nodes share. They change while everything runs; no node loses touch and no secret is lost."""
 
 
 @keys.command("change", short_help="Replace a key by a new one.")
-@click.argument("what", type=click.Choice(["authority", "gossip", "root", "data"]))
+@click.argument("what", type=click.Choice([*INTRODUCED, "root", "data"]))
 @click.pass_obj
 def change_key(target: Target, what: str) -> None:
     """Replace one of the keys.
 
     \b
       authority   signs the nodes' certificates; old join tokens end with it
+      domains     signs what clients see; they have half a year to take ca.pem anew
+      etcd        signs what the voters' etcd shows; each restarts, one at a time
       gossip      seals the datagrams between nodes
       root        opens the data keys; back-ups made before need the former one
       data        seals secrets from now on; what was sealed before stays as it is
 
-    The first two go on by themselves, step by step: `paasd keys status` says how far they are.
+    The first four go on by themselves, step by step: `paasd keys status` says how far they are. The first three also
+    begin by themselves, a year before an authority ends.
     """
     made = target.connect().call("POST", f"/paasd/v1/keys/{what}/actions/change")["id"]
-    click.echo(f"{what}: {made} " + ("is being introduced." if what in ("authority", "gossip") else "counts now."))
+    click.echo(f"{what}: {made} " + ("is being introduced." if what in INTRODUCED else "counts now."))
 
 
 @keys.command("status", short_help="How far changes are.")

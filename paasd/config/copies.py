@@ -53,6 +53,15 @@ class CopiesConfig(Section, frozen=True, kw_only=True):
             ge=65536, description="Bytes per second that a node fetches to repair; more repairs sooner, apps feel it."
         ),
     ] = 64 * 1024 * 1024
+    spare_after_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds for which a blob has to be in more places than wanted, and unused where it is one too "
+            "many, before that copy is deleted: a node that came back after its blobs were copied elsewhere frees "
+            "disk by that.",
+        ),
+    ] = 86_400.0
     repairs: Annotated[int, Meta(ge=1, le=64, description="Blobs that a node has repaired at once.")] = 2
     batch: Annotated[
         int, Meta(ge=1, le=10_000, description="Blobs that one message asks about; about 70 bytes each.")

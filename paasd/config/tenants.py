@@ -81,6 +81,14 @@ class NetworkConfig(Section, frozen=True, kw_only=True):
     resolver_flows_limit: Annotated[
         int, Meta(ge=4, description="Name look-ups of one instance at once, counted as the kernel tracks them.")
     ] = 512
+    resolver_packets_per_s: Annotated[
+        int,
+        Meta(
+            ge=100,
+            description="Packets per second that one instance may send to the resolver; the kernel drops more, so that "
+            "nobody is kept busy by them.",
+        ),
+    ] = 1000
     reconcile_interval_s: Annotated[
         float,
         Meta(

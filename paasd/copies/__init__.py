@@ -2,8 +2,8 @@
 
 `open_copies()` makes the local `Blobs` one of many: what is stored there is copied, what is missing there is fetched.
 `places.py` decides who should have what (pure), `transfer.py` moves one blob, `copies.py` secures and fetches,
-`repair.py` counts copies and has the missing ones made, `scrub.py` finds damage. Rows decide who belongs; gossip only
-who can be reached.
+`repair.py` counts copies and has the missing ones made, `surplus.py` has those that are too many given up, by the
+agreement of `sparing.py`, `scrub.py` finds damage. Rows decide who belongs; gossip only who can be reached.
 """
 
 from paasd.copies.copies import Copies

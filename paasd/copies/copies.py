@@ -9,6 +9,7 @@ import trio
 from paasd.blobs import Blob, BlobDamaged, Blobs, DiskFull
 from paasd.config import CopiesConfig
 from paasd.copies.places import COPIES, Place, apart, preferred, targets, wanted_zones
+from paasd.copies.sparing import Sparing
 from paasd.copies.transfer import Pace, Paced, Transfers, at_once
 from paasd.copies.wire import GET, HAVE, PUT, WANT, Had, Have, Want, encode
 from paasd.errors import NotFound, PaasdError, Unavailable
@@ -41,6 +42,7 @@ class Copies:
         """Blobs of which no node that answers has a copy."""
         self.damaged: set[str] = set()
         """Blobs whose copy here was found damaged since the daemon started."""
+        self.sparing = Sparing(config, blobs, peers, self.places)
         self._transfers = Transfers(blobs, peers, config.stall_timeout_s)
         self._limiter = trio.CapacityLimiter(config.transfers)
         self._repairs = trio.CapacityLimiter(config.repairs)
@@ -56,6 +58,7 @@ class Copies:
         """Answer other nodes."""
         self.peers.serve(HAVE, self._answer_have)
         self.peers.serve(WANT, self._answer_want)
+        self.sparing.serve()
         self.peers.serve_stream(GET, self._transfers.give)
         self.peers.serve_stream(PUT, self._transfers.take)
 

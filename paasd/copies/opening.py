@@ -13,7 +13,7 @@ from paasd.copies.findings import serve_state
 from paasd.copies.members import places_of
 from paasd.copies.repair import Repair
 from paasd.copies.scrub import scrub_forever
-from paasd.model.retention import referenced_blobs
+from paasd.model.retention import blobs_of_node, referenced_blobs
 from paasd.peer import Peers
 from paasd.state import Database
 
@@ -30,6 +30,7 @@ async def open_copies(
 ) -> AsyncIterator[Copies]:
     """Make `blobs` one of many while open. `unreachable` names the nodes that gossip says cannot be reached."""
     copies = Copies(config, blobs, peers, places_of(database, peers.guid, unreachable))
+    copies.sparing.needed = lambda: _needed(database, peers.guid)
     copies.serve()
     serve_state(copies)
 
@@ -47,6 +48,11 @@ async def open_copies(
         finally:
             blobs.elsewhere = None
             nursery.cancel_scope.cancel()
+
+
+def _needed(database: Database, node_guid: str) -> set[str]:
+    with database.read() as tx:
+        return blobs_of_node(tx, node_guid)
 
 
 async def _repair_forever(repair: Repair, copies: Copies, database: Database) -> None:

@@ -48,6 +48,21 @@ def preferred(sha256: str, places: Collection[Place], without: Collection[str] =
     return [by_zone[zone][row] for row in range(depth) for zone in zones if row < len(by_zone[zone])]
 
 
+def spare(sha256: str, places: Collection[Place], holders: Collection[Place]) -> tuple[list[Place], list[Place]]:
+    """(who keeps a copy, whose copy is one too many): kept are those where it is looked for first, one in each zone
+    that is wanted. Nobody's is too many before there are enough.
+    """
+    counting = {place.guid for place in holders if place.counts}
+    kept: dict[str, Place] = {}
+    for place in preferred(sha256, places):
+        if place.guid in counting and len(kept) < wanted_zones(places):
+            kept.setdefault(place.zone, place)
+    if len(kept) < wanted_zones(places):
+        return list(kept.values()), []
+    keepers = {place.guid for place in kept.values()}
+    return list(kept.values()), [place for place in holders if place.guid in counting - keepers]
+
+
 def targets(sha256: str, places: Collection[Place], covered: Collection[str]) -> list[Place]:
     """Who may be given a further copy, best first, when the zones `covered` have one."""
     return [place for place in preferred(sha256, places, covered) if place.taking]

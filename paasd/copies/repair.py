@@ -12,6 +12,7 @@ import trio
 from paasd.copies.census import Census, count
 from paasd.copies.copies import TRIES, Copies
 from paasd.copies.places import targets, wanted_zones
+from paasd.copies.surplus import Surplus
 from paasd.copies.wire import WANT, Want, encode
 from paasd.errors import PaasdError, Unavailable
 from paasd.model.ownership import owner_of
@@ -26,6 +27,7 @@ class Repair:
 
     def __init__(self, copies: Copies, referenced: Callable[[], Collection[str]]) -> None:
         self._copies = copies
+        self._surplus = Surplus(copies.peers, copies.sparing, copies.config)
         self._referenced = referenced
         self._away_since: dict[str, float] = {}
         self._log = structlog.get_logger()
@@ -48,6 +50,7 @@ class Repair:
         for sha256 in mine - set(lacking):
             copies.short.pop(sha256, None)
         copies.missing &= referenced
+        await self._surplus.look(census)
         return not copies.short
 
     def _wait_for(self, census: Census) -> bool:

@@ -11,6 +11,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 HAVE: Final = "blob.have"
 WANT: Final = "blob.want"
+SPARE: Final = "blob.spare"
+PLEDGE: Final = "blob.pledge"
 GET: Final = "blob.get"
 PUT: Final = "blob.put"
 PIECE_BYTES: Final = 256 * 1024
@@ -31,6 +33,26 @@ class Had(msgspec.Struct, kw_only=True):
 
 class Want(msgspec.Struct, kw_only=True):
     """`blob.want`: fetch it, from whoever has it, and answer when it is stored."""
+
+    sha256: str
+
+
+class Spare(msgspec.Struct, kw_only=True):
+    """`blob.spare`: your copy is one too many, since these nodes have it too; give it up, if you and they agree."""
+
+    sha256: str
+    keepers: list[str]
+
+
+class Spared(msgspec.Struct, kw_only=True):
+    """Whether the copy is gone, and if not, why."""
+
+    gone: bool
+    detail: str = ""
+
+
+class Pledge(msgspec.Struct, kw_only=True):
+    """`blob.pledge`: read your copy, and if it is whole, keep it for ten minutes. Answered with nothing, or refused."""
 
     sha256: str
 

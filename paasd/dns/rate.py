@@ -1,6 +1,9 @@
-"""Token buckets by client. Pure: the caller gives the time, in seconds of a clock that never goes back."""
+"""What one client may have: so much in a time, and so much at once. Pure.
 
-from collections import OrderedDict
+The caller gives the time, in seconds of a clock that never goes back.
+"""
+
+from collections import Counter, OrderedDict
 
 
 class Buckets:
@@ -21,3 +24,24 @@ class Buckets:
         if len(self._levels) > self._clients:
             self._levels.popitem(last=False)
         return allowed
+
+
+class Shares:
+    """At most `limit` at once of all clients together, and `share` of each."""
+
+    def __init__(self, limit: int, share: int) -> None:
+        self._limit = limit
+        self._share = max(1, share)
+        self._held: Counter[str] = Counter()
+
+    def take(self, client: str) -> bool:
+        """Whether `client` may have one more now; if so, it is to be given back."""
+        if self._held.total() >= self._limit or self._held[client] >= self._share:
+            return False
+        self._held[client] += 1
+        return True
+
+    def give_back(self, client: str) -> None:
+        self._held[client] -= 1
+        if not self._held[client]:
+            del self._held[client]

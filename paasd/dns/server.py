@@ -16,11 +16,14 @@ import trio
 
 from paasd.config import DnsConfig
 from paasd.dns.policy import Lookup, NotYet, Policy, addresses_of, refuse
-from paasd.dns.rate import Buckets
+from paasd.dns.rate import Buckets, Shares
 from paasd.dns.upstreams import NoUpstream, Upstreams, parse_servers
 
 LINK_ADDRESS = "169.254.1.1"
 _CLIENTS_REMEMBERED = 8192
+_REFUSALS_PER_S = 10
+_CONNECTION_SHARES = 16
+"""One client has no more than one of so many parts of the TCP connections."""
 _TCP_IDLE_S = 10.0
 _UDP_QUERY_LIMIT_BYTES = 4096
 _IP_FREEBIND = 15
@@ -50,13 +53,20 @@ class Resolver:
         self._buckets = Buckets(config.queries_per_s, config.queries_burst, _CLIENTS_REMEMBERED)
         servers = parse_servers(config.upstreams)
         self._upstreams = Upstreams(servers, timeout_s=config.timeout_s, limit=config.concurrent_limit)
-        self._connections = trio.Semaphore(config.tcp_connections_limit)
+        self._refusals = Buckets(_REFUSALS_PER_S, _REFUSALS_PER_S, _CLIENTS_REMEMBERED)
+        self._connections = Shares(config.tcp_connections_limit, config.tcp_connections_limit // _CONNECTION_SHARES)
         if not servers:
             structlog.get_logger().warning("no name server: apps resolve apps.internal only; set [dns] upstreams")
 
     async def answer(self, packet: bytes, client: str) -> dns.message.Message | None:
-        """The answer; None for what deserves none (not DNS, not a query, not an instance of ours) or must wait."""
+        """The answer; None for what deserves none (not DNS, not a query, not an instance of ours) or must wait.
+
+        Who asks more than it may is told so a few times a second; reading the rest would cost as much as answering it.
+        """
         if not self._is_instance(client):
+            return None
+        allowed = self._buckets.take(client, self._clock())
+        if not allowed and not self._refusals.take(client, self._clock()):
             return None
         try:
             query = dns.message.from_wire(packet)
@@ -64,7 +74,7 @@ class Resolver:
             return None
         if query.flags & dns.flags.QR or not query.question:
             return None
-        if not self._buckets.take(client, self._clock()):
+        if not allowed:
             return refuse(query, dns.rcode.REFUSED)
         try:
             ours = self._policy.decide(query, client)
@@ -73,7 +83,7 @@ class Resolver:
         if ours is not None:
             return ours
         try:
-            found = await self._upstreams.ask(query)
+            found = await self._upstreams.ask(query, client)
         except NoUpstream:
             return refuse(query, dns.rcode.SERVFAIL)
         return await self._pass_on(query, self._policy.admit(query, found), client)
@@ -108,14 +118,13 @@ class Resolver:
         if response is None:
             return
         try:
-            await sock.sendto(self._cut(packet, response), peer)
+            await sock.sendto(self._cut(response), peer)
         except OSError:
             return
 
-    def _cut(self, packet: bytes, response: dns.message.Message) -> bytes:
+    def _cut(self, response: dns.message.Message) -> bytes:
         """Within what client and configuration allow; what does not fit goes, with the flag that says ask by TCP."""
-        announced = dns.message.from_wire(packet).payload
-        limit = min(max(announced, 512), self._config.udp_answer_limit_bytes)
+        limit = min(max(response.request_payload, 512), self._config.udp_answer_limit_bytes)
         try:
             return response.to_wire(max_size=limit)
         except dns.exception.TooBig:
@@ -127,17 +136,15 @@ class Resolver:
         async with trio.open_nursery() as nursery:
             while True:
                 stream = await listener.accept()
-                try:
-                    self._connections.acquire_nowait()
-                except trio.WouldBlock:
+                client = _client_of(stream)
+                if client is None or not self._connections.take(client):
                     await trio.aclose_forcefully(stream)
                     continue
-                nursery.start_soon(self._serve_stream, stream)
+                nursery.start_soon(self._serve_stream, stream, client)
 
-    async def _serve_stream(self, stream: trio.SocketStream) -> None:
+    async def _serve_stream(self, stream: trio.SocketStream, client: str) -> None:
         try:
             async with stream:
-                client: str = stream.socket.getpeername()[0]
                 while (packet := await self._read_message(stream)) is not None:
                     response = await self.answer(packet, client)
                     if response is None:
@@ -148,7 +155,7 @@ class Resolver:
         except (trio.BrokenResourceError, trio.TooSlowError, OSError):
             return
         finally:
-            self._connections.release()
+            self._connections.give_back(client)
 
     async def _read_message(self, stream: trio.SocketStream) -> bytes | None:
         """One message; None at the end, when it is too long, or when the client dawdles."""
@@ -158,6 +165,14 @@ class Resolver:
                 return None
             (size,) = struct.unpack("!H", head)
             return await _read_exactly(stream, size) if size <= self._config.tcp_message_limit_bytes else None
+        return None
+
+
+def _client_of(stream: trio.SocketStream) -> str | None:
+    """Its address; None when it is gone already."""
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:
         return None
 
 

@@ -7,8 +7,8 @@ import dns.asyncquery
 import dns.exception
 import dns.inet
 import dns.message
-import trio
 
+from paasd.dns.rate import Shares
 from paasd.errors import ConfigError
 
 Server = tuple[str, int]
@@ -43,23 +43,24 @@ def _parse(text: str) -> Server:
 
 
 class Upstreams:
-    """Asks one server after the other; at most `limit` questions are in flight."""
+    """Asks one server after the other; at most `limit` questions are in flight, a quarter of them of one client.
+
+    Who asks for names whose servers never answer would otherwise have all of them.
+    """
 
     def __init__(self, servers: Sequence[Server], *, timeout_s: float, limit: int) -> None:
         self._servers = tuple(servers)
         self._timeout_s = timeout_s
-        self._limiter = trio.Semaphore(limit)
+        self._shares = Shares(limit, limit // 4)
 
-    async def ask(self, query: dns.message.Message) -> dns.message.Message:
+    async def ask(self, query: dns.message.Message, client: str) -> dns.message.Message:
         """The first answer. Raises NoUpstream when nobody answers in time, or too many questions wait."""
-        try:
-            self._limiter.acquire_nowait()
-        except trio.WouldBlock:
-            raise NoUpstream("too many look-ups are waiting") from None
+        if not self._shares.take(client):
+            raise NoUpstream("too many look-ups are waiting")
         try:
             return await self._ask(query)
         finally:
-            self._limiter.release()
+            self._shares.give_back(client)
 
     async def _ask(self, query: dns.message.Message) -> dns.message.Message:
         # A fresh question with an id and options of our own: nothing of a tenant's packet is passed on but the name.

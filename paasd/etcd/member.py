@@ -1,5 +1,6 @@
 """One member of etcd as a child that outlives the daemon: started, recorded, found again, stopped, wiped."""
 
+import hashlib
 import os
 import shutil
 import ssl
@@ -35,6 +36,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     start_time: int
     boot_id: str
     spec: MemberSpec
+    believes: str = ""
+    """The hash of the authorities that it read at its start; empty in records of releases before."""
 
 
 class Member:
@@ -46,6 +49,7 @@ class Member:
         self._outlive = outlive
         self._uid = UID if os.geteuid() == 0 else os.geteuid()
         self._process: LastingProcess | None = None
+        self._believes = ""
         self._log = structlog.get_logger(__name__)
         self._stopping = False
         self.adopted = False
@@ -87,6 +91,11 @@ class Member:
         path = self._folder / AUTHORITIES
         return path.read_bytes() if path.exists() else b""
 
+    @property
+    def believes_all(self) -> bool:
+        """Whether the process believes the authorities that are on disk now: it reads them only at its start."""
+        return self._believes == hashlib.sha256(self.authorities()).hexdigest()
+
     def client_context(self) -> ssl.SSLContext:
         """TLS towards any member, with this node's certificate."""
         return client_context(self._folder / PAIR, self._folder / AUTHORITIES)
@@ -98,7 +107,7 @@ class Member:
         if record is not None and record.spec.log_id == spec.log_id:
             process = LastingProcess.adopt(record.pid, record.start_time)
             if process is not None:
-                self._process, self.adopted = process, True
+                self._process, self.adopted, self._believes = process, True, record.believes
                 self._log.info("etcd.adopted", pid=process.pid)
                 return
         await self._start(spec)
@@ -107,6 +116,7 @@ class Member:
         binary, _ = await trio.to_thread.run_sync(find_etcd)
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chown(self.data, self._uid, -1)
+        self._believes = hashlib.sha256(self.authorities()).hexdigest()
         self._process = LastingProcess.start(
             binary,
             arguments(spec),
@@ -118,7 +128,11 @@ class Member:
         )
         self.adopted = False
         record = MemberRecord(
-            pid=self._process.pid, start_time=start_time(self._process.pid) or 0, boot_id=boot_id(), spec=spec
+            pid=self._process.pid,
+            start_time=start_time(self._process.pid) or 0,
+            boot_id=boot_id(),
+            spec=spec,
+            believes=self._believes,
         )
         write_private(self._record, msgspec.json.encode(record))
         self._log.info("etcd.started", pid=self._process.pid, state=spec.state)

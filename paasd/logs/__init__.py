@@ -5,7 +5,7 @@ platform through `Logs.append`. What has to be dropped is counted in the stream 
 Lines stay on the node where they were written; `read_all` and `follow_all` put together those of all nodes.
 """
 
-from paasd.logs.envelope import envelope, read_response
+from paasd.logs.envelope import ReadAnswer, envelope, read_response
 from paasd.logs.followers import Follower, Following
 from paasd.logs.line import Line, Stream
 from paasd.logs.logs import Logs, open_logs
@@ -22,6 +22,7 @@ __all__ = [
     "Logs",
     "MakeLine",
     "Query",
+    "ReadAnswer",
     "SpoolTail",
     "Stream",
     "envelope",

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from paasd import pki
 from paasd.errors import Unavailable, Unprocessable
-from paasd.model import Authority
+from paasd.model import Authority, rotation
 from paasd.model.membership import authority_context
 from paasd.peer import Peer, node_uri
 from paasd.peer.identity import node_of_certificate
@@ -21,14 +21,12 @@ from paasd.state.sealing import Sealer
 LIFE: Final = timedelta(hours=24)
 GRACE: Final = timedelta(days=30)
 """So long after its end a certificate still proves who a node is, when it asks for a new one."""
-PURPOSE: Final = "nodes"
 
 
 def believed(database: Database) -> list[Authority]:
     """The authorities of nodes' certificates that count, oldest first."""
     with database.read() as tx:
-        rows = tx.all(Authority, purpose=PURPOSE, order=("created_at", "guid"))
-    return [row for row in rows if row.state != "RETIRED"]
+        return rotation.believed(tx, rotation.NODES)
 
 
 class NodeAuthority:

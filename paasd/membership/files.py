@@ -98,8 +98,7 @@ class MemberFiles:
 
     def certificate(self) -> bytes:
         """The node's certificate, PEM, without the chain."""
-        first, mark, _ = self.pair().certificate.partition(b"-----END CERTIFICATE-----\n")
-        return first + mark
+        return pki.first_of(self.pair().certificate)
 
     def authorities(self) -> bytes:
         """Those that are trusted, PEM, one after the other."""

@@ -78,9 +78,8 @@ class Membership:
         self.opened = trio.Event()
         self.removed = trio.Event()
         self.vault: Vault | None = None
-        self.root_keys = root_keys
         self.rotation: Rotation | None = None
-        """Changes of keys; on control nodes of a cluster."""
+        """Changes of keys; on control nodes."""
         self._holds: tuple[str, ...] = ()
         self._directory = directory
         self._config = config

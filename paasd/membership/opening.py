@@ -12,6 +12,7 @@ from paasd.membership.doors import gossip_context
 from paasd.membership.files import Ports
 from paasd.model import Authority, GossipKey
 from paasd.model.membership import OpenCluster, authority_context
+from paasd.model.rotation import NODES, PUBLIC
 from paasd.pki import KeyPair
 from paasd.state.sealing import Sealer
 
@@ -23,8 +24,8 @@ def first_secrets(sealer: Sealer, node_guid: str, public: KeyPair, now: datetime
     return OpenCluster(
         cluster_id=str(uuid.uuid4()),
         node_guid=node_guid,
-        authority=authority_row(sealer, "nodes", pki.make_authority("nodes", now), "SIGNING"),
-        public=authority_row(sealer, "public", public, "SIGNING"),
+        authority=authority_row(sealer, NODES, pki.make_authority(NODES, now), "SIGNING"),
+        public=authority_row(sealer, PUBLIC, public, "SIGNING"),
         gossip_key=gossip_key_row(sealer, "SENDING"),
     )
 

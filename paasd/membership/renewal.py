@@ -16,8 +16,8 @@ from paasd.membership.book import Book
 from paasd.membership.doors import Vault
 from paasd.membership.files import MemberFiles, Place
 from paasd.membership.messages import CERTIFY, NONCE, RENEW, Certified, CertifyRequest, RenewRequest
-from paasd.membership.rotation.steps import shows, trusts
 from paasd.model import Authority
+from paasd.model.rotation import shows, trusts
 from paasd.packing import unpack
 from paasd.peer import Peer, PeerUnreachable, TlsPeers
 from paasd.peer.connection import Connection

@@ -52,12 +52,16 @@ def create_domain(tx: Tx, args: CreateDomain) -> Domain:
 
 
 def _check_overlap(tx: Tx, name: str, organization_guid: str | None) -> None:
-    """A name under (or above) another organization's domain, or one that is a route already, would take its traffic."""
+    """A name under (or above) another organization's domain, or one that is a route already, would take its traffic.
+
+    Of a name that is above it is not said what is below: who asks does not know that name, and it is not theirs.
+    """
     for other in tx.all(Domain):
         nested = other.name.endswith("." + name) or name.endswith("." + other.name)
         if nested and other.organization_guid is not None and other.organization_guid != organization_guid:
+            what = f'"{other.name}"' if name.endswith("." + other.name) else "a name below it"
             raise Unprocessable(
-                f'The domain name "{name}" cannot be created because "{other.name}" is reserved by another domain'
+                f'The domain name "{name}" cannot be created because {what} is reserved by another domain'
             )
         if name.endswith("." + other.name):
             host = name.removesuffix("." + other.name)

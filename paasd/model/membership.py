@@ -37,7 +37,8 @@ def open_cluster(tx: Tx, args: OpenCluster) -> str:
         return known
     set_setting(tx, CLUSTER_ID, args.cluster_id)
     tx.insert(args.authority)
-    tx.insert(args.public)
+    if not tx.exists(Authority, purpose=args.public.purpose):  # a node that was alone for long may have changed it
+        tx.insert(args.public)
     tx.insert(args.gossip_key)
     node = tx.update(tx.need(Node, args.node_guid), voting="VOTER")
     record_event(

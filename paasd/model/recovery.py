@@ -11,10 +11,11 @@ from paasd.model.events import record_event
 from paasd.model.membership import CLUSTER_ID
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.records import Authority, GossipKey, JoinToken, Node, Setting
+from paasd.model.rotation import NODES, PUBLIC, believed
 from paasd.model.voting import ETCD_AUTHORITY
 from paasd.state import Tx, operation
 
-BETWEEN_NODES: Final = ("nodes", "public", ETCD_AUTHORITY)
+BETWEEN_NODES: Final = (NODES, PUBLIC, ETCD_AUTHORITY)
 
 
 class NoteBackup(Arguments):
@@ -113,7 +114,7 @@ def recover_cluster(tx: Tx, args: Recover) -> Recovered:
             dead.append(tx.update(node, state="DEAD", state_changed_at=tx.now))
     state = own.state if own.state in LIVE_STATES else "READY"
     tx.update(own, voting="VOTER", state=state, state_changed_at=tx.now)
-    for authority in tx.all(Authority, purpose=ETCD_AUTHORITY, state="SIGNING"):
+    for authority in believed(tx, ETCD_AUTHORITY):
         tx.update(authority, state="RETIRED")  # who is removed has its key
     accept_nodes(tx, [node.guid for node in dead])
     names = {"removed": [node.name for node in removed], "dead": [node.name for node in dead]}

@@ -80,6 +80,15 @@ def referenced_blobs(tx: ReadTx) -> set[str]:
     return set(_references(tx))
 
 
+def blobs_of_node(tx: ReadTx, node_guid: str) -> set[str]:
+    """Those that what a node runs, or turns into layers, is made of: it needs its own copy of them."""
+    running = {instance.droplet_guid for instance in tx.all(Instance, node_guid=node_guid)}
+    running |= {task.droplet_guid for task in tx.all(Task, node_guid=node_guid) if not task.ended}
+    droplets = [tx.get(Droplet, guid) for guid in running]
+    needed = {layer.sha256 for droplet in droplets if droplet is not None for layer in droplet.layers}
+    return needed | {upload.blob_sha256 for upload in tx.all(DropletUpload, node_guid=node_guid)}
+
+
 def _references(tx: ReadTx) -> Iterable[str]:
     for package in tx.all(Package):
         if package.blob_sha256 is not None:

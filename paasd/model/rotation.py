@@ -1,6 +1,6 @@
 """Keys and authorities are changed step by step: each step waits until every node is ready for it.
 
-An authority of nodes' certificates: TRUSTED -> SIGNING -> FORMER -> RETIRED. A gossip key: KNOWN -> SENDING -> FORMER,
+An authority of any purpose: TRUSTED -> SIGNING -> FORMER -> RETIRED. A gossip key: KNOWN -> SENDING -> FORMER,
 then it is gone. One change of each kind at a time; who decides the steps is `paasd.membership.rotation`.
 """
 
@@ -10,27 +10,72 @@ from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.events import record_event
 from paasd.model.records import Authority, GossipKey
-from paasd.state import Tx, operation
+from paasd.model.voting import ETCD_AUTHORITY
+from paasd.pki import ends_at_s
+from paasd.state import Ne, ReadTx, Tx, operation
 
 NODES: Final = "nodes"
+PUBLIC: Final = "public"
+PURPOSES: Final = {
+    NODES: "nodes' certificates",
+    PUBLIC: "the platform's domains",
+    ETCD_AUTHORITY: "etcd's certificates",
+}
+"""What authorities are for, and the words for it."""
+_ABSENT: Final = {
+    NODES: "there is one node only; `paasd token create` makes the authority of nodes' certificates",
+    PUBLIC: "the authority of the platform's domains is not known yet; try again in a moment",
+    ETCD_AUTHORITY: "the log is on one node only: etcd, and its authority, come with the second vote",
+}
+_ID_LENGTH: Final = 8
+
+
+def trusts(authority_guid: str) -> str:
+    """What a node says, among the things that it holds, when it believes an authority."""
+    return f"trusts:{authority_guid[:_ID_LENGTH]}"
+
+
+def shows(authority_guid: str) -> str:
+    """What a node says when the certificate that it shows is of this authority."""
+    return f"shows:{authority_guid[:_ID_LENGTH]}"
+
+
+def believed(tx: ReadTx, purpose: str) -> list[Authority]:
+    """The authorities of a purpose that count, oldest first."""
+    return tx.all(Authority, Ne("state", "RETIRED"), purpose=purpose, order=("created_at", "guid"))
+
+
+def authority_ends(tx: ReadTx) -> dict[str, float]:
+    """When those that sign end, in unix seconds, by the words for what they certify."""
+    signing = tx.all(Authority, state="SIGNING")
+    return {PURPOSES[row.purpose]: ends_at_s(row.certificate.encode()) for row in signing if row.purpose in PURPOSES}
 
 
 class BeginAuthority(Arguments):
-    """Arguments of `begin_authority`: the next authority of nodes' certificates, its key sealed."""
+    """Arguments of `begin_authority`: the next authority of its purpose, its key sealed. `present` is the one that
+    signs without a row: that of the domains, while a node is alone.
+    """
 
     authority: Authority
     actor: Actor
+    present: Authority | None = None
 
 
 @operation("authority.begin", version=1)
 def begin_authority(tx: Tx, args: BeginAuthority) -> Authority:
-    """Nodes shall believe it, too. Raises Unprocessable while another change is under way."""
-    rows = tx.all(Authority, purpose=NODES)
+    """It shall be believed, too. Raises Unprocessable while another change is under way."""
+    purpose = args.authority.purpose
+    rows = believed(tx, purpose)
+    if not rows and args.present is not None:
+        rows = [tx.insert(args.present)]
     if not rows:
-        raise Unprocessable("there is one node only; `paasd token create` makes the authority of nodes' certificates")
+        raise Unprocessable(_ABSENT[purpose])
     if any(row.state in ("TRUSTED", "FORMER") for row in rows):
-        raise Unprocessable("the authority of nodes' certificates is being changed already; `paasd keys` shows how far")
-    _record(tx, "audit.authority.begin", args.actor, "authority", args.authority.guid)
+        raise Unprocessable(
+            f"the authority of {PURPOSES[purpose]} is being changed already; `paasd keys status` shows how far"
+        )
+    event = "platform.authority.begin" if args.actor == SYSTEM else "audit.authority.begin"
+    _record(tx, event, args.actor, "authority", args.authority.guid, {"purpose": purpose})
     return tx.insert(args.authority)
 
 
@@ -49,18 +94,19 @@ def advance_authority(tx: Tx, args: AdvanceAuthority) -> bool:
     False when the row says something else by now.
     """
     row = tx.get(Authority, args.guid)
-    if row is None or row.state != args.before or row.purpose != NODES:
+    if row is None or row.state != args.before:
         return False
     match row.state:
         case "TRUSTED":
-            for signing in tx.all(Authority, purpose=NODES, state="SIGNING"):
+            for signing in tx.all(Authority, purpose=row.purpose, state="SIGNING"):
                 tx.update(signing, state="FORMER")
             tx.update(row, state="SIGNING")
         case "FORMER":
             tx.update(row, state="RETIRED", sealed_key="")
         case _:
             return False
-    _record(tx, "platform.authority.advance", args.actor, "authority", row.guid, {"before": args.before})
+    data = {"before": args.before, "purpose": row.purpose}
+    _record(tx, "platform.authority.advance", args.actor, "authority", row.guid, data)
     return True
 
 

@@ -19,7 +19,7 @@ from paasd.model.records.tasks import ENDED
 from paasd.model.reserving import GOING_ON, reserved_on
 from paasd.model.task_endings import end_task
 from paasd.model.usage_events import record_task
-from paasd.state import ROWS, In, Lt, Not, Portion, ReadTx, Tx, operation
+from paasd.state import ROWS, Gt, In, Lt, Not, Portion, ReadTx, Tx, operation
 
 NAME_LIMIT: Final = 255
 CANCELED: Final = "task was cancelled"
@@ -218,10 +218,11 @@ class ExpireTasks(Arguments):
 @operation("task.expire", version=1)
 def expire_tasks(tx: Tx, args: ExpireTasks) -> int:
     """Forget a portion of the old ones; 0: no more. The newest of each app stays, for the count goes on from it."""
-    old = tx.all(Task, In("state", ENDED), Lt("updated_at", args.before), order=("sequence_id",), limit=ROWS)
-    portion = Portion(tx)
-    gone = remove_in(portion, (task for task in old if _has_later(tx, task)))
-    return len(gone) or int(portion.full)
+    old, portion, gone, after = (In("state", ENDED), Lt("updated_at", args.before)), Portion(tx), 0, ""
+    while not portion.full and (page := tx.all(Task, *old, Gt("guid", after), order=("guid",), limit=ROWS)):
+        gone += len(remove_in(portion, [task for task in page if _has_later(tx, task)]))
+        after = page[-1].guid
+    return gone or int(portion.full)
 
 
 def _has_later(tx: Tx, task: Task) -> bool:

@@ -1,6 +1,6 @@
 """Usage events: what ran from when to when, for billing. Written in the transaction of the change that they tell of."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -28,46 +28,49 @@ def record_change(tx: Tx, app: App, space: Space, was: Footprint | None, now: Fo
         return
     if not tx.has_table(AppUsageEvent):
         return  # while nodes of a former version take part; apps are started all the same
-    _insert(
-        tx,
-        app,
-        space,
-        state=now.state,
-        previous_state=None if was is None else was.state,
-        process=now.process,
-        before=before,
-    )
+    _record_process(tx, app, space, now.state, None if was is None else was.state, now.process, before)
 
 
 def record_task(tx: Tx, task: Task, state: str, previous_state: str) -> None:
     """A task that was started, or ended."""
     app = tx.need(App, task.app_guid)
     space = tx.need(Space, app.space_guid)
-    tx.insert(
-        AppUsageEvent(
-            sequence=newest_sequence(tx) + 1,
-            state=state,
-            previous_state=previous_state,
-            app_guid=app.guid,
-            app_name=app.name,
-            task_guid=task.guid,
-            task_name=task.name,
-            space_guid=space.guid,
-            space_name=space.name,
-            organization_guid=space.organization_guid,
-            memory_mb=task.memory_mb,
-            previous_memory_mb=task.memory_mb,
-            instances=1,
-            previous_instances=1,
-        )
-    )
+    size = {"memory_mb": task.memory_mb, "instances": 1}
+    of: dict[str, Any] = {"task_guid": task.guid, "task_name": task.name}
+    _record(tx, app, space, state=state, previous_state=previous_state, now=size, before=size, of=of)
 
 
-def _insert(
-    tx: Tx, app: App, space: Space, *, state: str, previous_state: str | None, process: Process, before: Process | None
+def _record_process(
+    tx: Tx, app: App, space: Space, state: str, previous_state: str | None, process: Process, before: Process | None
 ) -> None:
     droplet = None if app.droplet_guid is None else tx.get(Droplet, app.droplet_guid)
     buildpack = droplet.buildpacks[-1].name if droplet is not None and droplet.buildpacks else None
+    of: dict[str, Any] = {
+        "process_guid": process.guid,
+        "process_type": process.type,
+        "buildpack_guid": buildpack,
+        "buildpack_name": buildpack,
+    }
+    now, was = _size(process), {} if before is None else _size(before)
+    _record(tx, app, space, state=state, previous_state=previous_state, now=now, before=was, of=of)
+
+
+def _size(process: Process) -> dict[str, int]:
+    return {"memory_mb": process.memory_mb, "instances": process.instances}
+
+
+def _record(
+    tx: Tx,
+    app: App,
+    space: Space,
+    *,
+    state: str,
+    previous_state: str | None,
+    now: dict[str, int],
+    before: dict[str, int],
+    of: dict[str, Any],
+) -> None:
+    """`of` are the columns that say what of the app it was; `now` and `before` how large."""
     tx.insert(
         AppUsageEvent(
             sequence=newest_sequence(tx) + 1,
@@ -75,17 +78,14 @@ def _insert(
             previous_state=previous_state,
             app_guid=app.guid,
             app_name=app.name,
-            process_guid=process.guid,
-            process_type=process.type,
             space_guid=space.guid,
             space_name=space.name,
             organization_guid=space.organization_guid,
-            buildpack_guid=buildpack,
-            buildpack_name=buildpack,
-            memory_mb=process.memory_mb,
-            previous_memory_mb=None if before is None else before.memory_mb,
-            instances=process.instances,
-            previous_instances=None if before is None else before.instances,
+            memory_mb=now["memory_mb"],
+            previous_memory_mb=before.get("memory_mb"),
+            instances=now["instances"],
+            previous_instances=before.get("instances"),
+            **of,
         )
     )
 
@@ -149,5 +149,5 @@ def reseed_usage(tx: Tx, args: ReseedUsage) -> bool:
     for process in missing:
         app = apps[process.app_guid]
         space = tx.need(Space, app.space_guid)
-        _insert(tx, app, space, state=STARTED, previous_state=STARTED, process=process, before=process)
+        _record_process(tx, app, space, STARTED, STARTED, process, process)
     return len(missing) < ROWS

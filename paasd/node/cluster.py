@@ -20,7 +20,6 @@ from paasd.gossip import About, Gossip, Member, RingKey, open_gossip
 from paasd.gossip.boot import store_boot, take_boot
 from paasd.logs import log_nodes_of, open_other_nodes
 from paasd.membership import SKEW_LIMIT_S, MemberFile, Membership
-from paasd.membership.rotation import RootKeeper, Rotation, open_rotation
 from paasd.model import Instance, Node
 from paasd.node.log import voters_of
 from paasd.node.start import Start
@@ -28,10 +27,8 @@ from paasd.observed import InstanceFact
 from paasd.peer import TlsPeers
 from paasd.router import Router
 from paasd.router.tunnels import NodeIdentity
-from paasd.scheduler import make_acts
 from paasd.state import Database
 from paasd.state.log import open_feed_log
-from paasd.state.sealing import RootKeys, Sealer
 from paasd.voting import Seat, open_voting
 
 RETRY_S: Final = 2.0
@@ -51,6 +48,7 @@ class Cluster:
         peers: TlsPeers,
         router: Router,
         seat: Seat,
+        holds: Callable[[], tuple[str, ...]],
     ) -> None:
         self.ready = trio.Event()
         self.gossip: Gossip | None = None
@@ -62,6 +60,7 @@ class Cluster:
         self._peers = peers
         self._router = router
         self._seat = seat
+        self._holds = holds
         self._shares_log = start.substitutes.log is not None
         self._adopted = False
 
@@ -130,8 +129,6 @@ class Cluster:
             listen, source = self._config.cluster.listen, self._source
             self._router.open_tunnels(self._identity(), listen, member.ports.tunnel, source=source)
             self._membership.on_renewed = lambda: self._router.renew_identity(self._identity())
-            if self._membership.root_keys is not None:
-                self._membership.rotation = await enter(open_rotation(self._rotation(self._membership.root_keys)))
             if asks and not self._shares_log:
                 await enter(self._votes(member))
             self.ready.set()
@@ -157,13 +154,6 @@ class Cluster:
         others = [place.guid for place in self._membership.book.voters() if place.guid != self._peers.guid]
         trips = [self.gossip.swim.mean_round_trip_s(guid) for guid in others]
         return max((trip for trip in trips if trip is not None), default=None)
-
-    def _rotation(self, root_keys: RootKeys) -> Rotation:
-        context, guid = self._context, self._peers.guid
-        keeper = RootKeeper(context.database, root_keys, self._peers, self._membership.book)
-        acts = make_acts(context.database, context.observed.unreachable, guid)
-        assert isinstance(context.sealer, Sealer)
-        return Rotation(context.database, context.sealer, keeper, context.observed.nodes, acts, context.clock)
 
     def _far_off(self) -> frozenset[str]:
         """Nodes whose clock is too wrong for a vote, as this one measures it."""
@@ -193,7 +183,7 @@ class Cluster:
             version=paasd.__version__,
             applied_index=self._context.database.index,
             load=os.getloadavg()[0] / cpus,
-            holds=self._membership.holds(),
+            holds=self._holds(),
             certificate_ends_at=int(self._context.clock() + (self._membership.certificate_left_s() or 0.0)),
             disk_free_mb=psutil.disk_usage(str(self._directory)).free >> 20,
         )

@@ -1,7 +1,6 @@
 """What actions and workers work with, opened over an open database."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -17,8 +16,7 @@ from paasd.membership.rotation import find_root_key
 from paasd.model.refusals import NoteRefusals, note_refusals
 from paasd.node.start import Start
 from paasd.peer import TlsPeers
-from paasd.router import AccessEntry, Router, rtr_line
-from paasd.router.certificates import Certificates, open_certificates
+from paasd.router import AccessEntry, rtr_line
 from paasd.state import Database
 from paasd.state.engine import load_migrations
 from paasd.state.sealing import RootKeys, Sealer, root_id_of
@@ -85,23 +83,6 @@ async def make_context(
     )
 
 
-async def make_certificates(start: Start, membership: Membership) -> Certificates:
-    """Those of the platform's domains: a control node issues its own, a worker asks for them."""
-    certificates = open_certificates(
-        start.directory / "certificates",
-        start.config.domains.apps,
-        start.config.domains.system,
-        clock=lambda: datetime.fromtimestamp(start.clock(), UTC),
-        authority=not start.is_worker,
-    )
-    if start.is_worker:
-        for name, domain in certificates.wanted().items():
-            certificates.store(name, await membership.domain_certificate(domain))
-    else:
-        membership.public = lambda: certificates.authority
-    return certificates
-
-
 async def witness_refusals(start: Start, database: Database) -> None:
     """Write the head of this node's chain of refusals into the log, every hour in which it has grown. For ever."""
     written = start.refusals.head
@@ -117,19 +98,6 @@ async def witness_refusals(start: Start, database: Database) -> None:
             written = head
         except PaasdError as error:
             structlog.get_logger(__name__).warning("refusals are not witnessed yet", reason=error.detail)
-
-
-async def keep_domain_certificates(membership: Membership, certificates: Certificates, router: Router) -> None:
-    """On a worker: ask for the next ones in time, for ever."""
-    while True:
-        await trio.sleep(PERIOD_S)
-        for name, domain in certificates.wanted().items():
-            try:
-                certificates.store(name, await membership.domain_certificate(domain))
-            except PaasdError as error:
-                structlog.get_logger(__name__).warning("certificate not renewed yet", domain=domain, why=error.detail)
-            else:
-                router.show_certificates()
 
 
 def access_lines(logs: Logs) -> Callable[[list[AccessEntry]], None]:

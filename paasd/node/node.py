@@ -23,15 +23,9 @@ from paasd.chain import Chain
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles, Membership, Removed, read_removal, remember_removal
 from paasd.node.auditing import witness
+from paasd.node.authorities import keep_certificates, make_certificates, start_rotation, what_is_held
 from paasd.node.cluster import Cluster, open_cluster_parts
-from paasd.node.engines import (
-    access_lines,
-    keep_domain_certificates,
-    make_certificates,
-    make_context,
-    make_membership,
-    own_root_keys,
-)
+from paasd.node.engines import access_lines, make_context, make_membership, own_root_keys
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
 from paasd.node.log import open_replica
 from paasd.node.routed import Routed
@@ -130,7 +124,7 @@ async def _open(start: Start) -> Node:
     sealer = Keyless() if root_keys is None else await open_sealer(database, root_keys)
     membership = await make_membership(start, database, peers, None if worker else sealer, root_keys)
     opening = await enter(unless_removed(start, membership))
-    certificates = await make_certificates(start, membership)
+    certificates = await make_certificates(start, database, sealer, membership)
     routed = Routed(start, peers)
     context = await make_context(start, database, sealer, membership, routed.wait)
     await registered(config, start.directory, database, start.guid, membership)
@@ -141,9 +135,10 @@ async def _open(start: Start) -> Node:
     password = await ensure_admin(context, start.directory, auth.passwords)
     acts = await start_scheduling(start, context)
     router = await _router(start, context, sandbox, certificates)
-    if worker:
-        await enter(going_on(keep_domain_certificates, membership, certificates, router))
-    cluster = await enter(open_cluster_parts(Cluster(start, context, membership, peers, router, seat)))
+    await enter(going_on(keep_certificates, database, sealer, membership, certificates, router))
+    holds = what_is_held(database, membership, seat, certificates)
+    cluster = await enter(open_cluster_parts(Cluster(start, context, membership, peers, router, seat, holds)))
+    await start_rotation(start, database, sealer, root_keys, membership, peers, holds)
     api_url = f"https://api.{config.domains.system}{_suffix(router.https_port)}"
     reach: Reach = await open_calls(start, database, sandbox, router, names)
     supervisor = await start_workers(start, context, sandbox, peers, acts, api_url)

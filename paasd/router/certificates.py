@@ -1,11 +1,12 @@
 """The node's own certificate authority and the wildcard certificates that its HTTPS listener shows.
 
 Keys are ECDSA P-256, in files of mode 0600. Leaf certificates are renewed long before they expire, while the daemon
-runs; people who trust the authority's file (`ca.pem`, for `curl --cacert`) notice nothing.
+runs; people who trust the authority's file (`ca.pem`, for `curl --cacert`) notice nothing. That file holds every
+authority that counts, the one that signs first: while one is changed there are two.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -63,9 +64,15 @@ class Certificates:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._authority: KeyPair | None = None
         if authority:
-            self._authority = self._load("ca") or self._store("ca", pki.make_authority("authority", clock()))
+            found = self._load("ca") or self._store("ca", pki.make_authority("authority", clock()))
+            self._authority = KeyPair(pki.first_of(found.certificate), found.key)
         self.pairs: dict[str, KeyPair] = {}
         self.renew()
+
+    @property
+    def signs(self) -> bool:
+        """Whether this node has the authority's key."""
+        return self._authority is not None
 
     @property
     def authority(self) -> KeyPair:
@@ -77,6 +84,28 @@ class Certificates:
     def authority_path(self) -> Path:
         """The authority's certificate, for `curl --cacert`."""
         return self._directory / "ca.pem"
+
+    def believes(self) -> bytes:
+        """Every authority that clients are told to believe, PEM; the one that signs is the first."""
+        return self.authority_path.read_bytes() if self.authority_path.exists() else b""
+
+    def believe(self, authorities: Sequence[bytes], key: bytes | None) -> bool:
+        """Take these authorities, the one that signs first, and on control nodes its key; whether that was news."""
+        content = b"".join(authorities)
+        if content == self.believes() and (key is None or key == self.authority.key):
+            return False
+        if key is None:
+            self._write("ca.pem", content, 0o644)
+        else:
+            self._store("ca", KeyPair(content, key))
+            self._authority = KeyPair(authorities[0], key)
+        return True
+
+    def shown(self, authority: bytes) -> bool:
+        """Whether every certificate that is shown is of this authority (PEM)."""
+        issuer = x509.load_pem_x509_certificate(authority)
+        leaves = [x509.load_pem_x509_certificate(pair.certificate) for pair in self.pairs.values()]
+        return len(leaves) == len(self.domains) and all(pki.issued_by(leaf, issuer) for leaf in leaves)
 
     def renew(self) -> bool:
         """Make what is missing or close to its end; whether anything changed. Takes about a millisecond per domain."""
@@ -91,11 +120,15 @@ class Certificates:
         return changed
 
     def wanted(self) -> dict[str, str]:
-        """Domains by name for which there is no certificate, or one close to its end."""
+        """Domains by name for which there is no certificate, or one close to its end, or one of another authority."""
+        content = self.believes()
+        signing = x509.load_pem_x509_certificate(content) if content else None
         return {
             name: domain
             for name, domain in self.domains.items()
-            if name not in self.pairs or not lasts(self.pairs[name], domain, self._clock())
+            if (pair := self.pairs.get(name)) is None
+            or not lasts(pair, domain, self._clock())
+            or (signing and not pki.issued_by(x509.load_pem_x509_certificate(pair.certificate), signing))
         }
 
     def store(self, name: str, pair: KeyPair) -> None:
@@ -129,17 +162,20 @@ class Certificates:
         )
 
     def _store(self, name: str, pair: KeyPair) -> KeyPair:
-        for suffix, content, mode in ((".key", pair.key, 0o600), (".pem", pair.certificate, 0o644)):
-            path = self._directory / f"{name}{suffix}"
-            temporary = path.with_suffix(suffix + ".new")
-            temporary.unlink(missing_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+        self._write(f"{name}.key", pair.key, 0o600)
+        self._write(f"{name}.pem", pair.certificate, 0o644)
         return pair
+
+    def _write(self, name: str, content: bytes, mode: int) -> None:
+        path = self._directory / name
+        temporary = self._directory / f"{name}.new"
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
 
 
 def open_certificates(

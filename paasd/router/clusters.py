@@ -12,7 +12,7 @@ from paasd.config import RouterConfig
 from paasd.model.route_options import hash_balance
 from paasd.router.nearness import tiers
 from paasd.router.records import Endpoint, RouteEntry
-from paasd.router.tunnels.names import GONE_HEADER, HOP, METADATA, node_cluster
+from paasd.router.tunnels.names import GONE_HEADER, HOP, LINE, METADATA, line_cluster, node_cluster
 from paasd.router.xds import messages
 from paasd.router.xds.messages import duration
 from paasd.router.xds.typed import typed
@@ -147,7 +147,7 @@ def encode_endpoints(name: str, entry: RouteEntry) -> bytes:
 
 
 def assign(name: str, endpoints: tuple[Endpoint, ...], protocol: str) -> bytes:
-    """The places of cluster `name`, nearest first; `protocol` is what is spoken to them."""
+    """The places of cluster `name`, nearest first; `protocol` is what is spoken to them: h1, h2, or tcp for any."""
     assignment = messages.ClusterLoadAssignment(cluster_name=name)
     for priority, tier in enumerate(tiers(endpoints)):
         locality = assignment.endpoints.add(priority=priority)
@@ -169,9 +169,10 @@ def assign(name: str, endpoints: tuple[Endpoint, ...], protocol: str) -> bytes:
 
 
 def _set_hop(item: Any, endpoint: Endpoint, protocol: str) -> None:
-    item.endpoint.address.envoy_internal_address.server_listener_name = HOP
+    plain = protocol == "tcp"
+    item.endpoint.address.envoy_internal_address.server_listener_name = LINE if plain else HOP
     item.endpoint.address.envoy_internal_address.endpoint_id = endpoint.target
     fields = item.metadata.filter_metadata[METADATA].fields
     fields["target"].string_value = endpoint.target
-    fields["node"].string_value = node_cluster(endpoint.node_guid)
+    fields["node"].string_value = (line_cluster if plain else node_cluster)(endpoint.node_guid)
     fields["protocol"].string_value = protocol

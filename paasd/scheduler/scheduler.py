@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from paasd.config import Config
-from paasd.errors import OutcomeUnknown, Unavailable
+from paasd.errors import NotFound, OutcomeUnknown, TooLarge, Unavailable, Unprocessable
 from paasd.model import (
     App,
     Build,
@@ -19,7 +19,7 @@ from paasd.model import (
     Package,
     Space,
 )
-from paasd.model.arguments import rfc3339
+from paasd.model.arguments import Arguments, rfc3339
 from paasd.model.builds import FailOverdueBuilds, assign_build, fail_overdue_builds
 from paasd.model.deletion import DeleteChunk, delete_chunk
 from paasd.model.instances import (
@@ -44,7 +44,7 @@ from paasd.scheduler.expiring import Expiring, drop_needless
 from paasd.scheduler.patience import Patience
 from paasd.scheduler.reading import read_snapshot
 from paasd.scheduler.sight import DELETIONS, PLACEMENT, SWEEPS, Acts, Sight, always
-from paasd.state import Database, In, Lt
+from paasd.state import Database, In, Lt, Operation
 
 WATCHED: Final = (
     "apps",
@@ -63,6 +63,8 @@ FACTS_PAUSE_S: Final = 0.1
 LARGE: Final = 3_000
 """Instances of which a plan is not made between two turns of the event loop."""
 T = TypeVar("T")
+A = TypeVar("A", bound=Arguments)
+R = TypeVar("R")
 DELETED_KINDS: Final = (("app", App), ("space", Space), ("domain", Domain), ("organization", Organization))
 log = structlog.get_logger(__name__)
 
@@ -153,10 +155,9 @@ class Scheduler:
             (remove_lost_instances, plan.lost),
         ):
             for batch in self._batches(guids):
-                await self._database.write(operation, RemoveInstances(guids=batch))
-        if plan.lease:
-            given = LeaseRunning(instance_guids=plan.lease, duration_s=leases.duration_s)
-            await self._database.write(lease_running, given)
+                await self._write(operation, RemoveInstances(guids=batch))
+        for batch in self._batches(plan.lease):
+            await self._write(lease_running, LeaseRunning(instance_guids=batch, duration_s=leases.duration_s))
         placements = [
             Placement(
                 process_guid=placed.demand.process_guid,
@@ -171,13 +172,21 @@ class Scheduler:
             for placed in plan.place
         ]
         for chunk in self._batches(placements):
-            await self._database.write(place_instances, PlaceInstances(placements=chunk))
-        if plan.reasons:
-            await self._database.write(record_failures, RecordFailures(reasons=plan.reasons))
+            await self._write(place_instances, PlaceInstances(placements=chunk))
+        for reasons in self._batches(list(plan.reasons.items())):
+            await self._write(record_failures, RecordFailures(reasons=dict(reasons)))
         for assignment in plan.assign:
-            await self._database.write(assign_build, assignment)
-        if plan.tasks:
-            await self._database.write(assign_tasks, AssignTasks(nodes=plan.tasks))
+            await self._write(assign_build, assignment)
+        for given in self._batches(list(plan.tasks.items())):
+            await self._write(assign_tasks, AssignTasks(nodes=dict(given)))
+
+    async def _write(self, operation: Operation[A, R], arguments: A) -> R | None:
+        """None when it was refused: one such thing holds up no other, and is tried again in the next pass."""
+        try:
+            return await self._database.write(operation, arguments)
+        except (TooLarge, Unprocessable, NotFound) as error:
+            log.error("a step of scheduling was refused", operation=operation.name, reason=error.detail)
+            return None
 
     def _batches(self, items: list[T]) -> Iterator[list[T]]:
         size = self._config.scheduler.batch
@@ -197,18 +206,18 @@ class Scheduler:
             left = work_to_take_over(tx)
             tasks = lost_tasks(tx)
         if left:
-            await self._database.write(take_over_work, TakeOverWork())
+            await self._write(take_over_work, TakeOverWork())
         # First, so that its job says what became of the droplet.
         if droplets:
-            await self._database.write(fail_overdue_droplet_uploads, FailOverdueDropletUploads())
+            await self._write(fail_overdue_droplet_uploads, FailOverdueDropletUploads())
         if tasks:
-            await self._database.write(fail_lost_tasks, FailLostTasks())
+            await self._write(fail_lost_tasks, FailLostTasks())
         if jobs:
-            await self._database.write(fail_overdue_jobs, FailOverdueJobs())
+            await self._write(fail_overdue_jobs, FailOverdueJobs())
         if builds:
-            await self._database.write(fail_overdue_builds, FailOverdueBuilds())
+            await self._write(fail_overdue_builds, FailOverdueBuilds())
         if uploads:
-            await self._database.write(fail_overdue_uploads, FailOverdueUploads(before=uploads_before))
+            await self._write(fail_overdue_uploads, FailOverdueUploads(before=uploads_before))
 
     async def _delete(self) -> None:
         """Carry every deletion on by as many chunks as it takes; what waits for its parts is done in the next pass."""
@@ -216,10 +225,8 @@ class Scheduler:
             with self._database.read() as tx:
                 guids = [row.guid for row in tx.all(record, deleting=True)]
             for guid in guids:
-                done = False
-                while not done:
-                    done = await self._database.write(delete_chunk, DeleteChunk(kind=kind, guid=guid))
-                    if kind != "app" and not done:
+                while await self._write(delete_chunk, DeleteChunk(kind=kind, guid=guid)) is False:
+                    if kind != "app":
                         break
 
 

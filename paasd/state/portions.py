@@ -25,6 +25,7 @@ class Portion:
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
+        self._begun = False
         self._rows = ROWS
         self._bytes = BYTES
 
@@ -34,12 +35,15 @@ class Portion:
 
     def delete(self, row: Record) -> bool:
         """Delete the row if there is room; whether there was."""
-        if self.full:
-            return False
-        self._tx.delete(row)
-        self._rows -= 1
-        self._bytes -= len(msgspec.msgpack.encode(row))
-        return True
+        size = len(msgspec.msgpack.encode(row))
+        if not self._begun or (self._rows > 0 and size <= self._bytes):
+            self._tx.delete(row)
+            self._begun = True
+            self._rows -= 1
+            self._bytes -= size
+            return True
+        self._rows = 0  # what follows waits for the next portion, too
+        return False
 
     def take(self, rows: Iterable[R]) -> list[R]:
         """Delete as many as there is room for, in their order; those that went."""

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 import trio
 
+from paasd import pki
 from paasd.config import SupervisorConfig
 from paasd.errors import PaasdError
 from paasd.log import traceback_of
@@ -145,7 +146,7 @@ class Tasks(msgspec.Struct, kw_only=True):
                     port=container.port,
                     root=container.root,
                 )
-                await trio.Path(mark).touch()
+                await trio.to_thread.run_sync(pki.write_private, mark, b"")
                 await container.start(process)
             except BaseException:
                 with trio.CancelScope(shield=True):

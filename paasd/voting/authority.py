@@ -14,6 +14,7 @@ from paasd import pki
 from paasd.errors import Unavailable
 from paasd.model import Authority
 from paasd.model.membership import authority_context
+from paasd.model.rotation import believed
 from paasd.model.voting import ETCD_AUTHORITY, AddEtcdAuthority, add_etcd_authority
 from paasd.pki import KeyPair
 from paasd.state import Database
@@ -37,13 +38,22 @@ class EtcdAuthority:
         self._database = database
         self._sealer = sealer
 
+    def believed(self) -> list[Authority]:
+        """Those that count, oldest first."""
+        with self._database.read() as tx:
+            return believed(tx, ETCD_AUTHORITY)
+
+    def trusted(self) -> bytes:
+        """Their certificates, PEM, one after the other."""
+        return b"".join(row.certificate.encode() for row in self.believed())
+
     def signing(self) -> KeyPair:
         """Raises Unavailable while there is none."""
-        with self._database.read() as tx:
-            row = tx.find(Authority, purpose=ETCD_AUTHORITY, state="SIGNING")
-        if row is None:
-            raise Unavailable("there is no authority for etcd yet")
-        return KeyPair(row.certificate.encode(), self._sealer.open(row.sealed_key, authority_context(row.guid)))
+        for row in self.believed():
+            if row.state == "SIGNING":
+                key = self._sealer.open(row.sealed_key, authority_context(row.guid))
+                return KeyPair(row.certificate.encode(), key)
+        raise Unavailable("there is no authority for etcd yet")
 
     async def ensure(self, now_s: float) -> None:
         """Make it, unless there is one."""
@@ -67,11 +77,6 @@ def issue(authority: KeyPair, guid: str, addresses: list[str], now_s: float) -> 
     names = [_general_name(address) for address in dict.fromkeys([*addresses, LOOPBACK])]
     now = datetime.fromtimestamp(now_s, UTC)
     return KeyPair(pki.issue(authority, pki.request(key), guid, names, now, LIFE, client=True), key)
-
-
-def ends_at_s(certificate: bytes) -> float:
-    """Unix seconds of its end."""
-    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp()
 
 
 def _general_name(address: str) -> x509.GeneralName:

@@ -35,6 +35,9 @@ LOST_S: Final = 10.0
 TURN_S: Final = 10.0
 """How long each member has to be back before the next one restarts."""
 
+ANSWERS_S: Final = 2.0
+"""Who restarts its member has had an answer within so long: it is asked once a second at least."""
+
 BROKEN: Final = 8
 """So many ends in a row, soon after the start, and the member is given up: its data are of no use."""
 
@@ -139,20 +142,22 @@ class Follower:
             self._log.error("voting.data_lost", reason="etcd cannot use its data here; this node joins anew by itself")
             await self.change(own.guid, "VOTER", "LEAVING")
             return False
-        return await self._use_etcd() and await self._keep_time(own)
+        return await self._use_etcd() and await self._keep_up(own)
 
-    async def _keep_time(self, own: Node) -> bool:
-        """Run with the times that all members are to have: each restarts in its turn, while etcd answers."""
+    async def _keep_up(self, own: Node) -> bool:
+        """Run with the times that all members are to have, and believe the authorities that count, which etcd reads
+        only at its start: each restarts in its turn, while etcd answers.
+        """
         runs = self._seat.runs
         with self._database.read() as tx:
             times = read_times(tx)
             voters = sorted(node.guid for node in tx.all(Node, voting="VOTER"))
-        if runs is None or runs.times_ms == times:
+        if runs is None or (runs.times_ms == times and self._seat.member.believes_all):
             self._retime_at = math.inf
             return True
         now = trio.current_time()
         self._retime_at = min(self._retime_at, now + TURN_S * (1 + voters.index(own.guid)))
-        if now >= self._retime_at and isinstance(log := self._database.log, EtcdLog) and log.silent_s < TURN_S / 5:
+        if now >= self._retime_at and isinstance(log := self._database.log, EtcdLog) and log.silent_s < ANSWERS_S:
             self._retime_at = math.inf
             await self._seat.restart(msgspec.structs.replace(runs, times_ms=times))
         return False
@@ -225,7 +230,7 @@ class Follower:
                 await trio.sleep_forever()
 
     def _certify(self, own: Node) -> None:
-        if self._seat.certify(self.authority.signing(), self._spec(own, {}, new=False)):
+        if self._seat.certify(self.authority.signing(), self.authority.trusted(), self._spec(own, {}, new=False)):
             self._log.info("voting.certificate_renewed")
 
     def _spec(self, own: Node, cluster: dict[str, str], *, new: bool) -> MemberSpec:

@@ -14,13 +14,16 @@ from typing import Any, Final
 import msgspec
 import structlog
 import trio
+from cryptography import x509
 
 from paasd.errors import PaasdError
 from paasd.etcd import Address, Client, Member, MemberSpec, open_client
 from paasd.etcd.client import ATTEMPT_S
-from paasd.pki import KeyPair, write_private
+from paasd.model import Authority
+from paasd.model.rotation import shows, trusts
+from paasd.pki import KeyPair, ends_at_s, issued_by, write_private
 from paasd.state.log.etcd import EtcdLog
-from paasd.voting.authority import LIFE, LOOPBACK, ends_at_s, issue
+from paasd.voting.authority import LIFE, LOOPBACK, issue
 
 _ANY: Final = ("0.0.0.0", "::", "")
 
@@ -83,8 +86,7 @@ class Seat:
             return
         self.others = dict(record.others)
         try:
-            authority = KeyPair(self._authority("pem").read_bytes(), self._authority("key").read_bytes())
-            self.certify(authority, record.spec)
+            self._certify_alone(record.spec)
         except OSError as error:
             self._log.warning("etcd's certificate cannot be renewed before the rows are read", reason=str(error))
         if self.member.has_data:
@@ -93,12 +95,15 @@ class Seat:
             except PaasdError as error:
                 self._log.error("etcd.not_started", reason=error.detail)
 
-    def certify(self, authority: KeyPair, spec: MemberSpec) -> bool:
-        """A fresh certificate, unless the present one has half of its life left. Whether it is new."""
+    def certify(self, authority: KeyPair, trusted: bytes, spec: MemberSpec) -> bool:
+        """A fresh certificate, unless the present one is of this authority and has half of its life left; and believe
+        those that are trusted (PEM). Whether anything is new.
+        """
         present = self.member.certificate()
         if (
             present is not None
-            and self.member.authorities() == authority.certificate
+            and self.member.authorities() == trusted
+            and self.shows(authority.certificate)
             and ends_at_s(present) - self._clock() > LIFE.total_seconds() / 2
         ):
             return False
@@ -106,8 +111,29 @@ class Seat:
         write_private(self._authority("key"), authority.key)
         write_private(self._authority("pem"), authority.certificate)
         addresses = [spec.address, *([] if spec.listen in _ANY else [spec.listen])]
-        self.member.write_certificate(issue(authority, self.guid, addresses, self._clock()), authority.certificate)
+        self.member.write_certificate(issue(authority, self.guid, addresses, self._clock()), trusted)
         return True
+
+    def shows(self, authority: bytes) -> bool:
+        """Whether the member's certificate is of this authority (PEM)."""
+        present = self.member.certificate()
+        if present is None:
+            return False
+        leaf, issuer = (x509.load_pem_x509_certificate(one) for one in (present, authority))
+        return issued_by(leaf, issuer)
+
+    def holds(self, rows: Sequence[Authority]) -> tuple[str, ...]:
+        """What the other voters may rely on: which of these authorities the member believes, which one it shows."""
+        if self._runs is None:
+            return ()
+        content = self.member.authorities().decode() if self.member.believes_all else ""
+        believes = [trusts(row.guid) for row in rows if row.certificate in content]
+        return (*believes, *(shows(row.guid) for row in rows if self.shows(row.certificate.encode())))
+
+    def _certify_alone(self, spec: MemberSpec) -> None:
+        """As `certify`, by what was kept here. Raises OSError when nothing was."""
+        authority = KeyPair(self._authority("pem").read_bytes(), self._authority("key").read_bytes())
+        self.certify(authority, self.member.authorities() or authority.certificate, spec)
 
     async def start(self, spec: MemberSpec, member_id: int) -> None:
         """Run this member from now on, also after the daemon has ended. Raises PaasdError when it cannot be started."""
@@ -136,8 +162,7 @@ class Seat:
         if record is None or not self.member.has_data:
             return None
         await self.member.stop()
-        authority = KeyPair(self._authority("pem").read_bytes(), self._authority("key").read_bytes())
-        self.certify(authority, record.spec)
+        self._certify_alone(record.spec)
         await self.start(msgspec.structs.replace(record.spec, alone=True), record.member_id)
         return await self.log(identity)
 

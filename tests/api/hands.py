@@ -34,7 +34,8 @@ class Hands:
                 guid=self.context.node_guid, name="node", zone="local/a", memory_mb=8192, disk_mb=100_000, cpus=2
             ),
         )
-        async with self.context.database.watch("builds", "instances", "apps", "processes") as changes:
+        watched = ("builds", "instances", "apps", "processes", "spaces", "domains", "organizations")
+        async with self.context.database.watch(*watched) as changes:
             while True:
                 await changes.wait()
                 changes.take()

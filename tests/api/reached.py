@@ -1,19 +1,11 @@
 """Operations that the walk over all of them cannot bring to a 2xx, and which test does."""
 
 ELSEWHERE: dict[str, str] = {
-    "/invitation": "a page with a form of its own (tests/tenancy/test_invitations.py)",
-    "/paasd/v1/invitations/accept": "needs an invitation (tests/tenancy/test_invitations.py)",
-    "/paasd/v1/organizations/<organization>/invitations/<invitation>": "as above (tests/tenancy/test_invitations.py)",
     "/v3/droplets/<guid>/download": "needs a sandbox (tests/node/test_droplets.py)",
     "/oauth/authorize": "for one client, which it names (tests/api/test_ssh.py)",
     "/paasd/v1/spaces/<organization>/<space>/apps/<app>/ssh": "needs a running instance (tests/ssh/test_commands.py)",
-    "/passcode": "a page with a form of its own (tests/api/test_passcodes.py)",
     "/oidc/<provider>": "needs a provider (tests/api/test_oidc.py)",
     "/oidc/<provider>/callback": "needs a provider (tests/api/test_oidc.py)",
-    "/paasd/v1/me/second-factor/actions/confirm": "needs a code (tests/api/test_second_factor.py)",
-    "/paasd/v1/me/second-factor/actions/renew-recovery-codes": "needs a code (tests/api/test_second_factor.py)",
-    "/paasd/v1/me/second-factor/actions/remove": "needs a code (tests/api/test_second_factor.py)",
-    "/paasd/v1/users/<user>/second-factor": "needs a user who has one (tests/api/test_second_factor.py)",
     "/v3/isolation_segments": "there are none to be made (tests/api/test_isolation_segments.py)",
     "/v3/isolation_segments/<guid>": "there are none to be made (tests/api/test_isolation_segments.py)",
     "/v3/service_usage_events/<guid>": "there are none (tests/api/test_usage_events.py)",

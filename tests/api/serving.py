@@ -26,6 +26,7 @@ from paasd.model.users import CreateUser, create_user
 from paasd.observed import Observed
 from paasd.state import Log, open_database
 from paasd.state.sealing import load_root_key, open_sealer
+from tests.api.conforming import conforms
 
 PASSWORD = "a quiet harbour town in april"
 CHEAP_HASHES = AuthConfig(hash_memory_kib=64, hash_time_cost=1, login_wait_s=0.0)
@@ -59,11 +60,11 @@ class Served:
         self.end_streams = end_streams
 
     def client(self, token: str | None = None, **more: Any) -> httpx.AsyncClient:
-        """An HTTP client of the TCP door, with the CLI's odd headers on every call."""
+        """An HTTP client of the TCP door, with the CLI's odd headers on every call. It looks at what comes back."""
         headers = {"Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = f"bearer {token}"
-        hooks = {"request": [content_type_on_everything]}
+        hooks = {"request": [content_type_on_everything], "response": [conforms]}
         return httpx.AsyncClient(base_url=self.doors.url, headers=headers, timeout=20, event_hooks=hooks, **more)
 
     def root_client(self) -> httpx.AsyncClient:

@@ -5,7 +5,11 @@ from urllib.parse import quote
 
 import httpx
 
+from paasd.api.query import TIME_FILTERS, TIME_OPERATORS
+from paasd.api.routes import make_route_table
 from tests.api.serving import Served
+
+SINCE = "2026-01-31T00:00:00Z"
 
 
 async def space_guid(http: httpx.AsyncClient) -> str:
@@ -139,3 +143,24 @@ async def test_environment_and_features_of_an_app(served: Served) -> None:
         renamed = await http.patch(base, json={"name": "new", "lifecycle": {"type": "buildpack", "data": {}}})
         assert renamed.json()["name"] == "new"
         assert (await http.get(f"{base}/manifest")).headers["Content-Type"].startswith("application/x-yaml")
+
+
+async def test_every_list_takes_every_parameter_that_it_says_it_takes(served: Served) -> None:
+    refused = []
+    async with await served.admin() as http:
+        for route in make_route_table():
+            if route.method != "GET" or not route.query.pages or "<" in route.path:
+                continue
+            spec = route.query
+            queries = [f"{name}=x" for name in spec.filters if name != "after_guid"]
+            queries += [f"{name}[not]=x" for name in spec.negated]
+            queries += [f"order_by={sign}{name}" for name in spec.order_by for sign in ("", "-")]
+            queries += [f"include={name}" for name in spec.include]
+            queries += ["label_selector=a"] if spec.labels else []
+            for time in TIME_FILTERS if spec.times else ():
+                queries += [f"{time}={SINCE}", *(f"{time}[{operator}]={SINCE}" for operator in TIME_OPERATORS)]
+            for query in queries:
+                answer = await http.get(f"{route.path}?{query}")
+                if answer.status_code != 200:
+                    refused.append((route.path, query, answer.status_code, answer.text))
+    assert refused == []

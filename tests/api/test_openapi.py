@@ -57,9 +57,13 @@ def problem(document: dict[str, Any], route: Route, answer: httpx.Response) -> s
     if answer.status_code >= 500 and route.path not in ELSEWHERE:
         return answer.text
     described = operation_of(document, route)["responses"][f"{answer.status_code // 100}XX"]
-    schema = described.get("content", {}).get("application/json", {}).get("schema")
-    if schema is None or not answer.headers.get("Content-Type", "").startswith("application/json"):
+    content = described.get("content", {})
+    media = answer.headers.get("Content-Type", "").partition(";")[0]
+    if answer.content and media not in content:
+        return f"{media} where it is not described: {answer.text[:300]}"
+    if not answer.content or media != "application/json":
         return None
+    schema = content[media]["schema"]
     try:
         jsonschema.validate(answer.json(), {**schema, "components": document["components"]})
     except jsonschema.ValidationError as error:
@@ -149,7 +153,7 @@ def fuzz(url: str, token: str, places: dict[str, dict[str, str]], examples: int)
             nonlocal calls
             calls += 1
             if real and known:
-                case.path_parameters = {name: known[name] for name in case.path_parameters}
+                case.path_parameters = {name: known.get(name, made) for name, made in case.path_parameters.items()}
             response = case.call(base_url=url, headers={"Authorization": f"bearer {token}"}, timeout=20)
             case.validate_response(response, checks=CHECKS)
 

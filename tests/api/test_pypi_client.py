@@ -6,16 +6,8 @@ import pytest
 import trio
 from cloudfoundry_client.client import CloudFoundryClient
 from cloudfoundry_client.errors import InvalidStatusCode
-from cloudfoundry_client.v3.entities import ToManyRelationship
-from cloudfoundry_client.v3.organization_quotas import AppsQuota, DomainsQuota, RoutesQuota, ServicesQuota
 
 from tests.api.serving import PASSWORD, Served
-
-GROUPS = (
-    "apps audit_events buildpacks domains droplets feature_flags isolation_segments organizations organization_quotas"
-    " packages processes roles routes security_groups service_brokers service_credential_bindings service_instances"
-    " service_offerings service_plans spaces stacks tasks users"
-)
 
 
 def sign_in(url: str, username: str = "admin") -> Any:
@@ -27,8 +19,6 @@ def sign_in(url: str, username: str = "admin") -> Any:
 def work_through(url: str) -> None:
     """Everything here blocks, so it runs in a thread."""
     v3 = sign_in(url).v3
-    for group in GROUPS.split():
-        list(getattr(v3, group).list())
     organization = v3.organizations.create("acme", suspended=False)
     space = v3.spaces.create("prod", organization["guid"])
     assert v3.spaces.get_first(names="prod", organization_guids=organization["guid"])["guid"] == space["guid"]
@@ -88,25 +78,3 @@ async def test_the_pypi_client_refreshes_its_token(served: Served) -> None:
         served.clock.ahead_s = 700
 
     await trio.to_thread.run_sync(refreshes, served.doors.url, move_on)
-
-
-def limit(url: str) -> None:
-    v3 = sign_in(url).v3
-    organization = v3.organizations.create("acme", suspended=False)
-    assert organization.quota()["name"] == "default"
-    quota = v3.organization_quotas.create(
-        "small", AppsQuota(10240, 1024, 10, 5), ServicesQuota(True, 2, 3), RoutesQuota(4, 1), DomainsQuota(1)
-    )
-    assert quota["apps"]["total_memory_in_mb"] == 10240
-    v3.organization_quotas.apply_to_organizations(quota["guid"], ToManyRelationship(organization["guid"]))
-    assert v3.organizations.get(organization["guid"]).quota()["name"] == "small"
-    v3.organization_quotas.update(quota["guid"], "smaller", apps_quota=AppsQuota(1024, 512, 1, 1))
-    assert v3.organization_quotas.get(quota["guid"])["apps"]["total_instances"] == 1
-    with pytest.raises(InvalidStatusCode) as caught:
-        v3.organization_quotas.remove(quota["guid"])
-    assert caught.value.status_code == 422
-    assert v3.feature_flags.update("app_scaling", enabled=False, custom_error_message="no")["enabled"] is False
-
-
-async def test_the_pypi_client_sets_quotas_and_flags(served: Served) -> None:
-    await trio.to_thread.run_sync(limit, served.doors.url)

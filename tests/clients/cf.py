@@ -13,6 +13,8 @@ from urllib.parse import urlencode
 import httpx
 import trio
 
+from tests.api.conforming import conforms
+
 POLL_S = 0.1
 DEADLINE_S = 180.0
 BEGINNING_OF_TIME = "-6795364578871345152"
@@ -42,7 +44,8 @@ class Cf:
             "User-Agent": "cf/8.18.4+abcdef.2026-01-01 (go1.25.0; amd64 linux)",
         }
         transport = LocalhostTransport(verify=ssl.create_default_context(cafile=ca))
-        self.http = httpx.AsyncClient(transport=transport, headers=headers, timeout=60)
+        hooks = {"response": [conforms]}
+        self.http = httpx.AsyncClient(transport=transport, headers=headers, timeout=60, event_hooks=hooks)
         self.links: dict[str, Any] = {}
         self.organization = self.space = ""
 

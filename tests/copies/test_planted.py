@@ -1,8 +1,6 @@
 """Bugs planted on purpose: each turns the test red that is named beside it, and without it that test is green."""
 
-import inspect
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +8,14 @@ import pytest
 import trio
 
 from paasd.blobs import Blobs
+from paasd.copies import sparing
+from paasd.copies.sparing import Sparing
 from paasd.membership.rotation import steps
 from paasd.state import Database
-from tests.copies import test_copies, test_repair
+from tests.copies import test_copies, test_repair, test_surplus
 from tests.membership import test_rotation_steps
+from tests.planting import Plant, catch
 from tests.scheduler import test_housekeeping
-
-Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def a_claim_keeps_nothing(patch: pytest.MonkeyPatch) -> None:
@@ -40,6 +39,31 @@ def a_node_that_is_cut_off_collects(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Database, "fresh", fresh)
 
 
+def who_gives_its_copy_up_pledges_it_too(patch: pytest.MonkeyPatch) -> None:
+    real = Sparing.pledge
+
+    async def pledge(self: Sparing, sha256: str) -> None:
+        leaving, self._leaving = self._leaving, set()
+        try:
+            await real(self, sha256)
+        finally:
+            self._leaving = leaving
+
+    patch.setattr(Sparing, "pledge", pledge)
+    patch.setattr(Sparing, "_check", lambda self, sha256: None)
+
+
+def a_copy_is_pledged_unread(patch: pytest.MonkeyPatch) -> None:
+    async def verify(self: Blobs, sha256: str) -> None:
+        await trio.lowlevel.checkpoint()
+
+    patch.setattr(Blobs, "verify", verify)
+
+
+def who_counts_is_believed_about_zones(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sparing, "wanted_zones", lambda places: 0)
+
+
 def a_change_of_the_authority_forgets_the_dead(patch: pytest.MonkeyPatch) -> None:
     real = steps._step
 
@@ -47,6 +71,10 @@ def a_change_of_the_authority_forgets_the_dead(patch: pytest.MonkeyPatch) -> Non
         return real(key, before, [one for one in members if one.live], thing)
 
     patch.setattr(steps, "_step", step)
+
+
+def clients_get_no_notice(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(steps, "NOTICE_S", 0.0)
 
 
 def a_key_seals_before_everybody_can_open(patch: pytest.MonkeyPatch) -> None:
@@ -77,9 +105,19 @@ PLANTED: list[tuple[Plant, Callable[..., Any]]] = [
         a_node_that_is_cut_off_collects,
         test_housekeeping.test_a_node_that_is_cut_off_deletes_no_blobs_since_its_rows_are_old,
     ),
+    (who_gives_its_copy_up_pledges_it_too, test_surplus.test_two_that_would_rely_on_each_other_do_not_both_leave),
+    (a_copy_is_pledged_unread, test_surplus.test_no_copy_goes_for_one_that_is_damaged),
+    (
+        who_counts_is_believed_about_zones,
+        test_surplus.test_a_node_takes_nobodys_word_for_how_many_zones_are_enough,
+    ),
     (
         a_change_of_the_authority_forgets_the_dead,
         test_rotation_steps.test_the_new_authority_signs_when_everybody_believes_it_also_the_dead,
+    ),
+    (
+        clients_get_no_notice,
+        test_rotation_steps.test_clients_have_half_a_year_to_learn_of_the_next_authority_of_the_domains,
     ),
     (a_key_seals_before_everybody_can_open, test_rotation_steps.test_a_gossip_key_waits_for_the_living_only),
     (
@@ -93,20 +131,5 @@ PLANTED: list[tuple[Plant, Callable[..., Any]]] = [
 def test_each_is_caught(
     plant: Plant, caught_by: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(caught_by, tmp_path / "sound")
-    plant(monkeypatch)
-    with pytest.raises(BaseException) as caught:
-        run(caught_by, tmp_path / "planted")
-    error = caught.value
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = catch(plant, caught_by, tmp_path, monkeypatch, virtual=False)
     assert isinstance(error, AssertionError | pytest.fail.Exception), error
-
-
-def run(test: Callable[..., Any], folder: Path) -> None:
-    folder.mkdir()
-    arguments = {"tmp_path": folder} if "tmp_path" in inspect.signature(test).parameters else {}
-    if inspect.iscoroutinefunction(test):
-        trio.run(partial(test, **arguments))
-    else:
-        test(**arguments)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from paasd.dns.rate import Buckets
+from paasd.dns.rate import Buckets, Shares
 from paasd.dns.upstreams import parse_servers
 
 
@@ -46,3 +46,13 @@ def test_the_hosts_servers_are_taken_where_none_is_configured(tmp_path: Path):
     assert parse_servers([], resolv_conf) == (("9.9.9.9", 53), ("::1", 53))
     assert parse_servers(["8.8.8.8"], resolv_conf) == (("8.8.8.8", 53),)
     assert parse_servers([], tmp_path / "absent") == ()
+
+
+def test_one_client_has_its_share_and_all_together_the_whole():
+    shares = Shares(limit=5, share=2)
+    assert [shares.take("a") for _ in range(3)] == [True, True, False]
+    assert [shares.take("b") for _ in range(3)] == [True, True, False]
+    assert [shares.take("c") for _ in range(2)] == [True, False], "together they are five"
+    shares.give_back("a")
+    assert shares.take("c")
+    assert not shares.take("d")

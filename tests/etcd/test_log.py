@@ -15,7 +15,7 @@ from paasd.etcd import Refused as EtcdRefused
 from paasd.etcd import messages as m
 from paasd.state import Log, LogTrimmed, LogUnavailable
 from paasd.state.log.entries import decode_entry
-from paasd.state.log.etcd import ENTRY_LIMIT_BYTES, EtcdLog
+from paasd.state.log.etcd import ENTRY_LIMIT_BYTES, LOOK_S, EtcdLog
 from paasd.state.log.interface import NoAnswer, Refused
 from tests.etcd.members import MakeLog, log_of, village
 from tests.state import log_rules
@@ -87,9 +87,9 @@ async def test_followers_hear_of_entries_at_once() -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(follow)
-            for index in range(1, 21):
-                await log.append(index, str(index).encode())
-                with trio.fail_after(0.5):
+            with trio.fail_after(20 * LOOK_S / 2):  # by asking once in a while it would take twice as long
+                for index in range(1, 21):
+                    await log.append(index, str(index).encode())
                     while not heard or heard[-1] < index:
                         await trio.sleep(0.001)
             nursery.cancel_scope.cancel()

@@ -1,7 +1,9 @@
 """Attempts 26 to 34: reach hosts, neighbours and the platform over the network, or take it away from others."""
 
 import os
+import re
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from paasd.config import NetworkConfig, SandboxConfig
-from paasd.sandbox import ContainerSpec, EgressRule, ProcessSpec, open_sandbox
+from paasd.sandbox import ContainerSpec, EgressRule, ProcessSpec, node_prefix, open_sandbox
 from paasd.sandbox.network import links
+from paasd.sandbox.network.rules import table_name
 from tests.sandbox.network.test_egress import host_addresses
 from tests.sandbox.network.world import Outside, connects, listening
 from tests.sandbox.place import output
@@ -231,6 +234,31 @@ found["answered"] = len(answered)
             assert 16 < received <= stage.node.node.config.network.flows_limit
             stage.probe(code, stage.neighbour, count=3, address=outside.public, port=port, query=b"x")
             assert [inbox.recv(10) for _ in range(3)] == [b"x"] * 3
+
+
+def test_32_a_flood_of_lookups_ends_in_the_kernel_and_keeps_nobody_busy(stage: Stage) -> None:
+    code = """
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.connect(("169.254.1.1", 53))
+found["sent"] = sum(tried(sock.send, b"x" * 30) == "ok" for _ in range(20000))
+"""
+    with stage.container() as flooder:
+        stage.run(flooder.start, ProcessSpec(argv=("/bin/sleep", "1000"), cwd="/"))
+        sent = stage.probe(code, flooder)["sent"]
+        listed = ["nft", "list", "table", "inet", table_name(node_prefix(Path(stage.node.node.config.data)))]
+        text = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+        dropped = max(int(number) for number in re.findall(r"limit rate over .* counter packets (\d+) .* drop", text))
+        assert sent > 15_000
+        assert sent * 0.7 < dropped <= sent
+        query = bytes.fromhex("123401000001000000000000096c6f63616c686f73740000010001")
+        ask = """
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.settimeout(2)
+sock.connect(("169.254.1.1", 53))
+sock.send(query)
+found["answer"] = tried(sock.recv, 512)
+"""
+        assert stage.probe(ask, stage.neighbour, query=query) == {"answer": "ok"}
 
 
 def test_33_low_ports_and_port_exhaustion_stay_in_ones_own_network(stage: Stage) -> None:

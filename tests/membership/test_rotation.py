@@ -1,5 +1,7 @@
 """Authorities and keys are changed under nodes that go on talking; who was away finds its way back."""
 
+from functools import partial
+
 import pytest
 import trio
 from cryptography import x509
@@ -12,9 +14,13 @@ from paasd.membership.tokens import parse_token
 from paasd.model import AuditEvent, Authority
 from paasd.model.arguments import SYSTEM
 from paasd.model.nodes import SetNodeState, set_node_state
+from paasd.model.rotation import NODES, believed
+from paasd.model.voting import ETCD_AUTHORITY
 from paasd.peer import PeerRefused, PeerUnreachable
 from paasd.state.sealing import DataKey, RootKeys, SealingError, load_root_key
 from tests.membership.world import Person, World, until
+
+YEAR_S = 365 * 86400.0
 
 
 def authorities(seen_by: Person) -> list[str]:
@@ -59,9 +65,9 @@ async def test_the_authority_is_changed_while_nodes_go_on_talking(town: World) -
     async with trio.open_nursery() as nursery:
         nursery.start_soon(talk)
         assert two.membership.rotation is not None
-        await two.membership.rotation.change_authority(SYSTEM)
+        await two.membership.rotation.change_authority(NODES, SYSTEM)
         with pytest.raises(Unprocessable, match="is being changed already"):
-            await two.membership.rotation.change_authority(SYSTEM)
+            await two.membership.rotation.change_authority(NODES, SYSTEM)
         await until(lambda: authorities(one) == ["RETIRED", "SIGNING"], 15)
         await until(lambda: all(person.files.authorities().count(b"BEGIN CERT") == 1 for person in town.people))
         done = calls[0]
@@ -88,7 +94,7 @@ async def test_a_certificate_of_a_retired_authority_is_worth_nothing(town: World
     two = await town.joined("two", one, "worker")
     old = two.files.pair(), two.files.authorities()
     assert one.membership.rotation is not None
-    await one.membership.rotation.change_authority(SYSTEM)
+    await one.membership.rotation.change_authority(NODES, SYSTEM)
     await until(lambda: authorities(one) == ["RETIRED", "SIGNING"])
     await until(lambda: one.files.authorities() != old[1] and one.files.authorities().count(b"BEGIN") == 1)
     assert await two.peers.call(one.guid, "member.gossip_keys")
@@ -107,7 +113,7 @@ async def test_a_change_waits_for_a_node_that_is_away_and_says_so(town: World) -
     assert rotation is not None
     await town.stop(two)
     await one.database.write(set_node_state, SetNodeState(guid=two.guid, incarnation=1, state="DEAD"))
-    await rotation.change_authority(SYSTEM)
+    await rotation.change_authority(NODES, SYSTEM)
     await until(lambda: rotation.steps() != [])
     with trio.move_on_after(0.3):
         await until(lambda: authorities(one) != ["SIGNING", "TRUSTED"])
@@ -120,9 +126,12 @@ async def test_a_change_waits_for_a_node_that_is_away_and_says_so(town: World) -
 async def test_alone_there_is_nothing_to_change(town: World) -> None:
     one = await town.first()
     assert one.membership.rotation is not None
-    for begin in (one.membership.rotation.change_authority, one.membership.rotation.change_gossip_key):
+    rotation = one.membership.rotation
+    for begin in (partial(rotation.change_authority, NODES), rotation.change_gossip_key):
         with pytest.raises(Unprocessable, match="there is one node only"):
             await begin(SYSTEM)
+    with pytest.raises(Unprocessable, match="with the second vote"):
+        await rotation.change_authority(ETCD_AUTHORITY, SYSTEM)
 
 
 async def test_the_root_key_is_changed_on_all_control_nodes_and_no_secret_is_lost(town: World) -> None:
@@ -184,6 +193,30 @@ async def test_tokens_name_the_authority_that_signs(town: World) -> None:
     pin = parse_token(await one.token()).pin
     assert pin == pki.spki_sha256(one.files.authorities())
     assert one.membership.rotation is not None
-    await one.membership.rotation.change_authority(SYSTEM)
+    await one.membership.rotation.change_authority(NODES, SYSTEM)
     await until(lambda: authorities(one) == ["RETIRED", "SIGNING"])
     assert parse_token(await one.token()).pin != pin
+
+
+async def test_an_authority_that_comes_to_its_end_is_followed_by_itself_while_nodes_talk(town: World) -> None:
+    town.rotates = False
+    one = await town.first()
+    one.ahead_s = -9.5 * YEAR_S
+    await one.membership.open_cluster()
+    old = one.files.authorities()
+    one.ahead_s = 0.0
+    await one.membership.renew()
+    two = town.person("two")
+    await two.join(await one.token())
+    town.rotates = True
+    await town.start(two)
+    await until(lambda: authorities(one) == ["RETIRED", "SIGNING"], 15)
+    await until(lambda: all(old not in person.files.authorities() for person in town.people))
+    two.peers.close_idle()
+    assert await two.peers.call(one.guid, "member.gossip_keys")
+    with one.database.read() as tx:
+        signing = tx.need(Authority, next(row.guid for row in believed(tx, NODES)))
+        (begun,) = tx.all(AuditEvent, type="platform.authority.begin", target_guid=signing.guid)
+    assert begun.actor_guid == SYSTEM.guid and begun.data == {"purpose": "nodes"}
+    assert pki.ends_at_s(signing.certificate.encode()) - one.clock() > 9.9 * YEAR_S
+    assert one.membership.rotation is not None and one.membership.rotation.due() == []

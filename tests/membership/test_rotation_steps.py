@@ -1,23 +1,27 @@
 """Changes of authorities and keys, decided from rows: simulated with nodes that lag, restart and die on the way."""
 
+from datetime import UTC, datetime
 from random import Random
 
 import msgspec
 import pytest
 
+from paasd import pki
 from paasd.membership.rotation.steps import (
     Holding,
     Ready,
+    Resting,
     Waiting,
     authority_step,
     gossip_step,
     holdings,
-    shows,
-    trusts,
+    is_due,
 )
 from paasd.model import Authority, GossipKey, Node
+from paasd.model.rotation import PURPOSES, shows, trusts
 from paasd.observed import NodeFact
 
+YEAR_S = 365 * 86400.0
 OLD = Authority(guid="old-authority", purpose="nodes", certificate="", sealed_key="", state="SIGNING")
 NEW = Authority(guid="new-authority", purpose="nodes", certificate="", sealed_key="", state="TRUSTED")
 
@@ -151,3 +155,37 @@ def test_during_a_change_every_two_nodes_can_talk(seed: int) -> None:
 
 def test_the_simulation_notices_a_change_that_does_not_wait_for_the_dead() -> None:
     assert not all(simulate(seed, impatient=True) for seed in range(50))
+
+
+def test_what_etcd_shows_concerns_voters_and_what_clients_see_the_living() -> None:
+    voter = Holding(guid="v", name="v", state="DEAD", votes=True)
+    other, dead = member("a"), member("b", state="DEAD")
+    rows = [msgspec.structs.replace(row, purpose="etcd") for row in (OLD, NEW)]
+    assert authority_step(rows, [voter, other, dead]) == Waiting(NEW.guid, "TRUSTED", (voter,))
+    assert authority_step(rows, [other, dead]) == Ready(NEW.guid, "TRUSTED")
+    rows = [in_state(made("public", 0.0), "FORMER"), in_state(made("public", 9.0), "SIGNING")]
+    assert authority_step(rows, [voter, other, dead], YEAR_S * 9) == Waiting("public 0.0", "FORMER", (other,))
+
+
+def made(purpose: str, at_years: float) -> Authority:
+    """An authority, made so many years after the beginning of time."""
+    certificate = pki.make_authority(purpose, datetime.fromtimestamp(at_years * YEAR_S, UTC)).certificate.decode()
+    return Authority(guid=f"{purpose} {at_years}", purpose=purpose, certificate=certificate, sealed_key="")
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_the_next_authority_is_due_a_year_before_the_end_and_only_once(purpose: str) -> None:
+    old = in_state(made(purpose, 0.0), "SIGNING")
+    assert not is_due([old], 8.9 * YEAR_S)
+    assert is_due([old], 9.1 * YEAR_S) and is_due([old], 11 * YEAR_S)
+    assert not is_due([old, made(purpose, 9.1)], 9.1 * YEAR_S)
+    assert not is_due([in_state(old, "FORMER"), in_state(made(purpose, 9.1), "SIGNING")], 9.1 * YEAR_S)
+    assert not is_due([in_state(old, "RETIRED")], 9.1 * YEAR_S)
+
+
+def test_clients_have_half_a_year_to_learn_of_the_next_authority_of_the_domains() -> None:
+    rows = [in_state(made("public", 0.0), "SIGNING"), made("public", 9.0)]
+    step = authority_step(rows, [member("a")], 9.1 * YEAR_S)
+    assert isinstance(step, Resting) and step.until_s == 9.5 * YEAR_S
+    assert "ca.pem anew before 30 June 1979" in step.in_words()
+    assert authority_step(rows, [member("a")], 9.5 * YEAR_S) == Ready("public 9.0", "TRUSTED")

@@ -87,6 +87,7 @@ class World:
         self.log = MemoryLog(1, identity="world")
         self.refusals: list[tuple[str, str, str]] = []
         self.people: list[Person] = []
+        self.rotates = True
         self._nursery = nursery
         self._registers = True
         self._ends: dict[str, tuple[trio.Event, trio.Event]] = {}
@@ -187,7 +188,13 @@ class World:
         if keys is not None:
             keeper = RootKeeper(person.database, keys, person.peers, book)
             rotation = Rotation(
-                person.database, person.sealer, keeper, self.facts, lambda _: self.people[0] is person, person.clock
+                person.database,
+                person.sealer,
+                keeper,
+                self.facts,
+                lambda _: self.rotates and self.people[0] is person,
+                person.membership.public,
+                person.clock,
             )
             person.membership.rotation = await enter(open_rotation(rotation))
         if not self._registers:

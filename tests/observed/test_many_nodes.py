@@ -63,7 +63,7 @@ async def test_news_of_others_wakes_and_their_samples_do_not() -> None:
     async with observed.watch() as watch:
         await watch.wait()
         observed.take(says("b", "one", 1))
-        with trio.fail_after(1):
+        with trio.fail_after(10):
             await watch.wait()
         observed.take(says("b", "one", 1))
         observed.absorb([Batch("b", BOOT, 1, 1, (), {"one": USAGE})])
@@ -71,7 +71,7 @@ async def test_news_of_others_wakes_and_their_samples_do_not() -> None:
             await watch.wait()
         assert quiet.cancelled_caught
         observed.take(Delta("b", BOOT, Change(2, "", NodeFact(node_guid="b", boot=BOOT))))
-        with trio.fail_after(1):
+        with trio.fail_after(10):
             await watch.wait()
     fact = observed.get("one")
     assert fact is not None
@@ -135,11 +135,11 @@ async def test_reachability_is_alive_until_gossip_says_otherwise_and_a_change_wa
     async with observed.watch() as watch:
         await watch.wait()
         observed.set_reachability("b", "suspect")
-        with trio.fail_after(1):
+        with trio.fail_after(10):
             await watch.wait()
         assert observed.unreachable() == frozenset()
         observed.set_reachability("b", "unreachable")
-        with trio.fail_after(1):
+        with trio.fail_after(10):
             await watch.wait()
         assert observed.unreachable() == {"b"}
         observed.set_reachability("b", "unreachable")
@@ -147,7 +147,7 @@ async def test_reachability_is_alive_until_gossip_says_otherwise_and_a_change_wa
             await watch.wait()
         assert quiet.cancelled_caught
         observed.set_reachability("b", "alive")
-        with trio.fail_after(1):
+        with trio.fail_after(10):
             await watch.wait()
     assert observed.unreachable() == frozenset()
 

@@ -21,11 +21,11 @@ USAGE = Usage(cpu_fraction=0.5, memory_bytes=1, disk_bytes=2, log_bytes_per_s=0.
 async def test_a_watch_is_woken_once_for_what_was_there_before_it_and_once_for_many_changes() -> None:
     observed = Observed()
     async with observed.watch() as watch:
-        with trio.fail_after(1):
+        with trio.fail_after(10):
             await watch.wait()
         for index in range(3):
             observed.put(msgspec.structs.replace(FACT, index=index))
-        with trio.fail_after(1):
+        with trio.fail_after(10):
             await watch.wait()
         with trio.move_on_after(0.02) as second:
             await watch.wait()
@@ -43,7 +43,7 @@ async def test_the_same_fact_again_and_usage_wake_nobody_while_a_drop_does() -> 
             await watch.wait()
         assert quiet.cancelled_caught
         observed.drop("i1")
-        with trio.fail_after(1):
+        with trio.fail_after(10):
             await watch.wait()
     assert observed.instances() == []
 

@@ -18,8 +18,8 @@ from paasd.model import App, Build, Droplet, Instance, Label, Lease, Node, Proce
 from paasd.model.leases import SINGLETON_LABEL, instance_slot
 from paasd.scheduler import make_acts, open_liveness, open_scheduler
 from paasd.state import Database, InlineRunner, Tx, open_database, operation
-from tests.scheduler.network import Network
 from tests.scheduler.playing import PlayedNode
+from tests.virtual.network import Network
 from tests.virtual.quorum import QuorumLog
 
 ROUND_S = 0.2

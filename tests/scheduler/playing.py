@@ -14,7 +14,7 @@ from paasd.scheduler import Scheduler
 from paasd.state import Database
 from paasd.supervisor.launch import Identity
 from paasd.supervisor.leasing import Leasing, lease_of
-from tests.scheduler.network import Network
+from tests.virtual.network import Network
 
 DETECT_S = 4.0
 START_S = 1.0

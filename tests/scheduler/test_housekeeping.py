@@ -10,9 +10,9 @@ from paasd.actions import builds, packages
 from paasd.blobs import Blobs, open_blobs
 from paasd.config import BlobsConfig, RetentionConfig, StateConfig
 from paasd.errors import Unavailable
-from paasd.model import App, Build, Droplet, Job, Package
+from paasd.model import App, Build, Droplet, Instance, Job, Package
 from paasd.model.jobs import OpenJob, start_finished_job, start_job
-from paasd.model.retention import ExpireParts, expire_parts, referenced_blobs
+from paasd.model.retention import ExpireParts, blobs_of_node, expire_parts, referenced_blobs
 from paasd.scheduler.housekeeping import tidy
 from paasd.state import Eq, Faults, MemoryLog, open_database
 from tests.actions.world import World, archive, chunks, open_world
@@ -113,6 +113,15 @@ async def test_every_layer_of_a_droplet_is_referenced(world: World) -> None:
         blobs = {package.blob_sha256 for package in tx.all(Package)} - {None}
         assert layers and blobs
         assert layers | blobs <= referenced_blobs(tx)
+
+
+async def test_what_a_node_runs_is_needed_there_and_nowhere_else(world: World) -> None:
+    app = await world.running()
+    with world.context.database.read() as tx:
+        (droplet,), (instance,) = tx.all(Droplet, app_guid=app.guid), tx.all(Instance, app_guid=app.guid)
+        layers = {layer.sha256 for layer in droplet.layers}
+        assert layers and blobs_of_node(tx, instance.node_guid) == layers
+        assert blobs_of_node(tx, "another") == set()
 
 
 async def test_an_app_that_is_gone_has_nothing_to_expire(world: World) -> None:

@@ -1,15 +1,12 @@
 """Bugs planted on purpose: each turns the test red that is named beside it, and without it that test is green."""
 
-import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 from msgspec.structs import replace
-from trio.testing import MockClock
 
 from paasd.model import Instance, Lease, instances
 from paasd.model import liveness as rules
@@ -17,13 +14,13 @@ from paasd.model.leases import HeldLease
 from paasd.scheduler import desired, liveness, slots
 from paasd.scheduler.leases import LeaseWatch, _Seen
 from paasd.scheduler.rebalance import Rebalancing
+from paasd.state import InlineRunner, open_database
 from paasd.supervisor import leasing
 from paasd.supervisor.leases import Holder
 from tests.model import test_lease_rules, test_liveness_rules
 from tests.model.seeding import Seed
+from tests.planting import Plant, catch
 from tests.scheduler import test_cut_off, test_desired, test_leases, test_liveness, test_nodes, test_rebalance
-
-Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def a_lone_suspicion_is_acted_upon(patch: pytest.MonkeyPatch) -> None:
@@ -217,32 +214,18 @@ PLANTED: list[tuple[Plant, Callable[..., Any]]] = [
 def test_a_planted_bug_is_caught_by_the_named_test(
     plant: Plant, caught_by: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(monkeypatch)
-    with pytest.raises(BaseException) as caught:
-        run(caught_by, tmp_path)
-    assert not isinstance(caught.value, KeyboardInterrupt | TypeError | AttributeError)
+    catch(plant, caught_by, tmp_path, monkeypatch, fixtures={"seed": seed, "single": single})
 
 
-def run(test: Callable[..., Any], folder: Path) -> None:
-    """A test outside of pytest: with the arguments that ours take."""
-    wanted = inspect.signature(test).parameters
-    given: dict[str, Any] = {"tmp_path": folder, "autojump_clock": None}
-    if not inspect.iscoroutinefunction(test):
-        test(**{name: given[name] for name in wanted})
-        return
-    clock = MockClock(autojump_threshold=0)
-    trio.run(partial(_run, test, list(wanted), given, folder), clock=clock)
+@asynccontextmanager
+async def seed(folder: Path) -> AsyncIterator[Seed]:
+    """As the fixture of that name."""
+    async with open_database(folder / "rules", runner=InlineRunner(), sync=False) as database:
+        yield Seed(database)
 
 
-async def _run(test: Callable[..., Any], wanted: list[str], given: dict[str, Any], folder: Path) -> None:
-    from paasd.state import InlineRunner, open_database
-
-    with trio.fail_after(600):
-        if "seed" not in wanted and "single" not in wanted:
-            await test(**{name: given[name] for name in wanted})
-            return
-        async with open_database(folder / "rules", runner=InlineRunner(), sync=False) as database:
-            if "seed" in wanted:
-                await test(seed=Seed(database))
-            else:
-                await test(single=await test_lease_rules.Single(database).begin())
+@asynccontextmanager
+async def single(folder: Path) -> AsyncIterator[test_lease_rules.Single]:
+    """As the fixture of that name."""
+    async with seed(folder) as found:
+        yield await test_lease_rules.Single(found.database).begin()

@@ -2,21 +2,24 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import trio
 
 from paasd.actions import apps, builds, domains, organizations, packages, routes, spaces, stats
-from paasd.errors import NotFound
+from paasd.errors import NotFound, TooLarge
 from paasd.model import App, Build, Domain, Instance, Job, Organization, Package, Process, Route, Space
 from paasd.model.apps import ChangeApp
 from paasd.model.arguments import SYSTEM
 from paasd.model.builds import FinishBuild, finish_build
+from paasd.model.deletion import DeleteChunk
 from paasd.model.jobs import OpenJob, start_job
 from paasd.model.packages import BeginUpload, begin_upload
 from paasd.model.processes import ScaleProcess, scale_process
 from paasd.scheduler import Scheduler, open_scheduler
+from paasd.scheduler.desired import make_plan
 from tests.actions.world import NODE, World, archive, chunks, open_world
 
 
@@ -147,3 +150,47 @@ async def test_a_deleted_space_takes_only_its_own_apps(world: World) -> None:
     with world.context.database.read() as tx:
         assert tx.need(Job, job.guid).state == "COMPLETE"
         assert [app.guid for app in tx.all(App)] == [kept.guid]
+
+
+async def test_what_is_refused_holds_up_nothing_else_and_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await world.running(name="first"), await world.running(name="second")
+    for app in (first, second):
+        await apps.delete(world.context, world.admin, app.guid)
+    write, refused = world.context.database.write, min(first.guid, second.guid)
+
+    async def refusing(operation: Any, arguments: Any, **more: Any) -> Any:
+        if isinstance(arguments, DeleteChunk) and arguments.guid == refused:
+            raise TooLarge("it changes too much at once")
+        return await write(operation, arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.context.database, "write", refusing)
+        await world.scheduler.reconcile()
+    with world.context.database.read() as tx:
+        assert [app.guid for app in tx.all(App, deleting=True)] == [refused]
+    await world.scheduler.reconcile()
+    with world.context.database.read() as tx:
+        assert tx.count(App) == 0
+
+
+async def test_what_a_plan_says_of_many_is_written_in_batches(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = msgspec.structs.replace(world.context.config.scheduler, batch=2)
+    config = msgspec.structs.replace(world.context.config, scheduler=limits)
+    scheduler = Scheduler(config, world.context.database, world.context.clock)
+    sizes: dict[str, list[int]] = {}
+    write = world.context.database.write
+
+    async def counting(operation: Any, arguments: Any, **more: Any) -> Any:
+        what = getattr(arguments, "reasons", None) or getattr(arguments, "nodes", None) or arguments.instance_guids
+        sizes.setdefault(operation.name, []).append(len(what))
+        return await write(operation, arguments, **more)
+
+    monkeypatch.setattr(world.context.database, "write", counting)
+    some = [f"guid-{number}" for number in range(5)]
+    empty = make_plan(scheduler.snapshot())
+    reasons, tasks = dict.fromkeys(some, "no room"), dict.fromkeys(some, NODE)
+    plan = msgspec.structs.replace(empty, reasons=reasons, tasks=tasks, lease=some)
+    await scheduler._apply(plan)
+    assert sizes == {name: [2, 2, 1] for name in ("instances.record_failures", "task.assign", "lease.running")}

@@ -1,4 +1,7 @@
-"""Calls of the API in this process, without a socket: the walk over every route makes thousands of them."""
+"""Calls of the API in this process, without a socket: the walk over every route makes thousands of them.
+
+Each JSON answer is held against what its handler says that it answers with.
+"""
 
 import json
 from typing import Any
@@ -7,6 +10,8 @@ from urllib.parse import urlsplit
 import msgspec
 import trio
 from quart_trio import QuartTrio
+
+from tests.api.conforming import JSON, check
 
 HOST = b"api.example.org"
 REQUEST_ID = b"the-same-for-all"
@@ -79,4 +84,7 @@ class Api:
                 pieces.append(event.get("body", b""))
 
         await self._app(scope, receive, send)  # type: ignore[arg-type]
-        return Answer(status, sorted(answered), b"".join(pieces).decode(errors="replace"))
+        content = b"".join(pieces)
+        if content and ("content-type", JSON) in answered:
+            check(method, parts.path, status, content)
+        return Answer(status, sorted(answered), content.decode(errors="replace"))

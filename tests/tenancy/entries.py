@@ -104,6 +104,7 @@ READS: Final = f"""
 /v3/space_quotas/<guid=space_quota>
 /v3/security_groups
 /v3/security_groups/<guid=group>
+/v3/stacks/<guid=debian12>/apps
 /v3/tasks
 /v3/tasks/<guid=task>
 /v3/app_usage_events
@@ -332,6 +333,33 @@ TAKEN: Final[list[tuple[str, Any]]] = [
             "relationships": {"user": {"data": {"username": "$user.name"}}, **one(organization="org")},
         },
     ),
+    ("POST /v3/domains", {"name": "example.com", "relationships": one(organization="org")}),
     ("POST /v3/organizations", {"name": "$org.name"}),
     ("POST /Users", {"userName": "$user.name", "password": "long enough to be one"}),
+]
+
+# What a quota that is used up refuses, and a word of what its owner is told.
+LIMITED: Final = {
+    "POST /v3/routes": "Routes quota exceeded",
+    "POST /v3/domains": "exceeds the quota",
+    "POST /v3/apps/<guid>/tasks": "quota",
+    "POST /v3/apps/<guid>/actions/start": "quota",
+    "POST /v3/apps/<guid>/actions/restart": "quota",
+}
+
+# Names that count within one place alone (`$taken`, of the kind that is named first): whether somebody else has one of
+# the kind in a place of their own is nobody's business.
+OWN_NAMES: Final[list[tuple[str, str, Any]]] = [
+    ("space.name", "POST /v3/spaces", {"name": "$taken", "relationships": one(organization="org")}),
+    ("app.name", "POST /v3/apps", {"name": "$taken", "relationships": one(space="space")}),
+    ("app2.name", f"POST {Space}/actions/apply_manifest", "applications: [{name: $taken, no-route: true}]"),
+    ("app3.name", f"PATCH {App}", {"name": "$taken"}),
+    ("label", f"POST {App}/sidecars", {"name": "$taken", "command": "run", "process_types": ["web"]}),
+    ("label", "POST /v3/space_quotas", {"name": "$taken", "relationships": one(organization="org")}),
+    ("label", f"POST {Organization}/deploy-tokens", {"name": "$taken"}),
+    ("label", f"POST {Named}/deploy-tokens", {"name": "$taken"}),
+    ("label", f"POST {Organization}/invitations", {"address": "$taken@example.org"}),
+    ("host", "POST /v3/routes", {"host": "$taken", "relationships": one(space="space", domain="domain")}),
+    ("space.name", "PATCH /v3/space_quotas/<guid=space_quota>", {"name": "$taken"}),
+    ("app.name", f"PATCH {Space}", {"name": "$taken"}),
 ]

@@ -67,6 +67,8 @@ async def test_a_name_that_is_taken_does_not_say_by_whom(tmp_path: Path) -> None
             url = PARAMETER.sub(lambda match: f"${match[2]}", url)
             entry = Entry(line, method, url, body)
             names = [kind for kind in entry.kinds if kind in NAMES]
+            # Who names a user gives a role to that user, and reads in the role who that is.
+            known = {"user": first.values["user"]} if "user.name" in names else {}
             for person in HOSTILE:
                 token = own.tokens[person]
                 answers = []
@@ -77,6 +79,8 @@ async def test_a_name_that_is_taken_does_not_say_by_whom(tmp_path: Path) -> None
                     if job is not None:
                         answer = await world.api.call(token, "GET", job.removeprefix("http://api.example.org"))
                     answers.append(comparable(answer, values))
+                    if told := leaks(answer, first, {**values, **known}):
+                        found.append(f"{number} {line} as {person} tells {told}: {answer.body}")
                 if answers[0] != answers[1]:
                     found.append(f"{number} {line} as {person}: {answers}")
         assert "\n".join(found) == ""

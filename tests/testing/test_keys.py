@@ -37,6 +37,17 @@ async def test_all_keys_are_changed_while_an_app_is_served() -> None:
         for node in c.nodes:
             assert (await c.get("hello", node=node)).text == "instance 0"
             assert node.node.context.observed.unreachable() == frozenset()
+        assert (await c.api.post("/paasd/v1/keys/etcd/actions/change")).status_code == 422, "there is no etcd here"
+        assert (await c.api.post("/paasd/v1/keys/domains/actions/change")).status_code == 200
+        await c.until(lambda: all(certificates(node) == 2 for node in c.nodes))
+        (said,) = (await c.api.get("/paasd/v1/keys")).json()["changes"]
+        assert "clients need DATA/certificates/ca.pem anew before" in said
+        assert (await c.get("hello")).text == "instance 0"
+
+
+def certificates(node: EmbeddedNode) -> int:
+    """Authorities that the node's clients are told to believe."""
+    return node.node.certificates.authority_path.read_bytes().count(b"BEGIN CERTIFICATE")
 
 
 async def test_members_show_clocks_and_certificates_and_nothing_is_wrong_in_a_fresh_platform() -> None:

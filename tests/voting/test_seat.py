@@ -9,7 +9,6 @@ from paasd import pki
 from paasd.errors import PaasdError
 from paasd.etcd import MemberSpec
 from paasd.voting import open_seat
-from paasd.voting.authority import ends_at_s
 from paasd.voting.seat import SeatRecord, own_address
 
 HOUR_S = 3600.0
@@ -36,28 +35,32 @@ def authority() -> pki.KeyPair:
 async def test_a_certificate_is_renewed_at_half_of_its_life_or_for_another_authority(tmp_path: Path) -> None:
     now_s = NOW_S
     async with open_seat(tmp_path / "etcd", "a", clock=lambda: now_s) as seat:
-        first = authority()
-        assert seat.certify(first, spec())
-        assert not seat.certify(first, spec())
+        first, second = authority(), authority()
+        assert seat.certify(first, first.certificate, spec())
+        assert not seat.certify(first, first.certificate, spec())
         before = seat.context()
         now_s += 11 * HOUR_S
-        assert not seat.certify(first, spec())
+        assert not seat.certify(first, first.certificate, spec())
         assert seat.context() is before
         now_s += 2 * HOUR_S
-        assert seat.certify(first, spec())
+        assert seat.certify(first, first.certificate, spec())
         assert seat.context() is not before
-        assert seat.certify(authority(), spec())
+        both = first.certificate + second.certificate
+        assert seat.certify(first, both, spec()) and seat.shows(first.certificate)
+        assert seat.certify(second, both, spec()) and seat.shows(second.certificate)
+        assert not seat.certify(second, both, spec())
 
 
 async def test_after_days_it_has_a_certificate_before_the_rows_can_be_read(tmp_path: Path) -> None:
     async with open_seat(tmp_path / "etcd", "a", clock=lambda: NOW_S) as seat:
-        seat.certify(authority(), spec())
+        first = authority()
+        seat.certify(first, first.certificate, spec())
         seat._write(SeatRecord(spec=spec(), others={"b": ("192.0.2.2", 7402)}))
     later_s = NOW_S + 72 * HOUR_S
     async with open_seat(tmp_path / "etcd", "a", clock=lambda: later_s) as seat:
         await seat.resume()
         pair = seat.member.certificate()
-        assert pair is not None and ends_at_s(pair) > later_s
+        assert pair is not None and pki.ends_at_s(pair) > later_s
         assert seat.endpoints() == [("192.0.2.2", 7402)]
 
 

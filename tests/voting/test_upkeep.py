@@ -43,7 +43,8 @@ async def own_seat() -> AsyncIterator[Seat]:
     )
     try:
         async with open_seat(folder, "a", outlive=False, clock=time.time) as seat:
-            seat.certify(pki.make_authority("etcd", datetime.now(UTC)), spec)
+            authority = pki.make_authority("etcd", datetime.now(UTC))
+            seat.certify(authority, authority.certificate, spec)
             await seat.start(spec, 0)
             with trio.fail_after(20):
                 while True:

@@ -2,6 +2,6 @@
 that bodies are read into, and those that answers are written from. `paths.py` says each call, `bodies.py` its form.
 """
 
-from paasd.api.openapi.paths import describe
+from paasd.api.openapi.paths import Description, describe
 
-__all__ = ["describe"]
+__all__ = ["Description", "describe"]

@@ -2,17 +2,18 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from paasd.api.answers import Errors, LogRefusal, Pagination
+from paasd.api.answers import Answer, Errors, OAuthRefusal
+from paasd.api.openapi.answers import answers_of
 from paasd.api.openapi.bodies import body_of
 from paasd.api.query import MAX_PER_PAGE, TIME_FILTERS, TIME_OPERATORS, QuerySpec
 from paasd.api.table import Auth, Route, Size
 
-References = Mapping[type[msgspec.Struct], dict[str, Any]]
+References = Mapping[Any, dict[str, Any]]
 REFERENCE: Final = "#/components/schemas/{name}"
 PLACE: Final = re.compile(r"<([a-z_]+)>")
 SECURITY: Final[dict[Auth, list[dict[str, list[str]]]]] = {
@@ -21,40 +22,66 @@ SECURITY: Final[dict[Auth, list[dict[str, list[str]]]]] = {
     Auth.BASIC: [{"bearer": []}, {"basic": []}],
 }
 JSON: Final = "application/json"
+HTML: Final = "text/html"
 REFUSALS: Final = {
     "4XX": "What was asked for cannot be had; `detail` says why and what to do",
     "5XX": "It cannot be done now: try again, or look into the log under the request id",
 }
 
 
-def describe(routes: Iterable[Route], version: str) -> dict[str, Any]:
+class Info(Answer):
+    """What is described."""
+
+    title: str
+    version: str
+    description: str
+
+
+class Components(Answer):
+    """What operations refer to."""
+
+    schemas: dict[str, Any]
+    securitySchemes: dict[str, Any]
+
+
+class Description(Answer):
+    """The document."""
+
+    openapi: str
+    info: Info
+    paths: dict[str, dict[str, Any]]
+    components: Components
+
+
+def describe(routes: Iterable[Route], version: str) -> Description:
     """The whole document."""
     known = list(routes)
-    structs: set[type[msgspec.Struct]] = {Errors, LogRefusal, Pagination}
-    structs |= {form for route in known if (form := body_of(route.handler)) is not None}
-    structs |= {route.answer for route in known if route.answer is not None}
-    ordered = sorted(structs, key=lambda struct: (struct.__module__, struct.__qualname__))
+    structs: set[Any] = {Errors, OAuthRefusal}
+    for route in known:
+        answers = answers_of(route.handler)
+        structs |= {body_of(route.handler), *answers.structs, *answers.refused} - {None}
+    ordered = sorted(structs, key=repr)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
     references: References = dict(zip(ordered, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in known:
         paths.setdefault(PLACE.sub(r"{\1}", route.path), {})[route.method.lower()] = _operation(route, references)
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "paasd",
-            "version": version,
-            "description": "Cloud Foundry's v3 API as far as paasd has it, sign-in, logs, and paasd's own calls.",
-        },
-        "paths": paths,
-        "components": {
-            "schemas": components,
-            "securitySchemes": {
+    return Description(
+        openapi="3.1.0",
+        info=Info(
+            title="paasd",
+            version=version,
+            description="Cloud Foundry's v3 API as far as paasd has it, sign-in, logs, and paasd's own calls.",
+        ),
+        paths=paths,
+        components=Components(
+            schemas=components,
+            securitySchemes={
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "basic": {"type": "http", "scheme": "basic"},
             },
-        },
-    }
+        ),
+    )
 
 
 def operation_id(route: Route) -> str:
@@ -98,32 +125,27 @@ def _operation(route: Route, references: References) -> dict[str, Any]:
 
 
 def _refusals(route: Route, references: References) -> dict[str, Any]:
-    schema: dict[str, Any] = references[Errors]
-    if family(route.path) == "logs":
-        schema = {"anyOf": [references[Errors], references[LogRefusal]]}
-    if family(route.path) in ("sign-in", "networking"):  # these have forms of their own
-        schema = {"type": "object"}
-    return {status: {"description": text, "content": {JSON: {"schema": schema}}} for status, text in REFUSALS.items()}
+    kinds: list[Any] = [Errors, *answers_of(route.handler).refused]
+    if family(route.path) == "sign-in":
+        kinds.append(OAuthRefusal)
+    content: dict[str, Any] = {JSON: {"schema": _any_of(kinds, references)}}
+    if HTML in answers_of(route.handler).media:  # pages say what is wrong on a page
+        content[HTML] = {}
+    return {status: {"description": text, "content": content} for status, text in REFUSALS.items()}
 
 
 def _answer(route: Route, references: References) -> dict[str, Any]:
     described: dict[str, Any] = {"description": summary(route) or "Done"}
-    item = {"type": "object"} if route.answer is None else references[route.answer]
-    if route.query.pages and route.method == "GET":
-        item = {
-            "type": "object",
-            "required": ["pagination", "resources"],
-            "properties": {
-                "pagination": references[Pagination],
-                "resources": {"type": "array", "items": item},
-                "included": {"type": "object"},
-            },
-            "additionalProperties": False,
-        }
-        described["content"] = {JSON: {"schema": item}}
-    elif route.answer is not None:
-        described["content"] = {JSON: {"schema": item}}
-    return described
+    answers = answers_of(route.handler)
+    content: dict[str, Any] = {media: {} for media in answers.media}
+    if answers.structs:
+        content[JSON] = {"schema": _any_of(answers.structs, references)}
+    return {**described, "content": content} if content else described
+
+
+def _any_of(kinds: Sequence[Any], references: References) -> dict[str, Any]:
+    found = [references[kind] for kind in kinds]
+    return found[0] if len(found) == 1 else {"anyOf": found}
 
 
 def _places(path: str) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ import msgspec
 from paasd.actions import apps, environment, processes
 from paasd.actions import routes as route_actions
 from paasd.actions.stats import stats_of
+from paasd.api.answers import Lines, Page
+from paasd.api.answers.apps import AppShown, ProcessShown, StatsShown
 from paasd.api.call import Call, Reply
 from paasd.api.listing import View, list_reply, one_reply
 from paasd.api.paasd_v1.names import find_app, find_space
@@ -18,6 +20,7 @@ from paasd.api.present.apps import present_processes
 from paasd.api.present.stats import present_stats
 from paasd.api.query import QuerySpec
 from paasd.api.table import Auth, Route, delete, get, post
+from paasd.api.v3.app_parts import EnvironmentShown
 from paasd.api.v3.apps import APPS
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.processes import Scale
@@ -39,20 +42,20 @@ def wants_json(call: Call) -> bool:
     return "ndjson" in accept or "application/json" in accept
 
 
-async def list_apps(call: Call) -> Reply:
+async def list_apps(call: Call) -> Reply[Page[AppShown]]:
     """Apps of the space."""
     with call.context.database.read() as tx:
         space = find_space(call, tx)
     return list_reply(call, APPS, Eq("space_guid", space.guid))
 
 
-async def get_app(call: Call) -> Reply:
+async def get_app(call: Call) -> Reply[AppShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, APPS, find_app(call, tx), tx)
 
 
-async def delete_app(call: Call) -> Reply:
+async def delete_app(call: Call) -> Reply[None]:
     """202 with a job. Routes that lead to nothing else go with the app, as `cf delete -r` does it."""
     with call.context.database.read() as tx:
         app = find_app(call, tx)
@@ -67,7 +70,7 @@ async def delete_app(call: Call) -> Reply:
     return job_reply(call, await apps.delete(call.context, call.caller, app.guid))
 
 
-async def restart_app(call: Call) -> Reply:
+async def restart_app(call: Call) -> Reply[AppShown]:
     """New instances."""
     app = _app(call)
     row = await apps.restart(call.context, call.caller, app.guid)
@@ -75,7 +78,7 @@ async def restart_app(call: Call) -> Reply:
         return one_reply(call, APPS, row, tx)
 
 
-async def stop_app(call: Call) -> Reply:
+async def stop_app(call: Call) -> Reply[AppShown]:
     """No instances."""
     app = _app(call)
     row = await apps.stop(call.context, call.caller, app.guid)
@@ -83,22 +86,22 @@ async def stop_app(call: Call) -> Reply:
         return one_reply(call, APPS, row, tx)
 
 
-async def get_env(call: Call) -> Reply:
+async def get_env(call: Call) -> Reply[EnvironmentShown]:
     """The whole environment."""
-    return Reply(body=environment.full_environment(call.context, call.caller, _app(call).guid))
+    return Reply(body=EnvironmentShown(**environment.full_environment(call.context, call.caller, _app(call).guid)))
 
 
-async def get_stats(call: Call) -> Reply:
+async def get_stats(call: Call) -> Reply[StatsShown]:
     """Every instance of every process."""
     await call.context.observed.freshen(_app(call).guid)
     with call.context.database.read() as tx:
         app = find_app(call, tx)
         rows = tx.all(Process, app_guid=app.guid, order=("type",))
         stats = stats_of(call.context, tx, rows)
-    return Reply(body={"resources": [one for row in rows for one in present_stats(stats[row.guid])]})
+    return Reply(body=StatsShown(resources=[one for row in rows for one in present_stats(stats[row.guid])]))
 
 
-async def scale_app(call: Call) -> Reply:
+async def scale_app(call: Call) -> Reply[ProcessShown]:
     """Body as of the v3 scale action; `?process=` names another type than web."""
     form = await call.json(Scale)
     app = _app(call)
@@ -117,7 +120,7 @@ async def scale_app(call: Call) -> Reply:
         return Reply(status=202, body=present_processes(view, [row])[0])
 
 
-async def get_logs(call: Call) -> Reply:
+async def get_logs(call: Call) -> Reply[Lines]:
     """Recent lines, oldest first; with `follow=1` also what comes, until the client goes away."""
     app = _app(call)
     plain = call.query.plain

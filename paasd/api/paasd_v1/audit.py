@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from typing import Literal
 
 from paasd.actions import audit as actions
-from paasd.api.answers import AuditHead, AuditVerdict
+from paasd.api.answers import Answer
 from paasd.api.call import Call, Reply
 from paasd.api.query import TIMESTAMP, QuerySpec
 from paasd.api.table import Auth, Route, get
@@ -15,11 +16,33 @@ READER = "platform administrator; of an organization also its managers and audit
 NDJSON = "application/x-ndjson"
 
 
+class AuditHead(Answer):
+    """Number and hash of the newest event of a chain."""
+
+    chain: str
+    organization: str
+    sequence: int
+    hash: str
+    head: str
+
+
+class AuditVerdict(Answer):
+    """What checking a chain found; `problem` is null when every event is there and as it was."""
+
+    chain: str
+    organization: str
+    events: int
+    first: int
+    former: int
+    head: str
+    problem: str | None
+
+
 def _scope(call: Call) -> actions.Scope:
     return actions.scope(call.context, call.caller, call.query.plain.get("organization"))
 
 
-async def head(call: Call) -> Reply:
+async def head(call: Call) -> Reply[AuditHead]:
     """Number and hash of the newest event, to be kept elsewhere."""
     scope = _scope(call)
     newest = actions.head(call.context, scope)
@@ -33,7 +56,7 @@ async def head(call: Call) -> Reply:
     return Reply(body=body)
 
 
-async def verify(call: Call) -> Reply:
+async def verify(call: Call) -> Reply[AuditVerdict]:
     """`problem` is null, or names the first event that was changed, taken away or put in."""
     scope = _scope(call)
     found = await actions.check(call.context, scope, _heads(call))
@@ -49,7 +72,7 @@ async def verify(call: Call) -> Reply:
     return Reply(body=body)
 
 
-async def export(call: Call) -> Reply:
+async def export(call: Call) -> Reply[Literal["application/x-ndjson"]]:
     """A JSON object a line; the first says what the chain goes on from, the last where it ends."""
     plain = call.query.plain
     scope = _scope(call)
@@ -86,7 +109,7 @@ HEAD = QuerySpec(plain=("organization",))
 VERIFY = QuerySpec(plain=("organization", "heads"))
 EXPORT = QuerySpec(plain=("organization", "since", "until", "follow"))
 ROUTES: tuple[Route, ...] = (
-    get("/paasd/v1/audit/head", head, HEAD, auth=Auth.BASIC, permission=READER, answer=AuditHead),
-    get("/paasd/v1/audit/verify", verify, VERIFY, auth=Auth.BASIC, permission=READER, answer=AuditVerdict),
+    get("/paasd/v1/audit/head", head, HEAD, auth=Auth.BASIC, permission=READER),
+    get("/paasd/v1/audit/verify", verify, VERIFY, auth=Auth.BASIC, permission=READER),
     get("/paasd/v1/audit/events", export, EXPORT, auth=Auth.BASIC, permission=READER),
 )

@@ -1,5 +1,7 @@
 """A backup of everything that is in rows, for administrators of the platform."""
 
+from typing import Literal
+
 from paasd.actions.backup import back_up
 from paasd.api.call import Call, Form, Reply
 from paasd.api.paasd_v1.nodes import ADMIN
@@ -12,7 +14,7 @@ class BackupForm(Form):
     passphrase: str
 
 
-async def backup(call: Call) -> Reply:
+async def backup(call: Call) -> Reply[Literal["application/octet-stream"]]:
     """The file itself; whoever takes it has to read it to its end to know that it is whole."""
     form = await call.json(BackupForm)
     stream = await back_up(call.context, call.caller, form.passphrase)

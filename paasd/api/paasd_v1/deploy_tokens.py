@@ -1,8 +1,9 @@
 """Deploy tokens of a space or an organization: made, listed and revoked by name."""
 
-from typing import Any
+import msgspec
 
 from paasd.actions import deploy_tokens as actions
+from paasd.api.answers import Answer
 from paasd.api.call import Call, Form, Reply, created, no_content
 from paasd.api.paasd_v1.names import find_organization, find_space
 from paasd.api.table import Auth, Route, delete, get, post
@@ -21,7 +22,35 @@ class NewToken(Form):
     life_s: int | None = None
 
 
-async def create_token(call: Call) -> Reply:
+class DeployTokenShown(Answer):
+    """A deploy token without its secret; `problem` says why it does not count."""
+
+    guid: str
+    name: str
+    client_id: str
+    role: str
+    created_at: str
+    created_by: str
+    expires_at: str
+    last_used_on: str | None
+    counts: bool
+    problem: str | None
+
+
+class NewDeployToken(DeployTokenShown):
+    """One that was just made: the token as a whole, and its secret half."""
+
+    token: str
+    client_secret: str
+
+
+class DeployTokens(Answer):
+    """Those of a place."""
+
+    deploy_tokens: list[DeployTokenShown]
+
+
+async def create_token(call: Call) -> Reply[NewDeployToken]:
     """201 with the token itself, which is shown this once."""
     form = await call.json(NewToken)
     organization_guid, space_guid = _place(call)
@@ -35,17 +64,17 @@ async def create_token(call: Call) -> Reply:
         space_guid=space_guid,
         life_s=form.life_s,
     )
-    client_id, _, secret = whole.partition(".")
-    return created({**_present(row, None), "token": whole, "client_id": client_id, "client_secret": secret})
+    shown = msgspec.structs.asdict(_present(row, None))
+    return created(NewDeployToken(**shown, token=whole, client_secret=whole.partition(".")[2]))
 
 
-async def list_tokens(call: Call) -> Reply:
+async def list_tokens(call: Call) -> Reply[DeployTokens]:
     """Never the secrets."""
     found = actions.listed(call.context, call.caller, *_place(call))
-    return Reply(body={"deploy_tokens": [_present(row, why) for row, why in found]})
+    return Reply(body=DeployTokens(deploy_tokens=[_present(row, why) for row, why in found]))
 
 
-async def revoke_token(call: Call) -> Reply:
+async def revoke_token(call: Call) -> Reply[None]:
     """It counts no more, at once."""
     await actions.revoke(call.context, call.caller, *_place(call), call.path["name"])
     return no_content()
@@ -59,19 +88,19 @@ def _place(call: Call) -> tuple[str, str | None]:
         return space.organization_guid, space.guid
 
 
-def _present(row: DeployToken, why: str | None) -> dict[str, Any]:
-    return {
-        "guid": row.guid,
-        "name": row.name,
-        "client_id": client_id_of(row.guid),
-        "role": row.role,
-        "created_at": row.created_at,
-        "created_by": row.maker_name,
-        "expires_at": rfc3339(row.expires_at),
-        "last_used_on": row.last_used_on or None,
-        "counts": why is None,
-        "problem": why,
-    }
+def _present(row: DeployToken, why: str | None) -> DeployTokenShown:
+    return DeployTokenShown(
+        guid=row.guid,
+        name=row.name,
+        client_id=client_id_of(row.guid),
+        role=row.role,
+        created_at=row.created_at,
+        created_by=row.maker_name,
+        expires_at=rfc3339(row.expires_at),
+        last_used_on=row.last_used_on or None,
+        counts=why is None,
+        problem=why,
+    )
 
 
 ROUTES: tuple[Route, ...] = tuple(

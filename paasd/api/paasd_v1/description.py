@@ -6,6 +6,7 @@ import msgspec
 import trio
 
 from paasd.api.call import Call, Reply
+from paasd.api.openapi.paths import Description
 from paasd.api.table import Auth, Route, get
 
 
@@ -18,7 +19,7 @@ def _description(version: str) -> bytes:
     return msgspec.json.encode(describe(make_route_table(), version))
 
 
-async def openapi(call: Call) -> Reply:
+async def openapi(call: Call) -> Reply[Description]:
     """Every call in OpenAPI 3.1."""
     return Reply(raw=await trio.to_thread.run_sync(_description, call.platform.version))
 

@@ -1,6 +1,7 @@
 """Whether the platform is well."""
 
-from typing import Any, Final
+from collections import Counter
+from typing import Final, Literal
 
 import psutil
 import trio
@@ -8,6 +9,7 @@ import trio
 from paasd.actions import Context
 from paasd.actions.findings import Platform, advice, problems
 from paasd.actions.upkeep import KeyChange
+from paasd.api.answers import Answer, Link, Links
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get
 from paasd.copies import blob_findings
@@ -16,42 +18,71 @@ from paasd.model import App, Build, Instance, Node, Organization, Space
 from paasd.model.brake import brake_finding
 from paasd.model.draining import drain_progress
 from paasd.model.membership import members
+from paasd.model.rotation import authority_ends
 from paasd.scheduler import not_absorbed
 
 ASK_S: Final = 0.4
 """What is not known by then is said to be unknown: `paasd status` is for when something hangs."""
 
 
-async def healthz(call: Call) -> Reply:
+class Status(Answer):
+    """How the platform is: counts, what is wrong, and what would be better."""
+
+    version: str
+    domains: str
+    nodes: int
+    organizations: int
+    spaces: int
+    apps: int
+    apps_started: int
+    builds_staging: int
+    instances_wanted: int
+    instances_running: int
+    instances_starting: int
+    instances_crashed: int
+    log_lines_dropped: int
+    problems: list[str]
+    advice: list[str]
+
+
+class Below(Answer):
+    """Where calls are (some with names to be filled in), and the port at which apps answer."""
+
+    links: Links
+    https_port: int
+
+
+async def healthz(call: Call) -> Reply[Literal["text/plain"]]:
     """200 while the daemon answers and can read its state."""
     with call.context.database.read() as tx:
         tx.count(Node)
     return Reply(raw=b"ok\n", content_type="text/plain; charset=utf-8")
 
 
-async def status(call: Call) -> Reply:
+async def status(call: Call) -> Reply[Status]:
     """Counts, and what is wrong with what to do about it; for those who are signed in."""
     context = call.context
-    facts = context.observed.instances()
-    with context.database.read() as tx:
-        body: dict[str, Any] = {
-            "version": call.platform.version,
-            "domains": f"{context.config.domains.apps}, {context.config.domains.system}",
-            "nodes": len(members(tx)),
-            "organizations": tx.count(Organization, deleting=False),
-            "spaces": tx.count(Space, deleting=False),
-            "apps": tx.count(App, deleting=False),
-            "apps_started": tx.count(App, deleting=False, state="STARTED"),
-            "builds_staging": tx.count(Build, state="STAGING"),
-            "instances_wanted": tx.count(Instance),
-        }
-    for state in ("RUNNING", "STARTING", "CRASHED"):
-        body[f"instances_{state.lower()}"] = sum(1 for fact in facts if fact.state == state)
-    body["log_lines_dropped"] = context.logs.lines_dropped
     known = await picture(call)
-    body["problems"] = problems(known)
-    body["advice"] = advice(known)
-    return Reply(body=body)
+    states = Counter(fact.state for fact in context.observed.instances())
+    with context.database.read() as tx:
+        shown = Status(
+            version=call.platform.version,
+            domains=f"{context.config.domains.apps}, {context.config.domains.system}",
+            nodes=len(members(tx)),
+            organizations=tx.count(Organization, deleting=False),
+            spaces=tx.count(Space, deleting=False),
+            apps=tx.count(App, deleting=False),
+            apps_started=tx.count(App, deleting=False, state="STARTED"),
+            builds_staging=tx.count(Build, state="STAGING"),
+            instances_wanted=tx.count(Instance),
+            instances_running=states["RUNNING"],
+            instances_starting=states["STARTING"],
+            instances_crashed=states["CRASHED"],
+            log_lines_dropped=context.logs.lines_dropped,
+            problems=problems(known),
+            advice=advice(known),
+        )
+    return Reply(body=shown)
 
 
 async def picture(call: Call) -> Platform:
@@ -74,6 +105,7 @@ async def picture(call: Call) -> Platform:
         progress = {node.guid: drain_progress(tx, node).in_words() for node in nodes if node.state == "DRAINING"}
         brake = brake_finding(tx)
         missing = not_absorbed(nodes, tx.all(Instance))
+        authorities = authority_ends(tx)
     return Platform(
         own_guid=context.node_guid,
         nodes=nodes,
@@ -91,6 +123,7 @@ async def picture(call: Call) -> Platform:
         log_error=context.logs.write_error,
         now_s=context.clock(),
         key_changes=key_changes(context),
+        authorities=authorities,
     )
 
 
@@ -107,7 +140,7 @@ def key_changes(context: Context) -> list[KeyChange]:
     ]
 
 
-async def links(call: Call) -> Reply:
+async def links(call: Call) -> Reply[Below]:
     """What there is below, and the port at which apps answer."""
     base = f"{call.urls.base}/paasd/v1"
     names = {
@@ -116,8 +149,8 @@ async def links(call: Call) -> Reply:
         "push": "/spaces/{organization}/{space}/push",
         "apps": "/spaces/{organization}/{space}/apps",
     }
-    found = {name: {"href": base + path} for name, path in names.items()}
-    return Reply(body={"links": found, "https_port": call.platform.https_port})
+    found = {name: Link(href=base + path) for name, path in names.items()}
+    return Reply(body=Below(links=found, https_port=call.platform.https_port))
 
 
 ROUTES: tuple[Route, ...] = (

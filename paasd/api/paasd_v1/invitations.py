@@ -4,11 +4,11 @@ The secret travels in bodies and in the link of the mail alone: paths of request
 """
 
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
 from paasd.actions import invitations as actions
+from paasd.api.answers import Answer
 from paasd.api.call import Call, Form, Reply, created, no_content
 from paasd.api.paasd_v1.names import find_organization
 from paasd.api.table import Auth, Route, delete, get, post
@@ -32,7 +32,41 @@ class Acceptance(Form):
     secret: str
 
 
-async def create_invitation(call: Call) -> Reply:
+class InvitationShown(Answer):
+    """An invitation without its secret. `sent` is whether a mail server took it."""
+
+    guid: str
+    created_at: str
+    address: str
+    organization_roles: list[str]
+    invited_by: str
+    spaces: dict[str, list[str]]
+    expires_at: str
+    sent: bool
+
+
+class NewlyInvited(InvitationShown):
+    """One that was just made, and why it was not mailed."""
+
+    secret: str
+    link: str
+    mail_problem: str | None
+
+
+class Invitations(Answer):
+    """Those of an organization."""
+
+    invitations: list[InvitationShown]
+
+
+class Accepted(Answer):
+    """Who is in which organization now."""
+
+    organization: str
+    username: str
+
+
+async def create_invitation(call: Call) -> Reply[NewlyInvited]:
     """201 with the link, which is shown this once, and whether a mail server has taken it."""
     form = await call.json(NewInvitation)
     offer = await actions.create(
@@ -46,36 +80,43 @@ async def create_invitation(call: Call) -> Reply:
     )
     link = call.platform.public_url("login", f"/invitation?secret={offer.secret}")
     problem = await actions.deliver(call.context, offer, link)
-    body = present(offer.row, form.spaces)
-    return created({**body, "secret": offer.secret, "link": link, "sent": problem is None, "mail_problem": problem})
+    shown = msgspec.structs.asdict(present(offer.row, form.spaces, sent=problem is None))
+    return created(NewlyInvited(**shown, secret=offer.secret, link=link, mail_problem=problem))
 
 
-async def list_invitations(call: Call) -> Reply:
+async def list_invitations(call: Call) -> Reply[Invitations]:
     """Those that can still be accepted; never the secrets."""
     found = actions.listed(call.context, call.caller, _organization(call))
-    return Reply(body={"invitations": [{**present(row, spaces), "sent": bool(row.sent_at)} for row, spaces in found]})
+    shown = [present(row, spaces, sent=bool(row.sent_at)) for row, spaces in found]
+    return Reply(body=Invitations(invitations=shown))
 
 
-async def revoke_invitation(call: Call) -> Reply:
+async def revoke_invitation(call: Call) -> Reply[None]:
     """By guid or address; it counts no more, at once."""
     await actions.revoke(call.context, call.caller, _organization(call), call.path["invitation"])
     return no_content()
 
 
-async def accept_invitation(call: Call) -> Reply:
+async def accept_invitation(call: Call) -> Reply[Accepted]:
     """By somebody who is signed in."""
     form = await call.json(Acceptance)
     _, organization = actions.read(call.context, form.secret)
     user = await actions.accept(call.context, call.caller, form.secret)
-    return Reply(body={"organization": organization, "username": user.username})
+    return Reply(body=Accepted(organization=organization, username=user.username))
 
 
-def present(row: Invitation, spaces: dict[str, list[str]]) -> dict[str, Any]:
+def present(row: Invitation, spaces: dict[str, list[str]], *, sent: bool) -> InvitationShown:
     """An invitation without its secret."""
-    shown = msgspec.structs.asdict(row)
-    kept = ("guid", "created_at", "address", "organization_roles", "invited_by")
-    expires = datetime.fromtimestamp(row.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {**{name: shown[name] for name in kept}, "spaces": spaces, "expires_at": expires}
+    return InvitationShown(
+        guid=row.guid,
+        created_at=row.created_at,
+        address=row.address,
+        organization_roles=row.organization_roles,
+        invited_by=row.invited_by,
+        spaces=spaces,
+        expires_at=datetime.fromtimestamp(row.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        sent=sent,
+    )
 
 
 def _organization(call: Call) -> str:

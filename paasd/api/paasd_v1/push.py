@@ -17,6 +17,7 @@ import trio
 from paasd.actions import jobs, push
 from paasd.actions.permissions import Permission, authorise_in_space
 from paasd.actions.stats import RUNNING, stats_of
+from paasd.api.answers import Lines
 from paasd.api.call import Call, Reply
 from paasd.api.listing import View
 from paasd.api.multipart import Multipart
@@ -49,7 +50,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     received_s: float
 
 
-async def push_app(call: Call) -> Reply:
+async def push_app(call: Call) -> Reply[Lines] | Reply[None]:
     """200 with the progress as text or NDJSON (`wait=true`), else 202 with a job."""
     plain = call.query.plain
     wait = _flag(plain, "wait", False)
@@ -256,7 +257,7 @@ def text_line(event: dict[str, Any]) -> bytes:
         case "result":
             running = event["instances"]
             urls = " ".join(event["urls"]) or "no route"
-            head = f"OK {event['app']['name']}: {running['running']} of {running['total']} instances running"
+            head = f"OK {event['app'].name}: {running['running']} of {running['total']} instances running"
             return f"{head}, {urls}, {event['duration_s']:.2f} s\n".encode()
         case _:
             detail = " ".join(str(event["detail"]).split())

@@ -1,7 +1,8 @@
 """What a space and its organization use, beside what their quotas allow."""
 
-from typing import Any, Final
+from typing import Final
 
+from paasd.api.answers import Answer
 from paasd.api.call import Call, Reply
 from paasd.api.paasd_v1.names import find_space
 from paasd.api.table import Auth, Route, get
@@ -26,31 +27,75 @@ COUNTED: Final = (
 """What it is called, where it is counted, what limits it."""
 
 
-async def get_quota(call: Call) -> Reply:
+class Counted(Answer):
+    """Null is no limit."""
+
+    used: int
+    limit: int | None
+
+
+class CountedOf(Answer):
+    """Everything that is counted."""
+
+    memory_in_mb: Counted
+    disk_in_mb: Counted
+    instances: Counted
+    log_rate_in_bytes_per_second: Counted
+    tasks: Counted
+    routes: Counted
+    reserved_ports: Counted
+    domains: Counted
+    service_instances: Counted
+    service_keys: Counted
+
+
+class PerInstance(Answer):
+    """Limits of one instance."""
+
+    memory_in_mb: int | None
+    disk_in_mb: int | None
+
+
+class PlaceUse(Answer):
+    """What a place uses of its quota; without one the quota is null."""
+
+    name: str
+    quota: str | None
+    counted: CountedOf
+    limits_per_instance: PerInstance
+
+
+class QuotaUse(Answer):
+    """Of a space and its organization."""
+
+    space: PlaceUse
+    organization: PlaceUse
+
+
+async def get_quota(call: Call) -> Reply[QuotaUse]:
     """Used and limit (null: none) of everything that is counted, for the space and for its organization."""
     with call.context.database.read() as tx:
         space = find_space(call, tx)
         organization = tx.need(Organization, space.organization_guid)
         of_space = None if space.quota_guid is None else tx.get(SpaceQuota, space.quota_guid)
         of_organization = tx.get(OrganizationQuota, organization.quota_guid)
-        body = {
-            "space": _shown(tx, space, None if of_space is None else of_space.name),
-            "organization": _shown(tx, organization, None if of_organization is None else of_organization.name),
-        }
+        body = QuotaUse(
+            space=_shown(tx, space, None if of_space is None else of_space.name),
+            organization=_shown(tx, organization, None if of_organization is None else of_organization.name),
+        )
     return Reply(body=body)
 
 
-def _shown(tx: ReadTx, place: Place, quota: str | None) -> dict[str, Any]:
+def _shown(tx: ReadTx, place: Place, quota: str | None) -> PlaceUse:
     used, limits = usage(tx, place), limits_of(tx, place)
-    per_instance = {
-        "memory_in_mb": limits.per_process_memory_in_mb,
-        "disk_in_mb": limits.per_process_disk_in_mb,
-    }
-    return {"name": place.name, "quota": quota, "counted": _counted(used, limits), "limits_per_instance": per_instance}
+    per_instance = PerInstance(memory_in_mb=limits.per_process_memory_in_mb, disk_in_mb=limits.per_process_disk_in_mb)
+    return PlaceUse(name=place.name, quota=quota, counted=_counted(used, limits), limits_per_instance=per_instance)
 
 
-def _counted(used: Usage, limits: Limits) -> dict[str, dict[str, int | None]]:
-    return {name: {"used": getattr(used, counted), "limit": getattr(limits, limit)} for name, counted, limit in COUNTED}
+def _counted(used: Usage, limits: Limits) -> CountedOf:
+    return CountedOf(
+        **{name: Counted(used=getattr(used, counted), limit=getattr(limits, limit)) for name, counted, limit in COUNTED}
+    )
 
 
 ROUTES: tuple[Route, ...] = (get("/paasd/v1/spaces/<organization>/<space>/quota", get_quota, auth=Auth.BASIC),)

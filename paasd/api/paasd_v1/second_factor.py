@@ -1,6 +1,7 @@
 """Second factors: one's own, that of others for administrators, and which organizations demand one."""
 
 from paasd.actions import second_factor as actions
+from paasd.api.answers import Answer
 from paasd.api.call import Call, Form, Reply, created, no_content
 from paasd.api.paasd_v1.names import find_organization
 from paasd.api.query import QuerySpec
@@ -22,56 +23,85 @@ class DemandForm(Form):
     demanded: bool
 
 
-async def show(call: Call) -> Reply:
+class Standing(Answer):
+    """Whether the caller has a second factor, and has signed in with it."""
+
+    enrolled: bool
+    recovery_codes_left: int
+    signed_in_with_it: bool
+
+
+class Enrolment(Answer):
+    """What an authenticator wants to know."""
+
+    secret: str
+    uri: str
+
+
+class RecoveryCodes(Answer):
+    """Each counts once."""
+
+    recovery_codes: list[str]
+
+
+class Demand(Answer):
+    """Whether the organization demands a second factor."""
+
+    demanded: bool
+
+
+async def show(call: Call) -> Reply[Standing]:
     """Whether the caller has one."""
     factor = actions.standing(call.context, call.caller)
     confirmed = factor is not None and factor.confirmed
     left = len(factor.recovery_hashes) if factor is not None else 0
     shown = call.caller.with_factor
-    return Reply(body={"enrolled": confirmed, "recovery_codes_left": left, "signed_in_with_it": shown})
+    return Reply(body=Standing(enrolled=confirmed, recovery_codes_left=left, signed_in_with_it=shown))
 
 
-async def enrol(call: Call) -> Reply:
+async def enrol(call: Call) -> Reply[Enrolment]:
     """201 with what the authenticator wants to know, shown this once."""
     secret, uri = await actions.enrol(call.context, call.caller)
-    return created({"secret": secret, "uri": uri})
+    return created(Enrolment(secret=secret, uri=uri))
 
 
-async def confirm(call: Call) -> Reply:
+async def confirm(call: Call) -> Reply[RecoveryCodes]:
     """The recovery codes, shown this once. From now on signing in wants a code; sessions from before end."""
     form = await call.json(CodeForm)
-    return Reply(body={"recovery_codes": await actions.confirm(call.context, call.caller, form.code)})
+    codes = await actions.confirm(call.context, call.caller, form.code)
+    return Reply(body=RecoveryCodes(recovery_codes=codes))
 
 
-async def renew(call: Call) -> Reply:
+async def renew(call: Call) -> Reply[RecoveryCodes]:
     """New recovery codes instead of the old ones."""
     form = await call.json(CodeForm)
-    return Reply(body={"recovery_codes": await actions.renew_recovery_codes(call.context, call.caller, form.code)})
+    codes = await actions.renew_recovery_codes(call.context, call.caller, form.code)
+    return Reply(body=RecoveryCodes(recovery_codes=codes))
 
 
-async def remove(call: Call) -> Reply:
+async def remove(call: Call) -> Reply[None]:
     """Take one's own away."""
     form = await call.json(CodeForm)
     await actions.remove(call.context, call.caller, form.code)
     return no_content()
 
 
-async def reset(call: Call) -> Reply:
+async def reset(call: Call) -> Reply[None]:
     """Take somebody's away who lost it."""
     await actions.reset(call.context, call.caller, call.path["user"], call.query.plain.get("origin"))
     return no_content()
 
 
-async def show_demand(call: Call) -> Reply:
+async def show_demand(call: Call) -> Reply[Demand]:
     """Whether the organization demands one."""
-    return Reply(body={"demanded": actions.demanded(call.context, call.caller, _organization(call))})
+    return Reply(body=Demand(demanded=actions.demanded(call.context, call.caller, _organization(call))))
 
 
-async def change_demand(call: Call) -> Reply:
+async def change_demand(call: Call) -> Reply[Demand]:
     """Demand one, or no longer."""
     form = await call.json(DemandForm)
     await actions.demand(call.context, call.caller, _organization(call), wanted=form.demanded)
-    return Reply(body={"demanded": form.demanded})
+    return Reply(body=Demand(demanded=form.demanded))
 
 
 def _organization(call: Call) -> str:

@@ -1,10 +1,9 @@
 """ssh: a whole invitation to an instance in one call, and the switch of an organization."""
 
-from typing import Any
-
 from paasd.actions import ssh
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, visible
+from paasd.api.answers import Answer
 from paasd.api.call import Call, Form, Reply, created
 from paasd.api.paasd_v1.names import find_app, find_organization
 from paasd.api.table import Auth, Route, get, patch, post
@@ -25,7 +24,26 @@ class Switch(Form):
     allowed: bool | None
 
 
-async def invite(call: Call) -> Reply:
+class Invited(Answer):
+    """Where an ssh client connects, as whom, with which password, and what key it must be shown."""
+
+    host: str
+    port: int
+    user: str
+    code: str
+    expires_in: int
+    host_key: str
+    host_key_fingerprint: str
+
+
+class Switched(Answer):
+    """What the organization says, if anything, and what counts."""
+
+    allowed: bool | None
+    effective: bool
+
+
+async def invite(call: Call) -> Reply[Invited]:
     """Where to connect, as whom, with which code, and what the host key must be."""
     door = call.platform.ssh
     wanted = await call.json(Wanted)
@@ -40,19 +58,19 @@ async def invite(call: Call) -> Reply:
     code = await ssh.create_code(call.context, call.caller)
     host, _, port = door.address.rpartition(":")
     return created(
-        {
-            "host": host,
-            "port": int(port),
-            "user": f"cf:{process.guid}/{wanted.index}",
-            "code": code,
-            "expires_in": call.context.config.ssh.code_s,
-            "host_key": door.public_key,
-            "host_key_fingerprint": door.fingerprint,
-        }
+        Invited(
+            host=host,
+            port=int(port),
+            user=f"cf:{process.guid}/{wanted.index}",
+            code=code,
+            expires_in=call.context.config.ssh.code_s,
+            host_key=door.public_key,
+            host_key_fingerprint=door.fingerprint,
+        )
     )
 
 
-async def get_switch(call: Call) -> Reply:
+async def get_switch(call: Call) -> Reply[Switched]:
     """What the organization says, and what counts."""
     with call.context.database.read() as tx:
         organization = find_organization(call, tx)
@@ -60,7 +78,7 @@ async def get_switch(call: Call) -> Reply:
     return Reply(body=_present(call, None if row is None else row.allowed))
 
 
-async def set_switch(call: Call) -> Reply:
+async def set_switch(call: Call) -> Reply[Switched]:
     """Those who are in go at once when it is forbidden."""
     with call.context.database.read() as tx:
         organization = find_organization(call, tx)
@@ -68,9 +86,9 @@ async def set_switch(call: Call) -> Reply:
     return Reply(body=_present(call, await ssh.switch(call.context, call.caller, organization.guid, form.allowed)))
 
 
-def _present(call: Call, allowed: bool | None) -> dict[str, Any]:
+def _present(call: Call, allowed: bool | None) -> Switched:
     default = call.context.config.ssh.allowed_by_default
-    return {"allowed": allowed, "effective": default if allowed is None else allowed}
+    return Switched(allowed=allowed, effective=default if allowed is None else allowed)
 
 
 ORGANIZATION = "/paasd/v1/organizations/<organization>/ssh"

@@ -3,6 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
+from paasd.api.answers import Link, Links, OfApp
+from paasd.api.answers.apps import (
+    AppRelations,
+    AppShown,
+    HealthCheckData,
+    HealthCheckShown,
+    LifecycleDataShown,
+    LifecycleShown,
+    ProcessRelations,
+    ProcessShown,
+    ReadinessData,
+    ReadinessShown,
+    SidecarShown,
+)
 from paasd.api.listing import View, common, to_one
 from paasd.model import App, Droplet, HealthCheck, Process, Sidecar
 from paasd.state import In
@@ -10,11 +24,11 @@ from paasd.state import In
 REDACTED = "[PRIVATE DATA HIDDEN IN LISTS]"
 
 
-def present_apps(view: View, rows: Sequence[App]) -> list[dict[str, Any]]:
+def present_apps(view: View, rows: Sequence[App]) -> list[AppShown]:
     """Apps with their lifecycle."""
 
-    def links(row: App) -> dict[str, Any]:
-        def below(*parts: str, method: str | None = None) -> dict[str, str]:
+    def links(row: App) -> Links:
+        def below(*parts: str, method: str | None = None) -> Link:
             return view.urls.link("apps", row.guid, *parts, method=method)
 
         return {
@@ -34,37 +48,38 @@ def present_apps(view: View, rows: Sequence[App]) -> list[dict[str, Any]]:
         }
 
     return [
-        {
+        AppShown(
             **base,
-            "name": row.name,
-            "state": row.state,
-            "lifecycle": {"type": row.lifecycle_type, "data": {"buildpacks": row.buildpacks, "stack": row.stack}},
-            "relationships": {"space": to_one(row.space_guid), "current_droplet": to_one(row.droplet_guid)},
-        }
+            name=row.name,
+            state=row.state,
+            lifecycle=LifecycleShown(
+                type=row.lifecycle_type, data=LifecycleDataShown(buildpacks=row.buildpacks, stack=row.stack)
+            ),
+            relationships=AppRelations(space=to_one(row.space_guid), current_droplet=to_one(row.droplet_guid)),
+        )
         for base, row in zip(common(view, rows, links), rows, strict=True)
     ]
 
 
-def present_health_check(check: HealthCheck) -> dict[str, Any]:
+def present_health_check(check: HealthCheck) -> HealthCheckShown:
     """A health check; times in seconds."""
-    data: dict[str, Any] = {"timeout": check.timeout_s, "invocation_timeout": check.invocation_timeout_s}
-    data["interval"] = check.interval_s
-    if check.type == "http":
-        data["endpoint"] = check.endpoint or "/"
-    return {"type": check.type, "data": data}
+    return HealthCheckShown(type=check.type, data=HealthCheckData(**_check_data(check), timeout=check.timeout_s))
 
 
-def present_readiness(check: HealthCheck) -> dict[str, Any]:
+def present_readiness(check: HealthCheck) -> ReadinessShown:
     """A readiness check has no time to start in."""
-    shown = present_health_check(check)
-    del shown["data"]["timeout"]
-    return shown
+    return ReadinessShown(type=check.type, data=ReadinessData(**_check_data(check)))
 
 
-def present_processes(view: View, rows: Sequence[Process], *, redact: bool = True) -> list[dict[str, Any]]:
+def _check_data(check: HealthCheck) -> dict[str, Any]:
+    data = {"invocation_timeout": check.invocation_timeout_s, "interval": check.interval_s}
+    return {**data, "endpoint": check.endpoint or "/"} if check.type == "http" else data
+
+
+def present_processes(view: View, rows: Sequence[Process], *, redact: bool = True) -> list[ProcessShown]:
     """Processes; in lists the command is hidden, since people put secrets there."""
 
-    def links(row: Process) -> dict[str, Any]:
+    def links(row: Process) -> Links:
         return {
             "self": view.urls.link("processes", row.guid),
             "scale": view.urls.link("processes", row.guid, "actions", "scale", method="POST"),
@@ -78,20 +93,20 @@ def present_processes(view: View, rows: Sequence[Process], *, redact: bool = Tru
     spaces = {guid: app.space_guid for guid, app in apps.items()}
     commands = _commands(view, apps, rows)
     return [
-        {
+        ProcessShown(
             **base,
-            "version": row.updated_at,
-            "type": row.type,
-            "command": REDACTED if redact and command is not None else command,
-            "user": "vcap",
-            "instances": row.instances,
-            "memory_in_mb": row.memory_mb,
-            "disk_in_mb": row.disk_mb,
-            "log_rate_limit_in_bytes_per_second": row.log_rate_limit_bytes,
-            "health_check": present_health_check(row.health_check),
-            "readiness_health_check": present_readiness(row.readiness_health_check),
-            "relationships": {"app": to_one(row.app_guid), "revision": to_one(None)},
-        }
+            version=row.updated_at,
+            type=row.type,
+            command=REDACTED if redact and command is not None else command,
+            user="vcap",
+            instances=row.instances,
+            memory_in_mb=row.memory_mb,
+            disk_in_mb=row.disk_mb,
+            log_rate_limit_in_bytes_per_second=row.log_rate_limit_bytes,
+            health_check=present_health_check(row.health_check),
+            readiness_health_check=present_readiness(row.readiness_health_check),
+            relationships=ProcessRelations(app=to_one(row.app_guid), revision=to_one(None)),
+        )
         for base, row, command in zip(common(view, rows, links), rows, commands, strict=True)
     ]
 
@@ -103,20 +118,20 @@ def _commands(view: View, apps: dict[str, App], rows: Sequence[Process]) -> list
     return [row.command or droplets.get(apps[row.app_guid].droplet_guid or "", {}).get(row.type) for row in rows]
 
 
-def present_sidecars(_view: View, rows: Sequence[Sidecar], *, redact: bool = True) -> list[dict[str, Any]]:
+def present_sidecars(_view: View, rows: Sequence[Sidecar], *, redact: bool = True) -> list[SidecarShown]:
     """Sidecars of an app; their commands are hidden in lists as those of processes are."""
     return [
-        {
-            "guid": row.guid,
-            "created_at": row.created_at,
-            "updated_at": row.updated_at,
-            "name": row.name,
-            "command": REDACTED if redact else row.command,
-            "process_types": row.process_types,
-            "memory_in_mb": row.memory_mb,
-            "origin": row.origin,
-            "relationships": {"app": to_one(row.app_guid)},
-        }
+        SidecarShown(
+            guid=row.guid,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            name=row.name,
+            command=REDACTED if redact else row.command,
+            process_types=row.process_types,
+            memory_in_mb=row.memory_mb,
+            origin=row.origin,
+            relationships=OfApp(app=to_one(row.app_guid)),
+        )
         for row in rows
     ]
 

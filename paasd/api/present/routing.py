@@ -1,17 +1,27 @@
 """Domains, routes and destinations as clients see them."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from paasd.api.answers import Links, RelatedMany
+from paasd.api.answers.pages import DomainRelations, DomainShown
+from paasd.api.answers.routing import (
+    DestinationAppShown,
+    DestinationProcessShown,
+    DestinationShown,
+    RouteOptions,
+    RouteRelations,
+    RouteShown,
+)
 from paasd.api.listing import View, common, to_one
 from paasd.model import Destination, Domain, Route
+from paasd.model.route_options import FIELDS
 from paasd.state import In
 
 
-def present_domains(view: View, rows: Sequence[Domain]) -> list[dict[str, Any]]:
+def present_domains(view: View, rows: Sequence[Domain]) -> list[DomainShown]:
     """Shared ones have no organization."""
 
-    def links(row: Domain) -> dict[str, Any]:
+    def links(row: Domain) -> Links:
         found = {
             "self": view.urls.link("domains", row.guid),
             "route_reservations": view.urls.link("domains", row.guid, "route_reservations"),
@@ -21,14 +31,16 @@ def present_domains(view: View, rows: Sequence[Domain]) -> list[dict[str, Any]]:
         return found
 
     return [
-        {
+        DomainShown(
             **base,
-            "name": row.name,
-            "internal": row.internal,
-            "router_group": None,
-            "supported_protocols": ["http"],
-            "relationships": {"organization": to_one(row.organization_guid), "shared_organizations": {"data": []}},
-        }
+            name=row.name,
+            internal=row.internal,
+            router_group=None,
+            supported_protocols=["http"],
+            relationships=DomainRelations(
+                organization=to_one(row.organization_guid), shared_organizations=RelatedMany(data=[])
+            ),
+        )
         for base, row in zip(common(view, rows, links), rows, strict=True)
     ]
 
@@ -39,16 +51,16 @@ def route_url(route: Route, domain_name: str) -> str:
     return name + (f":{route.port}" if route.port is not None else "") + route.path
 
 
-def present_routes(view: View, rows: Sequence[Route]) -> list[dict[str, Any]]:
+def present_routes(view: View, rows: Sequence[Route]) -> list[RouteShown]:
     """Routes with their url and destinations."""
     domains = {
         domain.guid: domain.name for domain in view.tx.all(Domain, In("guid", {row.domain_guid for row in rows}))
     }
-    destinations: dict[str, list[dict[str, Any]]] = {row.guid: [] for row in rows}
+    destinations: dict[str, list[DestinationShown]] = {row.guid: [] for row in rows}
     for one in view.tx.all(Destination, In("route_guid", list(destinations)), order=("created_at", "guid")):
         destinations[one.route_guid].append(present_destination(one))
 
-    def links(row: Route) -> dict[str, Any]:
+    def links(row: Route) -> Links:
         return {
             "self": view.urls.link("routes", row.guid),
             "space": view.urls.link("spaces", row.space_guid),
@@ -57,29 +69,29 @@ def present_routes(view: View, rows: Sequence[Route]) -> list[dict[str, Any]]:
         }
 
     return [
-        {
+        RouteShown(
             **base,
-            "protocol": row.protocol,
-            "host": row.host,
-            "path": row.path,
-            "port": row.port,
-            "url": route_url(row, domains.get(row.domain_guid, "")),
-            "options": row.options,
-            "destinations": destinations[row.guid],
-            "relationships": {"space": to_one(row.space_guid), "domain": to_one(row.domain_guid)},
-        }
+            protocol=row.protocol,
+            host=row.host,
+            path=row.path,
+            port=row.port,
+            url=route_url(row, domains.get(row.domain_guid, "")),
+            options=RouteOptions(**{name: row.options[name] for name in FIELDS if name in row.options}),
+            destinations=destinations[row.guid],
+            relationships=RouteRelations(space=to_one(row.space_guid), domain=to_one(row.domain_guid)),
+        )
         for base, row in zip(common(view, rows, links), rows, strict=True)
     ]
 
 
-def present_destination(row: Destination) -> dict[str, Any]:
+def present_destination(row: Destination) -> DestinationShown:
     """One destination; the port that an app listens on unless told otherwise is 8080."""
-    return {
-        "guid": row.guid,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-        "app": {"guid": row.app_guid, "process": {"type": row.process_type}},
-        "weight": row.weight,
-        "port": row.port if row.port is not None else 8080,
-        "protocol": row.protocol,
-    }
+    return DestinationShown(
+        guid=row.guid,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        app=DestinationAppShown(guid=row.app_guid, process=DestinationProcessShown(type=row.process_type)),
+        weight=row.weight,
+        port=row.port if row.port is not None else 8080,
+        protocol=row.protocol,
+    )

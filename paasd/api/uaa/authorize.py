@@ -10,7 +10,7 @@ from paasd.auth.service import OAuthError
 from paasd.errors import Forbidden
 
 
-async def authorize(call: Call) -> Reply:
+async def authorize(call: Call) -> Reply[None]:
     """302 with `?code=`, for the client ssh-proxy alone; other clients get their tokens at `/oauth/token`."""
     asked = call.query.plain
     if asked.get("client_id") != SSH_CLIENT:

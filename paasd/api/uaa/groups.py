@@ -4,11 +4,11 @@ A group's id is its name. Only administrators see and change them: a client that
 """
 
 import re
-from typing import Any
 
 import msgspec
 
 from paasd.actions import users
+from paasd.api.answers import Answer
 from paasd.api.call import Call, Reply
 from paasd.api.table import Route, delete, get, post
 from paasd.api.uaa.users import SCHEMAS, demand, need_user
@@ -27,32 +27,61 @@ class NewMember(msgspec.Struct, kw_only=True):
     origin: str = "uaa"
 
 
-async def list_groups(call: Call) -> Reply:
+class MemberShown(Answer):
+    """An account that is in a group."""
+
+    value: str
+    type: str
+    origin: str
+    display: str
+
+
+class GroupShown(Answer):
+    """A group, by the role that its members have."""
+
+    id: str
+    displayName: str
+    members: list[MemberShown]
+    zoneId: str
+    schemas: list[str]
+
+
+class GroupsShown(Answer):
+    """Those that were asked for."""
+
+    resources: list[GroupShown]
+    startIndex: int
+    itemsPerPage: int
+    totalResults: int
+    schemas: list[str]
+
+
+async def list_groups(call: Call) -> Reply[GroupsShown]:
     """`GET /Groups?filter=displayName eq "..."`: three at most."""
     demand(call, "uaa.admin")
     found = _wanted(call.query.plain.get("filter", ""))
     return Reply(
-        body={
-            "resources": [_present(call, name) for name in found],
-            "startIndex": 1,
-            "itemsPerPage": len(found),
-            "totalResults": len(found),
-            "schemas": SCHEMAS,
-        }
+        body=GroupsShown(
+            resources=[_present(call, name) for name in found],
+            startIndex=1,
+            itemsPerPage=len(found),
+            totalResults=len(found),
+            schemas=SCHEMAS,
+        )
     )
 
 
-async def get_group(call: Call) -> Reply:
+async def get_group(call: Call) -> Reply[GroupShown]:
     """`GET /Groups/:id` with its members."""
     return Reply(body=_present(call, _need_group(call)))
 
 
-async def list_members(call: Call) -> Reply:
+async def list_members(call: Call) -> Reply[list[MemberShown]]:
     """`GET /Groups/:id/members`."""
     return Reply(body=_members(call, _need_group(call)))
 
 
-async def add_member(call: Call) -> Reply:
+async def add_member(call: Call) -> Reply[MemberShown]:
     """`POST /Groups/:id/members`: the account has the role at once, also in sessions that it has."""
     group = _need_group(call)
     form = await call.json(NewMember)
@@ -63,7 +92,7 @@ async def add_member(call: Call) -> Reply:
     return Reply(status=201, body=_member(user))
 
 
-async def remove_member(call: Call) -> Reply:
+async def remove_member(call: Call) -> Reply[MemberShown]:
     """`DELETE /Groups/:id/members/:guid`: the account loses the role at once, also in sessions that it has."""
     group = _need_group(call)
     user = need_user(call, call.path["guid"])
@@ -90,17 +119,17 @@ def _need_group(call: Call) -> str:
     return group
 
 
-def _present(call: Call, group: str) -> dict[str, Any]:
-    return {"id": group, "displayName": group, "members": _members(call, group), "zoneId": "uaa", "schemas": SCHEMAS}
+def _present(call: Call, group: str) -> GroupShown:
+    return GroupShown(id=group, displayName=group, members=_members(call, group), zoneId="uaa", schemas=SCHEMAS)
 
 
-def _members(call: Call, group: str) -> list[dict[str, str]]:
+def _members(call: Call, group: str) -> list[MemberShown]:
     with call.context.database.read() as tx:
         return [_member(user) for user in holders(tx, group)]
 
 
-def _member(user: User) -> dict[str, str]:
-    return {"value": user.guid, "type": "USER", "origin": user.origin, "display": user.username}
+def _member(user: User) -> MemberShown:
+    return MemberShown(value=user.guid, type="USER", origin=user.origin, display=user.username)
 
 
 PERMISSION = "uaa.admin"

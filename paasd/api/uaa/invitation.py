@@ -4,6 +4,7 @@ from html import escape
 from typing import Final
 
 from paasd.actions import invitations
+from paasd.api.answers import Html
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get, post
 from paasd.api.uaa.pages import check_same_site, error_of, page
@@ -22,13 +23,13 @@ FORM: Final = """<h1>Invitation</h1><p>{who} invites you to the organization <b>
 """
 
 
-async def show(call: Call) -> Reply:
+async def show(call: Call) -> Reply[Html]:
     """What is offered, and the form. Looking at it uses nothing up."""
     secret = call.query.plain.get("secret", "")
     return _form(call, secret, "", None)
 
 
-async def answer(call: Call) -> Reply:
+async def answer(call: Call) -> Reply[Html]:
     """Makes the account and grants the roles; else the form again, with what is wrong."""
     check_same_site(call)
     form = await read_form(call)
@@ -45,7 +46,7 @@ async def answer(call: Call) -> Reply:
     return page(call, f"<h1>Welcome</h1><p>{text}</p>")
 
 
-def _form(call: Call, secret: str, username: str, problem: str | None) -> Reply:
+def _form(call: Call, secret: str, username: str, problem: str | None) -> Reply[Html]:
     try:
         row, organization = invitations.read(call.context, secret)
     except PaasdError as error:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from paasd.api.answers import Html
 from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get
@@ -39,7 +40,7 @@ class Begun(msgspec.Struct, frozen=True):
     until: float
 
 
-async def begin(call: Call) -> Reply:
+async def begin(call: Call) -> Reply[Html] | Reply[None]:
     """302 to the provider."""
     provider = call.platform.auth.providers.get(call.path["provider"])
     if provider is None:
@@ -66,7 +67,7 @@ async def begin(call: Call) -> Reply:
     return Reply(status=302, headers=headers)
 
 
-async def come_back(call: Call) -> Reply:
+async def come_back(call: Call) -> Reply[Html] | Reply[None]:
     """What the provider sent the browser back with."""
     provider, query = call.platform.auth.providers.get(call.path["provider"]), call.query.plain
     if provider is None:

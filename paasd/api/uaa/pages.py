@@ -8,6 +8,7 @@ from importlib import resources
 from string import Template
 from typing import Final
 
+from paasd.api.answers import Html
 from paasd.api.call import Call, Reply
 from paasd.errors import Forbidden
 
@@ -35,7 +36,7 @@ HEADERS: Final = {
 }
 
 
-def page(call: Call, content: str, *, status: int = 200, cookie: str = "") -> Reply:
+def page(call: Call, content: str, *, status: int = 200, cookie: str = "") -> Reply[Html]:
     """A page; `content` is HTML in which everything from outside was escaped."""
     platform = f"paasd {call.context.config.domains.system}"
     html = _template().substitute(platform=escape(platform), style=STYLE, content=content)
@@ -43,7 +44,7 @@ def page(call: Call, content: str, *, status: int = 200, cookie: str = "") -> Re
     return Reply(status=status, raw=html.encode(), content_type="text/html; charset=utf-8", headers=dict(headers))
 
 
-def failure(call: Call, why: str, *, status: int = 401, cookie: str = "") -> Reply:
+def failure(call: Call, why: str, *, status: int = 401, cookie: str = "") -> Reply[Html]:
     """A page that says what went wrong, and leads back."""
     return page(
         call, f'{error_of(why)}<p><a href="{base(call)}/passcode">Try again</a></p>', status=status, cookie=cookie
@@ -55,7 +56,7 @@ def error_of(why: str) -> str:
     return f'<p class="error" role="alert">{escape(why)}</p>' if why else ""
 
 
-def passcode_page(call: Call, code: str, *, cookie: str = "") -> Reply:
+def passcode_page(call: Call, code: str, *, cookie: str = "") -> Reply[Html]:
     """The code itself."""
     minutes = max(1, call.context.config.auth.passcode_s // 60)
     text = (

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from paasd.actions import passcodes
+from paasd.api.answers import Answer, Html
 from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get, post
@@ -30,14 +31,21 @@ class Proof(msgspec.Struct, frozen=True):
     until: float
 
 
-async def show(call: Call) -> Reply:
+class PasscodeShown(Answer):
+    """A code and for how many seconds it counts."""
+
+    passcode: str
+    expires_in: int
+
+
+async def show(call: Call) -> Reply[PasscodeShown] | Reply[Html]:
     """The form; for one with a token, the code at once."""
     if call.header("Authorization"):
         return await for_bearer(call)
     return page(call, form_of(call))
 
 
-async def for_bearer(call: Call) -> Reply:
+async def for_bearer(call: Call) -> Reply[PasscodeShown]:
     """A code for the owner of a token, as JSON."""
     scheme, _, token = call.header("Authorization").strip().partition(" ")
     if scheme.lower() != "bearer":
@@ -47,11 +55,11 @@ async def for_bearer(call: Call) -> Reply:
     if caller.origin != DEPLOY_TOKEN and not call.platform.auth.is_whole(caller):
         raise OAuthError(403, "insufficient_scope", "A token of fewer scopes than its user has makes no passcode")
     code = await passcodes.create(call.context, caller)
-    body = {"passcode": code, "expires_in": call.context.config.auth.passcode_s}
+    body = PasscodeShown(passcode=code, expires_in=call.context.config.auth.passcode_s)
     return Reply(body=body, headers={"Cache-Control": "no-store"})
 
 
-async def answer(call: Call) -> Reply:
+async def answer(call: Call) -> Reply[Html]:
     """What was typed into the form."""
     check_same_site(call)
     form = await read_form(call)
@@ -66,7 +74,7 @@ async def answer(call: Call) -> Reply:
     return await finish(call, signed_in)
 
 
-async def finish(call: Call, signed_in: SignIn, *, cookie: str = "") -> Reply:
+async def finish(call: Call, signed_in: SignIn, *, cookie: str = "") -> Reply[Html]:
     """The page with the code, or with the question for the second factor."""
     auth = call.platform.auth
     if not signed_in.with_factor and auth.factors.of(signed_in.user) is not None:
@@ -75,7 +83,7 @@ async def finish(call: Call, signed_in: SignIn, *, cookie: str = "") -> Reply:
     return passcode_page(call, code, cookie=cookie)
 
 
-async def _prove(call: Call, form: dict[str, str]) -> Reply:
+async def _prove(call: Call, form: dict[str, str]) -> Reply[Html]:
     try:
         opened = call.context.sealer.open(form["proof"], PROOF)
         proof = msgspec.json.decode(opened, type=Proof)

@@ -5,12 +5,26 @@ from urllib.parse import parse_qsl, unquote_plus
 import msgspec
 
 from paasd.actions import clients
+from paasd.api.answers import Nothing
 from paasd.api.app import basic_credentials, client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, delete, get, post
+from paasd.api.uaa.answers import (
+    ClientGone,
+    Clients,
+    ClientShown,
+    Discovery,
+    KeySet,
+    Login,
+    LoginLinks,
+    PublicKey,
+    TokenShown,
+    UserInfo,
+    Version,
+)
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import Client
-from paasd.errors import BadRequest, Unprocessable
+from paasd.errors import BadRequest, Unavailable, Unprocessable
 
 SECRET_SHORTEST = 16
 FORM_LIMIT_BYTES = 64 * 1024
@@ -23,27 +37,27 @@ class Hint(msgspec.Struct):
     origin: str = "uaa"
 
 
-async def login(call: Call) -> Reply:
+async def login(call: Call) -> Reply[Login]:
     """The prompts that a client shows before it asks for a token."""
     doors = call.platform.doors(call.urls)
     return Reply(
-        body={
-            "app": {"version": "77.0.0"},
-            "commit_id": "paasd",
-            "links": {"uaa": doors["uaa"], "login": doors["login"]},
-            "zone_name": "uaa",
-            "entityID": doors["login"],
-            "idpDefinitions": {},
-            "prompts": {
-                "username": ["text", "Email"],
-                "password": ["password", "Password"],
-                "passcode": ["password", f"Temporary Authentication Code ( Get one at {doors['login']}/passcode )"],
+        body=Login(
+            app=Version(version="77.0.0"),
+            commit_id="paasd",
+            links=LoginLinks(uaa=doors["uaa"], login=doors["login"]),
+            zone_name="uaa",
+            entityID=doors["login"],
+            idpDefinitions=Nothing(),
+            prompts={
+                "username": ("text", "Email"),
+                "password": ("password", "Password"),
+                "passcode": ("password", f"Temporary Authentication Code ( Get one at {doors['login']}/passcode )"),
             },
-        }
+        )
     )
 
 
-async def token(call: Call) -> Reply:
+async def token(call: Call) -> Reply[TokenShown]:
     """`POST /oauth/token`: grant types password, refresh_token and client_credentials."""
     form = await read_form(call)
     # Some clients put the grant into the query string; secrets are taken from the body alone.
@@ -73,7 +87,7 @@ async def token(call: Call) -> Reply:
             reply = auth.refresh_grant(client, form.get("refresh_token", ""))
         case _:
             reply = auth.client_grant(client, scopes)
-    return Reply(body=reply, headers=NO_STORE)
+    return Reply(body=msgspec.convert(reply, TokenShown), headers=NO_STORE)
 
 
 def _origin(call: Call, form: dict[str, str]) -> str:
@@ -112,41 +126,45 @@ async def read_form(call: Call) -> dict[str, str]:
     return dict(pairs)
 
 
-async def token_keys(call: Call) -> Reply:
+async def token_keys(call: Call) -> Reply[KeySet]:
     """The public keys as a JWK set, for programs that verify tokens themselves."""
-    return Reply(body={"keys": call.platform.auth.published_keys()}, headers={"Cache-Control": "max-age=300"})
+    keys = msgspec.convert(call.platform.auth.published_keys(), list[PublicKey])
+    return Reply(body=KeySet(keys=keys), headers={"Cache-Control": "max-age=300"})
 
 
-async def token_key(call: Call) -> Reply:
+async def token_key(call: Call) -> Reply[PublicKey]:
     """The newest public key."""
-    return Reply(body=next(iter(call.platform.auth.published_keys()), {}))
+    keys = call.platform.auth.published_keys()
+    if not keys:
+        raise Unavailable("There is no token-signing key yet; try again in a moment")
+    return Reply(body=msgspec.convert(keys[0], PublicKey))
 
 
-async def discovery(call: Call) -> Reply:
+async def discovery(call: Call) -> Reply[Discovery]:
     """OpenID discovery."""
     uaa = call.platform.doors(call.urls)["uaa"]
     return Reply(
-        body={
-            "issuer": call.platform.auth.tokens.issuer,
-            "authorization_endpoint": f"{uaa}/oauth/authorize",
-            "token_endpoint": f"{uaa}/oauth/token",
-            "jwks_uri": f"{uaa}/token_keys",
-            "userinfo_endpoint": f"{uaa}/userinfo",
-            "grant_types_supported": ["password", "refresh_token", "client_credentials"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-            "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
-            "id_token_signing_alg_values_supported": ["ES256"],
-            "response_types_supported": ["token"],
-            "subject_types_supported": ["public"],
-            "scopes_supported": ["openid", "cloud_controller.read", "cloud_controller.write"],
-        }
+        body=Discovery(
+            issuer=call.platform.auth.tokens.issuer,
+            authorization_endpoint=f"{uaa}/oauth/authorize",
+            token_endpoint=f"{uaa}/oauth/token",
+            jwks_uri=f"{uaa}/token_keys",
+            userinfo_endpoint=f"{uaa}/userinfo",
+            grant_types_supported=["password", "refresh_token", "client_credentials"],
+            token_endpoint_auth_methods_supported=["client_secret_basic", "client_secret_post"],
+            token_endpoint_auth_signing_alg_values_supported=["ES256"],
+            id_token_signing_alg_values_supported=["ES256"],
+            response_types_supported=["token"],
+            subject_types_supported=["public"],
+            scopes_supported=["openid", "cloud_controller.read", "cloud_controller.write"],
+        )
     )
 
 
-async def userinfo(call: Call) -> Reply:
+async def userinfo(call: Call) -> Reply[UserInfo]:
     """Who the token is about."""
     caller = call.caller
-    return Reply(body={"sub": caller.user_guid, "user_id": caller.user_guid, "user_name": caller.username})
+    return Reply(body=UserInfo(sub=caller.user_guid, user_id=caller.user_guid, user_name=caller.username))
 
 
 class NewClient(msgspec.Struct, kw_only=True):
@@ -158,7 +176,7 @@ class NewClient(msgspec.Struct, kw_only=True):
     authorized_grant_types: tuple[str, ...] = ("client_credentials",)
 
 
-async def create_client(call: Call) -> Reply:
+async def create_client(call: Call) -> Reply[ClientShown]:
     """Register a client that signs in for itself; platform administrators only."""
     form = await call.json(NewClient)
     if form.authorized_grant_types != ("client_credentials",):
@@ -173,25 +191,25 @@ async def create_client(call: Call) -> Reply:
     return Reply(status=201, body=_present_client(made))
 
 
-def _present_client(client: Client) -> dict[str, object]:
-    return {
-        "client_id": client.client_id,
-        "authorities": list(client.scopes),
-        "scope": ["uaa.none"],
-        "authorized_grant_types": list(client.grants),
-    }
+def _present_client(client: Client) -> ClientShown:
+    return ClientShown(
+        client_id=client.client_id,
+        authorities=list(client.scopes),
+        scope=["uaa.none"],
+        authorized_grant_types=list(client.grants),
+    )
 
 
-async def list_clients(call: Call) -> Reply:
+async def list_clients(call: Call) -> Reply[Clients]:
     """Registered clients; never their secrets."""
     found = [_present_client(client) for client in clients.listed(call.context, call.caller)]
-    return Reply(body={"resources": found, "startIndex": 1, "itemsPerPage": len(found), "totalResults": len(found)})
+    return Reply(body=Clients(resources=found, startIndex=1, itemsPerPage=len(found), totalResults=len(found)))
 
 
-async def delete_client(call: Call) -> Reply:
+async def delete_client(call: Call) -> Reply[ClientGone]:
     """Its tokens end with it."""
     await clients.delete(call.context, call.caller, call.path["client_id"])
-    return Reply(body={"client_id": call.path["client_id"]})
+    return Reply(body=ClientGone(client_id=call.path["client_id"]))
 
 
 TOKEN_ROUTES: tuple[Route, ...] = tuple(

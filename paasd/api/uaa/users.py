@@ -1,11 +1,11 @@
 """SCIM users: what `cf create-user`, `delete-user`, `passwd` and role commands look up."""
 
 import re
-from typing import Any
 
 import msgspec
 
 from paasd.actions import users
+from paasd.api.answers import Answer
 from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Route, delete, get, post, put
@@ -45,6 +45,69 @@ class NewPassword(msgspec.Struct, kw_only=True):
     oldPassword: str | None = None
 
 
+class EmailShown(Answer):
+    """The one address of a user."""
+
+    value: str
+    primary: bool
+
+
+class ScimMeta(Answer):
+    """When it was made and changed."""
+
+    version: int
+    created: str
+    lastModified: str
+
+
+class ScimName(Answer):
+    """What SCIM wants of a name: here both are the user name."""
+
+    familyName: str
+    givenName: str
+
+
+class GroupOfUser(Answer):
+    """A role above organizations that the user has."""
+
+    value: str
+    display: str
+    type: str
+
+
+class ScimUser(Answer):
+    """A user in SCIM's words."""
+
+    id: str
+    meta: ScimMeta
+    userName: str
+    name: ScimName
+    emails: list[EmailShown]
+    groups: list[GroupOfUser]
+    active: bool
+    verified: bool
+    origin: str
+    zoneId: str
+    schemas: list[str]
+
+
+class ScimUsers(Answer):
+    """A page of users; `startIndex` counts from 1."""
+
+    resources: list[ScimUser]
+    startIndex: int
+    itemsPerPage: int
+    totalResults: int
+    schemas: list[str]
+
+
+class Done(Answer):
+    """It was done."""
+
+    status: str
+    message: str
+
+
 def parse_filter(text: str) -> list[Condition]:
     """`userName eq "u" and origin eq "uaa"` as conditions. Raises OAuthError 400."""
     made: list[Condition] = []
@@ -56,23 +119,21 @@ def parse_filter(text: str) -> list[Condition]:
     return made
 
 
-def present_user(user: User) -> dict[str, Any]:
+def present_user(user: User) -> ScimUser:
     """A user in SCIM's words; never the hash."""
-    return {
-        "id": user.guid,
-        "meta": {"version": 0, "created": user.created_at, "lastModified": user.updated_at},
-        "userName": user.username,
-        "name": {"familyName": user.username, "givenName": user.username},
-        "emails": [{"value": user.email or user.username, "primary": True}],
-        "groups": [
-            {"value": role, "display": role, "type": "DIRECT"} for role in user.scopes if role in PLATFORM_ROLES
-        ],
-        "active": True,
-        "verified": True,
-        "origin": user.origin,
-        "zoneId": "uaa",
-        "schemas": SCHEMAS,
-    }
+    return ScimUser(
+        id=user.guid,
+        meta=ScimMeta(version=0, created=user.created_at, lastModified=user.updated_at),
+        userName=user.username,
+        name=ScimName(familyName=user.username, givenName=user.username),
+        emails=[EmailShown(value=user.email or user.username, primary=True)],
+        groups=[GroupOfUser(value=role, display=role, type="DIRECT") for role in user.scopes if role in PLATFORM_ROLES],
+        active=True,
+        verified=True,
+        origin=user.origin,
+        zoneId="uaa",
+        schemas=SCHEMAS,
+    )
 
 
 def demand(call: Call, scope: str) -> None:
@@ -81,7 +142,7 @@ def demand(call: Call, scope: str) -> None:
         raise OAuthError(403, "insufficient_scope", "Insufficient scope for this resource")
 
 
-async def list_users(call: Call) -> Reply:
+async def list_users(call: Call) -> Reply[ScimUsers]:
     """`GET /Users?filter=`."""
     demand(call, "scim.read")
     conditions = parse_filter(call.query.plain["filter"]) if call.query.plain.get("filter") else []
@@ -91,24 +152,24 @@ async def list_users(call: Call) -> Reply:
         total = tx.count(User, *conditions)
         rows = tx.all(User, *conditions, order=("created_at", "guid"), limit=count, offset=start - 1)
     return Reply(
-        body={
-            "resources": [present_user(row) for row in rows],
-            "startIndex": start,
-            "itemsPerPage": count,
-            "totalResults": total,
-            "schemas": SCHEMAS,
-        }
+        body=ScimUsers(
+            resources=[present_user(row) for row in rows],
+            startIndex=start,
+            itemsPerPage=count,
+            totalResults=total,
+            schemas=SCHEMAS,
+        )
     )
 
 
-async def get_user(call: Call) -> Reply:
+async def get_user(call: Call) -> Reply[ScimUser]:
     """`GET /Users/:id`."""
     if call.caller.user_guid != call.path["guid"]:
         demand(call, "scim.read")
     return Reply(body=present_user(need_user(call, call.path["guid"])))
 
 
-async def create_user(call: Call) -> Reply:
+async def create_user(call: Call) -> Reply[ScimUser]:
     """`POST /Users`: 201, or 409 when the name is taken."""
     demand(call, "scim.write")
     form = await call.json(NewUser)
@@ -135,7 +196,7 @@ async def create_user(call: Call) -> Reply:
     return Reply(status=201, body=present_user(user))
 
 
-async def delete_user(call: Call) -> Reply:
+async def delete_user(call: Call) -> Reply[ScimUser]:
     """`DELETE /Users/:id`: the user and its roles."""
     demand(call, "scim.write")
     user = need_user(call, call.path["guid"])
@@ -143,7 +204,7 @@ async def delete_user(call: Call) -> Reply:
     return Reply(body=present_user(user))
 
 
-async def set_password(call: Call) -> Reply:
+async def set_password(call: Call) -> Reply[Done]:
     """`PUT /Users/:id/password`: one's own with the old one, anybody's as an administrator."""
     form = await call.json(NewPassword)
     own = call.caller.user_guid == call.path["guid"]
@@ -160,15 +221,15 @@ async def set_password(call: Call) -> Reply:
         raise OAuthError(400, "invalid_scim_resource", f"The password of a user of {user.origin} is not kept here")
     password_hash = await call.platform.auth.passwords.hash(form.password)
     await users.set_password(call.context, call.caller, user.guid, password_hash)
-    return Reply(body={"status": "ok", "message": "password updated"})
+    return Reply(body=Done(status="ok", message="password updated"))
 
 
-async def sign_out_everywhere(call: Call) -> Reply:
+async def sign_out_everywhere(call: Call) -> Reply[Done]:
     """Ends every session of a user: one's own, or anybody's as an administrator."""
     if call.caller.user_guid != call.path["guid"]:
         demand(call, "uaa.admin")
     user = await users.sign_out_everywhere(call.context, call.caller, need_user(call, call.path["guid"]).guid)
-    return Reply(body={"status": "ok", "message": f"every session of {user.username} has ended"})
+    return Reply(body=Done(status="ok", message=f"every session of {user.username} has ended"))
 
 
 def _check_password(password: str, username: str) -> None:

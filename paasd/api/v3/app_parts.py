@@ -6,6 +6,7 @@ from paasd.actions import apps, environment
 from paasd.actions.permissions import Permission, allowed_in_space
 from paasd.actions.ssh import switched_off
 from paasd.actions.visibility import need_visible
+from paasd.api.answers import Answer, FeatureShown, Links, Page
 from paasd.api.call import Call, Form, Reply
 from paasd.api.listing import plain_list
 from paasd.api.query import QuerySpec
@@ -34,18 +35,49 @@ class Enabled(Form):
     enabled: bool
 
 
-async def get_env(call: Call) -> Reply:
+class EnvironmentShown(Answer):
     """Everything that an instance finds in its environment."""
-    return Reply(body=environment.full_environment(call.context, call.caller, call.path["guid"]))
+
+    staging_env_json: dict[str, str]
+    running_env_json: dict[str, str]
+    environment_variables: dict[str, str]
+    system_env_json: dict[str, Any]
+    application_env_json: dict[str, Any]
 
 
-async def get_variables(call: Call) -> Reply:
+class VariablesShown(Answer):
+    """The variables that users set."""
+
+    var: dict[str, str]
+    links: Links
+
+
+class SshEnabled(Answer):
+    """Whether ssh is allowed; `reason` is empty when it is."""
+
+    enabled: bool
+    reason: str
+
+
+class PermissionsShown(Answer):
+    """What the caller may read."""
+
+    read_basic_data: bool
+    read_sensitive_data: bool
+
+
+async def get_env(call: Call) -> Reply[EnvironmentShown]:
+    """Everything that an instance finds in its environment."""
+    return Reply(body=EnvironmentShown(**environment.full_environment(call.context, call.caller, call.path["guid"])))
+
+
+async def get_variables(call: Call) -> Reply[VariablesShown]:
     """The variables that users set."""
     found = environment.read_environment(call.context, call.caller, call.path["guid"])
     return _variables(call, found)
 
 
-async def set_variables(call: Call) -> Reply:
+async def set_variables(call: Call) -> Reply[VariablesShown]:
     """Merge; they count from the next start."""
     form = await call.json(Variables)
     changes = {name: None if value is None else text_of(value) for name, value in form.var.items()}
@@ -53,28 +85,28 @@ async def set_variables(call: Call) -> Reply:
     return _variables(call, merged)
 
 
-def _variables(call: Call, variables: Any) -> Reply:
+def _variables(call: Call, variables: dict[str, str]) -> Reply[VariablesShown]:
     guid = call.path["guid"]
     links = {
         "self": call.urls.link("apps", guid, "environment_variables"),
         "app": call.urls.link("apps", guid),
     }
-    return Reply(body={"var": variables, "links": links})
+    return Reply(body=VariablesShown(var=variables, links=links))
 
 
-async def list_features(call: Call) -> Reply:
+async def list_features(call: Call) -> Reply[Page[FeatureShown]]:
     """All features of an app."""
     row = _need(call)
     return plain_list(call, [_feature(row, name) for name in FEATURES])
 
 
-async def get_feature(call: Call) -> Reply:
+async def get_feature(call: Call) -> Reply[FeatureShown]:
     """One."""
     row = _need(call)
     return Reply(body=_feature(row, call.path["feature"]))
 
 
-async def set_feature(call: Call) -> Reply:
+async def set_feature(call: Call) -> Reply[FeatureShown]:
     """Switch one on or off."""
     _feature(_need(call), call.path["feature"])
     form = await call.json(Enabled)
@@ -82,27 +114,27 @@ async def set_feature(call: Call) -> Reply:
     return Reply(body=_feature(_need(call), call.path["feature"]))
 
 
-def _feature(row: App, name: str) -> dict[str, Any]:
+def _feature(row: App, name: str) -> FeatureShown:
     if name not in FEATURES:
         raise NotFound("Feature")
     description, default = FEATURES[name]
-    return {"name": name, "description": description, "enabled": row.features.get(name, default)}
+    return FeatureShown(name=name, description=description, enabled=row.features.get(name, default))
 
 
-async def ssh_enabled(call: Call) -> Reply:
+async def ssh_enabled(call: Call) -> Reply[SshEnabled]:
     """Whether ssh is allowed, and if not, who forbade it."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, App, call.path["guid"])
         why = switched_off(tx, call.context.config, row)
-    return Reply(body={"enabled": not why, "reason": why})
+    return Reply(body=SshEnabled(enabled=not why, reason=why))
 
 
-async def permissions(call: Call) -> Reply:
+async def permissions(call: Call) -> Reply[PermissionsShown]:
     """What the caller may read of the app."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, App, call.path["guid"])
         secrets = allowed_in_space(tx, call.caller, tx.need(Space, row.space_guid), Permission.READ_ENVIRONMENT)
-    return Reply(body={"read_basic_data": True, "read_sensitive_data": secrets})
+    return Reply(body=PermissionsShown(read_basic_data=True, read_sensitive_data=secrets))
 
 
 def _need(call: Call) -> App:

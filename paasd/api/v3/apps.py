@@ -8,6 +8,10 @@ import msgspec
 from paasd.actions import apps
 from paasd.actions.permissions import Permission, allowed_in_space
 from paasd.actions.visibility import need_visible, visible
+from paasd.api.answers import LinkedRelation, Page, Reference
+from paasd.api.answers.apps import AppShown
+from paasd.api.answers.pages import OrganizationShown, SpaceShown
+from paasd.api.answers.staging import DropletShown
 from paasd.api.call import Call, Form, Reply, Urls
 from paasd.api.forms import MetadataForm, Name, ToOne, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
@@ -21,13 +25,13 @@ from paasd.model import App, Droplet, Organization, Space
 from paasd.state import Condition, In, InSelect, IsNull, Or, ReadTx
 
 
-def include_spaces(view: View, rows: Sequence[App]) -> tuple[str, list[dict[str, Any]]]:
+def include_spaces(view: View, rows: Sequence[App]) -> tuple[str, list[SpaceShown]]:
     """The spaces of apps."""
     guids = {row.space_guid for row in rows}
     return "spaces", present_spaces(view, view.tx.all(Space, In("guid", guids), *visible(view.tx, view.caller, Space)))
 
 
-def include_organizations(view: View, rows: Sequence[App]) -> tuple[str, list[dict[str, Any]]]:
+def include_organizations(view: View, rows: Sequence[App]) -> tuple[str, list[OrganizationShown]]:
     """The organizations of the spaces of apps."""
     wanted = InSelect("guid", Space, "organization_guid", In("guid", {row.space_guid for row in rows}))
     found = view.tx.all(Organization, wanted, *visible(view.tx, view.caller, Organization))
@@ -107,18 +111,18 @@ class AppChanges(Form):
     metadata: MetadataForm | None = None
 
 
-async def list_apps(call: Call) -> Reply:
+async def list_apps(call: Call) -> Reply[Page[AppShown]]:
     """All that the caller may see."""
     return list_reply(call, APPS)
 
 
-async def get_app(call: Call) -> Reply:
+async def get_app(call: Call) -> Reply[AppShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, APPS, need_visible(tx, call.caller, App, call.path["guid"]), tx)
 
 
-async def create_app(call: Call) -> Reply:
+async def create_app(call: Call) -> Reply[AppShown]:
     """201."""
     form = await call.json(NewApp)
     lifecycle = form.lifecycle or Lifecycle()
@@ -137,7 +141,7 @@ async def create_app(call: Call) -> Reply:
     return _present(call, row, 201)
 
 
-async def update_app(call: Call) -> Reply:
+async def update_app(call: Call) -> Reply[AppShown]:
     """Rename, label, change what builds use."""
     form = await call.json(AppChanges)
     lifecycle = form.lifecycle or Lifecycle()
@@ -154,34 +158,34 @@ async def update_app(call: Call) -> Reply:
     return _present(call, row)
 
 
-async def delete_app(call: Call) -> Reply:
+async def delete_app(call: Call) -> Reply[None]:
     """202 with a job that ends its instances and takes away everything of it."""
     return job_reply(call, await apps.delete(call.context, call.caller, call.path["guid"]))
 
 
-async def start(call: Call) -> Reply:
+async def start(call: Call) -> Reply[AppShown]:
     """STARTED; the instances follow."""
     return _present(call, await apps.start(call.context, call.caller, call.path["guid"]))
 
 
-async def stop(call: Call) -> Reply:
+async def stop(call: Call) -> Reply[AppShown]:
     """STOPPED; the instances end."""
     return _present(call, await apps.stop(call.context, call.caller, call.path["guid"]))
 
 
-async def restart(call: Call) -> Reply:
+async def restart(call: Call) -> Reply[AppShown]:
     """New instances, with what was set meanwhile."""
     return _present(call, await apps.restart(call.context, call.caller, call.path["guid"]))
 
 
-async def set_current_droplet(call: Call) -> Reply:
+async def set_current_droplet(call: Call) -> Reply[LinkedRelation]:
     """Name the droplet that the next start uses."""
     form = await call.json(ToOne)
     row = await apps.set_current_droplet(call.context, call.caller, call.path["guid"], form.data.guid)
     return Reply(body=_droplet_relation(call.urls, row))
 
 
-async def get_current_droplet_relation(call: Call) -> Reply:
+async def get_current_droplet_relation(call: Call) -> Reply[LinkedRelation]:
     """The guid of the current droplet."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, App, call.path["guid"])
@@ -190,7 +194,7 @@ async def get_current_droplet_relation(call: Call) -> Reply:
     return Reply(body=_droplet_relation(call.urls, row))
 
 
-async def current_droplet(call: Call) -> Reply:
+async def current_droplet(call: Call) -> Reply[DropletShown]:
     """The current droplet itself, with its commands for whoever may read secrets."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, App, call.path["guid"])
@@ -213,17 +217,17 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _droplet_relation(urls: Urls, row: App) -> dict[str, Any]:
-    return {
-        "data": {"guid": row.droplet_guid},
-        "links": {
+def _droplet_relation(urls: Urls, row: App) -> LinkedRelation:
+    return LinkedRelation(
+        data=None if row.droplet_guid is None else Reference(guid=row.droplet_guid),
+        links={
             "self": urls.link("apps", row.guid, "relationships", "current_droplet"),
             "related": urls.link("apps", row.guid, "droplets", "current"),
         },
-    }
+    )
 
 
-def _present(call: Call, row: App, status: int = 200) -> Reply:
+def _present(call: Call, row: App, status: int = 200) -> Reply[AppShown]:
     with call.context.database.read() as tx:
         return one_reply(call, APPS, row, tx, status)
 

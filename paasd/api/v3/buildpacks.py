@@ -1,13 +1,13 @@
 """`/v3/buildpacks`."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from paasd.actions import buildpacks
 from paasd.actions.visibility import need_visible
+from paasd.api.answers import Described, Links, Page
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, common, list_reply, one_reply
@@ -18,27 +18,40 @@ from paasd.model import Buildpack
 from paasd.state import And, Condition, In, ReadTx
 
 
-def present_buildpacks(view: View, rows: Sequence[Buildpack]) -> list[dict[str, Any]]:
+class BuildpackShown(Described):
+    """A buildpack; one without bits awaits them."""
+
+    name: str
+    state: str
+    filename: str | None
+    stack: str | None
+    position: int
+    lifecycle: str
+    enabled: bool
+    locked: bool
+
+
+def present_buildpacks(view: View, rows: Sequence[Buildpack]) -> list[BuildpackShown]:
     """Buildpacks; one without bits awaits them."""
 
-    def links(row: Buildpack) -> dict[str, Any]:
+    def links(row: Buildpack) -> Links:
         return {
             "self": view.urls.link("buildpacks", row.guid),
             "upload": view.urls.link("buildpacks", row.guid, "upload", method="POST"),
         }
 
     return [
-        {
+        BuildpackShown(
             **base,
-            "name": row.name,
-            "state": "READY" if row.ready else "AWAITING_UPLOAD",
-            "filename": row.filename,
-            "stack": row.stack or None,
-            "position": row.position,
-            "lifecycle": "buildpack",
-            "enabled": row.enabled,
-            "locked": row.locked,
-        }
+            name=row.name,
+            state="READY" if row.ready else "AWAITING_UPLOAD",
+            filename=row.filename,
+            stack=row.stack or None,
+            position=row.position,
+            lifecycle="buildpack",
+            enabled=row.enabled,
+            locked=row.locked,
+        )
         for base, row in zip(common(view, rows, links), rows, strict=True)
     ]
 
@@ -79,18 +92,18 @@ class NewBuildpack(Form):
     metadata: MetadataForm | None = None
 
 
-async def list_buildpacks(call: Call) -> Reply:
+async def list_buildpacks(call: Call) -> Reply[Page[BuildpackShown]]:
     """All, in the order in which they are asked."""
     return list_reply(call, BUILDPACKS)
 
 
-async def get_buildpack(call: Call) -> Reply:
+async def get_buildpack(call: Call) -> Reply[BuildpackShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, BUILDPACKS, need_visible(tx, call.caller, Buildpack, call.path["guid"]), tx)
 
 
-async def create_buildpack(call: Call) -> Reply:
+async def create_buildpack(call: Call) -> Reply[BuildpackShown]:
     """201; its bits are uploaded next."""
     form = await call.json(NewBuildpack)
     row = await buildpacks.create(
@@ -106,7 +119,7 @@ async def create_buildpack(call: Call) -> Reply:
     return _reply(call, row, 201)
 
 
-async def update_buildpack(call: Call) -> Reply:
+async def update_buildpack(call: Call) -> Reply[BuildpackShown]:
     """Its place, whether it is asked, whether its bits may be replaced."""
     form = await call.json(BuildpackChanges)
     values = {name: getattr(form, name) for name in ("name", "position", "enabled", "locked")}
@@ -118,7 +131,7 @@ async def update_buildpack(call: Call) -> Reply:
     return _reply(call, row)
 
 
-async def upload_buildpack(call: Call) -> Reply:
+async def upload_buildpack(call: Call) -> Reply[BuildpackShown]:
     """202: the bits are there and used when this answers; clients poll the job all the same."""
     form = Multipart(call, file_field="bits", field_limit_bytes=call.platform.config.api.body_limit_bytes)
     bits: AsyncGenerator[bytes, None] = form.file()
@@ -128,12 +141,12 @@ async def upload_buildpack(call: Call) -> Reply:
     return msgspec.structs.replace(reply, headers=job_reply(call, job).headers)
 
 
-async def delete_buildpack(call: Call) -> Reply:
+async def delete_buildpack(call: Call) -> Reply[None]:
     """202 with a job."""
     return job_reply(call, await buildpacks.delete(call.context, call.caller, call.path["guid"]))
 
 
-def _reply(call: Call, row: Buildpack, status: int = 200) -> Reply:
+def _reply(call: Call, row: Buildpack, status: int = 200) -> Reply[BuildpackShown]:
     with call.context.database.read() as tx:
         return one_reply(call, BUILDPACKS, row, tx, status)
 

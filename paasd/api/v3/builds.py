@@ -4,6 +4,8 @@ import msgspec
 
 from paasd.actions import builds
 from paasd.actions.visibility import need_visible
+from paasd.api.answers import Page
+from paasd.api.answers.staging import BuildShown
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import Guid, MetadataForm, metadata_of
 from paasd.api.listing import Listing, column, list_reply, one_reply
@@ -41,25 +43,25 @@ class BuildChanges(Form):
     metadata: MetadataForm | None = None
 
 
-async def list_builds(call: Call) -> Reply:
+async def list_builds(call: Call) -> Reply[Page[BuildShown]]:
     """All that the caller may see."""
     return list_reply(call, BUILDS)
 
 
-async def app_builds(call: Call) -> Reply:
+async def app_builds(call: Call) -> Reply[Page[BuildShown]]:
     """Builds of one app."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
     return list_reply(call, BUILDS, Eq("app_guid", app.guid))
 
 
-async def get_build(call: Call) -> Reply:
+async def get_build(call: Call) -> Reply[BuildShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, BUILDS, need_visible(tx, call.caller, Build, call.path["guid"]), tx)
 
 
-async def create_build(call: Call) -> Reply:
+async def create_build(call: Call) -> Reply[BuildShown]:
     """201; staging goes on."""
     form = await call.json(NewBuild)
     lifecycle = form.lifecycle or Lifecycle()
@@ -79,7 +81,7 @@ async def create_build(call: Call) -> Reply:
         return one_reply(call, BUILDS, row, tx, 201)
 
 
-async def update_build(call: Call) -> Reply:
+async def update_build(call: Call) -> Reply[BuildShown]:
     """Labels."""
     form = await call.json(BuildChanges)
     row = await builds.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))

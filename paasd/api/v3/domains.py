@@ -2,6 +2,8 @@
 
 from paasd.actions import domains
 from paasd.actions.visibility import need_visible
+from paasd.api.answers import Answer, Page
+from paasd.api.answers.pages import DomainShown
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, Name, ToMany, ToOneOrNone, metadata_of
 from paasd.api.listing import Listing, column, list_reply, one_reply
@@ -43,18 +45,24 @@ class DomainChanges(Form):
     metadata: MetadataForm | None = None
 
 
-async def list_domains(call: Call) -> Reply:
+class Reservation(Answer):
+    """Whether there is such a route."""
+
+    matching_route: bool
+
+
+async def list_domains(call: Call) -> Reply[Page[DomainShown]]:
     """Shared ones and those of the caller's organizations."""
     return list_reply(call, DOMAINS)
 
 
-async def get_domain(call: Call) -> Reply:
+async def get_domain(call: Call) -> Reply[DomainShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, DOMAINS, need_visible(tx, call.caller, Domain, call.path["guid"]), tx)
 
 
-async def create_domain(call: Call) -> Reply:
+async def create_domain(call: Call) -> Reply[DomainShown]:
     """201; shared ones are the administrator's."""
     form = await call.json(NewDomain)
     relations = form.relationships or DomainRelationships()
@@ -75,7 +83,7 @@ async def create_domain(call: Call) -> Reply:
         return one_reply(call, DOMAINS, row, tx, 201)
 
 
-async def update_domain(call: Call) -> Reply:
+async def update_domain(call: Call) -> Reply[DomainShown]:
     """Labels."""
     form = await call.json(DomainChanges)
     row = await domains.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
@@ -83,18 +91,18 @@ async def update_domain(call: Call) -> Reply:
         return one_reply(call, DOMAINS, row, tx)
 
 
-async def delete_domain(call: Call) -> Reply:
+async def delete_domain(call: Call) -> Reply[None]:
     """202 with a job that takes away its routes too."""
     return job_reply(call, await domains.delete(call.context, call.caller, call.path["guid"]))
 
 
-async def route_reservations(call: Call) -> Reply:
+async def route_reservations(call: Call) -> Reply[Reservation]:
     """Whether a route is taken by anybody, also where the caller may not see it."""
     plain = call.query.plain
     matching = domains.reserved(
         call.context, call.caller, call.path["guid"], host=plain.get("host", ""), path=plain.get("path", "")
     )
-    return Reply(body={"matching_route": matching})
+    return Reply(body=Reservation(matching_route=matching))
 
 
 ONE = "/v3/domains/<guid>"

@@ -1,13 +1,15 @@
 """`/v3/droplets`, their upload and download."""
 
 from contextlib import aclosing
-from typing import Any
+from typing import Literal
 
 import msgspec
 
 from paasd.actions import droplets
 from paasd.actions.permissions import Permission, allowed_in_space
 from paasd.actions.visibility import need_of_app, need_visible
+from paasd.api.answers import Page
+from paasd.api.answers.staging import DropletShown
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, ToOne, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply
@@ -64,7 +66,7 @@ class DropletChanges(Form):
     metadata: MetadataForm | None = None
 
 
-async def create_droplet(call: Call) -> Reply:
+async def create_droplet(call: Call) -> Reply[DropletShown]:
     """201: one that awaits its bits, or with `source_guid` the layers of another one."""
     form = await call.json(NewDroplet)
     app_guid, source = form.relationships.app.data.guid, call.query.plain.get("source_guid")
@@ -82,7 +84,7 @@ async def create_droplet(call: Call) -> Reply:
         return _one_droplet(call, tx, row, status=201)
 
 
-async def upload_droplet(call: Call) -> Reply:
+async def upload_droplet(call: Call) -> Reply[DropletShown]:
     """202 with a job: the bits are a blob, and are unpacked from now on."""
     with call.context.database.read() as tx:
         need_of_app(tx, call.caller, Droplet, call.path["guid"], Permission.WRITE_SPACE)
@@ -95,7 +97,7 @@ async def upload_droplet(call: Call) -> Reply:
     return msgspec.structs.replace(reply, headers=job_reply(call, job).headers)
 
 
-async def download_droplet(call: Call) -> Reply:
+async def download_droplet(call: Call) -> Reply[Literal["application/gzip"]]:
     """The droplet as a tgz, made while it is sent."""
     row = await droplets.download(call.context, call.caller, call.path["guid"])
     return Reply(
@@ -105,12 +107,12 @@ async def download_droplet(call: Call) -> Reply:
     )
 
 
-async def list_droplets(call: Call) -> Reply:
+async def list_droplets(call: Call) -> Reply[Page[DropletShown]]:
     """All that the caller may see."""
     return list_reply(call, DROPLETS)
 
 
-async def app_droplets(call: Call) -> Reply:
+async def app_droplets(call: Call) -> Reply[Page[DropletShown]]:
     """Droplets of one app; `current=true` leaves the one that it runs."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
@@ -121,20 +123,20 @@ async def app_droplets(call: Call) -> Reply:
     return list_reply(call, APP_DROPLETS, Eq("app_guid", app.guid), *within)
 
 
-async def package_droplets(call: Call) -> Reply:
+async def package_droplets(call: Call) -> Reply[Page[DropletShown]]:
     """Droplets made from one package."""
     with call.context.database.read() as tx:
         package = need_visible(tx, call.caller, Package, call.path["guid"])
     return list_reply(call, DROPLETS, Eq("package_guid", package.guid))
 
 
-async def get_droplet(call: Call) -> Reply:
+async def get_droplet(call: Call) -> Reply[DropletShown]:
     """One, with its start commands for those who may read them."""
     with call.context.database.read() as tx:
         return _one_droplet(call, tx, need_visible(tx, call.caller, Droplet, call.path["guid"]))
 
 
-async def update_droplet(call: Call) -> Reply:
+async def update_droplet(call: Call) -> Reply[DropletShown]:
     """Labels."""
     form = await call.json(DropletChanges)
     row = await droplets.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
@@ -142,17 +144,16 @@ async def update_droplet(call: Call) -> Reply:
         return _one_droplet(call, tx, row)
 
 
-async def delete_droplet(call: Call) -> Reply:
+async def delete_droplet(call: Call) -> Reply[None]:
     """202 with a job; the current droplet of an app stays."""
     return job_reply(call, await droplets.delete(call.context, call.caller, call.path["guid"]))
 
 
-def _one_droplet(call: Call, tx: ReadTx, row: Droplet, status: int = 200) -> Reply:
+def _one_droplet(call: Call, tx: ReadTx, row: Droplet, status: int = 200) -> Reply[DropletShown]:
     view = View(tx, call.urls, call.caller, call)
     space = tx.need(Space, tx.need(App, row.app_guid).space_guid)
     may_read = allowed_in_space(tx, call.caller, space, Permission.READ_SECRETS)
-    body: dict[str, Any] = present_droplets(view, [row], redact=not may_read)[0]
-    return Reply(status=status, body=body)
+    return Reply(status=status, body=present_droplets(view, [row], redact=not may_read)[0])
 
 
 WRITE = "space_developer"

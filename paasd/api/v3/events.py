@@ -1,14 +1,35 @@
 """`/v3/audit_events`, and the lists of things that this platform does not have (yet), which clients ask for anyway."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from paasd.actions.visibility import need_visible
-from paasd.api.answers import AuditEventShown, Link, Party, Reference
+from paasd.api.answers import Answer, Links, Nothing, Page, Reference, Shown
 from paasd.api.call import Call, Reply
 from paasd.api.listing import Listing, View, column, list_reply, one_reply, plain_list
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get
 from paasd.model import App, AuditEvent
+
+
+class Party(Answer):
+    """Who did something, or to what it was done."""
+
+    guid: str
+    type: str
+    name: str
+
+
+class AuditEventShown(Shown):
+    """Who did what to what."""
+
+    type: str
+    actor: Party
+    target: Party
+    data: dict[str, Any]
+    space: Reference | None
+    organization: Reference | None
+    links: Links
 
 
 def present_events(view: View, rows: Sequence[AuditEvent]) -> list[AuditEventShown]:
@@ -24,7 +45,7 @@ def present_events(view: View, rows: Sequence[AuditEvent]) -> list[AuditEventSho
             data=row.data,
             space=None if row.space_guid is None else Reference(guid=row.space_guid),
             organization=None if row.organization_guid is None else Reference(guid=row.organization_guid),
-            links={"self": Link(href=view.urls.v3("audit_events", row.guid))},
+            links={"self": view.urls.link("audit_events", row.guid)},
         )
         for row in rows
     ]
@@ -44,23 +65,23 @@ EVENTS = Listing(
 )
 
 
-async def list_events(call: Call) -> Reply:
+async def list_events(call: Call) -> Reply[Page[AuditEventShown]]:
     """All that the caller may see."""
     return list_reply(call, EVENTS)
 
 
-async def get_event(call: Call) -> Reply:
+async def get_event(call: Call) -> Reply[AuditEventShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, EVENTS, need_visible(tx, call.caller, AuditEvent, call.path["guid"]), tx)
 
 
-async def none_of_them(call: Call) -> Reply:
+async def none_of_them(call: Call) -> Reply[Page[Nothing]]:
     """An empty page."""
     return plain_list(call, [])
 
 
-async def none_of_app(call: Call) -> Reply:
+async def none_of_app(call: Call) -> Reply[Page[Nothing]]:
     """An empty page below an app that the caller may see."""
     with call.context.database.read() as tx:
         need_visible(tx, call.caller, App, call.path["guid"])
@@ -126,8 +147,8 @@ APP_EMPTY: dict[str, QuerySpec] = {
     "revisions/deployed": _plain_query("versions"),
 }
 ROUTES: tuple[Route, ...] = (
-    get("/v3/audit_events", list_events, EVENTS.query, answer=AuditEventShown),
-    get("/v3/audit_events/<guid>", get_event, answer=AuditEventShown),
+    get("/v3/audit_events", list_events, EVENTS.query),
+    get("/v3/audit_events/<guid>", get_event),
     *(get(f"/v3/{name}", none_of_them, query, permission="signed in") for name, query in EMPTY.items()),
     *(get(f"/v3/apps/<guid>/{name}", none_of_app, query) for name, query in APP_EMPTY.items()),
 )

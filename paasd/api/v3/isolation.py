@@ -1,16 +1,15 @@
 """`/v3/isolation_segments`: there are none, and what clients ask about them has the answers of a platform without."""
 
-from typing import Any
-
 from paasd.actions.permissions import (
     Permission,
     authorise_admin,
     authorise_in_organization,
 )
 from paasd.actions.visibility import need_visible
+from paasd.api.answers import LinkedRelation, Nothing, Page
 from paasd.api.call import Call, Reply
 from paasd.api.forms import ToOneOrNone
-from paasd.api.listing import plain_list, to_one
+from paasd.api.listing import plain_list
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get, patch, post
 from paasd.errors import NotFound, Unprocessable
@@ -29,23 +28,23 @@ NONE_HERE = (
 )
 
 
-async def list_segments(call: Call) -> Reply:
+async def list_segments(call: Call) -> Reply[Page[Nothing]]:
     """An empty page."""
     return plain_list(call, [])
 
 
-async def get_segment(call: Call) -> Reply:
+async def get_segment(call: Call) -> Reply[None]:
     """Not there, whichever is meant."""
     raise NotFound("Isolation segment")
 
 
-async def create_segment(call: Call) -> Reply:
+async def create_segment(call: Call) -> Reply[None]:
     """Refused, with what there is instead."""
     authorise_admin(call.caller)
     raise Unprocessable(NONE_HERE)
 
 
-async def set_default(call: Call) -> Reply:
+async def set_default(call: Call) -> Reply[LinkedRelation]:
     """Null is what it is; anything else is no segment that could be assigned."""
     form = await call.json(ToOneOrNone)
     with call.context.database.read() as tx:
@@ -55,7 +54,7 @@ async def set_default(call: Call) -> Reply:
     return _assigned(call, form, where, ("organizations", row.guid, "relationships", "default_isolation_segment"))
 
 
-async def set_of_space(call: Call) -> Reply:
+async def set_of_space(call: Call) -> Reply[LinkedRelation]:
     """Likewise of one space."""
     form = await call.json(ToOneOrNone)
     with call.context.database.read() as tx:
@@ -65,12 +64,11 @@ async def set_of_space(call: Call) -> Reply:
     return _assigned(call, form, where, ("spaces", row.guid, "relationships", "isolation_segment"))
 
 
-def _assigned(call: Call, form: ToOneOrNone, where: str, path: tuple[str, ...]) -> Reply:
+def _assigned(call: Call, form: ToOneOrNone, where: str, path: tuple[str, ...]) -> Reply[LinkedRelation]:
     if form.data is not None:
         text = f"Unable to assign isolation segment with guid '{form.data.guid}'. Ensure it has been entitled to the "
         raise Unprocessable(text + where)
-    body: dict[str, Any] = {**to_one(None), "links": {"self": call.urls.link(*path)}}
-    return Reply(body=body)
+    return Reply(body=LinkedRelation(data=None, links={"self": call.urls.link(*path)}))
 
 
 MANAGER = "organization_manager"

@@ -2,9 +2,11 @@
 
 from paasd.actions import organizations
 from paasd.actions.visibility import need_visible
+from paasd.api.answers import LinkedRelation, Page
+from paasd.api.answers.pages import DomainShown, OrganizationShown, UserShown
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, Name, metadata_of
-from paasd.api.listing import Listing, column, flag, list_reply, one_reply, to_one
+from paasd.api.listing import Listing, column, flag, list_reply, one_reply
 from paasd.api.present.tenancy import present_organizations
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.domains import DOMAINS
@@ -39,18 +41,18 @@ class OrganizationChanges(Form):
     metadata: MetadataForm | None = None
 
 
-async def list_organizations(call: Call) -> Reply:
+async def list_organizations(call: Call) -> Reply[Page[OrganizationShown]]:
     """All that the caller has a role in."""
     return list_reply(call, ORGANIZATIONS)
 
 
-async def get_organization(call: Call) -> Reply:
+async def get_organization(call: Call) -> Reply[OrganizationShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, ORGANIZATIONS, need_visible(tx, call.caller, Organization, call.path["guid"]), tx)
 
 
-async def create_organization(call: Call) -> Reply:
+async def create_organization(call: Call) -> Reply[OrganizationShown]:
     """201; the creator who is no administrator becomes its manager where the platform allows it at all."""
     form = await call.json(NewOrganization)
     row = await organizations.create(
@@ -59,7 +61,7 @@ async def create_organization(call: Call) -> Reply:
     return _present(call, row, 201)
 
 
-async def update_organization(call: Call) -> Reply:
+async def update_organization(call: Call) -> Reply[OrganizationShown]:
     """Rename, suspend, label."""
     form = await call.json(OrganizationChanges)
     row = await organizations.update(
@@ -73,20 +75,20 @@ async def update_organization(call: Call) -> Reply:
     return _present(call, row)
 
 
-async def delete_organization(call: Call) -> Reply:
+async def delete_organization(call: Call) -> Reply[None]:
     """202 with a job that takes away everything in it."""
     job = await organizations.delete(call.context, call.caller, call.path["guid"])
     return job_reply(call, job)
 
 
-async def list_domains(call: Call) -> Reply:
+async def list_domains(call: Call) -> Reply[Page[DomainShown]]:
     """Domains on which the organization's spaces may have routes."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, Organization, call.path["guid"])
     return list_reply(call, DOMAINS, Or(IsNull("organization_guid"), Eq("organization_guid", row.guid)))
 
 
-async def get_default_domain(call: Call) -> Reply:
+async def get_default_domain(call: Call) -> Reply[DomainShown]:
     """The domain of default routes."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, Organization, call.path["guid"])
@@ -96,7 +98,7 @@ async def get_default_domain(call: Call) -> Reply:
         return one_reply(call, DOMAINS, domain, tx)
 
 
-async def list_users(call: Call) -> Reply:
+async def list_users(call: Call) -> Reply[Page[UserShown]]:
     """Users with a role in the organization or one of its spaces."""
     with call.context.database.read() as tx:
         guid = need_visible(tx, call.caller, Organization, call.path["guid"]).guid
@@ -104,15 +106,15 @@ async def list_users(call: Call) -> Reply:
     return list_reply(call, USERS, InSelect("guid", Role, "user_guid", Or(Eq("organization_guid", guid), in_spaces)))
 
 
-async def default_isolation_segment(call: Call) -> Reply:
+async def default_isolation_segment(call: Call) -> Reply[LinkedRelation]:
     """There are none."""
     with call.context.database.read() as tx:
         guid = need_visible(tx, call.caller, Organization, call.path["guid"]).guid
     path = ("organizations", guid, "relationships", "default_isolation_segment")
-    return Reply(body={**to_one(None), "links": {"self": call.urls.link(*path)}})
+    return Reply(body=LinkedRelation(data=None, links={"self": call.urls.link(*path)}))
 
 
-def _present(call: Call, row: Organization, status: int = 200) -> Reply:
+def _present(call: Call, row: Organization, status: int = 200) -> Reply[OrganizationShown]:
     with call.context.database.read() as tx:
         return one_reply(call, ORGANIZATIONS, row, tx, status)
 

@@ -4,13 +4,15 @@ import json
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from io import BufferedReader
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
 from paasd.actions import packages
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_of_app, need_visible
+from paasd.api.answers import Answer, Nothing, Page
+from paasd.api.answers.staging import PackageShown
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, ToOne, metadata_of
 from paasd.api.listing import Listing, column, list_reply, one_reply
@@ -69,25 +71,31 @@ class PackageChanges(Form):
     metadata: MetadataForm | None = None
 
 
-async def list_packages(call: Call) -> Reply:
+class Matches(Answer):
+    """Files that need not be sent: none."""
+
+    resources: list[Nothing]
+
+
+async def list_packages(call: Call) -> Reply[Page[PackageShown]]:
     """All that the caller may see."""
     return list_reply(call, PACKAGES)
 
 
-async def app_packages(call: Call) -> Reply:
+async def app_packages(call: Call) -> Reply[Page[PackageShown]]:
     """Packages of one app."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
     return list_reply(call, PACKAGES, Eq("app_guid", app.guid))
 
 
-async def get_package(call: Call) -> Reply:
+async def get_package(call: Call) -> Reply[PackageShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, PACKAGES, need_visible(tx, call.caller, Package, call.path["guid"]), tx)
 
 
-async def create_package(call: Call) -> Reply:
+async def create_package(call: Call) -> Reply[PackageShown]:
     """201; with `source_guid` a copy of another package's bits."""
     form = await call.json(NewPackage)
     app_guid, metadata = form.relationships.app.data.guid, metadata_of(form.metadata)
@@ -101,19 +109,19 @@ async def create_package(call: Call) -> Reply:
     return _present(call, row, 201)
 
 
-async def update_package(call: Call) -> Reply:
+async def update_package(call: Call) -> Reply[PackageShown]:
     """Labels."""
     form = await call.json(PackageChanges)
     row = await packages.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
     return _present(call, row)
 
 
-async def delete_package(call: Call) -> Reply:
+async def delete_package(call: Call) -> Reply[None]:
     """202 with a job."""
     return job_reply(call, await packages.delete(call.context, call.caller, call.path["guid"]))
 
 
-async def upload_package(call: Call) -> Reply:
+async def upload_package(call: Call) -> Reply[PackageShown]:
     """200 once the bits are a blob. They go to disk as they come; a broken upload leaves nothing."""
     with call.context.database.read() as tx:
         need_of_app(tx, call.caller, Package, call.path["guid"], Permission.WRITE_SPACE)
@@ -123,7 +131,7 @@ async def upload_package(call: Call) -> Reply:
     return _present(call, row)
 
 
-async def download_package(call: Call) -> Reply:
+async def download_package(call: Call) -> Reply[Literal["application/octet-stream"]]:
     """The bits as they were uploaded."""
     with call.context.database.read() as tx:
         row = need_of_app(tx, call.caller, Package, call.path["guid"], Permission.READ_SECRETS)
@@ -132,7 +140,7 @@ async def download_package(call: Call) -> Reply:
     return await blob_reply(call, row.blob_sha256, "application/octet-stream")
 
 
-async def blob_reply(call: Call, sha256: str, content_type: str) -> Reply:
+async def blob_reply(call: Call, sha256: str, content_type: str) -> Reply[Literal["application/octet-stream"]]:
     """A blob as a stream with its length."""
     path = await call.context.blobs.ensure(sha256, whole=True)
     size = path.stat().st_size
@@ -151,7 +159,7 @@ async def read_pieces(file: trio._file_io.AsyncIOWrapper[BufferedReader]) -> Asy
         yield piece
 
 
-async def resource_matches(call: Call) -> Reply:
+async def resource_matches(call: Call) -> Reply[Matches]:
     """None is ever known: clients then send everything, which the dependency layers make cheap."""
     call.body.limit_bytes = RESOURCES_LIMIT_BYTES
     raw = await call.body.read()
@@ -161,10 +169,10 @@ async def resource_matches(call: Call) -> Reply:
         raise Unprocessable("The body is not JSON") from error
     if not isinstance(value, dict) or not isinstance(value.get("resources"), list):
         raise Unprocessable("Resources must be an array")
-    return Reply(status=201, body={"resources": []})
+    return Reply(status=201, body=Matches(resources=[]))
 
 
-def _present(call: Call, row: Package, status: int = 200) -> Reply:
+def _present(call: Call, row: Package, status: int = 200) -> Reply[PackageShown]:
     with call.context.database.read() as tx:
         return one_reply(call, PACKAGES, row, tx, status)
 

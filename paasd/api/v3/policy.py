@@ -1,10 +1,9 @@
 """`/v3/feature_flags` and `/v3/environment_variable_groups`: what the platform allows, and gives to every app."""
 
-from typing import Any
-
 from msgspec import UNSET, UnsetType
 
 from paasd.actions import flags, variable_groups
+from paasd.api.answers import Answer, Links, Page
 from paasd.api.call import Call, Form, Reply
 from paasd.api.listing import plain_list
 from paasd.api.query import QuerySpec
@@ -23,17 +22,36 @@ class FlagChanges(Form):
     custom_error_message: str | UnsetType | None = UNSET
 
 
-def _flag(call: Call, row: FeatureFlag) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "enabled": row.enabled,
-        "updated_at": row.updated_at or None,
-        "custom_error_message": row.custom_error_message,
-        "links": {"self": call.urls.link("feature_flags", row.name)},
-    }
+class FlagShown(Answer):
+    """A feature flag."""
+
+    name: str
+    enabled: bool
+    updated_at: str | None
+    custom_error_message: str | None
+    links: Links
 
 
-async def list_flags(call: Call) -> Reply:
+class GroupShown(Answer):
+    """Variables that every app has."""
+
+    name: str
+    updated_at: str | None
+    var: dict[str, str]
+    links: Links
+
+
+def _flag(call: Call, row: FeatureFlag) -> FlagShown:
+    return FlagShown(
+        name=row.name,
+        enabled=row.enabled,
+        updated_at=row.updated_at or None,
+        custom_error_message=row.custom_error_message,
+        links={"self": call.urls.link("feature_flags", row.name)},
+    )
+
+
+async def list_flags(call: Call) -> Reply[Page[FlagShown]]:
     """All of them."""
     with call.context.database.read() as tx:
         rows = read_flags(tx)
@@ -42,13 +60,13 @@ async def list_flags(call: Call) -> Reply:
     return plain_list(call, [_flag(call, row) for row in rows])
 
 
-async def get_flag(call: Call) -> Reply:
+async def get_flag(call: Call) -> Reply[FlagShown]:
     """One."""
     with call.context.database.read() as tx:
         return Reply(body=_flag(call, read_flag(tx, call.path["name"])))
 
 
-async def update_flag(call: Call) -> Reply:
+async def update_flag(call: Call) -> Reply[FlagShown]:
     """On or off, and what is said to those whom it stops."""
     form = await call.json(FlagChanges)
     row = await flags.update(
@@ -61,23 +79,23 @@ async def update_flag(call: Call) -> Reply:
     return Reply(body=_flag(call, row))
 
 
-def _group(call: Call, row: VariableGroup) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "updated_at": row.updated_at or None,
-        "var": variable_groups.open_row(call.context, row),
-        "links": {"self": call.urls.link("environment_variable_groups", row.name)},
-    }
+def _group(call: Call, row: VariableGroup) -> GroupShown:
+    return GroupShown(
+        name=row.name,
+        updated_at=row.updated_at or None,
+        var=variable_groups.open_row(call.context, row),
+        links={"self": call.urls.link("environment_variable_groups", row.name)},
+    )
 
 
-async def get_group(call: Call) -> Reply:
+async def get_group(call: Call) -> Reply[GroupShown]:
     """Every app has these variables, so whoever is signed in may read them: they are no place for secrets."""
     with call.context.database.read() as tx:
         row = read_group(tx, call.path["name"])
     return Reply(body=_group(call, row))
 
 
-async def update_group(call: Call) -> Reply:
+async def update_group(call: Call) -> Reply[GroupShown]:
     """Merge; counts from the next start or staging of each app."""
     form = await call.json(Variables)
     with call.context.database.read() as tx:

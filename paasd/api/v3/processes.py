@@ -1,6 +1,6 @@
 """`/v3/processes`, by guid and by app and type, and their instances."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
@@ -8,6 +8,8 @@ from paasd.actions import processes
 from paasd.actions.permissions import Permission, allowed_in_space
 from paasd.actions.stats import stats_of
 from paasd.actions.visibility import need_visible
+from paasd.api.answers import Answer, Links, Page
+from paasd.api.answers.apps import InstanceShown, ProcessShown, StatsShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply
@@ -20,7 +22,14 @@ from paasd.model.processes import find_process
 from paasd.state import Condition, Eq, In, InSelect, ReadTx
 
 
-def _present(view: View, rows: Any) -> list[dict[str, Any]]:
+class InstancesShown(Answer):
+    """Every instance of a process, in short."""
+
+    resources: list[InstanceShown]
+    links: Links
+
+
+def _present(view: View, rows: Sequence[Process]) -> list[ProcessShown]:
     shown = present_processes(view, rows)
     embed = view.call.query.plain.get("embed")
     if embed is None:
@@ -29,7 +38,7 @@ def _present(view: View, rows: Any) -> list[dict[str, Any]]:
         raise BadQuery("The query parameter is invalid: Invalid embed value. Valid values are: 'process_instances'")
     stats = stats_of(view.call.context, view.tx, rows)
     for one in shown:
-        one["process_instances"] = present_process_instances(stats[one["guid"]])
+        one.process_instances = present_process_instances(stats[one.guid])
     return shown
 
 
@@ -105,25 +114,25 @@ class Scale(Form):
     log_rate_limit_in_bytes_per_second: int | None = None
 
 
-async def list_processes(call: Call) -> Reply:
+async def list_processes(call: Call) -> Reply[Page[ProcessShown]]:
     """All that the caller may see."""
     return list_reply(call, PROCESSES)
 
 
-async def app_processes(call: Call) -> Reply:
+async def app_processes(call: Call) -> Reply[Page[ProcessShown]]:
     """Processes of one app."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
     return list_reply(call, PROCESSES, Eq("app_guid", app.guid))
 
 
-async def get_process(call: Call) -> Reply:
+async def get_process(call: Call) -> Reply[ProcessShown]:
     """One, with its command for those who may read it."""
     with call.context.database.read() as tx:
         return _one(call, tx, _need(call, tx))
 
 
-async def update_process(call: Call) -> Reply:
+async def update_process(call: Call) -> Reply[ProcessShown]:
     """Command and health checks; they count from the next start."""
     form = await call.json(ProcessChanges)
     with call.context.database.read() as tx:
@@ -142,7 +151,7 @@ async def update_process(call: Call) -> Reply:
         return _one(call, tx, row)
 
 
-async def scale_process(call: Call) -> Reply:
+async def scale_process(call: Call) -> Reply[ProcessShown]:
     """202 with the process; instances change at once, sizes with the next restart."""
     form = await call.json(Scale)
     with call.context.database.read() as tx:
@@ -160,17 +169,17 @@ async def scale_process(call: Call) -> Reply:
         return Reply(status=202, body=_one(call, tx, row).body)
 
 
-async def stats(call: Call) -> Reply:
+async def stats(call: Call) -> Reply[StatsShown]:
     """The state and use of every instance."""
     with call.context.database.read() as tx:
         row = _need(call, tx)
     await call.context.observed.freshen(row.app_guid)
     with call.context.database.read() as tx:
         row = _need(call, tx)
-        return Reply(body={"resources": present_stats(stats_of(call.context, tx, [row])[row.guid])})
+        return Reply(body=StatsShown(resources=present_stats(stats_of(call.context, tx, [row])[row.guid])))
 
 
-async def process_instances(call: Call) -> Reply:
+async def process_instances(call: Call) -> Reply[InstancesShown]:
     """The state of every instance."""
     with call.context.database.read() as tx:
         row = _need(call, tx)
@@ -179,10 +188,10 @@ async def process_instances(call: Call) -> Reply:
         "self": call.urls.link("processes", row.guid, "process_instances"),
         "process": call.urls.link("processes", row.guid),
     }
-    return Reply(body={"resources": found, "links": links})
+    return Reply(body=InstancesShown(resources=found, links=links))
 
 
-async def delete_instance(call: Call) -> Reply:
+async def delete_instance(call: Call) -> Reply[None]:
     """204: end one instance; another takes its place."""
     with call.context.database.read() as tx:
         row = _need(call, tx)
@@ -200,7 +209,7 @@ def _need(call: Call, tx: ReadTx) -> Process:
     return find_process(tx, app.guid, call.path["type"])
 
 
-def _one(call: Call, tx: ReadTx, row: Process) -> Reply:
+def _one(call: Call, tx: ReadTx, row: Process) -> Reply[ProcessShown]:
     view = View(tx, call.urls, call.caller, call)
     space = tx.need(Space, tx.need(App, row.app_guid).space_guid)
     may_read = allowed_in_space(tx, call.caller, space, Permission.READ_SECRETS)

@@ -1,12 +1,14 @@
 """`/v3/organization_quotas` and `/v3/space_quotas`."""
 
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from paasd.actions import quotas
 from paasd.actions.visibility import need_visible, visible
+from paasd.api.answers import Answer, LinkedMany, Page, Reference
+from paasd.api.answers.quotas import OrganizationQuotaShown, SpaceQuotaShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import Guid, ToMany, ToOne
 from paasd.api.listing import Listing, column, list_reply, one_reply
@@ -17,6 +19,8 @@ from paasd.errors import Unprocessable
 from paasd.model import Organization, OrganizationQuota, Space, SpaceQuota
 from paasd.state import And, Condition, In, InSelect
 
+R = TypeVar("R", OrganizationQuota, SpaceQuota)
+S = TypeVar("S", bound=Answer)
 MOST = 2**31 - 1
 MOST_BYTES = 2**63 - 1
 NAME_LIMIT = 250
@@ -93,7 +97,8 @@ class Apply(Form):
 def limits_of(form: QuotaChanges) -> quotas.Changes:
     """The limits that the body names. Raises Unprocessable in Cloud Foundry's words."""
     found: quotas.Changes = {}
-    for group, names in GROUPS.items():
+    for group, limits in GROUPS.items():
+        names = limits.__struct_fields__
         given = getattr(form, group, UNSET)
         if isinstance(given, UnsetType):
             continue
@@ -136,12 +141,12 @@ def _name(form: QuotaChanges, *, required: bool) -> str:
     return form.name or ""
 
 
-async def list_organization_quotas(call: Call) -> Reply:
+async def list_organization_quotas(call: Call) -> Reply[Page[OrganizationQuotaShown]]:
     """Those of the caller's organizations."""
     return list_reply(call, ORGANIZATION_QUOTAS, *_applied_to(call, "organization_guids", Organization))
 
 
-async def list_space_quotas(call: Call) -> Reply:
+async def list_space_quotas(call: Call) -> Reply[Page[SpaceQuotaShown]]:
     """Those that apply to the caller's spaces, and all of organizations that the caller manages."""
     return list_reply(call, SPACE_QUOTAS, *_applied_to(call, "space_guids", Space))
 
@@ -159,23 +164,22 @@ def _need(call: Call, record: Any) -> Any:
         return need_visible(tx, call.caller, record, call.path["guid"])
 
 
-def _reply(call: Call, row: OrganizationQuota | SpaceQuota, status: int = 200) -> Reply:
-    listing: Listing[Any] = SPACE_QUOTAS if isinstance(row, SpaceQuota) else ORGANIZATION_QUOTAS
+def _reply(call: Call, listing: Listing[R, S], row: R, status: int = 200) -> Reply[S]:
     with call.context.database.read() as tx:
         return one_reply(call, listing, row, tx, status)
 
 
-async def get_organization_quota(call: Call) -> Reply:
+async def get_organization_quota(call: Call) -> Reply[OrganizationQuotaShown]:
     """One."""
-    return _reply(call, _need(call, OrganizationQuota))
+    return _reply(call, ORGANIZATION_QUOTAS, _need(call, OrganizationQuota))
 
 
-async def get_space_quota(call: Call) -> Reply:
+async def get_space_quota(call: Call) -> Reply[SpaceQuotaShown]:
     """One."""
-    return _reply(call, _need(call, SpaceQuota))
+    return _reply(call, SPACE_QUOTAS, _need(call, SpaceQuota))
 
 
-async def create_organization_quota(call: Call) -> Reply:
+async def create_organization_quota(call: Call) -> Reply[OrganizationQuotaShown]:
     """201."""
     form = await call.json(NewOrganizationQuota)
     row = await quotas.create_for_organizations(
@@ -185,10 +189,10 @@ async def create_organization_quota(call: Call) -> Reply:
         limits=limits_of(form),
         organization_guids=[one.guid for one in form.relationships.organizations.data],
     )
-    return _reply(call, row, 201)
+    return _reply(call, ORGANIZATION_QUOTAS, row, 201)
 
 
-async def create_space_quota(call: Call) -> Reply:
+async def create_space_quota(call: Call) -> Reply[SpaceQuotaShown]:
     """201."""
     form = await call.json(NewSpaceQuota)
     row = await quotas.create_for_spaces(
@@ -199,55 +203,57 @@ async def create_space_quota(call: Call) -> Reply:
         limits=limits_of(form),
         space_guids=[one.guid for one in form.relationships.spaces.data],
     )
-    return _reply(call, row, 201)
+    return _reply(call, SPACE_QUOTAS, row, 201)
 
 
-async def update_organization_quota(call: Call) -> Reply:
+async def update_organization_quota(call: Call) -> Reply[OrganizationQuotaShown]:
     """Name and limits. What is used beyond a lower limit goes on; only growth is refused."""
-    return await _update(call, OrganizationQuota, OrganizationQuotaChanges)
+    return await _update(call, ORGANIZATION_QUOTAS, OrganizationQuotaChanges)
 
 
-async def update_space_quota(call: Call) -> Reply:
+async def update_space_quota(call: Call) -> Reply[SpaceQuotaShown]:
     """Likewise."""
-    return await _update(call, SpaceQuota, QuotaChanges)
+    return await _update(call, SPACE_QUOTAS, QuotaChanges)
 
 
-async def _update(call: Call, record: Any, kind: type[QuotaChanges]) -> Reply:
-    quota = _need(call, record)
+async def _update(call: Call, listing: Listing[R, S], kind: type[QuotaChanges]) -> Reply[S]:
+    quota = _need(call, listing.record)
     form = await call.json(kind)
     name = _name(form, required=False) or None
-    return _reply(call, await quotas.update(call.context, call.caller, quota, name=name, limits=limits_of(form)))
+    row = await quotas.update(call.context, call.caller, quota, name=name, limits=limits_of(form))
+    return _reply(call, listing, cast(R, row))
 
 
-async def delete_organization_quota(call: Call) -> Reply:
+async def delete_organization_quota(call: Call) -> Reply[None]:
     """202 with a job, unless it applies to something."""
     return job_reply(call, await quotas.delete(call.context, call.caller, _need(call, OrganizationQuota)))
 
 
-async def delete_space_quota(call: Call) -> Reply:
+async def delete_space_quota(call: Call) -> Reply[None]:
     """Likewise."""
     return job_reply(call, await quotas.delete(call.context, call.caller, _need(call, SpaceQuota)))
 
 
-async def apply_organization_quota(call: Call) -> Reply:
+async def apply_organization_quota(call: Call) -> Reply[LinkedMany]:
     """To organizations, which had another one before."""
     return await _apply(call, OrganizationQuota, "organizations")
 
 
-async def apply_space_quota(call: Call) -> Reply:
+async def apply_space_quota(call: Call) -> Reply[LinkedMany]:
     """To spaces of its organization."""
     return await _apply(call, SpaceQuota, "spaces")
 
 
-async def _apply(call: Call, record: Any, kind: str) -> Reply:
+async def _apply(call: Call, record: Any, kind: str) -> Reply[LinkedMany]:
     quota = _need(call, record)
     form = await call.json(Apply)
     guids = await quotas.apply(call.context, call.caller, quota, [one.guid for one in form.data])
     parts = ("space_quotas" if kind == "spaces" else "organization_quotas", quota.guid, "relationships", kind)
-    return Reply(body={"data": [{"guid": guid} for guid in guids], "links": {"self": call.urls.link(*parts)}})
+    data = [Reference(guid=guid) for guid in guids]
+    return Reply(body=LinkedMany(data=data, links={"self": call.urls.link(*parts)}))
 
 
-async def remove_space_quota(call: Call) -> Reply:
+async def remove_space_quota(call: Call) -> Reply[None]:
     """204; the space has no quota of its own then."""
     await quotas.remove(call.context, call.caller, _need(call, SpaceQuota), call.path["space_guid"])
     return no_content()

@@ -1,6 +1,8 @@
 """`/`, `/v3`, `/v3/info`: where a client starts."""
 
+from paasd.api.answers import Answer, Link, Links, Nothing
 from paasd.api.call import Call, Reply
+from paasd.api.platform import Door
 from paasd.api.table import Auth, Route, get
 
 # Clients of the older kind resolve paths through these links, whether or not the group has any resource here.
@@ -14,31 +16,72 @@ GROUPS = (
 )
 
 
-async def root(call: Call) -> Reply:
+class DoorsShown(Answer):
+    """The doors of the platform; those that there are not are null."""
+
+    links: dict[str, Door | None]
+
+
+class Groups(Answer):
+    """Where each group of resources is."""
+
+    links: Links
+
+
+class CliVersion(Answer):
+    """Which versions of the CLI get on with this."""
+
+    minimum: str
+    recommended: str
+
+
+class RateLimits(Answer):
+    """How many calls one may make."""
+
+    enabled: bool
+    general_limit: int | None
+    reset_interval_in_minutes: int | None
+
+
+class Info(Answer):
+    """What this platform is."""
+
+    build: str
+    cli_version: CliVersion
+    custom: Nothing
+    description: str
+    name: str
+    osbapi_version: str
+    rate_limits: RateLimits
+    version: int
+    links: Links
+
+
+async def root(call: Call) -> Reply[DoorsShown]:
     """`GET /`: the doors of the platform."""
-    return Reply(body={"links": call.platform.root_links(call.urls)})
+    return Reply(body=DoorsShown(links=call.platform.root_links(call.urls)))
 
 
-async def v3_root(call: Call) -> Reply:
+async def v3_root(call: Call) -> Reply[Groups]:
     """`GET /v3`: a link for each group of resources."""
-    links = {"self": {"href": call.urls.v3()}}
-    return Reply(body={"links": links | {group: call.urls.link(group) for group in GROUPS}})
+    links = {"self": Link(href=call.urls.v3())}
+    return Reply(body=Groups(links=links | {group: call.urls.link(group) for group in GROUPS}))
 
 
-async def info(call: Call) -> Reply:
+async def info(call: Call) -> Reply[Info]:
     """`GET /v3/info`."""
     return Reply(
-        body={
-            "build": call.platform.version,
-            "cli_version": {"minimum": "8.0.0", "recommended": "8.18.0"},
-            "custom": {},
-            "description": "paasd",
-            "name": "paasd",
-            "osbapi_version": "2.15",
-            "rate_limits": {"enabled": False, "general_limit": None, "reset_interval_in_minutes": None},
-            "version": 0,
-            "links": {"self": {"href": call.urls.v3("info")}, "support": {"href": ""}},
-        }
+        body=Info(
+            build=call.platform.version,
+            cli_version=CliVersion(minimum="8.0.0", recommended="8.18.0"),
+            custom=Nothing(),
+            description="paasd",
+            name="paasd",
+            osbapi_version="2.15",
+            rate_limits=RateLimits(enabled=False, general_limit=None, reset_interval_in_minutes=None),
+            version=0,
+            links={"self": call.urls.link("info"), "support": Link(href="")},
+        )
     )
 
 

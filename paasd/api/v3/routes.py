@@ -7,6 +7,9 @@ import msgspec
 
 from paasd.actions import routes
 from paasd.actions.visibility import need_visible, visible
+from paasd.api.answers import Page
+from paasd.api.answers.pages import DomainShown, OrganizationShown, SpaceShown
+from paasd.api.answers.routing import DestinationsShown, RouteShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, ToOne, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
@@ -21,18 +24,18 @@ from paasd.model.routes import NewDestination
 from paasd.state import Condition, Eq, In, InSelect, ReadTx
 
 
-def include_domains(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[dict[str, Any]]]:
+def include_domains(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[DomainShown]]:
     """The domains of routes."""
     return "domains", present_domains(view, view.tx.all(Domain, In("guid", {row.domain_guid for row in rows})))
 
 
-def include_spaces(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[dict[str, Any]]]:
+def include_spaces(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[SpaceShown]]:
     """The spaces of routes."""
     guids = {row.space_guid for row in rows}
     return "spaces", present_spaces(view, view.tx.all(Space, In("guid", guids), *visible(view.tx, view.caller, Space)))
 
 
-def include_organizations(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[dict[str, Any]]]:
+def include_organizations(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[OrganizationShown]]:
     """The organizations of the spaces of routes."""
     wanted = InSelect("guid", Space, "organization_guid", In("guid", {row.space_guid for row in rows}))
     found = view.tx.all(Organization, wanted, *visible(view.tx, view.caller, Organization))
@@ -139,25 +142,25 @@ class Destinations(Form):
     destinations: list[DestinationForm]
 
 
-async def list_routes(call: Call) -> Reply:
+async def list_routes(call: Call) -> Reply[Page[RouteShown]]:
     """All that the caller may see."""
     return list_reply(call, LISTED)
 
 
-async def app_routes(call: Call) -> Reply:
+async def app_routes(call: Call) -> Reply[Page[RouteShown]]:
     """Routes of one app."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
     return list_reply(call, LISTED, InSelect("guid", Destination, "route_guid", Eq("app_guid", app.guid)))
 
 
-async def get_route(call: Call) -> Reply:
+async def get_route(call: Call) -> Reply[RouteShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, LISTED, need_visible(tx, call.caller, RouteRecord, call.path["guid"]), tx)
 
 
-async def create_route(call: Call) -> Reply:
+async def create_route(call: Call) -> Reply[RouteShown]:
     """201."""
     form = await call.json(NewRoute)
     row = await routes.create(
@@ -175,7 +178,7 @@ async def create_route(call: Call) -> Reply:
         return one_reply(call, LISTED, row, tx, 201)
 
 
-async def update_route(call: Call) -> Reply:
+async def update_route(call: Call) -> Reply[RouteShown]:
     """Options and labels."""
     form = await call.json(RouteChanges)
     row = await routes.update(
@@ -185,17 +188,17 @@ async def update_route(call: Call) -> Reply:
         return one_reply(call, LISTED, row, tx)
 
 
-async def delete_route(call: Call) -> Reply:
+async def delete_route(call: Call) -> Reply[None]:
     """202 with a job."""
     return job_reply(call, await routes.delete(call.context, call.caller, call.path["guid"]))
 
 
-async def list_destinations(call: Call) -> Reply:
+async def list_destinations(call: Call) -> Reply[DestinationsShown]:
     """Where a route leads."""
     return _destinations(call)
 
 
-async def add_destinations(call: Call) -> Reply:
+async def add_destinations(call: Call) -> Reply[DestinationsShown]:
     """Lead the route to these too; those that are there already stay."""
     form = await call.json(Destinations)
     await routes.add_destinations(
@@ -204,7 +207,7 @@ async def add_destinations(call: Call) -> Reply:
     return _destinations(call)
 
 
-async def replace_destinations(call: Call) -> Reply:
+async def replace_destinations(call: Call) -> Reply[DestinationsShown]:
     """Lead the route to exactly these."""
     form = await call.json(Destinations)
     await routes.replace_destinations(
@@ -213,13 +216,13 @@ async def replace_destinations(call: Call) -> Reply:
     return _destinations(call)
 
 
-async def remove_destination(call: Call) -> Reply:
+async def remove_destination(call: Call) -> Reply[None]:
     """204."""
     await routes.remove_destination(call.context, call.caller, call.path["guid"], call.path["destination_guid"])
     return no_content()
 
 
-def _destinations(call: Call) -> Reply:
+def _destinations(call: Call) -> Reply[DestinationsShown]:
     with call.context.database.read() as tx:
         route = need_visible(tx, call.caller, RouteRecord, call.path["guid"])
         found = tx.all(Destination, route_guid=route.guid, order=("created_at",))
@@ -229,7 +232,7 @@ def _destinations(call: Call) -> Reply:
         "self": call.urls.link("routes", route.guid, "destinations"),
         "route": call.urls.link("routes", route.guid),
     }
-    return Reply(body={"destinations": [present_destination(one) for one in shown], "links": links})
+    return Reply(body=DestinationsShown(destinations=[present_destination(one) for one in shown], links=links))
 
 
 ONE = "/v3/routes/<guid>"

@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+from msgspec import UNSET, UnsetType
+
 from paasd.actions import security_groups
 from paasd.actions.visibility import need_visible, visible
+from paasd.api.answers import Answer, LinkedMany, Links, Page, Reference, RelatedMany, Shown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import Guid, Name, ToMany
 from paasd.api.listing import Filter, Listing, View, column, flag, list_reply, one_reply
@@ -18,31 +22,68 @@ from paasd.model.security_rules import check_globally_enabled, check_rules
 from paasd.state import Eq, In, InSelect, ReadTx
 
 
-def present_groups(view: View, rows: Sequence[SecurityGroup]) -> list[dict[str, Any]]:
+class RuleShown(Answer):
+    """Where connections may go. What does not count for the protocol is as it was sent."""
+
+    protocol: str
+    destination: str
+    ports: Any = UNSET
+    type: Any = UNSET
+    code: Any = UNSET
+    description: str | UnsetType | None = UNSET
+    log: bool | UnsetType | None = UNSET
+
+
+class GloballyEnabled(Answer):
+    """Whether it counts in every space."""
+
+    running: bool
+    staging: bool
+
+
+class SecurityGroupRelations(Answer):
+    """For which spaces it counts, of those that the caller sees."""
+
+    running_spaces: RelatedMany
+    staging_spaces: RelatedMany
+
+
+class SecurityGroupShown(Shown):
+    """A security group."""
+
+    name: str
+    globally_enabled: GloballyEnabled
+    rules: list[RuleShown]
+    relationships: SecurityGroupRelations
+    links: Links
+
+
+def present_groups(view: View, rows: Sequence[SecurityGroup]) -> list[SecurityGroupShown]:
     """Groups with those of their spaces that the caller can see."""
     bound = _spaces_of(view, [row.guid for row in rows])
     return [
-        {
-            "guid": row.guid,
-            "created_at": row.created_at,
-            "updated_at": row.updated_at,
-            "name": row.name,
-            "globally_enabled": {"running": row.running_default, "staging": row.staging_default},
-            "rules": row.rules,
-            "relationships": {
-                f"{phase}_spaces": {"data": bound.get((row.guid, phase), [])} for phase in ("running", "staging")
-            },
-            "links": {"self": view.urls.link("security_groups", row.guid)},
-        }
+        SecurityGroupShown(
+            guid=row.guid,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            name=row.name,
+            globally_enabled=GloballyEnabled(running=row.running_default, staging=row.staging_default),
+            rules=msgspec.convert(row.rules, list[RuleShown]),
+            relationships=SecurityGroupRelations(
+                running_spaces=RelatedMany(data=bound.get((row.guid, "running"), [])),
+                staging_spaces=RelatedMany(data=bound.get((row.guid, "staging"), [])),
+            ),
+            links={"self": view.urls.link("security_groups", row.guid)},
+        )
         for row in rows
     ]
 
 
-def _spaces_of(view: View, guids: Sequence[str]) -> dict[tuple[str, str], list[dict[str, str]]]:
+def _spaces_of(view: View, guids: Sequence[str]) -> dict[tuple[str, str], list[Reference]]:
     seen = InSelect("space_guid", Space, "guid", *visible(view.tx, view.caller, Space))
-    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    found: dict[tuple[str, str], list[Reference]] = {}
     for row in view.tx.all(SecurityGroupSpace, In("security_group_guid", guids), seen):
-        found.setdefault((row.security_group_guid, row.phase), []).append({"guid": row.space_guid})
+        found.setdefault((row.security_group_guid, row.phase), []).append(Reference(guid=row.space_guid))
     return found
 
 
@@ -107,18 +148,18 @@ def _checked(form: NewGroup | GroupChanges) -> dict[str, Any]:
     return found if form.rules is None else {**found, "rules": form.rules}
 
 
-async def list_groups(call: Call) -> Reply:
+async def list_groups(call: Call) -> Reply[Page[SecurityGroupShown]]:
     """Those that count for all spaces, and those of the caller's."""
     return list_reply(call, LISTED)
 
 
-async def get_group(call: Call) -> Reply:
+async def get_group(call: Call) -> Reply[SecurityGroupShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, LISTED, need_visible(tx, call.caller, SecurityGroup, call.path["guid"]), tx)
 
 
-async def create_group(call: Call) -> Reply:
+async def create_group(call: Call) -> Reply[SecurityGroupShown]:
     """201."""
     form = await call.json(NewGroup)
     relations = form.relationships or GroupRelationships()
@@ -138,7 +179,7 @@ def _guids(many: ToMany | None) -> list[str]:
     return [] if many is None else [one.guid for one in many.data]
 
 
-async def update_group(call: Call) -> Reply:
+async def update_group(call: Call) -> Reply[SecurityGroupShown]:
     """Effective at once, also for what runs."""
     form = await call.json(GroupChanges)
     with call.context.database.read() as tx:
@@ -148,32 +189,32 @@ async def update_group(call: Call) -> Reply:
         return one_reply(call, LISTED, row, tx)
 
 
-async def delete_group(call: Call) -> Reply:
+async def delete_group(call: Call) -> Reply[None]:
     """202 with a job."""
     return job_reply(call, await security_groups.delete(call.context, call.caller, call.path["guid"]))
 
 
-async def bind_running(call: Call) -> Reply:
+async def bind_running(call: Call) -> Reply[LinkedMany]:
     """Let it count for the instances of spaces."""
     return await _bind(call, "running")
 
 
-async def bind_staging(call: Call) -> Reply:
+async def bind_staging(call: Call) -> Reply[LinkedMany]:
     """Let it count for the builds of spaces."""
     return await _bind(call, "staging")
 
 
-async def unbind_running(call: Call) -> Reply:
+async def unbind_running(call: Call) -> Reply[None]:
     """204."""
     return await _unbind(call, "running")
 
 
-async def unbind_staging(call: Call) -> Reply:
+async def unbind_staging(call: Call) -> Reply[None]:
     """204."""
     return await _unbind(call, "staging")
 
 
-async def _bind(call: Call, phase: Phase) -> Reply:
+async def _bind(call: Call, phase: Phase) -> Reply[LinkedMany]:
     guid = call.path["guid"]
     with call.context.database.read() as tx:
         need_visible(tx, call.caller, SecurityGroup, guid)
@@ -182,25 +223,25 @@ async def _bind(call: Call, phase: Phase) -> Reply:
     with call.context.database.read() as tx:
         spaces = _spaces_of(View(tx, call.urls, call.caller, call), [guid]).get((guid, phase), [])
     link = call.urls.link("security_groups", guid, "relationships", f"{phase}_spaces")
-    return Reply(body={"data": spaces, "links": {"self": link}})
+    return Reply(body=LinkedMany(data=spaces, links={"self": link}))
 
 
-async def _unbind(call: Call, phase: Phase) -> Reply:
+async def _unbind(call: Call, phase: Phase) -> Reply[None]:
     await security_groups.unbind(call.context, call.caller, call.path["guid"], phase, call.path["space_guid"])
     return no_content()
 
 
-async def running_groups(call: Call) -> Reply:
+async def running_groups(call: Call) -> Reply[Page[SecurityGroupShown]]:
     """What counts for the instances of a space."""
     return _of_space(call, "running")
 
 
-async def staging_groups(call: Call) -> Reply:
+async def staging_groups(call: Call) -> Reply[Page[SecurityGroupShown]]:
     """What counts for the builds of a space."""
     return _of_space(call, "staging")
 
 
-def _of_space(call: Call, phase: Phase) -> Reply:
+def _of_space(call: Call, phase: Phase) -> Reply[Page[SecurityGroupShown]]:
     with call.context.database.read() as tx:
         space = _need_space(tx, call)
     return list_reply(call, OF_SPACE, counting_for(phase, space.guid))

@@ -5,6 +5,8 @@ import msgspec
 from paasd.actions import processes
 from paasd.actions.permissions import Permission, allowed_in_space
 from paasd.actions.visibility import need_visible
+from paasd.api.answers import Page
+from paasd.api.answers.apps import SidecarShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import Name
 from paasd.api.listing import View, list_reply
@@ -33,27 +35,27 @@ class SidecarChanges(Form):
     memory_in_mb: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
-async def app_sidecars(call: Call) -> Reply:
+async def app_sidecars(call: Call) -> Reply[Page[SidecarShown]]:
     """Sidecars of an app."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
     return list_reply(call, SIDECARS, Eq("app_guid", app.guid))
 
 
-async def process_sidecars(call: Call) -> Reply:
+async def process_sidecars(call: Call) -> Reply[Page[SidecarShown]]:
     """Sidecars that run beside a process."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, Process, call.path["guid"])
     return list_reply(call, SIDECARS, Eq("app_guid", row.app_guid), Contains("process_types", row.type))
 
 
-async def get_sidecar(call: Call) -> Reply:
+async def get_sidecar(call: Call) -> Reply[SidecarShown]:
     """One."""
     with call.context.database.read() as tx:
         return _one(call, need_visible(tx, call.caller, Sidecar, call.path["guid"]), tx)
 
 
-def _one(call: Call, row: Sidecar, tx: ReadTx, status: int = 200) -> Reply:
+def _one(call: Call, row: Sidecar, tx: ReadTx, status: int = 200) -> Reply[SidecarShown]:
     """With its command for those who may read secrets of the app."""
     space = tx.need(Space, tx.need(App, row.app_guid).space_guid)
     may_read = allowed_in_space(tx, call.caller, space, Permission.READ_SECRETS)
@@ -61,7 +63,7 @@ def _one(call: Call, row: Sidecar, tx: ReadTx, status: int = 200) -> Reply:
     return Reply(status=status, body=present_sidecars(view, [row], redact=not may_read)[0])
 
 
-async def create_sidecar(call: Call) -> Reply:
+async def create_sidecar(call: Call) -> Reply[SidecarShown]:
     """201; it runs from the next start."""
     form = await call.json(NewSidecar)
     row = await processes.create_sidecar(
@@ -77,7 +79,7 @@ async def create_sidecar(call: Call) -> Reply:
         return _one(call, row, tx, 201)
 
 
-async def update_sidecar(call: Call) -> Reply:
+async def update_sidecar(call: Call) -> Reply[SidecarShown]:
     """It counts from the next start."""
     form = await call.json(SidecarChanges)
     row = await processes.update_sidecar(
@@ -93,7 +95,7 @@ async def update_sidecar(call: Call) -> Reply:
         return _one(call, row, tx)
 
 
-async def delete_sidecar(call: Call) -> Reply:
+async def delete_sidecar(call: Call) -> Reply[None]:
     """204."""
     await processes.delete_sidecar(call.context, call.caller, call.path["guid"])
     return no_content()

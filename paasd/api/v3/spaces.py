@@ -1,13 +1,14 @@
 """`/v3/spaces`."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from paasd.actions import routes, spaces
 from paasd.actions.visibility import need_visible, visible
+from paasd.api.answers import FeatureShown, LinkedRelation, Page
+from paasd.api.answers.pages import OrganizationShown, SpaceShown, UserShown
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, Name, ToOne, metadata_of
-from paasd.api.listing import Listing, View, column, list_reply, one_reply, to_one
+from paasd.api.listing import Listing, View, column, list_reply, one_reply
 from paasd.api.present.tenancy import present_organizations, present_spaces
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
@@ -18,7 +19,7 @@ from paasd.model import Organization, Role, Space
 from paasd.state import Eq, In, InSelect
 
 
-def include_organizations(view: View, rows: Sequence[Space]) -> tuple[str, list[dict[str, Any]]]:
+def include_organizations(view: View, rows: Sequence[Space]) -> tuple[str, list[OrganizationShown]]:
     """The organizations of spaces."""
     guids = {row.organization_guid for row in rows}
     found = view.tx.all(Organization, In("guid", guids), *visible(view.tx, view.caller, Organization))
@@ -61,18 +62,18 @@ class Enabled(Form):
     enabled: bool
 
 
-async def list_spaces(call: Call) -> Reply:
+async def list_spaces(call: Call) -> Reply[Page[SpaceShown]]:
     """All that the caller may see."""
     return list_reply(call, SPACES)
 
 
-async def get_space(call: Call) -> Reply:
+async def get_space(call: Call) -> Reply[SpaceShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, SPACES, need_visible(tx, call.caller, Space, call.path["guid"]), tx)
 
 
-async def create_space(call: Call) -> Reply:
+async def create_space(call: Call) -> Reply[SpaceShown]:
     """201."""
     form = await call.json(NewSpace)
     row = await spaces.create(
@@ -85,7 +86,7 @@ async def create_space(call: Call) -> Reply:
     return _present(call, row, 201)
 
 
-async def update_space(call: Call) -> Reply:
+async def update_space(call: Call) -> Reply[SpaceShown]:
     """Rename, label."""
     form = await call.json(SpaceChanges)
     row = await spaces.update(
@@ -94,23 +95,23 @@ async def update_space(call: Call) -> Reply:
     return _present(call, row)
 
 
-async def delete_space(call: Call) -> Reply:
+async def delete_space(call: Call) -> Reply[None]:
     """202 with a job that takes away everything in it."""
     return job_reply(call, await spaces.delete(call.context, call.caller, call.path["guid"]))
 
 
-async def delete_unmapped_routes(call: Call) -> Reply:
+async def delete_unmapped_routes(call: Call) -> Reply[None]:
     """202 with a job: `cf delete-orphaned-routes`."""
     return job_reply(call, await routes.delete_unmapped(call.context, call.caller, call.path["guid"]))
 
 
-async def get_feature(call: Call) -> Reply:
+async def get_feature(call: Call) -> Reply[FeatureShown]:
     """The one feature of a space is ssh."""
     row = _need(call)
     return Reply(body=_feature(call, row))
 
 
-async def update_feature(call: Call) -> Reply:
+async def update_feature(call: Call) -> Reply[FeatureShown]:
     """Allow or forbid ssh in the whole space."""
     _need(call)
     form = await call.json(Enabled)
@@ -118,23 +119,23 @@ async def update_feature(call: Call) -> Reply:
     return Reply(body=_feature(call, row))
 
 
-async def isolation_segment(call: Call) -> Reply:
+async def isolation_segment(call: Call) -> Reply[LinkedRelation]:
     """There are none."""
     row = _need(call)
     path = ("spaces", row.guid, "relationships", "isolation_segment")
-    return Reply(body={**to_one(None), "links": {"self": call.urls.link(*path)}})
+    return Reply(body=LinkedRelation(data=None, links={"self": call.urls.link(*path)}))
 
 
-async def list_users(call: Call) -> Reply:
+async def list_users(call: Call) -> Reply[Page[UserShown]]:
     """Users with a role in the space."""
     guid = _need(call).guid
     return list_reply(call, USERS, InSelect("guid", Role, "user_guid", Eq("space_guid", guid)))
 
 
-def _feature(call: Call, row: Space) -> dict[str, Any]:
+def _feature(call: Call, row: Space) -> FeatureShown:
     if call.path.get("feature", "ssh") != "ssh":
         raise NotFound("Feature")
-    return {"name": "ssh", "description": "Enable SSHing into apps in the space.", "enabled": row.allow_ssh}
+    return FeatureShown(name="ssh", description="Enable SSHing into apps in the space.", enabled=row.allow_ssh)
 
 
 def _need(call: Call) -> Space:
@@ -142,7 +143,7 @@ def _need(call: Call) -> Space:
         return need_visible(tx, call.caller, Space, call.path["guid"])
 
 
-def _present(call: Call, row: Space, status: int = 200) -> Reply:
+def _present(call: Call, row: Space, status: int = 200) -> Reply[SpaceShown]:
     with call.context.database.read() as tx:
         return one_reply(call, SPACES, row, tx, status)
 

@@ -1,13 +1,15 @@
 """`/v3/tasks`, and those of an app."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from paasd.actions import tasks
 from paasd.actions.permissions import Permission, allowed_in_space
 from paasd.actions.visibility import need_app, need_visible
+from paasd.api.answers import Answer, Described, Links, OfApp, Page
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import Guid, MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, common, list_reply, one_reply, to_one
@@ -20,10 +22,32 @@ from paasd.state import Condition, Eq, In, ReadTx
 Positive = Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
 
 
-def present_tasks(view: View, rows: Sequence[Task], *, commands: bool = False) -> list[dict[str, Any]]:
+class TaskResult(Answer):
+    """Why it failed."""
+
+    failure_reason: str | None
+
+
+class TaskShown(Described, kw_only=True):
+    """A task; `command` only where it was asked for by who may read secrets."""
+
+    sequence_id: int
+    name: str
+    command: str | UnsetType = UNSET
+    user: str
+    state: str
+    memory_in_mb: int
+    disk_in_mb: int
+    log_rate_limit_in_bytes_per_second: int
+    result: TaskResult
+    droplet_guid: str
+    relationships: OfApp
+
+
+def present_tasks(view: View, rows: Sequence[Task], *, commands: bool = False) -> list[TaskShown]:
     """Tasks; what they run is shown only where it was asked for by who may read secrets."""
 
-    def links(row: Task) -> dict[str, Any]:
+    def links(row: Task) -> Links:
         return {
             "self": view.urls.link("tasks", row.guid),
             "app": view.urls.link("apps", row.app_guid),
@@ -32,25 +56,25 @@ def present_tasks(view: View, rows: Sequence[Task], *, commands: bool = False) -
         }
 
     return [
-        {
+        TaskShown(
             **base,
-            "sequence_id": row.sequence_id,
-            "name": row.name,
-            **({"command": row.command} if commands else {}),
-            "user": "vcap",
-            "state": row.state,
-            "memory_in_mb": row.memory_mb,
-            "disk_in_mb": row.disk_mb,
-            "log_rate_limit_in_bytes_per_second": row.log_rate_limit_bytes,
-            "result": {"failure_reason": row.failure_reason},
-            "droplet_guid": row.droplet_guid,
-            "relationships": {"app": to_one(row.app_guid)},
-        }
+            sequence_id=row.sequence_id,
+            name=row.name,
+            command=row.command if commands else UNSET,
+            user="vcap",
+            state=row.state,
+            memory_in_mb=row.memory_mb,
+            disk_in_mb=row.disk_mb,
+            log_rate_limit_in_bytes_per_second=row.log_rate_limit_bytes,
+            result=TaskResult(failure_reason=row.failure_reason),
+            droplet_guid=row.droplet_guid,
+            relationships=OfApp(app=to_one(row.app_guid)),
+        )
         for base, row in zip(common(view, rows, links), rows, strict=True)
     ]
 
 
-def present_own_tasks(view: View, rows: Sequence[Task]) -> list[dict[str, Any]]:
+def present_own_tasks(view: View, rows: Sequence[Task]) -> list[TaskShown]:
     """The tasks of one app."""
     return present_tasks(view, rows, commands=bool(rows) and _may_read(view, rows[0]))
 
@@ -106,25 +130,25 @@ class TaskChanges(Form):
     metadata: MetadataForm | None = None
 
 
-async def list_tasks(call: Call) -> Reply:
+async def list_tasks(call: Call) -> Reply[Page[TaskShown]]:
     """All that the caller may see."""
     return list_reply(call, TASKS)
 
 
-async def app_tasks(call: Call) -> Reply:
+async def app_tasks(call: Call) -> Reply[Page[TaskShown]]:
     """Those of one app."""
     with call.context.database.read() as tx:
         app = need_app(tx, call.caller, call.path["guid"])
     return list_reply(call, OWN_TASKS, Eq("app_guid", app.guid))
 
 
-async def get_task(call: Call) -> Reply:
+async def get_task(call: Call) -> Reply[TaskShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, OWN_TASKS, need_visible(tx, call.caller, Task, call.path["guid"]), tx)
 
 
-async def create_task(call: Call) -> Reply:
+async def create_task(call: Call) -> Reply[TaskShown]:
     """202: it runs as soon as a node has room."""
     form = await call.json(NewTask)
     if form.user not in (None, "vcap"):
@@ -145,18 +169,18 @@ async def create_task(call: Call) -> Reply:
     return _reply(call, row, 202)
 
 
-async def update_task(call: Call) -> Reply:
+async def update_task(call: Call) -> Reply[TaskShown]:
     """Labels."""
     form = await call.json(TaskChanges)
     return _reply(call, await tasks.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata)))
 
 
-async def cancel_task(call: Call) -> Reply:
+async def cancel_task(call: Call) -> Reply[TaskShown]:
     """202: TERM, and KILL for what does not listen."""
     return _reply(call, await tasks.cancel(call.context, call.caller, call.path["guid"]), 202)
 
 
-def _reply(call: Call, row: Task, status: int = 200) -> Reply:
+def _reply(call: Call, row: Task, status: int = 200) -> Reply[TaskShown]:
     with call.context.database.read() as tx:
         return one_reply(call, OWN_TASKS, row, tx, status)
 

@@ -1,14 +1,15 @@
 """`/v3/users` and `/v3/roles`."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from paasd.actions import jobs, roles, users
 from paasd.actions.visibility import need_visible, visible
+from paasd.api.answers import Page
+from paasd.api.answers.pages import OrganizationShown, SpaceShown, UserShown
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
-from paasd.api.present.tenancy import present_organizations, present_roles, present_spaces, present_users
+from paasd.api.present.tenancy import RoleShown, present_organizations, present_roles, present_spaces, present_users
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.errors import Unprocessable
@@ -26,18 +27,18 @@ USERS = Listing(
 )
 
 
-def include_users(view: View, rows: Sequence[Role]) -> tuple[str, list[dict[str, Any]]]:
+def include_users(view: View, rows: Sequence[Role]) -> tuple[str, list[UserShown]]:
     """The users of roles; who may see the role may see whose it is."""
     return "users", present_users(view, view.tx.all(User, In("guid", {row.user_guid for row in rows})))
 
 
-def include_spaces(view: View, rows: Sequence[Role]) -> tuple[str, list[dict[str, Any]]]:
+def include_spaces(view: View, rows: Sequence[Role]) -> tuple[str, list[SpaceShown]]:
     """The spaces of roles."""
     guids = {row.space_guid for row in rows if row.space_guid is not None}
     return "spaces", present_spaces(view, view.tx.all(Space, In("guid", guids), *visible(view.tx, view.caller, Space)))
 
 
-def include_organizations(view: View, rows: Sequence[Role]) -> tuple[str, list[dict[str, Any]]]:
+def include_organizations(view: View, rows: Sequence[Role]) -> tuple[str, list[OrganizationShown]]:
     """The organizations of roles."""
     guids = {row.organization_guid for row in rows if row.organization_guid is not None}
     found = view.tx.all(Organization, In("guid", guids), *visible(view.tx, view.caller, Organization))
@@ -114,18 +115,18 @@ class NewRole(Form):
     relationships: RoleRelationships
 
 
-async def list_users(call: Call) -> Reply:
+async def list_users(call: Call) -> Reply[Page[UserShown]]:
     """Administrators see all, others those they share an organization with."""
     return list_reply(call, USERS)
 
 
-async def get_user(call: Call) -> Reply:
+async def get_user(call: Call) -> Reply[UserShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, USERS, need_visible(tx, call.caller, User, call.path["guid"]), tx)
 
 
-async def create_user(call: Call) -> Reply:
+async def create_user(call: Call) -> Reply[UserShown]:
     """Tell the platform about a user that can sign in already (or will, from another origin)."""
     form = await call.json(NewUser)
     if bool(form.guid) == bool(form.username):
@@ -144,7 +145,7 @@ async def create_user(call: Call) -> Reply:
         return one_reply(call, USERS, row, tx, 201)
 
 
-async def update_user(call: Call) -> Reply:
+async def update_user(call: Call) -> Reply[UserShown]:
     """Labels."""
     form = await call.json(UserChanges)
     row = await users.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
@@ -152,23 +153,23 @@ async def update_user(call: Call) -> Reply:
         return one_reply(call, USERS, row, tx)
 
 
-async def delete_user(call: Call) -> Reply:
+async def delete_user(call: Call) -> Reply[None]:
     """202 with a job; the user can still sign in until the login side deletes it too."""
     return job_reply(call, await users.delete(call.context, call.caller, call.path["guid"]))
 
 
-async def list_roles(call: Call) -> Reply:
+async def list_roles(call: Call) -> Reply[Page[RoleShown]]:
     """Roles in places that the caller may see."""
     return list_reply(call, ROLES)
 
 
-async def get_role(call: Call) -> Reply:
+async def get_role(call: Call) -> Reply[RoleShown]:
     """One."""
     with call.context.database.read() as tx:
         return one_reply(call, ROLES, need_visible(tx, call.caller, Role, call.path["guid"]), tx)
 
 
-async def create_role(call: Call) -> Reply:
+async def create_role(call: Call) -> Reply[RoleShown]:
     """201."""
     form = await call.json(NewRole)
     place = form.relationships
@@ -191,7 +192,7 @@ async def create_role(call: Call) -> Reply:
         return one_reply(call, ROLES, row, tx, 201)
 
 
-async def delete_role(call: Call) -> Reply:
+async def delete_role(call: Call) -> Reply[None]:
     """202 with a job."""
     await roles.delete(call.context, call.caller, call.path["guid"])
     job = await jobs.finished(

@@ -10,6 +10,7 @@ from paasd.membership.authority import NodeAuthority
 from paasd.membership.messages import Certified, ControlKeys, RingKey
 from paasd.model import Authority, GossipKey, Node
 from paasd.model.membership import CLUSTER_ID, authority_context
+from paasd.model.rotation import PUBLIC
 from paasd.model.settings import read_setting
 from paasd.peer import NoMember, Peer
 from paasd.pki import KeyPair
@@ -60,7 +61,7 @@ class Vault:
     def public(self) -> KeyPair:
         """The authority of the domains' certificates. Raises Unavailable while there is none."""
         with self.database.read() as tx:
-            row = tx.find(Authority, purpose="public", state="SIGNING")
+            row = tx.find(Authority, purpose=PUBLIC, state="SIGNING")
         if row is None:
             raise Unavailable("there is no authority for domains yet; try again in a moment")
         return KeyPair(row.certificate.encode(), self._sealer.open(row.sealed_key, authority_context(row.guid)))

@@ -3,19 +3,28 @@
 A node believes the new authority before anybody shows a certificate of it, and shows one of it before anybody stops
 believing the old one. Certificates cannot be fetched by a node that is believed by nobody, so this waits also for those
 that are dead: they come back or are removed. A gossip key is fetched over certificates, so only the living count.
+Certificates of etcd are the business of voters alone. Those of the platform's domains are believed by clients, of whom
+nobody knows: they get half a year to take the next authority from ca.pem, which holds both.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
+from paasd import pki
 from paasd.model import Authority, GossipKey, Node
 from paasd.model.nodes import LIVE_STATES
+from paasd.model.rotation import PUBLIC, shows, trusts
+from paasd.model.voting import ETCD_AUTHORITY
 from paasd.observed import NodeFact
 
 ID_LENGTH: Final = 8
-"""So much of an authority's guid tells it from others."""
+"""So much of a key's id is said to people."""
+
+NOTICE_S: Final = pki.AUTHORITY_RENEWAL.total_seconds() / 2
+"""Between the making of an authority of the domains and its first certificate."""
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +33,7 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
     guid: str
     name: str
     state: str
+    votes: bool = False
     things: frozenset[str] = frozenset()
 
     @property
@@ -56,15 +66,22 @@ class Waiting(msgspec.Struct, frozen=True):
         return f"the change to or from {self.key[:ID_LENGTH]} waits for {names}{help_}"
 
 
-Step = Ready | Waiting
+class Resting(msgspec.Struct, frozen=True):
+    """The step is taken at a time (unix seconds): until then clients learn whom to believe."""
+
+    key: str
+    until_s: float
+
+    def in_words(self) -> str:
+        """What people have to do by then."""
+        day = datetime.fromtimestamp(self.until_s, UTC).strftime("%-d %B %Y")
+        return (
+            f"clients need DATA/certificates/ca.pem anew before {day}: it holds the next authority of the platform's "
+            "domains beside the present one, and then the next one begins to sign"
+        )
 
 
-def trusts(authority_guid: str) -> str:
-    return f"trusts:{authority_guid[:ID_LENGTH]}"
-
-
-def shows(authority_guid: str) -> str:
-    return f"shows:{authority_guid[:ID_LENGTH]}"
+Step = Ready | Waiting | Resting
 
 
 def holdings(nodes: Sequence[Node], facts: Mapping[str, NodeFact]) -> list[Holding]:
@@ -77,20 +94,44 @@ def holdings(nodes: Sequence[Node], facts: Mapping[str, NodeFact]) -> list[Holdi
         things: set[str] = set()
         if fact is not None:
             things |= {*fact.holds, *(f"opens:{key}" for key in fact.keys), f"seals:{fact.sending_key}"}
-        found.append(Holding(guid=node.guid, name=node.name, state=node.state, things=frozenset(things)))
+        votes = bool(node.voting)
+        found.append(Holding(guid=node.guid, name=node.name, state=node.state, votes=votes, things=frozenset(things)))
     return found
 
 
-def authority_step(rows: Sequence[Authority], members: Sequence[Holding]) -> Step | None:
-    """What a change of the authority of nodes' certificates needs now; None when there is none."""
-    for row in rows:
-        if row.state == "TRUSTED":
-            return _step(row.guid, "TRUSTED", members, trusts(row.guid))
+def ends_soon(certificate: bytes, now_s: float) -> bool:
+    """Whether it is time for the authority that follows this one."""
+    return pki.ends_at_s(certificate) - now_s < pki.AUTHORITY_RENEWAL.total_seconds()
+
+
+def is_due(rows: Sequence[Authority], now_s: float) -> bool:
+    """Whether the authority that signs for a purpose comes to its end, and no change is under way."""
+    if any(row.state in ("TRUSTED", "FORMER") for row in rows):
+        return False
+    return any(row.state == "SIGNING" and ends_soon(row.certificate.encode(), now_s) for row in rows)
+
+
+def authority_step(rows: Sequence[Authority], members: Sequence[Holding], now_s: float = 0.0) -> Step | None:
+    """What the change of the authority of one purpose needs now; None when there is none."""
     signing = next((row for row in rows if row.state == "SIGNING"), None)
     for row in rows:
-        if row.state == "FORMER" and signing is not None:
-            return _step(row.guid, "FORMER", members, shows(signing.guid))
+        concerned = [member for member in members if _is_concerned(member, row.purpose)]
+        match row.state:
+            case "TRUSTED" if row.purpose == PUBLIC:
+                signs_from_s = pki.began_at_s(row.certificate.encode()) + NOTICE_S
+                return Resting(row.guid, signs_from_s) if now_s < signs_from_s else Ready(row.guid, "TRUSTED")
+            case "TRUSTED":
+                return _step(row.guid, "TRUSTED", concerned, trusts(row.guid))
+            case "FORMER" if signing is not None:
+                return _step(row.guid, "FORMER", concerned, shows(signing.guid))
     return None
+
+
+def _is_concerned(member: Holding, purpose: str) -> bool:
+    """Whether a change of that authority waits for it."""
+    if purpose == ETCD_AUTHORITY:
+        return member.votes
+    return member.live or purpose != PUBLIC
 
 
 def gossip_step(rows: Sequence[GossipKey], members: Sequence[Holding]) -> Step | None:

@@ -1,7 +1,8 @@
-"""Takes the steps of changes, on the control node that acts for them; and begins them when somebody asks."""
+"""Takes the steps of changes, on the control node that acts for them; and begins them when somebody asks, or when an
+authority comes to its end.
+"""
 
-import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -13,11 +14,21 @@ from paasd import pki
 from paasd.errors import PaasdError
 from paasd.membership.opening import authority_row, gossip_key_row
 from paasd.membership.rotation.root import RootKeeper
-from paasd.membership.rotation.steps import Ready, Waiting, authority_step, gossip_step, holdings
+from paasd.membership.rotation.steps import (
+    Ready,
+    Resting,
+    Step,
+    authority_step,
+    ends_soon,
+    gossip_step,
+    holdings,
+    is_due,
+)
 from paasd.model import Authority, GossipKey, Node
-from paasd.model.arguments import Actor
+from paasd.model.arguments import SYSTEM, Actor
 from paasd.model.rotation import (
-    NODES,
+    PUBLIC,
+    PURPOSES,
     AdvanceAuthority,
     AdvanceGossipKey,
     BeginAuthority,
@@ -27,9 +38,11 @@ from paasd.model.rotation import (
     advance_gossip_key,
     begin_authority,
     begin_gossip_key,
+    believed,
     note_rotation,
 )
 from paasd.observed import NodeFact
+from paasd.pki import KeyPair
 from paasd.state import Database
 from paasd.state.sealing import Sealer, rotate_data_key
 
@@ -37,9 +50,14 @@ SUBJECT: Final = "keys.rotation"
 LOOK_S: Final = 1.0
 """While a change is under way; otherwise it waits for rows."""
 
+CHECK_S: Final = 3600.0
+"""How often it is looked whether an authority comes to its end."""
+
 
 class Rotation:
-    """Made by `open_rotation`, on control nodes."""
+    """Made by `open_rotation`, on control nodes. `public` is the authority of the domains as this node's files have it;
+    `acts` says whether it is this node's turn; `clock` in unix seconds.
+    """
 
     def __init__(
         self,
@@ -48,6 +66,7 @@ class Rotation:
         root: RootKeeper,
         facts: Callable[[], Mapping[str, NodeFact]],
         acts: Callable[[str], bool],
+        public: Callable[[], KeyPair],
         clock: Callable[[], float],
     ) -> None:
         self._database = database
@@ -55,14 +74,17 @@ class Rotation:
         self._root = root
         self._facts = facts
         self._acts = acts
+        self._public = public
         self._clock = clock
         self._log = structlog.get_logger(__name__)
 
-    async def change_authority(self, actor: Actor) -> str:
-        """Begin with another authority of nodes' certificates; its guid. Raises Unprocessable, Unavailable."""
-        made = pki.make_authority("nodes", datetime.fromtimestamp(self._clock(), UTC))
-        row = authority_row(self._sealer, NODES, made, "TRUSTED")
-        return (await self._database.write(begin_authority, BeginAuthority(authority=row, actor=actor))).guid
+    async def change_authority(self, purpose: str, actor: Actor) -> str:
+        """Begin with another authority for a purpose; its guid. Raises Unprocessable, Unavailable."""
+        made = pki.make_authority(purpose, datetime.fromtimestamp(self._clock(), UTC))
+        row = authority_row(self._sealer, purpose, made, "TRUSTED")
+        present = authority_row(self._sealer, PUBLIC, self._public(), "SIGNING") if purpose == PUBLIC else None
+        begin = BeginAuthority(authority=row, actor=actor, present=present)
+        return (await self._database.write(begin_authority, begin)).guid
 
     async def change_gossip_key(self, actor: Actor) -> str:
         """Begin with another gossip key; its id. Raises Unprocessable, Unavailable."""
@@ -81,26 +103,57 @@ class Rotation:
         await self._database.write(note_rotation, NoteRotation(kind="root_key", name=key_id, actor=actor))
         return key_id
 
-    def steps(self) -> list[Ready | Waiting]:
+    def steps(self) -> list[Step]:
         """Of the changes that are under way."""
+        now_s = self._clock()
         with self._database.read() as tx:
             members = holdings(tx.all(Node), self._facts())
-            authorities = tx.all(Authority, purpose=NODES, order=("created_at", "guid"))
             keys = tx.all(GossipKey, order=("created_at", "id"))
-        return [step for step in (authority_step(authorities, members), gossip_step(keys, members)) if step is not None]
+        authorities = [authority_step(rows, members, now_s) for rows in self._authorities().values()]
+        return [step for step in (*authorities, gossip_step(keys, members)) if step is not None]
+
+    def due(self) -> list[str]:
+        """Purposes whose authority comes to its end, and for which nothing has begun."""
+        now_s, authorities = self._clock(), self._authorities()
+        due = [purpose for purpose, rows in authorities.items() if is_due(rows, now_s)]
+        if not authorities[PUBLIC] and ends_soon(self._public().certificate, now_s):
+            due.append(PUBLIC)  # that of a node that is alone, which has no row
+        return due
 
     async def run(self) -> None:
         """For ever."""
         async with self._database.watch("authorities", "gossip_keys", "nodes") as changes:
             while True:
+                await self._begin(self.due())
                 steps = self.steps()
-                if steps and self._acts(SUBJECT):
-                    for step in steps:
-                        if isinstance(step, Ready):
-                            await self._advance(step)
-                with trio.move_on_after(LOOK_S if steps else math.inf):
+                await self._take(steps)
+                hurries = any(not isinstance(step, Resting) for step in steps)
+                with trio.move_on_after(LOOK_S if hurries else CHECK_S):
                     await changes.wait()
                 changes.take()
+
+    def _authorities(self) -> dict[str, list[Authority]]:
+        with self._database.read() as tx:
+            return {purpose: believed(tx, purpose) for purpose in PURPOSES}
+
+    async def _begin(self, purposes: Sequence[str]) -> None:
+        """What nobody has to ask for."""
+        if not purposes or not self._acts(SUBJECT):
+            return
+        for purpose in purposes:
+            try:
+                guid = await self.change_authority(purpose, SYSTEM)
+            except PaasdError as error:
+                self._log.warning("the next authority waits", purpose=purpose, reason=error.detail)
+            else:
+                self._log.info("authority.next", purpose=purpose, authority=guid)
+
+    async def _take(self, steps: Sequence[Step]) -> None:
+        if not steps or not self._acts(SUBJECT):
+            return
+        for step in steps:
+            if isinstance(step, Ready):
+                await self._advance(step)
 
     async def _advance(self, step: Ready) -> None:
         try:

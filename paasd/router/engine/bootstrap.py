@@ -5,7 +5,7 @@ from typing import Any
 
 from paasd.config import RouterConfig
 from paasd.router.engine.listeners import ADS, CONTROL_CLUSTER, listener
-from paasd.router.tunnels.fixed import BOOTSTRAP_EXTENSION, gone_listener, hop_listener
+from paasd.router.tunnels.fixed import BOOTSTRAP_EXTENSION, gone_listener, hop_listener, line_listener
 from paasd.router.tunnels.names import STATS_PREFIX, TUNNEL_LISTENER
 
 APPS_SECRET = "apps"
@@ -43,6 +43,7 @@ def bootstrap(config: RouterConfig, *, control: Path, admin: Path, http_port: in
                 listener("http", config, http_port),
                 listener("https", config, https_port, (APPS_SECRET, SYSTEM_SECRET)),
                 hop_listener(),
+                line_listener(),
                 gone_listener(),
             ],
             "clusters": [_control_cluster(control)],

@@ -1,4 +1,4 @@
-"""The part of a tunnel that stands in Envoy's start-up file: two listeners inside Envoy that cost nothing until used.
+"""The part of a tunnel that stands in Envoy's start-up file: listeners inside Envoy that cost nothing until used.
 
 Theory of operation. The endpoint of an instance on another node is no address but the internal listener `hop`, with the
 target and the node's cluster as metadata. The hop opens a tunnel: CONNECT `<instance guid>.<epoch>` on an HTTP/2
@@ -12,11 +12,15 @@ inside, that the request may go elsewhere, and the edge's retry policy knows tha
 targets that it does not have and for instances that refuse the connection (`refusals`). For a node that does not
 answer at all the listener `gone` on this side does; it is the second priority of the node's cluster, which Envoy
 takes as soon as the node fails its health check. Nobody has to wait for a connection to time out.
+
+A connection from app to app goes another way, the `line`: a TLS connection for each to the same port, told from tunnels
+by what it speaks, its target being the server name that it asks for. A CONNECT will not do: when an app ends, Envoy
+resets the stream of the tunnel, and with it what the other side has not taken yet.
 """
 
 from typing import Any
 
-from paasd.router.tunnels.names import GONE, GONE_HEADER, HOP, METADATA, PROTOCOL_HEADER, REFUSED_HEADER
+from paasd.router.tunnels.names import GONE, GONE_HEADER, HOP, LINE, METADATA, PROTOCOL_HEADER, REFUSED_HEADER
 
 _TYPE = "type.googleapis.com/envoy.extensions."
 _TEXT = "502 Bad Gateway: Registered endpoint failed to handle the request.\n"
@@ -67,27 +71,45 @@ def tunnel_server(name: str, routes: list[dict[str, Any]], **fields: Any) -> dic
 
 def hop_listener() -> dict[str, Any]:
     """Takes connections to instances elsewhere, each with its target and node as metadata."""
-    cluster = {
-        "object_key": "envoy.tcp_proxy.cluster",
-        "format_string": {"text_format_source": {"inline_string": f"%DYNAMIC_METADATA({METADATA}:node)%"}},
-    }
-    choose = {"@type": _TYPE + "filters.network.set_filter_state.v3.Config", "on_new_connection": [cluster]}
     header = {"key": PROTOCOL_HEADER, "value": f"%DYNAMIC_METADATA({METADATA}:protocol)%"}
+    tunneling = {
+        "hostname": f"%DYNAMIC_METADATA({METADATA}:target)%",
+        "headers_to_add": [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
+    }
+    # A node that has just died refuses at once; the pauses last until its check has found it dead, too.
+    return _onwards(HOP, [_NODE], max_connect_attempts=12, tunneling_config=tunneling)
+
+
+def line_listener() -> dict[str, Any]:
+    """As the hop, for connections from app to app."""
+    target = choice("envoy.network.upstream_server_name", f"%DYNAMIC_METADATA({METADATA}:target)%")
+    return _onwards(LINE, [_NODE, target], max_connect_attempts=4)
+
+
+def choice(key: str, text: str) -> dict[str, Any]:
+    """What a connection is to have under a key that Envoy's filters look at."""
+    return {"object_key": key, "format_string": {"text_format_source": {"inline_string": text}}}
+
+
+def chosen(*choices: dict[str, Any]) -> dict[str, Any]:
+    """The filter that makes such choices."""
+    return {"@type": _TYPE + "filters.network.set_filter_state.v3.Config", "on_new_connection": list(choices)}
+
+
+_NODE = choice("envoy.tcp_proxy.cluster", f"%DYNAMIC_METADATA({METADATA}:node)%")
+
+
+def _onwards(name: str, choices: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
     proxy = {
         "@type": _TYPE + "filters.network.tcp_proxy.v3.TcpProxy",
-        "stat_prefix": HOP,
+        "stat_prefix": name,
         "cluster": "|none|",
         "idle_timeout": "0s",
-        # A node that has just died refuses at once; the pauses last until its check has found it dead, too.
-        "max_connect_attempts": 12,
         "backoff_options": {"base_interval": "0.02s", "max_interval": "0.2s"},
-        "tunneling_config": {
-            "hostname": f"%DYNAMIC_METADATA({METADATA}:target)%",
-            "headers_to_add": [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
-        },
+        **fields,
     }
-    filters = [{"name": "choose", "typed_config": choose}, {"name": "proxy", "typed_config": proxy}]
-    return {"name": HOP, **_INSIDE, "filter_chains": [{"filters": filters}]}
+    filters = [{"name": "choose", "typed_config": chosen(*choices)}, {"name": "proxy", "typed_config": proxy}]
+    return {"name": name, **_INSIDE, "filter_chains": [{"filters": filters}]}
 
 
 def gone_listener() -> dict[str, Any]:

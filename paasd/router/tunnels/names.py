@@ -7,6 +7,10 @@ that no client's request reaches one of them by spelling it.
 MARK = "|"
 HOP = "hop"
 """The internal listener that turns a connection to an instance elsewhere into a tunnel."""
+LINE = "line"
+"""The internal listener that takes a connection from app to app to another node, by a TLS connection of its own."""
+LINE_PROTOCOL = "paasd-line"
+"""What such a connection says it speaks (ALPN); its target is the name of the server that it asks for (SNI)."""
 GONE = "gone"
 """The internal listener that stands in for a node that does not answer."""
 GONE_HEADER = "x-paasd-gone"
@@ -25,7 +29,7 @@ NODE_SECRET = "node"
 TUNNEL_LISTENER = "tunnel"
 STATS_PREFIX = "node."
 METADATA = "tunnel"
-"""Endpoint metadata that goes with a connection into the hop."""
+"""Endpoint metadata that goes with a connection into the hop or the line."""
 # Well-formed targets: `<instance guid>.<epoch>`, that with `.<port>`, and `api.<node guid>`. Nothing with a colon.
 TARGET_PATTERN = r"[0-9A-Za-z_-]+(\.[0-9]+){1,2}|api\.[0-9A-Za-z_-]+"
 
@@ -43,6 +47,11 @@ def api_target(node_guid: str) -> str:
 def target_cluster(target: str) -> str:
     """The cluster of something that runs on this node and that other nodes may ask for."""
     return f"tunnel|{target}{MARK}"
+
+
+def line_cluster(node_guid: str) -> str:
+    """The same port, for connections that are no tunnels."""
+    return f"line|{node_guid}{MARK}"
 
 
 def node_cluster(node_guid: str) -> str:

@@ -5,16 +5,19 @@ from ipaddress import ip_address
 from typing import Any
 
 from paasd.config import RouterConfig, TunnelsConfig
-from paasd.router.tunnels.fixed import refusals, tunnel_server
+from paasd.router.tunnels.fixed import choice, chosen, refusals, tunnel_server
 from paasd.router.tunnels.names import (
     AUTHORITIES_SECRET,
     GONE,
+    LINE,
+    LINE_PROTOCOL,
     NODE_SECRET,
     NODES_SECRET,
     STATS_PREFIX,
     TARGET_HEADER,
     TARGET_PATTERN,
     TUNNEL_LISTENER,
+    line_cluster,
     node_cluster,
     target_cluster,
 )
@@ -62,6 +65,7 @@ class Tunnels:
         for guid in self._nodes.keys() | nodes.keys():
             if (known := nodes.get(guid)) != self._nodes.get(guid):
                 clusters[node_cluster(guid)] = None if known is None else self._node(guid, *known)
+                clusters[line_cluster(guid)] = None if known is None else self._line(guid, *known)
         for target in self._targets.keys() | links.targets.keys():
             if (place := links.targets.get(target)) != self._targets.get(target):
                 clusters[target_cluster(target)] = None if place is None else self._target(target, *place)
@@ -89,23 +93,13 @@ class Tunnels:
         stand_in.endpoint.address.envoy_internal_address.server_listener_name = GONE
         stand_in.endpoint.health_check_config.disable_active_health_check = True
         stand_in.metadata.filter_metadata["envoy.transport_socket_match"].fields[GONE].bool_value = True
-        tls = {
-            "@type": _TYPE + "transport_sockets.tls.v3.UpstreamTlsContext",
-            "common_tls_context": _common_tls(AUTHORITIES_SECRET, identity),
-        }
         cluster = messages.Cluster(
             name=name,
             # Unlike those of routes these have counters, which tell Envoy how often a node is worth checking.
             alt_stat_name=f"{STATS_PREFIX}{guid}",
-            type=messages.STATIC if _is_address(door.address) else messages.STRICT_DNS,
-            dns_lookup_family=messages.V4_PREFERRED,
-            connect_timeout=duration(self._tunnels.connect_timeout_s),
-            per_connection_buffer_limit_bytes={"value": self._config.buffer_limit_bytes},
             load_assignment=assignment,
-            circuit_breakers=_breakers(self._config),
             # No panic: that is, no requests to a node that is known not to answer.
             common_lb_config={"healthy_panic_threshold": {}},
-            transport_socket={"name": "tls", "typed_config": typed(tls)},
             transport_socket_matches=[
                 {
                     "name": GONE,
@@ -114,12 +108,34 @@ class Tunnels:
                 }
             ],
             health_checks=[self._health_check()],
-            upstream_bind_config=None
-            if self.source is None
-            else {"source_address": {"address": self.source, "port_value": 0}},
             typed_extension_protocol_options={_HTTP_OPTIONS: typed(self._http2())},
+            **self._towards(door, identity, "h2"),
         )
         return bytes(cluster.SerializeToString())
+
+    def _line(self, guid: str, door: NodeDoor, identity: str) -> bytes:
+        """The same port, for connections from app to app."""
+        name = line_cluster(guid)
+        assignment = _assignment(name, door.address, door.port)
+        towards = self._towards(door, identity, LINE_PROTOCOL)
+        return bytes(messages.Cluster(name=name, load_assignment=assignment, **towards).SerializeToString())
+
+    def _towards(self, door: NodeDoor, identity: str, protocol: str) -> dict[str, Any]:
+        """What both have in common: that very node, and nobody in its place."""
+        tls = {
+            "@type": _TYPE + "transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": _common_tls(AUTHORITIES_SECRET, identity, protocol),
+        }
+        source = None if self.source is None else {"source_address": {"address": self.source, "port_value": 0}}
+        return {
+            "type": messages.STATIC if _is_address(door.address) else messages.STRICT_DNS,
+            "dns_lookup_family": messages.V4_PREFERRED,
+            "connect_timeout": duration(self._tunnels.connect_timeout_s),
+            "per_connection_buffer_limit_bytes": {"value": self._config.buffer_limit_bytes},
+            "circuit_breakers": _breakers(self._config),
+            "transport_socket": {"name": "tls", "typed_config": typed(tls)},
+            "upstream_bind_config": source,
+        }
 
     def _health_check(self) -> dict[str, Any]:
         interval = duration(self._tunnels.check_interval_s)
@@ -148,27 +164,45 @@ class Tunnels:
 
     def _listener(self, listen: tuple[str, int]) -> bytes:
         """The tunnel port: only for nodes of this cluster, only to what was published as a target."""
-        tls = {
-            "@type": _TYPE + "transport_sockets.tls.v3.DownstreamTlsContext",
-            "require_client_certificate": True,
-            "disable_stateless_session_resumption": True,
-            "disable_stateful_session_resumption": True,
-            "common_tls_context": _common_tls(NODES_SECRET),
+        inspector = {"@type": _TYPE + "filters.listener.tls_inspector.v3.TlsInspector"}
+        target = choice("envoy.tcp_proxy.cluster", target_cluster("%REQUESTED_SERVER_NAME%"))
+        line = {
+            "@type": _TYPE + "filters.network.tcp_proxy.v3.TcpProxy",
+            "stat_prefix": LINE,
+            "cluster": _NOBODY,
+            "idle_timeout": "0s",
+            # Not before the other side has shown its certificate.
+            "upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE",
+            "max_early_data_bytes": self._config.buffer_limit_bytes,
         }
         address, port = listen
         listener = messages.Listener(
             name=TUNNEL_LISTENER,
             address={"socket_address": {"address": address, "port_value": port}},
             per_connection_buffer_limit_bytes={"value": self._config.buffer_limit_bytes},
+            listener_filters=[{"name": "inspector", "typed_config": typed(inspector)}],
             filter_chains=[
-                {
-                    "filters": [{"name": "http", "typed_config": typed(_server())}],
-                    "transport_socket": {"name": "tls", "typed_config": typed(tls)},
-                    "transport_socket_connect_timeout": duration(self._config.handshake_timeout_s),
-                }
+                self._chain(LINE_PROTOCOL, chosen(target), line),
+                self._chain("h2", _server()),
             ],
         )
         return bytes(listener.SerializeToString())
+
+    def _chain(self, protocol: str, *filters: dict[str, Any]) -> dict[str, Any]:
+        """For who says that it speaks this."""
+        tls = {
+            "@type": _TYPE + "transport_sockets.tls.v3.DownstreamTlsContext",
+            "require_client_certificate": True,
+            "disable_stateless_session_resumption": True,
+            "disable_stateful_session_resumption": True,
+            "common_tls_context": _common_tls(NODES_SECRET, protocol=protocol),
+        }
+        return {
+            "filter_chain_match": {"application_protocols": [protocol]},
+            "filters": [{"name": f"{number}", "typed_config": typed(one)} for number, one in enumerate(filters)],
+            "transport_socket": {"name": "tls", "typed_config": typed(tls)},
+            "transport_socket_connect_timeout": duration(self._config.handshake_timeout_s),
+        }
 
 
 def _server() -> dict[str, Any]:
@@ -201,11 +235,11 @@ def _server() -> dict[str, Any]:
     )
 
 
-def _common_tls(trust: str, identity: str = "") -> dict[str, Any]:
+def _common_tls(trust: str, identity: str = "", protocol: str = "h2") -> dict[str, Any]:
     """Both sides show the node's certificate; the other's must be what the secret `trust` says, or that very node's."""
     names = [{"san_type": "URI", "matcher": {"prefix": identity}}] if identity else []
     return {
-        "alpn_protocols": ["h2"],
+        "alpn_protocols": [protocol],
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
         "tls_certificate_sds_secret_configs": [{"name": NODE_SECRET, "sds_config": _ADS}],
         "combined_validation_context": {

@@ -233,7 +233,10 @@ Secret
 Filter
   1 string name
   4 Any typed_config
+FilterChainMatch
+  10 repeated string application_protocols
 FilterChain
+  1 FilterChainMatch filter_chain_match
   3 repeated Filter filters
   6 TransportSocket transport_socket
   9 Duration transport_socket_connect_timeout

@@ -154,6 +154,8 @@ def instance(
     lines.append(f"add rule inet {table} m{slot} ct state new ct count over {config.calls_limit} {_RESET}")
     lines += _follow(table, slot, policies)
     lines.append(f"add rule inet {table} d{slot} ct state new ct count over {config.resolver_flows_limit} {_REFUSE}")
+    packets = f"{config.resolver_packets_per_s}/second burst {config.resolver_packets_per_s} packets"
+    lines.append(f"add rule inet {table} d{slot} limit rate over {packets} counter drop")
     lines.append(f"add rule inet {table} d{slot} accept")
     lines += [
         f'add element inet {table} {map_name} {{ "{interface}" : jump {letter}{slot} }}'

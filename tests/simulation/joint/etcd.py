@@ -63,11 +63,11 @@ class EtcdCluster:
             await trio.sleep(TICK_S)
 
     def leads(self, member: str) -> bool:
-        return sum(self.fabric.both(member, other) for other in self.members) * 2 > len(self.members)
+        return sum(self.fabric.both_ways(member, other) for other in self.members) * 2 > len(self.members)
 
     def serves(self, member: str) -> bool:
         """Whether what is asked there comes to the leader and back."""
-        return self.leader is not None and self.leads(self.leader) and self.fabric.both(member, self.leader)
+        return self.leader is not None and self.leads(self.leader) and self.fabric.both_ways(member, self.leader)
 
     def depose(self) -> None:
         """The leader stalls; another takes over."""
@@ -219,7 +219,7 @@ class EtcdCluster:
         async def connect(address: tuple[str, int], _context: Any, _nursery: trio.Nursery) -> Channel:
             member = address[0]
             await trio.sleep(self.fabric.delay(node, member))
-            if not self.fabric.both(node, member):
+            if not self.fabric.both_ways(node, member):
                 await trio.sleep(CONNECT_S if self.fabric.up(member) else 0.0)
                 raise Unreachable(f"etcd at {member} cannot be reached")
             channel = Channel(self, node, member)
@@ -303,7 +303,7 @@ class Channel:
     def look(self, now: float) -> None:
         """Pings: who has not heard for a while gives the connection up. A member without leader ends watches."""
         fabric = self._cluster.fabric
-        if fabric.both(self._node, self._member):
+        if fabric.both_ways(self._node, self._member):
             self._heard_at = now
             if not self._cluster.serves(self._member):
                 self._fail_watches(Refused(_UNAVAILABLE, "etcdserver: no leader"))

@@ -16,6 +16,7 @@ from typing import Any
 import trio
 
 from paasd.peer import MemoryNetwork
+from tests.virtual.network import Network
 
 Action = Callable[[], None]
 SOCKET_LIMIT = 2000
@@ -47,24 +48,21 @@ class Post:
                 heapq.heappop(self._heap)[2]()
 
 
-class Fabric:
-    """See the module. A machine that is `down` or `paused` neither sends nor answers."""
+class Fabric(Network):
+    """See the module."""
 
     def __init__(self, seed: int, nodes: Iterable[str]) -> None:
+        super().__init__(list(nodes))
         self.random = Random(f"fabric {seed}")
-        self.nodes = list(nodes)
         self.post = Post()
         self.delay_s = (0.0005, 0.003)
         self.loss = 0.0
         self.duplication = 0.0
         self.late = 0.0
-        self.down: set[str] = set()
-        self.paused: set[str] = set()
         self.sockets: dict[str, Socket] = {}
         self.trace = 0
         self.story: list[str] = []
         self.on_heal: Action = lambda: None
-        self._cut: set[tuple[str, str]] = set()
 
     def note(self, what: str, *, tell: bool = True) -> None:
         """Something happened: it counts for the trace, and the last of it is told when a law is broken."""
@@ -75,28 +73,8 @@ class Fabric:
         if len(self.story) > 2 * STORY:
             del self.story[:STORY]
 
-    def up(self, node: str) -> bool:
-        return node not in self.down and node not in self.paused
-
-    def passes(self, source: str, target: str) -> bool:
-        return self.up(source) and self.up(target) and (source, target) not in self._cut
-
-    def both(self, one: str, two: str) -> bool:
-        return self.up(one) if one == two else self.passes(one, two) and self.passes(two, one)
-
-    def cut(self, sources: Iterable[str], targets: Iterable[str], *, both: bool = True) -> None:
-        targets = list(targets)
-        for source in sources:
-            for target in targets:
-                self._cut.add((source, target))
-                if both:
-                    self._cut.add((target, source))
-
-    def isolate(self, *nodes: str) -> None:
-        self.cut(nodes, [one for one in self.nodes if one not in nodes])
-
     def heal(self) -> None:
-        self._cut.clear()
+        super().heal()
         self.paused.clear()
         self.on_heal()
 

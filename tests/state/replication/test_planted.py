@@ -1,13 +1,11 @@
 """Bugs planted on purpose: each turns the test red that is named beside it, and without it that test is green."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
 
 from paasd.state.engine import switching
 from paasd.state.engine.barrier import Barrier, _Question
@@ -17,6 +15,7 @@ from paasd.state.log import LogUnavailable, NoAnswer
 from paasd.state.log.feed import FeedLog
 from paasd.state.replication import copying, trimming
 from paasd.state.replication.forwarding import OperationServer, PeerForwarder
+from tests.planting import Plant, catch
 from tests.state.replication import (
     test_following,
     test_forwarding,
@@ -25,8 +24,6 @@ from tests.state.replication import (
     test_switching,
     test_trimming,
 )
-
-Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def a_reader_takes_the_answer_under_way(patch: pytest.MonkeyPatch) -> None:
@@ -147,24 +144,8 @@ PLANTED: list[tuple[Plant, Callable[..., Any]]] = [
 ]
 
 
-def run(test: Callable[..., Any], folder: Path) -> None:
-    arguments = {"tmp_path": folder, "autojump_clock": None}
-    wanted = test.__code__.co_varnames[: test.__code__.co_argcount]
-    call = partial(test, **{name: value for name, value in arguments.items() if name in wanted})
-    trio.run(_within, call, clock=MockClock(autojump_threshold=0))
-
-
-async def _within(call: Callable[[], Any]) -> None:
-    with trio.fail_after(10_000):
-        await call()
-
-
 @pytest.mark.parametrize(("plant", "test"), PLANTED, ids=[plant.__name__ for plant, _ in PLANTED])
 def test_a_planted_bug_is_caught_by_its_test(
     plant: Plant, test: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(test, tmp_path / "sound")
-    plant(monkeypatch)
-    with pytest.raises(BaseException) as caught:
-        run(test, tmp_path / "planted")
-    assert not isinstance(caught.value, KeyboardInterrupt | SystemExit | TypeError | NameError | AttributeError)
+    catch(plant, test, tmp_path, monkeypatch)

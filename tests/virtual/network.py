@@ -33,7 +33,7 @@ class Network:
         return self.up(source) and self.up(target) and (source, target) not in self._cut
 
     def both_ways(self, one: str, two: str) -> bool:
-        return one == two or (self.passes(one, two) and self.passes(two, one))
+        return self.up(one) if one == two else self.passes(one, two) and self.passes(two, one)
 
     def probes(self, one: str, two: str) -> bool:
         """Directly, or through a third as SWIM does."""
