@@ -151,7 +151,6 @@ async def _open(start: Start) -> Node:
     await supervisor.adopted()
     await cluster.settled()
     opened = await _feed(start, context, router, reach, doors)
-    reach.lead(opened.lead)
     routed.open(opened, database)
     serve_confirming(peers, opened)
     await _served(router, opening)
@@ -187,6 +186,7 @@ async def _feed(start: Start, context: Context, router: Router, reach: Reach, do
         callees=reach.doors,
     )
     opened: RouteFeed = await start.enter(feed)
+    reach.lead(opened.lead)
     return opened
 
 
