@@ -10,7 +10,7 @@ from paasd.errors import Forbidden
 from paasd.model import App, NetworkPolicy, Space
 from paasd.model import network_policies as model
 from paasd.model.network_policies import ChangePolicies, CleanPolicies, PolicySpec
-from paasd.state import Condition, In, Or, ReadTx
+from paasd.state import Condition, In, InSelect, Or, ReadTx
 
 
 async def add(context: Context, caller: Caller, policies: Sequence[PolicySpec]) -> None:
@@ -47,15 +47,17 @@ def found(
         conditions += [In("source_guid", sources)] if sources else []
         conditions += [In("destination_guid", destinations)] if destinations else []
     with context.database.read() as tx:
+        mine = visible(tx, caller, App)
+        conditions += [InSelect(side, App, "guid", *mine) for side in ("source_guid", "destination_guid")]
         rows = tx.all(NetworkPolicy, *conditions, order=("created_at",))
         guids = {guid for row in rows for guid in (row.source_guid, row.destination_guid)}
-        mine = {guid for guid in guids if _develops(tx, caller, guid)}
-    return [row for row in rows if {row.source_guid, row.destination_guid} <= mine]
+        space_of = {app.guid: app.space_guid for app in tx.all(App, In("guid", guids))}
+        developed = {guid for guid in set(space_of.values()) if _develops(tx, caller, guid)}
+    return [row for row in rows if {space_of[row.source_guid], space_of[row.destination_guid]} <= developed]
 
 
-def _develops(tx: ReadTx, caller: Caller, app_guid: str) -> bool:
-    app = tx.find(App, *visible(tx, caller, App), guid=app_guid)
-    return app is not None and allowed_in_space(tx, caller, tx.need(Space, app.space_guid), Permission.WRITE_SPACE)
+def _develops(tx: ReadTx, caller: Caller, space_guid: str) -> bool:
+    return allowed_in_space(tx, caller, tx.need(Space, space_guid), Permission.WRITE_SPACE)
 
 
 def _authorised(context: Context, caller: Caller, policies: Sequence[PolicySpec]) -> ChangePolicies:

@@ -17,6 +17,7 @@ from paasd.api.query import Query
 from paasd.api.stream import Source
 from paasd.auth import Caller
 from paasd.errors import BadRequest, NotAuthenticated, Unprocessable
+from paasd.packing import UNREADABLE
 from paasd.state import current_request
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Call:
         raw = await self._read()
         try:
             value = msgspec.json.decode(raw) if raw.strip() else {}
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise BadRequest(f"Request invalid due to parse error: {error}") from error
         if not isinstance(value, dict):
             raise BadRequest("Request invalid due to parse error: the body is not a JSON object")
@@ -168,7 +169,7 @@ def load_yaml(raw: bytes) -> Any:
         mark = error.problem_mark
         place = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
         raise BadRequest(f"Request invalid due to parse error: {error.problem}{place}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, *UNREADABLE) as error:
         raise BadRequest(f"Request invalid due to parse error: {type(error).__name__} in the YAML document") from error
 
 

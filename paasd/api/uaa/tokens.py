@@ -25,6 +25,7 @@ from paasd.api.uaa.answers import (
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import Client
 from paasd.errors import BadRequest, Unavailable, Unprocessable
+from paasd.packing import UNREADABLE
 
 SECRET_SHORTEST = 16
 FORM_LIMIT_BYTES = 64 * 1024
@@ -95,7 +96,7 @@ def _origin(call: Call, form: dict[str, str]) -> str:
     hint = call.query.plain.get("login_hint") or form.get("login_hint") or "{}"
     try:
         return msgspec.json.decode(hint, type=Hint).origin or "uaa"
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return "uaa"
 
 

@@ -23,6 +23,7 @@ from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.errors import Unprocessable
 from paasd.model import App, Package, Space
+from paasd.packing import UNREADABLE
 from paasd.state import Condition, Eq, In, InSelect, ReadTx
 
 RESOURCES_LIMIT_BYTES = 8 * 1024 * 1024
@@ -165,7 +166,7 @@ async def resource_matches(call: Call) -> Reply[Matches]:
     raw = await call.body.read()
     try:
         value = json.loads(raw or b"{}")
-    except ValueError as error:
+    except UNREADABLE as error:
         raise Unprocessable("The body is not JSON") from error
     if not isinstance(value, dict) or not isinstance(value.get("resources"), list):
         raise Unprocessable("Resources must be an array")
