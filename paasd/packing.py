@@ -1,7 +1,8 @@
 """Bytes that another node, or a file, says to be a message: msgpack into structs, with one error for all that is wrong.
 
-`UNREADABLE` is what msgspec raises for bytes that are no message. Two of them are not its own errors: text that is no
-UTF-8, and a nesting so deep that it has to stop. Whoever leaves them out of an `except` is ended by a stranger's bytes.
+`UNREADABLE` is what msgspec raises for bytes that are no message, or no JSON. Two of them are not its own errors: text
+that is no UTF-8, and a nesting so deep that it has to stop. Whoever leaves them out of an `except` is ended by a
+stranger's bytes.
 """
 
 from typing import Final, TypeVar

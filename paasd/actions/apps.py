@@ -1,10 +1,7 @@
 """Apps: created, changed and deleted by developers; started and stopped by supporters too."""
 
-from contextlib import suppress
-
 import msgspec
 
-from paasd.actions import routes
 from paasd.actions.context import Context, actor_of
 from paasd.actions.environment import check_names, seal_environment
 from paasd.actions.lifecycle import check_buildpacks, check_lifecycle, check_stack, installed
@@ -12,10 +9,9 @@ from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_of_app, need_space
 from paasd.auth import Caller
 from paasd.errors import NotFound, Unprocessable
-from paasd.model import App, Destination, Droplet, Job
+from paasd.model import App, Droplet, Job
 from paasd.model import apps as model
 from paasd.model.arguments import Metadata
-from paasd.state import In, Ne
 
 # Those that supporters may switch; the others open ways into the app.
 SUPPORTED_FEATURES = ("revisions",)
@@ -92,21 +88,6 @@ async def delete(context: Context, caller: Caller, app_guid: str) -> Job:
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
     return await context.database.write(model.begin_delete_app, _change(caller, app_guid))
-
-
-async def delete_with_routes(context: Context, caller: Caller, app_guid: str) -> Job:
-    """As `delete`, then also the routes that led to nothing else.
-
-    The app first: who may not delete it takes no route away, and what is left when this node dies are unmapped routes.
-    """
-    with context.database.read() as tx:
-        mapped = {one.route_guid for one in tx.all(Destination, app_guid=app_guid)}
-        elsewhere = {one.route_guid for one in tx.all(Destination, In("route_guid", mapped), Ne("app_guid", app_guid))}
-    job = await delete(context, caller, app_guid)
-    for route_guid in sorted(mapped - elsewhere):
-        with suppress(NotFound):
-            await routes.delete(context, caller, route_guid)
-    return job
 
 
 async def start(context: Context, caller: Caller, app_guid: str) -> App:

@@ -27,7 +27,7 @@ async def create(
 ) -> Droplet:
     """A droplet that awaits its bits. Raises Unprocessable for an app that cannot be seen or a bad type, Forbidden."""
     for name, command in (process_types or {}).items():
-        if not TYPE_NAME.match(name) or len(name) > NAME_LIMIT or len(command) > COMMAND_LIMIT:
+        if not TYPE_NAME.fullmatch(name) or len(name) > NAME_LIMIT or len(command) > COMMAND_LIMIT:
             raise Unprocessable(
                 f"Process types: '{name[:80]}' must be a name of letters, digits, '_', '-' and '.', "
                 f"with a command of at most {COMMAND_LIMIT} characters"

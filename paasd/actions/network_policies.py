@@ -47,17 +47,19 @@ def found(
         conditions += [In("source_guid", sources)] if sources else []
         conditions += [In("destination_guid", destinations)] if destinations else []
     with context.database.read() as tx:
-        mine = visible(tx, caller, App)
-        conditions += [InSelect(side, App, "guid", *mine) for side in ("source_guid", "destination_guid")]
+        seen = visible(tx, caller, App)
+        conditions += [InSelect(side, App, "guid", *seen) for side in ("source_guid", "destination_guid")]
         rows = tx.all(NetworkPolicy, *conditions, order=("created_at",))
-        guids = {guid for row in rows for guid in (row.source_guid, row.destination_guid)}
-        space_of = {app.guid: app.space_guid for app in tx.all(App, In("guid", guids))}
-        developed = {guid for guid in set(space_of.values()) if _develops(tx, caller, guid)}
-    return [row for row in rows if {space_of[row.source_guid], space_of[row.destination_guid]} <= developed]
+        mine = _developed(tx, caller, {guid for row in rows for guid in (row.source_guid, row.destination_guid)})
+    return [row for row in rows if {row.source_guid, row.destination_guid} <= mine]
 
 
-def _develops(tx: ReadTx, caller: Caller, space_guid: str) -> bool:
-    return allowed_in_space(tx, caller, tx.need(Space, space_guid), Permission.WRITE_SPACE)
+def _developed(tx: ReadTx, caller: Caller, guids: set[str]) -> set[str]:
+    """Those of visible apps that are in spaces where the caller develops."""
+    spaces = {app.guid: app.space_guid for app in tx.all(App, In("guid", guids))}
+    found = tx.all(Space, In("guid", set(spaces.values())))
+    allowed = {space.guid for space in found if allowed_in_space(tx, caller, space, Permission.WRITE_SPACE)}
+    return {guid for guid, space in spaces.items() if space in allowed}
 
 
 def _authorised(context: Context, caller: Caller, policies: Sequence[PolicySpec]) -> ChangePolicies:

@@ -49,6 +49,7 @@ async def create(
         options=options or {},
         metadata=metadata,
         reserved=context.reserved_hosts,
+        wildcards=caller.admin,
         actor=actor_of(caller),
     )
     return await context.database.write(model.create_route, arguments)

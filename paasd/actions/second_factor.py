@@ -4,8 +4,9 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import NOT_ALLOWED, Permission, authorise_admin, authorise_in_organization
 from paasd.actions.visibility import need_visible
 from paasd.auth import DEPLOY_TOKEN, Caller
-from paasd.auth.factors import WRONG, factor_context
-from paasd.auth.totp import enrolment_uri, hash_code, new_recovery_codes, new_secret, step_of
+from paasd.auth.factors import factor_context
+from paasd.auth.service import Auth, OAuthError
+from paasd.auth.totp import enrolment_uri, hash_code, new_recovery_codes, new_secret
 from paasd.errors import Forbidden, NotFound, Unprocessable
 from paasd.model import FactorDemand, Organization, SecondFactor, User
 from paasd.model import second_factors as model
@@ -39,12 +40,12 @@ async def enrol(context: Context, caller: Caller) -> tuple[str, str]:
     return secret, enrolment_uri(secret, user.username, f"paasd {context.config.domains.system}")
 
 
-async def confirm(context: Context, caller: Caller, code: str) -> list[str]:
+async def confirm(context: Context, caller: Caller, auth: Auth, code: str) -> list[str]:
     """The recovery codes, shown this once. Ends the caller's sessions. Raises NotFound, Unprocessable."""
     factor = standing(context, caller)
     if factor is None:
         raise NotFound("Second factor", NONE)
-    step = _step(context, factor, code)
+    step = auth.factors.step(factor, code)
     if step is None:
         raise Unprocessable("The code is wrong; is the clock of the authenticator right? It changes every 30 seconds")
     codes = new_recovery_codes()
@@ -60,9 +61,9 @@ async def confirm(context: Context, caller: Caller, code: str) -> list[str]:
     return codes
 
 
-async def renew_recovery_codes(context: Context, caller: Caller, code: str) -> list[str]:
+async def renew_recovery_codes(context: Context, caller: Caller, auth: Auth, code: str) -> list[str]:
     """New ones; the old ones count no more. Wants a code. Raises NotFound, Unprocessable."""
-    factor = await _proved(context, caller, code)
+    factor = await _proved(context, caller, auth, code)
     codes = new_recovery_codes()
     renewed = model.RenewRecovery(
         user_guid=factor.user_guid, recovery_hashes=[hash_code(one) for one in codes], actor=actor_of(caller)
@@ -72,9 +73,9 @@ async def renew_recovery_codes(context: Context, caller: Caller, code: str) -> l
     return codes
 
 
-async def remove(context: Context, caller: Caller, code: str) -> None:
+async def remove(context: Context, caller: Caller, auth: Auth, code: str) -> None:
     """One's own, with a code of it. Raises NotFound, Unprocessable."""
-    factor = await _proved(context, caller, code)
+    factor = await _proved(context, caller, auth, code)
     removal = model.RemoveFactor(user_guid=factor.user_guid, actor=actor_of(caller))
     await context.database.write(model.remove_factor, removal)
 
@@ -128,23 +129,18 @@ def warning_of(context: Context, caller: Caller) -> str:
     )
 
 
-async def _proved(context: Context, caller: Caller, code: str) -> SecondFactor:
-    factor = standing(context, caller)
-    if factor is None or not factor.confirmed:
+async def _proved(context: Context, caller: Caller, auth: Auth, code: str) -> SecondFactor:
+    """Guesses wait and are told of as at sign-in: who stole a token has not got the factor."""
+    with context.database.read() as tx:
+        user = _person(tx.get(User, caller.user_guid), caller)
+    factor = auth.factors.of(user)
+    if factor is None:
         raise NotFound("Second factor", NONE)
-    hashed = hash_code(code)
-    step = _step(context, factor, code)
-    used = model.UseCode(user_guid=factor.user_guid, step=step)
-    if step is None:
-        used = model.UseCode(user_guid=factor.user_guid, recovery_hash=hashed)
-    if not await context.database.write(model.use_code, used):
-        raise Unprocessable(WRONG)
+    try:
+        await auth.second_step(user, code, caller.address)
+    except OAuthError as error:
+        raise Unprocessable(error.detail) from error
     return factor
-
-
-def _step(context: Context, factor: SecondFactor, code: str) -> int | None:
-    secret = context.sealer.open(factor.sealed_secret, factor_context(factor.user_guid)).decode()
-    return step_of(secret, code.replace(" ", ""), context.clock())
 
 
 def _person(user: User | None, caller: Caller) -> User:

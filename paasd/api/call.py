@@ -169,7 +169,7 @@ def load_yaml(raw: bytes) -> Any:
         mark = error.problem_mark
         place = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
         raise BadRequest(f"Request invalid due to parse error: {error.problem}{place}") from error
-    except (yaml.YAMLError, *UNREADABLE) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise BadRequest(f"Request invalid due to parse error: {type(error).__name__} in the YAML document") from error
 
 

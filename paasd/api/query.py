@@ -6,7 +6,7 @@ ignore it would show a client the wrong rows.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sized
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
@@ -19,6 +19,8 @@ MAX_PER_PAGE = 5000
 MAX_PAGE = 9_000_000_000
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 TIME_FILTERS = ("created_ats", "updated_ats")
+PART_LIMIT = 50
+"""Parts of one parameter that become a condition each: SQLite takes a statement of limited depth."""
 TIME_OPERATORS = ("gt", "gte", "lt", "lte")
 
 
@@ -130,8 +132,15 @@ def parse_query(raw: str, spec: QuerySpec) -> Query:
         raise BadQuery(
             f"The query parameter is invalid: Unknown query parameter(s): {names}. Valid parameters are: {valid}"
         )
+    check_parts("created_ats and updated_ats", times)
     lists = {"filters": filters, "negated": negated, "plain": plain, "fields": fields, "times": tuple(times)}
     return msgspec.convert({**found, **lists}, Query)
+
+
+def check_parts(name: str, parts: Sized) -> None:
+    """Raise BadQuery for more than a statement takes."""
+    if len(parts) > PART_LIMIT:
+        raise BadQuery(f"The query parameter is invalid: {name} can have at most {PART_LIMIT} parts, not {len(parts)}")
 
 
 def parse_any(raw: str) -> Query:

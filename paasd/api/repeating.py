@@ -1,7 +1,8 @@
 """`Idempotency-Key`: a write whose answer did not come may be sent again, and is carried out once.
 
 It counts for calls whose body is JSON or empty. A push or an upload is not among them: its body is a stream that is
-gone when it has been read, and sending it again does no harm.
+gone when it has been read, and sending it again does no harm. Nor are calls of nobody, such as signing in: a key is one
+person's, and what answers strangers must be what they asked for themselves.
 """
 
 import re
@@ -27,15 +28,14 @@ def repeating(call: Call, route: Route) -> Iterator[None]:
 
     Raises BadRequest for a key that is none.
     """
-    if route.method == "GET" or route.size is Size.UPLOAD:
+    if route.method == "GET" or route.size is Size.UPLOAD or call.anonymous:
         yield
         return
     sent = call.header(KEY).strip()
     if sent and not _FORM.fullmatch(sent):
         raise BadRequest(f"{KEY} is 1 to 128 visible characters, such as a UUID")
     quart.g.idempotency_key = key = sent or str(uuid.uuid4())
-    who = "" if call.anonymous else call.caller.user_guid
-    about = "\0".join((who, route.method, call.request.full_path))
+    about = "\0".join((call.caller.user_guid, route.method, call.request.full_path))
     with repeatable(Repeatable(key, about, again=bool(sent))):
         yield
 

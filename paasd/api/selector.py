@@ -2,6 +2,7 @@
 
 import re
 
+from paasd.api.query import check_parts
 from paasd.errors import BadQuery
 from paasd.model import Label
 from paasd.state import Condition, Eq, In, InSelect, Not
@@ -15,7 +16,9 @@ EXISTS = re.compile(rf"(!?)\s*({KEY})")
 def parse_selector(text: str) -> list[tuple[str, str, tuple[str, ...]]]:
     """The requirements as (key, exists | missing | in | notin, values). Raises BadQuery."""
     found: list[tuple[str, str, tuple[str, ...]]] = []
-    for piece in _pieces(text):
+    pieces = _pieces(text)
+    check_parts("label_selector", pieces)
+    for piece in pieces:
         if match := SET.fullmatch(piece):
             values = tuple(value.strip() for value in match[3].split(","))
             found.append((match[1], match[2], values))

@@ -22,7 +22,6 @@ from joserfc.jwk import KeySet
 from paasd.auth.id_tokens import ALGORITHMS, Person, challenge_of, person_of, problem_of
 from paasd.config import OidcConfig
 from paasd.errors import ConfigError, PaasdError
-from paasd.packing import UNREADABLE
 
 KEEP_S: Final = 3600.0
 REFETCH_S: Final = 10.0
@@ -165,7 +164,7 @@ class Provider:
             raise ProviderError(f"{self.label} refused: it answered {answer.status_code}; {todo}")
         try:
             return msgspec.json.decode(raw, type=dict[str, Any])
-        except UNREADABLE as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ProviderError(f"{self.label} does not answer with a JSON object") from error
 
 

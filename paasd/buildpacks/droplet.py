@@ -75,7 +75,7 @@ def unpack_droplet(request: dict[str, Any], layout: Layout) -> dict[str, Any]:
     ours = _told(info.get("paasd"), dict)
     types = {"web": info.get("start_command"), **_told(ours.get("process_types"), dict), **procfile(layout.app)}
     types = {name: _told(command, str) for name, command in types.items() if command}
-    if odd := next((name for name in types if not TYPE_NAME.match(name)), None):
+    if odd := next((name for name in types if not TYPE_NAME.fullmatch(name)), None):
         raise StagingFailure("unpack", f"{_INFO} has an invalid process type {legible(odd)}", code=PACKAGE_REFUSED)
     if not info:
         staging_info(layout, "", types)

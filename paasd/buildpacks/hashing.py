@@ -79,11 +79,11 @@ def tree_digest(root: Path) -> str:
 
 
 def tree_listing(root: Path, *, ignored: frozenset[str] = frozenset()) -> dict[str, tuple[int, int]]:
-    """Path -> (size, mtime in ns) of every file below `root`: enough to see whether a build wrote there."""
+    """Path -> (size, ctime in ns) of every file below `root`: what a build wrote to shows, no program sets it."""
     found: dict[str, tuple[int, int]] = {}
     for directory, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name not in ignored]
         for name in files:
             entry = (Path(directory) / name).lstat()
-            found[f"{directory}/{name}"] = (entry.st_size, entry.st_mtime_ns)
+            found[f"{directory}/{name}"] = (entry.st_size, entry.st_ctime_ns)
     return found

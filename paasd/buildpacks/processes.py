@@ -9,7 +9,7 @@ from typing import Any
 from .failure import RELEASE_FAILED, StagingFailure
 from .plainyaml import YamlError, load
 
-TYPE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+TYPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 LIMIT_BYTES = 1024 * 1024
 
 
@@ -49,7 +49,7 @@ def procfile(app: Path) -> dict[str, str]:
             "Procfile", "the Procfile is not a list of 'type: command' lines", advice, code=RELEASE_FAILED
         )
     for name, command in found.items():
-        if not TYPE_NAME.match(str(name)):
+        if not TYPE_NAME.fullmatch(str(name)):
             raise StagingFailure(
                 "Procfile", f"the Procfile has an invalid process type {name!r}", advice, code=RELEASE_FAILED
             )

@@ -32,7 +32,7 @@ def invite() -> None:
     """
 
 
-@invite.command("create", short_help="Invite somebody; the link is shown this once.")
+@invite.command("create", short_help="Invite somebody, by mail or with a link that is shown this once.")
 @click.argument("address")
 @click.option(
     "--org-role",
@@ -49,8 +49,8 @@ def create(
 ) -> None:
     """Invite ADDRESS to the organization of --space; with --role also to the space itself.
 
-    If a mail server is configured ([mail] of `paasd config`), the link is sent; it is shown here in any case. Another
-    invitation of the same address takes the place of the first.
+    If a mail server is configured ([mail] of `paasd config`), the link is sent, and proves the address; else it is
+    shown here. Another invitation of the same address takes the place of the first.
     """
     body = {
         "address": address,
@@ -59,9 +59,10 @@ def create(
         **({} if life_s is None else {"life_s": life_s}),
     }
     made = target.connect().call("POST", _path(target), json=body)
-    click.echo(made["link"])
+    if made["link"] is not None:
+        click.echo(made["link"])
     where = f"The link was sent to {address}." if made["sent"] else f"Not sent: {made['mail_problem']}."
-    click.echo(f"{where} It works once, until {made['expires_at']}, and is not shown again.", err=True)
+    click.echo(f"{where} It works once, until {made['expires_at']}, and is not shown later.", err=True)
 
 
 @invite.command("list", short_help="Invitations that can still be accepted.")

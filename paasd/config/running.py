@@ -160,7 +160,10 @@ class StagingConfig(Section, frozen=True, kw_only=True):
     ] = 900
     inherit_host_settings: Annotated[
         bool,
-        Meta(description="Take indexes, registry, proxy and certificates from this host's pip, npm and environment."),
+        Meta(
+            description="Take indexes, registry, proxy and certificates from this host's pip, npm and environment, "
+            "none with its password. Through a proxy builds reach whatever it lets this host reach."
+        ),
     ] = True
     pip_index_url: Annotated[
         str, Meta(description="Python package index; empty takes the host's, then the public one.")

@@ -124,6 +124,10 @@ class DiskConfig(Section, frozen=True, kw_only=True):
             description="Seconds that an unused ext4 copy of a layer stays (kernels before 6.2); making it costs time.",
         ),
     ] = 7 * 86400.0
+    image_copy_limit_mb: Annotated[
+        int,
+        Meta(ge=1, description="Largest tree, in MB, of which an ext4 copy is made (kernels before 6.2)."),
+    ] = 16384
     stack_mirror: Annotated[
         str, Meta(description="Debian mirror from which stacks are built; empty takes the host's own apt sources.")
     ] = ""

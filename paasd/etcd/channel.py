@@ -6,7 +6,7 @@ fails nothing by itself: without a ping a watch would stay deaf for as long as T
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +55,10 @@ class Channel:
         """Ask and wait for the answer. Raises Refused, Lost. Cancelled, it leaves the connection usable."""
         async with self.call(method) as (number, inbox):
             self.send(number, message, finish=True)
-            answer = await inbox.receive()
+            try:
+                answer = await inbox.receive()
+            except trio.EndOfChannel:
+                raise Lost("etcd ended the call without an answer") from None
             if isinstance(answer, PaasdError):
                 raise answer
             return answer
@@ -172,7 +175,9 @@ class Channel:
         if self.broken is None:
             self.broken = Lost(reason)
             for inbox in self._inboxes.values():
-                self._put(inbox, Lost(reason))
+                with suppress(Broken):  # one that is full ends all the same when it has been read
+                    self._put(inbox, Lost(reason))
+                inbox.close()
 
 
 async def open_channel(address: tuple[str, int], context: ssl.SSLContext, nursery: trio.Nursery) -> Channel:

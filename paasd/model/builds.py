@@ -148,9 +148,9 @@ def finish_build(tx: Tx, args: FinishBuild) -> bool:
         )
     )
     tx.update(build, state="STAGED", droplet_guid=droplet.guid, timings=args.timings)
-    organization_guid = tx.need(Space, app.space_guid).organization_guid
+    space = tx.need(Space, app.space_guid)
     for layer in args.register:
-        register_layer(tx, layer, organization_guid)
+        register_layer(tx, layer, space)
     actor = Actor(guid=build.created_by_guid, type="user", name=build.created_by_name)
     data = {"build_guid": build.guid, "droplet_guid": droplet.guid}
     record_app_event(tx, "audit.app.build.staged", actor, app, data)

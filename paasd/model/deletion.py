@@ -10,6 +10,7 @@ from paasd.model.apps import hide_app
 from paasd.model.arguments import Arguments
 from paasd.model.deploy_tokens import remove_tokens
 from paasd.model.jobs import close_jobs_of
+from paasd.model.layers import layers_of
 from paasd.model.metadata import remove_in
 from paasd.model.records import (
     App,
@@ -102,6 +103,8 @@ def _delete_space_chunk(tx: Tx, space: Space) -> bool:
     if apps or not _clear_routes(tx, portion, space_guid=space.guid):
         return False
     if not all(portion.clear(part, space_guid=space.guid) for part in (Role, SecurityGroupSpace)):
+        return False
+    if not portion.clear(Layer, layers_of(space.guid)):
         return False
     if remove_tokens(tx, Eq("space_guid", space.guid), TOKENS_CHUNK) == TOKENS_CHUNK:
         return False

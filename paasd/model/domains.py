@@ -9,11 +9,12 @@ from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
+from paasd.model.names import check_domain_is_free
 from paasd.model.quotas.accounting import check_new_domain
-from paasd.model.records import Domain, Job, Organization, Route
+from paasd.model.records import Domain, Job, Organization
 from paasd.state import Duplicate, Eq, In, IsNull, Or, ReadTx, Tx, operation
 
-DOMAIN_NAME = re.compile(r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", re.IGNORECASE)
+DOMAIN_NAME = re.compile(r"([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 NAME_LIMIT = 253
 DELETE_DEADLINE_S = 3600
 
@@ -33,13 +34,11 @@ class CreateDomain(Arguments):
 def create_domain(tx: Tx, args: CreateDomain) -> Domain:
     """`reserved` are names that the platform answers itself. Raises Unprocessable for a bad, taken or nested name."""
     name = args.name.lower()
-    if len(name) > NAME_LIMIT or not DOMAIN_NAME.match(name):
+    if len(name) > NAME_LIMIT or not DOMAIN_NAME.fullmatch(name):
         raise Unprocessable("Name does not comply with RFC 1035 standards")
-    if name in args.reserved:
-        raise Unprocessable(f'The domain name "{name}" is reserved by the platform.')
     if args.organization_guid is not None and tx.get(Organization, args.organization_guid) is None:
         raise Unprocessable("Organization does not exist or you do not have access to it.")
-    _check_overlap(tx, name, args.organization_guid)
+    check_domain_is_free(tx, name, args.organization_guid, args.reserved)
     try:
         domain = tx.insert(Domain(name=name, internal=args.internal, organization_guid=args.organization_guid))
     except Duplicate as error:
@@ -49,24 +48,6 @@ def create_domain(tx: Tx, args: CreateDomain) -> Domain:
     merge_metadata(tx, "domain", domain.guid, args.metadata)
     _event(tx, "audit.domain.create", args.actor, domain)
     return domain
-
-
-def _check_overlap(tx: Tx, name: str, organization_guid: str | None) -> None:
-    """A name under (or above) another organization's domain, or one that is a route already, would take its traffic.
-
-    Of a name that is above it is not said what is below: who asks does not know that name, and it is not theirs.
-    """
-    for other in tx.all(Domain):
-        nested = other.name.endswith("." + name) or name.endswith("." + other.name)
-        if nested and other.organization_guid is not None and other.organization_guid != organization_guid:
-            what = f'"{other.name}"' if name.endswith("." + other.name) else "a name below it"
-            raise Unprocessable(
-                f'The domain name "{name}" cannot be created because {what} is reserved by another domain'
-            )
-        if name.endswith("." + other.name):
-            host = name.removesuffix("." + other.name)
-            if tx.exists(Route, domain_guid=other.guid, host=host):
-                raise Unprocessable(f'The domain name "{name}" cannot be created because it is already used as a route')
 
 
 class UpdateDomain(Arguments):

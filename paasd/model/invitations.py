@@ -17,6 +17,10 @@ OPEN_LIMIT: Final = 200
 UNKNOWN: Final = (
     "This invitation is not valid (any more): it was used, revoked or has expired. Ask whoever invited you for another."
 )
+UNPROVED: Final = (
+    "A user name with an @ has to be the address that the invitation was mailed to; choose one without, or ask an"
+    " administrator for an account"
+)
 PLATFORM: Final = "cloud_controller.admin"
 
 
@@ -111,10 +115,12 @@ def accept_invitation(tx: Tx, args: AcceptInvitation) -> User:
     if args.user_guid is not None:
         user = tx.need(User, args.user_guid)
     else:
+        if "@" in args.username and not _is_proved(invitation, args.username):
+            raise Unprocessable(UNPROVED)
         inviter = Actor(guid=invitation.inviter_guid or "paasd", type="user", name=invitation.invited_by)
         made = CreateUser(
             username=args.username,
-            email=invitation.address if "@" in invitation.address else "",
+            email=invitation.address if "@" in invitation.address and _is_proved(invitation) else "",
             password_hash=args.password_hash,
             registered=True,
             actor=inviter,
@@ -141,6 +147,15 @@ def open_invitation(tx: ReadTx, secret_hash: str, now: int | None = None) -> Inv
     if organization is None or organization.deleting or organization.suspended or not _may_still_invite(tx, found):
         raise Unprocessable(UNKNOWN)
     return found
+
+
+def _is_proved(invitation: Invitation, address: str | None = None) -> bool:
+    """Whether who has the secret reads the mail of the address (nobody else was shown it), or an administrator invites.
+
+    Else managers of one organization could make themselves the account to which another is about to give roles.
+    """
+    mailed = invitation.sent_at is not None and (address is None or address.lower() == invitation.address.lower())
+    return mailed or not invitation.inviter_guid
 
 
 def check_types(organization_roles: list[str], space_roles: dict[str, list[str]]) -> None:

@@ -12,12 +12,16 @@ from paasd.model.events import record_event
 from paasd.model.records import Annotation, Label
 from paasd.state import In, Portion, ReadTx, Record, Tx, operation
 
-KEY_NAME = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
-KEY_PREFIX = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+$")
+KEY_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+KEY_PREFIX = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+")
 NAME_LIMIT = 63
 PREFIX_LIMIT = 253
 LABEL_VALUE_LIMIT = 63
 ANNOTATION_VALUE_LIMIT = 5000
+LABEL_LIMIT = 50
+ANNOTATION_LIMIT = 200
+SIZE_LIMIT_BYTES = 64 * 1024
+"""Keys and values of one resource together: they are read, shown and deleted with it."""
 READ_CHUNK = 500
 
 
@@ -32,7 +36,7 @@ def check_metadata(metadata: Metadata) -> None:
     """Raise Unprocessable for keys or values that Cloud Foundry refuses."""
     for key, value in metadata.labels.items():
         _check_key("label", key)
-        if value and (len(value) > LABEL_VALUE_LIMIT or not KEY_NAME.match(value)):
+        if value and (len(value) > LABEL_VALUE_LIMIT or not KEY_NAME.fullmatch(value)):
             raise Unprocessable(
                 f"Metadata label value error: '{value[:80]}' must be at most {LABEL_VALUE_LIMIT} characters, start and "
                 "end with an alphanumeric one and contain only those, -, _ and ."
@@ -47,11 +51,11 @@ def check_metadata(metadata: Metadata) -> None:
 
 def _check_key(kind: str, key: str) -> None:
     prefix, slash, name = key.rpartition("/")
-    if slash and (len(prefix) > PREFIX_LIMIT or not KEY_PREFIX.match(prefix)):
+    if slash and (len(prefix) > PREFIX_LIMIT or not KEY_PREFIX.fullmatch(prefix)):
         raise Unprocessable(f"Metadata {kind} key error: prefix '{prefix[:80]}' must be in valid dns format")
     if prefix.lower() == "cloudfoundry.org":
         raise Unprocessable(f"Metadata {kind} key error: prefix 'cloudfoundry.org' is reserved")
-    if not name or len(name) > NAME_LIMIT or not KEY_NAME.match(name):
+    if not name or len(name) > NAME_LIMIT or not KEY_NAME.fullmatch(name):
         raise Unprocessable(
             f"Metadata {kind} key error: '{key[:80]}' must be 1 to {NAME_LIMIT} characters, start and end with an "
             "alphanumeric one and contain only those, -, _ and ."
@@ -59,12 +63,35 @@ def _check_key(kind: str, key: str) -> None:
 
 
 def merge_metadata(tx: Tx, resource_type: str, resource_guid: str, metadata: Metadata | None) -> None:
-    """Set the given keys, take away those that are None, leave the others."""
+    """Set the given keys, take away those that are None, leave the others. Raises Unprocessable beyond the limits."""
     if metadata is None:
         return
     check_metadata(metadata)
+    before = _size(tx, resource_guid)
     _merge(tx, Label, resource_type, resource_guid, metadata.labels)
     _merge(tx, Annotation, resource_type, resource_guid, metadata.annotations)
+    _check_size(before, _size(tx, resource_guid), metadata)
+
+
+def _size(tx: ReadTx, resource_guid: str) -> tuple[int, int, int]:
+    """Labels, annotations, and bytes of both."""
+    labels, annotations = tx.all(Label, resource_guid=resource_guid), tx.all(Annotation, resource_guid=resource_guid)
+    texts = [one.key + one.value for one in labels] + [one.key + one.value for one in annotations]
+    return len(labels), len(annotations), sum(len(text.encode()) for text in texts)
+
+
+def _check_size(before: tuple[int, int, int], after: tuple[int, int, int], metadata: Metadata) -> None:
+    """What is beyond a limit, from before there was one, may stay and shrink."""
+    added = [sum(value is not None for value in new.values()) for new in (metadata.labels, metadata.annotations)]
+    texts = (
+        f"Failed to add {added[0]} labels because it would exceed maximum of {LABEL_LIMIT}",
+        f"Failed to add {added[1]} annotations because it would exceed maximum of {ANNOTATION_LIMIT}",
+        f"Labels and annotations of one resource may have {SIZE_LIMIT_BYTES} bytes together, not {after[2]}",
+    )
+    limits = (LABEL_LIMIT, ANNOTATION_LIMIT, SIZE_LIMIT_BYTES)
+    for was, now, limit, text in zip(before, after, limits, texts, strict=True):
+        if now > max(was, limit):
+            raise Unprocessable(text)
 
 
 class MergeMetadata(Arguments):

@@ -10,21 +10,29 @@ from paasd.model.domains import usable_domains
 from paasd.model.events import record_app_event, record_event
 from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
+from paasd.model.names import check_host_is_free, full_name, normal_path, taken_text
 from paasd.model.quotas.accounting import check_new_route
 from paasd.model.records import App, Destination, Domain, Job, Route, Space
 from paasd.model.route_options import check_options, check_weights
 from paasd.state import Duplicate, Tx, operation
 
-HOST = re.compile(r"^([\w]([\w-]*[\w])?(\.[\w]([\w-]*[\w])?)*)$", re.ASCII)
+HOST = re.compile(r"[\w]([\w-]*[\w])?(\.[\w]([\w-]*[\w])?)*", re.ASCII)
 HOST_LIMIT = 63
 NAME_LIMIT = 253
 PATH_LIMIT = 128
 DESTINATION_LIMIT = 100
 PROTOCOLS = ("http1", "http2")
+WILDCARD = (
+    "You do not have sufficient permissions to create a route with a wildcard host on a domain not scoped to an"
+    " organization."
+)
 
 
 class CreateRoute(Arguments):
-    """Arguments of `create_route`. `reserved` are full host names that the platform answers itself."""
+    """Arguments of `create_route`. `reserved` are full host names that the platform answers itself.
+
+    `wildcards`: whether the host may be `*` also on a shared domain, where it takes what all others leave.
+    """
 
     domain_guid: str
     space_guid: str
@@ -34,6 +42,7 @@ class CreateRoute(Arguments):
     options: dict[str, Any] = {}
     metadata: Metadata | None = None
     reserved: list[str] = []
+    wildcards: bool = False
     actor: Actor
 
 
@@ -49,15 +58,16 @@ def create_route(tx: Tx, args: CreateRoute) -> Route:
         raise Unprocessable("Invalid domain. Ensure that the domain exists and you have access to it.")
     check_route_name(domain, args.host, args.path, args.port)
     check_options(args.options)
-    if route_url(domain, args.host) in args.reserved:
-        raise Unprocessable(f"Route '{route_url(domain, args.host)}' is reserved by the platform; choose another host.")
+    if args.host == "*" and domain.organization_guid is None and not args.wildcards:
+        raise Unprocessable(WILDCARD)
+    check_host_is_free(tx, domain, args.host, args.path, space, args.reserved)
     try:
         route = tx.insert(
             Route(
                 domain_guid=domain.guid,
                 space_guid=space.guid,
                 host=args.host.lower(),
-                path=args.path,
+                path=normal_path(args.path),
                 options={key: value for key, value in args.options.items() if value is not None},
             )
         )
@@ -67,16 +77,6 @@ def create_route(tx: Tx, args: CreateRoute) -> Route:
     merge_metadata(tx, "route", route.guid, args.metadata)
     _event(tx, "audit.route.create", args.actor, route, domain)
     return route
-
-
-def taken_text(domain: Domain, host: str, path: str) -> str:
-    """How Cloud Foundry says that a route exists; its command line looks for the first words."""
-    if not host:
-        tail = f" for domain '{domain.name}'." if not path else f" with path '{path}' for domain '{domain.name}'."
-        return "Route already exists" + tail
-    if not path:
-        return f"Route already exists with host '{host}' for domain '{domain.name}'."
-    return f"Route already exists with host '{host}' and path '{path}' for domain '{domain.name}'."
 
 
 def check_route_name(domain: Domain, host: str, path: str, port: int | None = None) -> None:
@@ -90,7 +90,7 @@ def check_route_name(domain: Domain, host: str, path: str, port: int | None = No
     if domain.internal and path:
         raise Unprocessable("Paths are not supported for internal domains.")
     if host and host != "*":
-        if not HOST.match(host):
+        if not HOST.fullmatch(host):
             raise Unprocessable('Host must be either "*" or contain only alphanumeric characters, "_", or "-"')
         if any(len(label) > HOST_LIMIT for label in host.split(".")):
             raise Unprocessable(f"Host cannot exceed {HOST_LIMIT} characters")
@@ -107,17 +107,19 @@ def check_path(path: str) -> None:
         return
     if not path.startswith("/"):
         raise Unprocessable("Path must begin with a '/'")
-    if path == "/":
+    if not normal_path(path):
         raise Unprocessable("Path cannot be a single '/'")
     if "?" in path or "#" in path:
         raise Unprocessable("Path cannot contain '?'")
+    if not path.isprintable() or " " in path:
+        raise Unprocessable("Path is invalid.")
     if len(path) > PATH_LIMIT:
         raise Unprocessable(f"Path exceeds {PATH_LIMIT} characters")
 
 
 def route_url(domain: Domain, host: str, path: str = "") -> str:
     """`host.domain/path` as people write it."""
-    return (f"{host.lower()}.{domain.name}" if host else domain.name) + path
+    return full_name(domain, host) + path
 
 
 class UpdateRoute(Arguments):

@@ -64,7 +64,7 @@ def bootstrap(tx: Tx, args: Bootstrap) -> bool:
     """The shared domains at every start; the first organization and space only once. True the first time."""
     for name, internal in ((args.apps_domain, False), (INTERNAL_DOMAIN, True)):
         if not tx.exists(Domain, name=name):
-            domain = tx.insert(Domain(name=name, internal=internal))
+            domain = tx.insert(Domain(name=name.lower(), internal=internal))
             record_event(
                 tx, "audit.domain.create", SYSTEM, target_type="domain", target_guid=domain.guid, target_name=name
             )

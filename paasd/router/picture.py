@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 
+from paasd.model.names import full_name
 from paasd.model.network_policies import ports_of
 from paasd.model.records import App, Destination, Domain, Instance, NetworkPolicy, Node, Route, Space
 from paasd.observed import InstanceFact
 from paasd.router.doorway import Door
 from paasd.router.neighbours import Doors, ProcessKey
 from paasd.router.records import Endpoint, RouteEntry
-from paasd.router.routes import Knowledge, build_entry, route_host, runs
+from paasd.router.routes import Knowledge, build_entries, runs
 from paasd.router.tunnels import Links, target_of
 from paasd.state import ReadTx
 
@@ -138,8 +139,7 @@ class Picture(Knowledge):
 
     def entries(self, host: str) -> tuple[RouteEntry, ...]:
         """The entries of one host, none if it is gone."""
-        built = (build_entry(self.routes[guid], self) for guid in sorted(self._hosts.get(host, ())))
-        return tuple(entry for entry in built if entry is not None)
+        return build_entries([self.routes[guid] for guid in self._hosts.get(host, ())], self)
 
     def links(self) -> Links:
         """The other nodes, and what of this one they may ask for."""
@@ -204,7 +204,9 @@ class Picture(Knowledge):
     def _hosts_of(self, routes: Iterable[str]) -> set[str]:
         found = [route for guid in routes if (route := self.routes.get(guid)) is not None]
         return {
-            route_host(route, self.domains[route.domain_guid]) for route in found if route.domain_guid in self.domains
+            full_name(self.domains[route.domain_guid], route.host)
+            for route in found
+            if route.domain_guid in self.domains
         }
 
     def _set_route(self, route: Route, destinations: tuple[Destination, ...]) -> None:

@@ -6,6 +6,7 @@ whose apps are all stopped answers 404, as in Cloud Foundry; one whose app has n
 
 from collections.abc import Iterable, Mapping
 
+from paasd.model.names import full_name, normal_path
 from paasd.model.records import App, Destination, Domain, Route
 from paasd.observed import InstanceFact
 from paasd.router.neighbours import Neighbours, ProcessKey
@@ -27,22 +28,35 @@ class Knowledge:
         self.instances: dict[ProcessKey, tuple[InstanceFact, ...]] = {}
 
 
-def route_host(route: Route, domain: Domain) -> str:
-    """The full host name of a route; `*` as host gives a wildcard."""
-    return f"{route.host}.{domain.name}".lower() if route.host else domain.name.lower()
+def build_entries(routes: Iterable[Route], known: Knowledge) -> tuple[RouteEntry, ...]:
+    """The entries of routes, one for a host and path: of the organization that has the oldest route of that name.
+
+    No second one can be made (`model/names.py`). Should rows be there that were, their order decides, and not who made
+    the last one or whose app is stopped.
+    """
+    owners: dict[tuple[str, str], str] = {}
+    entries: dict[tuple[str, str], RouteEntry] = {}
+    for route in sorted(routes, key=lambda one: (one.created_at, one.guid)):
+        domain = known.domains.get(route.domain_guid)
+        if domain is None or domain.internal or domain.deleting or route.protocol != "http":
+            continue
+        name = full_name(domain, route.host), normal_path(route.path)
+        organization = known.organizations.get(route.space_guid, "")
+        if owners.setdefault(name, organization) == organization and name not in entries:
+            entry = _build_entry(route, domain, known)
+            if entry is not None:
+                entries[name] = entry
+    return tuple(entries.values())
 
 
-def build_entry(route: Route, known: Knowledge) -> RouteEntry | None:
+def _build_entry(route: Route, domain: Domain, known: Knowledge) -> RouteEntry | None:
     """The entry of one route; None when it is not to be in the table."""
-    domain = known.domains.get(route.domain_guid)
-    if domain is None or domain.internal or domain.deleting or route.protocol != "http":
-        return None
     destinations = [item for item in known.destinations.get(route.guid, ()) if runs(known.apps.get(item.app_guid))]
     if not destinations:
         return None
     endpoints = [endpoint for item in destinations for endpoint in _endpoints(item, known)]
     return RouteEntry(
-        host=route_host(route, domain),
+        host=full_name(domain, route.host),
         path=route.path,
         endpoints=tuple({item.place: item for item in endpoints}.values()),
         route_guid=route.guid,
@@ -86,9 +100,8 @@ def public_domains(domains: Iterable[Domain]) -> tuple[str, ...]:
 
 def build_table(routes: Iterable[Route], known: Knowledge, system: Mapping[str, tuple[Endpoint, ...]]) -> RouteTable:
     """The whole table."""
-    entries = (build_entry(route, known) for route in routes)
     return RouteTable(
-        routes=tuple(entry for entry in entries if entry is not None),
+        routes=build_entries(routes, known),
         domains=public_domains(known.domains.values()),
         system=dict(system),
     )

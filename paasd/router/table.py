@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from paasd.config import RouterConfig
+from paasd.model.names import normal_path
 from paasd.router.clusters import cluster_name, encode_cluster, encode_endpoints
 from paasd.router.records import Endpoint, RouteEntry
 from paasd.router.xds import messages
@@ -42,11 +43,6 @@ class Owner(msgspec.Struct, frozen=True):
     def endpoint(self, address: str) -> Endpoint | None:
         """The endpoint at a place; requests under way outlive their endpoint."""
         return self.endpoints.get(address) or self.former.get(address)
-
-
-def normal_path(path: str) -> str:
-    """`path` as a prefix: no slash at its end, empty for the root."""
-    return path.rstrip("/")
 
 
 def servable(entry: RouteEntry) -> bool:
@@ -191,7 +187,7 @@ class Table:
     def _route_configuration(self) -> Any:
         written = self._explicit
         virtual_hosts = [self._virtual_host(host) for host in sorted(written)]
-        for domain in sorted({name.lower() for name in self._domains}):
+        for domain in sorted(filter(_HOST.fullmatch, {name.lower() for name in self._domains})):
             names = [name for name in (domain, f"*.{domain}") if name not in written]
             if names:
                 action = self._action(cluster_header=HOST_HEADER)

@@ -18,7 +18,9 @@ from paasd.sandbox.records import Limits, SandboxError
 _CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 # Only of v2, and only where there is one: v1's throttles direct writes alone, which hardly any program makes.
 _V2_CONTROLLERS = (*_CONTROLLERS, "io")
-_PERIOD_US = 100_000
+# Who has used up a quota waits for the rest of the period, and all who have one begin anew at once: the shorter it is,
+# the shorter do they crowd out others.
+_PERIOD_US = 20_000
 _V1_SHARES = 1024
 _HOLDER = "holder"
 _HOLDER_UNIT = "/system.slice/paasd-holder.service"
@@ -96,9 +98,12 @@ class CgroupDriver:
     def open(self) -> None:
         """Make the node's own directories, which stay until `close`."""
         for one in self._hierarchies:
-            (one.base / self._name).mkdir(parents=True, exist_ok=True)
+            node = one.base / self._name
+            node.mkdir(parents=True, exist_ok=True)
             if one.v2:
                 self._delegate(one)
+            if "cpu" in one.controllers:
+                _weigh(node, one.v2)
 
     def create(self, guid: str, limits: Limits) -> None:
         """Make the leaves and set their limits. Idempotent."""
@@ -252,6 +257,18 @@ def _keyed(path: Path) -> dict[str, int]:
         return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
     except OSError:
         return {}
+
+
+def _weigh(node: Path, v2: bool) -> None:
+    """All instances together count as one process on each processor beside what else the host runs.
+
+    The kernel's own value is that of a single process, of which each instance would have a fraction.
+    """
+    processors = os.cpu_count() or 1
+    if v2:
+        (node / "cpu.weight").write_text(str(min(10_000, 100 * processors)))
+    else:
+        (node / "cpu.shares").write_text(str(min(262_144, _V1_SHARES * processors)))
 
 
 def _limit_v2(leaf: Path, controllers: frozenset[str], limits: Limits) -> None:

@@ -20,7 +20,7 @@ async def mount_layers(images: Images, layers: Iterable[Path]) -> None:
     mounted: list[Path] = []
     try:
         for layer in layers:
-            await images.mount(layer)
+            await images.mount_layer(layer)
             mounted.append(layer)
     except BaseException:
         with trio.CancelScope(shield=True):

@@ -21,7 +21,7 @@ _TITLES = {
     codes.COMPILE_FAILED: ("BuildpackCompileFailed", "App staging failed in the buildpack compile phase"),
     codes.RELEASE_FAILED: ("BuildpackReleaseFailed", "App staging failed in the buildpack release phase"),
 }
-_MEMORY = re.compile(r"^(\d+)\s*([KMGT]?)B?$", re.IGNORECASE)
+_MEMORY = re.compile(r"(\d+)\s*([KMGT]?)B?", re.IGNORECASE)
 
 
 class StagingError(PaasdError):
@@ -118,7 +118,7 @@ def sidecars_of(result: ResultFile) -> list[DropletSidecar]:
 
 
 def _megabytes(value: Any) -> int | None:
-    match = _MEMORY.match(str(value)) if value is not None else None
+    match = _MEMORY.fullmatch(str(value)) if value is not None else None
     if match is None:
         return None
     factor = {"": 1, "M": 1, "G": 1024, "T": 1024**2}.get(match[2].upper())

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
+import structlog
 import trio
 
 from paasd.config import StagingConfig
@@ -47,9 +48,7 @@ def read_sources(config: StagingConfig, environ: Mapping[str, str] = os.environ)
     index = config.pip_index_url or without_password(pip.get("index-url", "")) or PYPI
     extra = config.pip_extra_index_urls or tuple(map(without_password, pip.get("extra-index-url", "").split()))
     registry = config.npm_registry or without_password(npm.get("registry", "")) or NPM
-    proxies = {
-        name: environ[key] for name in _PROXIES for key in (name, name.upper()) if inherited and environ.get(key)
-    }
+    proxies = _proxies(environ) if inherited else {}
     bundle = config.certificates or next(
         (
             path
@@ -78,6 +77,16 @@ def read_sources(config: StagingConfig, environ: Mapping[str, str] = os.environ)
     if registry != NPM:
         environment["YARN_REGISTRY"] = registry
     return Sources(environment=environment, hosts=tuple(hosts), certificates=Path(bundle) if bundle else None)
+
+
+def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """The host's, but for those with a password: of no use without it, and with it every tenant would read it."""
+    found = {name: environ[key] for name in _PROXIES for key in (name, name.upper()) if environ.get(key)}
+    for name in [name for name, value in found.items() if "@" in value]:
+        del found[name]
+        advice = "let a proxy without one listen for builds, or name indexes within reach in [staging]"
+        structlog.get_logger().warning("a proxy with a password is not given to builds", proxy=name, advice=advice)
+    return found
 
 
 def certificate_environment(path: str) -> dict[str, str]:

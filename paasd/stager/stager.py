@@ -37,6 +37,7 @@ _Key = tuple[str, int]  # build guid, epoch
 # Rows are looked at this often even when nobody said that they changed.
 _RECONCILE_S = 10.0
 _RETRY_S = 2.0
+_REPORT_TRIES = 15
 
 
 class Stager:
@@ -176,13 +177,20 @@ class Stager:
         await self._report(fail_build, arguments)
 
     async def _report(self, write: Operation[T, bool], arguments: T) -> bool:
-        """Whether it is written. If not, the build is still STAGING or it is not: the next look begins it anew."""
-        try:
-            await self._tools.database.write(write, arguments)
-        except (Unavailable, OutcomeUnknown) as error:
-            self._log.warning("a build is not reported yet", reason=error.detail)
-            return False
-        return True
+        """Whether it is written. If not, the build is still STAGING or it is not: the next look begins it anew.
+
+        A build is minutes of work, so a cluster without a majority for a moment is waited for. The operations change
+        nothing when the first try did it after all.
+        """
+        for _ in range(_REPORT_TRIES):
+            try:
+                await self._tools.database.write(write, arguments)
+            except (Unavailable, OutcomeUnknown) as error:
+                self._log.warning("a build is not reported yet", reason=error.detail)
+                await trio.sleep(_RETRY_S)
+            else:
+                return True
+        return False
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import trio
 
+from paasd.buildpacks.builtin import resolve
 from paasd.errors import NotFound, PaasdError, Unavailable
 from paasd.model import Droplet, DropletLayer, Timing
 from paasd.model.builds import FinishBuild
@@ -66,19 +67,25 @@ class Staging:
                 )
             async with self._step("detect"):
                 plan = await chamber.run("detect", (), PlanFile)
-            external = any(chosen.external for chosen in plan.buildpacks)
+            # The plan is written where programs of a third party may have run; what was asked for is known for sure.
+            named = any(resolve(name) is None for name in inputs.build.buildpacks)
+            external = named or any(chosen.external for chosen in plan.buildpacks)
             key = "" if external else keys.reuse_key(settings, plan.fingerprint, moving=plan.moving, today=today)
             with tools.database.read() as tx:
                 known = keys.same_files(tx, inputs.app_guid, key) if key else None
             if known is not None and await self._complete(known):
                 yield self._reuse(known)
                 return
-            finish, layers, cached = await self._build(chamber, plan, key)
+            # Such programs decide what their layers hold, so those serve this droplet and no other.
+            reusable = frozenset() if external else frozenset(layer.key for layer in plan.layers)
+            finish, layers, cached = await self._build(chamber, plan, key, reusable)
             yield finish
             if cached and (external or any(layer.key not in chamber.request["granted"] for layer in plan.layers)):
                 await self._keep_cache(chamber, layers)
 
-    async def _build(self, chamber: Chamber, plan: PlanFile, key: str) -> tuple[FinishBuild, tuple[Path, ...], bool]:
+    async def _build(
+        self, chamber: Chamber, plan: PlanFile, key: str, reusable: frozenset[str]
+    ) -> tuple[FinishBuild, tuple[Path, ...], bool]:
         tools = self._tools
         async with self._step("toolchains"):
             images = await self._toolchains(plan.toolchains)
@@ -97,7 +104,7 @@ class Staging:
         async with self._step("pack"):
             packed = await chamber.run("pack", layers, dict[str, int])
         async with self._step("store"):
-            finish = await self._adopt(chamber, result, packed, images, found, key)
+            finish = await self._adopt(chamber, result, packed, images, found, key, reusable)
         return finish, layers, result.cached
 
     def _refuse_without_command(self, result: ResultFile) -> None:
@@ -123,7 +130,7 @@ class Staging:
         found: dict[str, DropletLayer] = {}
         with self._tools.database.read() as tx:
             rows = [
-                (layer.key, find_layer(tx, f"dependencies/{layer.key}", self._inputs.organization_guid))
+                (layer.key, find_layer(tx, f"dependencies/{layer.key}", self._inputs.space_guid))
                 for layer in plan.layers
             ]
         for key, row in rows:
@@ -144,8 +151,9 @@ class Staging:
         images: dict[tuple[str, str], Image],
         found: dict[str, DropletLayer],
         key: str,
+        reusable: frozenset[str],
     ) -> FinishBuild:
-        """Copy the images into blobs, through fds that cannot lead anywhere else."""
+        """Copy the images into blobs, through fds that cannot lead anywhere else; remember those of `reusable` keys."""
         layers, register = [], []
         for name in dict.fromkeys(result.toolchains):
             image = images.get(name)
@@ -160,14 +168,15 @@ class Staging:
             kept = found.get(layer.key)
             if kept is None:
                 kept = await self._adopt_image(chamber, f"layer-{number}", "dependencies")
-                register.append(
-                    NewLayer(
-                        key=f"dependencies/{layer.key}",
-                        role="dependencies",
-                        sha256=kept.sha256,
-                        size_bytes=kept.size_bytes,
+                if layer.key in reusable:
+                    register.append(
+                        NewLayer(
+                            key=f"dependencies/{layer.key}",
+                            role="dependencies",
+                            sha256=kept.sha256,
+                            size_bytes=kept.size_bytes,
+                        )
                     )
-                )
             if layer.launch:
                 layers.append(kept)
         layers.append(await self._adopt_image(chamber, "app", "app"))

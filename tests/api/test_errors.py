@@ -36,6 +36,16 @@ def test_kinds_of_error_have_cloud_foundrys_codes(error: PaasdError, status: int
     assert body == {"errors": [{"code": code, "title": title, "detail": error.detail}]}
 
 
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"name": ' * 100_000, b'{"name": "\xff\xfe"}', b"{"])
+async def test_json_that_is_none_is_refused_however_deep(served: Served, body: bytes) -> None:
+    async with await served.admin() as http:
+        assert (await http.post("/v3/organizations", content=body)).status_code == 400
+        assert (await http.post("/v3/resource_matches", content=body)).status_code == 422
+        hint = {"login_hint": '{"origin": "x", "other": ' + "[" * 15_000}
+        form = {"grant_type": "password", "username": "admin", "password": "no", **hint}
+        assert (await http.post("/oauth/token", data=form)).status_code == 401
+
+
 def test_every_kind_of_error_has_a_row() -> None:
     def below(kind: type[PaasdError]) -> list[type[PaasdError]]:
         return [kind, *(lower for one in kind.__subclasses__() for lower in below(one))]
@@ -87,9 +97,6 @@ async def test_long_urls_pass_and_oversized_headers_give_431(served: Served) -> 
     [
         ("POST", "/v3/organizations", b"{", 400, "CF-MessageParseError"),
         ("POST", "/v3/organizations", b"[]", 400, "CF-MessageParseError"),
-        ("POST", "/v3/organizations", b"[" * 100_000, 400, "CF-MessageParseError"),
-        ("POST", "/v3/organizations", b'{"name":"\xff"}', 400, "CF-MessageParseError"),
-        ("POST", "/v3/resource_matches", b"[" * 100_000, 422, "CF-UnprocessableEntity"),
         ("POST", "/v3/organizations", b'{"name":7}', 422, "CF-UnprocessableEntity"),
         ("POST", "/v3/organizations", b"", 422, "CF-UnprocessableEntity"),
         ("POST", "/v3/organizations", b'{"name":"x","colour":1}', 422, "CF-UnprocessableEntity"),

@@ -21,6 +21,22 @@ def browser(served: Served) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=served.doors.url, headers={"Accept": "text/html"}, timeout=20)
 
 
+async def test_the_key_of_a_stranger_brings_nobody_elses_token(served: Served) -> None:
+    codes = {}
+    for name in ("ada", "eve"):
+        await served.make_user(name)
+        async with browser(served) as http:
+            found = CODE.search((await typed(http, username=name, password=PASSWORD)).text)
+        assert found is not None
+        codes[name] = found[1]
+    async with httpx.AsyncClient(base_url=served.doors.url, auth=("cf", "")) as http:
+        for name, code in codes.items():
+            form = {"grant_type": "password", "passcode": code}
+            reply = await http.post("/oauth/token", data=form, headers={"Idempotency-Key": "a-fixed-word"})
+            assert reply.status_code == 200, reply.text
+            assert payload_of(reply.json()["access_token"])["user_name"] == name
+
+
 async def use(served: Served, code: str) -> httpx.Response:
     return await ask_token(served, grant_type="password", passcode=code)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paasd.api.query import QuerySpec, page_link, parse_query, split_values, total_pages
+from paasd.api.query import PART_LIMIT, QuerySpec, page_link, parse_query, split_values, total_pages
 from paasd.api.selector import parse_selector
 from paasd.errors import BadQuery
 
@@ -60,6 +60,18 @@ def test_what_is_not_understood_is_refused(raw: str) -> None:
         parse_query(raw, SPEC)
 
 
+@pytest.mark.parametrize("name", ["created_ats", "updated_ats[gt]"])
+def test_more_parts_than_a_statement_takes_are_refused(name: str) -> None:
+    bounds = [f"{name}=2026-01-01T00:00:00Z"] * 50
+    assert len(parse_query("&".join(bounds), SPEC).times) == 50
+    with pytest.raises(BadQuery, match="at most 50 parts, not 51"):
+        parse_query("&".join([*bounds, bounds[0]]), SPEC)
+    assert len(parse_selector(",".join("a" * 50))) == 50
+    with pytest.raises(BadQuery, match="label_selector can have at most 50"):
+        parse_selector(",".join("a" * 51))
+    assert len(parse_selector(f"a in ({','.join('b' * 5000)})")) == 1, "values of one part are one condition"
+
+
 def test_the_refusal_names_the_parameter_and_the_valid_ones() -> None:
     with pytest.raises(BadQuery) as caught:
         parse_query("versions=2", SPEC)
@@ -100,6 +112,7 @@ def test_label_selectors() -> None:
         ("x", "notin", ("y",)),
         ("example.org/k", "notin", ("c",)),
     ]
-    for bad in ("", "a in b", "=x", "a=b=c", "a,,b", "a in (b"):
+    assert len(parse_selector(",".join(["a"] * PART_LIMIT))) == PART_LIMIT
+    for bad in ("", "a in b", "=x", "a=b=c", "a,,b", "a in (b", ",".join(["a"] * (PART_LIMIT + 1))):
         with pytest.raises(BadQuery):
             parse_selector(bad)

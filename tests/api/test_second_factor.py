@@ -125,6 +125,29 @@ async def test_many_guesses_at_once_are_no_more_than_a_few(tmp_path: Path) -> No
     assert sum("locked" in one for one in said) == 17
 
 
+async def test_who_is_signed_in_guesses_no_more_than_who_signs_in_and_guesses_write_nothing(tmp_path: Path) -> None:
+    auth = msgspec.structs.replace(CHEAP_HASHES, login_failures=3, login_wait_s=60.0)
+    async with serve(tmp_path, Config(api=ApiConfig(port=0), auth=auth)) as served:
+        await served.make_user("ada")
+        authenticator, codes = await enrol(served, "ada")
+        async with await signed_in(served, "ada", mfaCode=authenticator.code()) as http:
+            index = served.context.database.index
+            said = []
+            for guess in ("000000", "99999x", "nothing", authenticator.code(), codes[0]):
+                for call in ("remove", "renew-recovery-codes"):
+                    answer = await http.post(f"{MINE}/actions/{call}", json={"code": guess})
+                    assert answer.status_code == 422
+                    said.append(answer.json()["errors"][0]["detail"])
+            assert ["used before" in one for one in said] == [True] * 3 + [False] * 7
+            assert all("locked" in one for one in said[3:])
+            assert "locked" in why(await sign_in(served, "ada", mfaCode=codes[0]))
+            assert served.context.database.index == index
+            served.clock.ahead_s += 61
+            right = await http.post(f"{MINE}/actions/remove", json={"code": codes[0]})
+            assert right.status_code == 204, right.text
+        assert "127.0.0.1" in [one["data"]["address"] for one in await events(served, "audit.user.sign_in")]
+
+
 async def test_the_same_request_again_with_its_key_is_no_second_sign_in(served: Served) -> None:
     await served.make_user("ada")
     authenticator, codes = await enrol(served, "ada")

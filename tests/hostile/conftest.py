@@ -13,11 +13,10 @@ from .stage import Stage, open_stage
 
 @pytest.fixture(scope="package")
 def outside() -> Iterator[Outside]:
-    """A machine next to the host, which plays the internet. Its metadata service has an address of its own."""
+    """A machine next to the host, which plays the internet."""
     run_dir = Path(f"/run/paasd-test-{secrets.token_hex(4)}")
     run_dir.mkdir(mode=0o700)
-    machine = Outside(run_dir, 31)
-    machine.metadata = "169.254.170.31"
+    machine = Outside(run_dir)
     machine.start()
     yield machine
     machine.stop()

@@ -4,6 +4,7 @@ The node lives as long as the package's tests, so that each attack costs its own
 `run` carries a coroutine function over to the node's loop.
 """
 
+import copy
 import json
 import os
 import queue
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 
 import pyseccomp
 import trio
+from msgspec.structs import replace
 
 from paasd.config import DnsConfig, LogsConfig, NetworkConfig, StagingConfig, SupervisorConfig
 from paasd.sandbox import PUBLIC_EGRESS, Container, ContainerSpec, EgressRule, Exit, Limits, ProcessSpec
@@ -29,6 +31,11 @@ from tests.sandbox.place import output
 T = TypeVar("T")
 MIB = 1024 * 1024
 SMALL = Limits(memory_bytes=96 * MIB, cpu_cores=0.7, pids=64, disk_bytes=48 * MIB, inodes=3000, open_files=256)
+CANARY_WEIGHT = 25
+CANARY = """applications:
+- name: canary
+  memory: 256M
+"""
 TIMEOUT_S = 60.0
 SECRET = "the neighbour's secret"
 NEIGHBOUR_PORT = 8080
@@ -92,12 +99,16 @@ class Stage:
     def __init__(self, data: Path, outside: Outside) -> None:
         self.data = data
         self.outside = outside
+        self.space = SPACE
+        """Where this tenant's apps are."""
+        self.cores: float | None = None
+        """The most that any one container of this tenant's may have; None leaves it to each attempt."""
         self.node: Driver
         self.attacker: Container
         self.neighbour: Container
         self.canary: Load
         self.upstream: Upstream
-        self._numbers = iter(range(1_000_000))
+        self._names = (f"hostile-{number}" for number in range(1_000_000))
         self._token: trio.lowlevel.TrioToken
         self._leave: trio.Event
 
@@ -125,8 +136,9 @@ class Stage:
     @contextmanager
     def container(self, **changes: Any) -> Iterator[Container]:
         """One more container, not started, gone after the block."""
-        name = f"hostile-{next(self._numbers)}"
-        spec = ContainerSpec(**{"guid": name, "kind": "task", "limits": SMALL, "egress": PUBLIC_EGRESS, **changes})
+        limits = self._bounded(changes.pop("limits", SMALL))
+        given = {"guid": next(self._names), "kind": "task", "limits": limits, "egress": PUBLIC_EGRESS, **changes}
+        spec = ContainerSpec(**given)
         container = self.run(self.node.node.sandbox.create, spec)
         try:
             yield container
@@ -166,7 +178,7 @@ class Stage:
         if manifest is not None:
             parts["manifest"] = ("manifest.yml", manifest.encode(), "application/x-yaml")
         params, headers = {"name": name, "wait": "true"}, {"Accept": "application/x-ndjson"}
-        answer = await self.node.api.post(SPACE + "/push", params=params, headers=headers, files=parts)
+        answer = await self.node.api.post(self.space + "/push", params=params, headers=headers, files=parts)
         if answer.is_error:
             return {"type": "error", "status": answer.status_code, **answer.json()["errors"][0], "log": []}
         events = [json.loads(line) for line in answer.text.splitlines() if line.strip()]
@@ -174,9 +186,15 @@ class Stage:
 
     def delete(self, name: str) -> None:
         """Delete an app, and wait until nothing of it runs."""
-        guid = self.run(self.node.app, name)["guid"]
-        self.run(self.node.delete, name)
+        path = f"{self.space}/apps/{name}"
+        guid = self.run(self.node.api.get, path).json()["guid"]
+        self.run(self.node.api.delete, path).raise_for_status()
         self.until(lambda: self.containers(guid), lambda found: not found)
+
+    async def stats(self, app_guid: str) -> list[dict[str, Any]]:
+        """What the instances of an app do."""
+        answer = await self.node.api.get(f"/v3/apps/{app_guid}/processes/web/stats")
+        return list(answer.raise_for_status().json()["resources"])
 
     def containers(self, app_guid: str) -> list[Container]:
         """Those of an app's instances."""
@@ -186,6 +204,26 @@ class Stage:
     def instance(self, app_guid: str) -> Container:
         """The container of an app's only instance."""
         return next(one for one in self.containers(app_guid) if one.running)
+
+    def another(self, name: str, cores: float | None = None) -> "Stage":
+        """One more tenant of the same node: an organization and a space, an attacker and a neighbour of its own."""
+        tenant = copy.copy(self)
+        tenant._names = (f"{name}-{number}" for number in range(1_000_000))
+        tenant.cores = cores
+        self.run(tenant._settle, name)
+        return tenant
+
+    async def _settle(self, name: str) -> None:
+        api = self.node.api
+        made = await api.post("/v3/organizations", json={"name": name})
+        organization = {"organization": {"data": {"guid": made.raise_for_status().json()["guid"]}}}
+        (await api.post("/v3/spaces", json={"name": "dev", "relationships": organization})).raise_for_status()
+        self.space = f"/paasd/v1/spaces/{name}/dev"
+        await self._people(name)
+
+    async def _people(self, name: str) -> None:
+        self.attacker = await self._tenant(f"{name}attacker", ("/bin/sleep", "infinity"))
+        self.neighbour = await self._tenant(f"{name}neighbour", ("/usr/bin/python3", "-c", _NEIGHBOUR))
 
     async def _live(self, ready: "queue.Queue[BaseException | None]") -> None:
         self._token, self._leave = trio.lowlevel.current_trio_token(), trio.Event()
@@ -206,24 +244,28 @@ class Stage:
             open_upstream() as self.upstream,
             running_node(self.data, dns=DnsConfig(upstreams=(self.upstream.server,)), **sections) as self.node,
         ):
-            result = await self.node.push("canary", HELLO)
+            result = await self.node.push("canary", HELLO, CANARY)
             assert result["type"] == "result", result
             node = self.node.node
             self.canary = Load(
                 node.router.https_port, "canary.apps.localhost", node.certificates.authority_path, rate_per_s=8
             )
-            self.attacker = await self._tenant("attacker", ("/bin/sleep", "infinity"))
-            self.neighbour = await self._tenant("neighbour", ("/usr/bin/python3", "-c", _NEIGHBOUR))
+            await self._people("")
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.canary.run)
                 ready.put(None)
                 await self._leave.wait()
                 nursery.cancel_scope.cancel()
 
+    def _bounded(self, limits: Limits) -> Limits:
+        if self.cores is None:
+            return limits
+        return replace(limits, cpu_cores=min(limits.cpu_cores or self.cores, self.cores), cpu_weight=CANARY_WEIGHT)
+
     async def _tenant(self, name: str, argv: tuple[str, ...]) -> Container:
         # All that an operator can open: what is refused is refused in spite of it.
         egress = (*PUBLIC_EGRESS, EgressRule("0.0.0.0/0"))
-        spec = ContainerSpec(guid=name, kind="task", limits=SMALL, egress=egress)
+        spec = ContainerSpec(guid=name, kind="task", limits=self._bounded(SMALL), egress=egress)
         container = await self.node.node.sandbox.create(spec)
         await container.start(ProcessSpec(argv=argv, env={"TENANT_SECRET": SECRET}, cwd="/home/vcap/app"))
         return container

@@ -17,8 +17,7 @@ from paasd.config import NetworkConfig, SandboxConfig
 from paasd.sandbox import ContainerSpec, EgressRule, ProcessSpec, node_prefix, open_sandbox
 from paasd.sandbox.network import links
 from paasd.sandbox.network.rules import table_name
-from tests.sandbox.network.test_egress import host_addresses
-from tests.sandbox.network.world import Outside, connects, listening
+from tests.sandbox.network.world import Outside, connects, host_addresses, listening
 from tests.sandbox.place import output
 
 from .stage import NEIGHBOUR_PORT, SMALL, Stage, last_object, on_host, program

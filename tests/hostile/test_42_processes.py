@@ -174,10 +174,10 @@ def set_environment(stage: Stage, variables: dict[str, str]) -> httpx.Response:
         assert fine.status_code == 200
         assert stage.run(stage.node.api.post, f"/v3/apps/{guid}/actions/restart").status_code == 200
         if answer.status_code == 200:
-            stage.until(lambda: stage.run(stage.node.stats, "odd"), lambda found: bool(found))
+            stage.until(lambda: stage.run(stage.stats, guid), lambda found: bool(found))
         else:
             stage.until(
-                lambda: stage.run(stage.node.stats, "odd"), lambda found: [one["state"] for one in found] == ["RUNNING"]
+                lambda: stage.run(stage.stats, guid), lambda found: [one["state"] for one in found] == ["RUNNING"]
             )
             inside = stage.probe(
                 "first = sorted(int(n) for n in os.listdir('/proc') if n.isdigit())[1]\n"

@@ -58,9 +58,12 @@ number = 0
 def make():
     global number
     number += 1
-    fd = libc.mq_open(f"/q{os.getpid()}-{number}".encode(), 0o102, 0o600, None)
+    name = f"/q{os.getpid()}-{number}".encode()
+    fd = libc.mq_open(name, 0o102, 0o600, None)
     if fd < 0:
         raise OSError(ctypes.get_errno(), "mq_open")
+    # Lives on as long as it is open, and no longer: those of the host would be used up after ten runs.
+    libc.mq_unlink(name)
     return fd
 """
 TERMINAL = """

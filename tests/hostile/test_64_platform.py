@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import secrets
 import socket
 import ssl
 import time
@@ -124,7 +125,8 @@ def test_65_forwarded_headers_of_clients_are_marked_as_theirs(stage: Stage) -> N
         assert got["x-forwarded-proto"] == ["https"]
         assert "x-forwarded-client-cert" not in got
         lines = stage.until(
-            lambda: str(stage.run(stage.node.logs, "echo")), lambda text: '"RTR"' in text or "'RTR'" in text
+            lambda: stage.run(stage.node.api.get, f"/api/v1/read/{result['app']['guid']}").text,
+            lambda text: '"RTR"' in text,
         )
         assert lines
     finally:
@@ -134,6 +136,7 @@ def test_65_forwarded_headers_of_clients_are_marked_as_theirs(stage: Stage) -> N
 async def signed_in(stage: Stage, name: str, role: dict[str, Any] | None) -> dict[str, str]:
     """Headers of a user who has that role in the space and no other."""
     api, password = stage.node.api, "correct-Horse-1"
+    name = f"{name}-{secrets.token_hex(3)}"
     body = {"userName": name, "password": password, "origin": "uaa", "emails": [{"value": f"{name}@example.org"}]}
     made = await api.post("/uaa/Users", json=body)
     assert made.status_code == 201, made.text

@@ -8,8 +8,7 @@ import pytest
 
 from paasd.model.security_groups import group_name
 from paasd.sandbox import Container, Policies, ProcessSpec
-from tests.sandbox.network.test_egress import host_addresses
-from tests.sandbox.network.world import Outside, connects
+from tests.sandbox.network.world import Outside, connects, host_addresses
 
 from .stage import NEIGHBOUR_PORT, Stage
 from .test_26_network import out_there

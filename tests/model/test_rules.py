@@ -199,8 +199,8 @@ async def test_reports_about_a_build_count_only_from_its_node_and_epoch(seed: Se
         assert tx.need(Build, build.guid).error == "StagingError - x"
 
 
-async def test_layers_are_found_inside_their_organization_only(seed: Seed) -> None:
-    organization, _, _ = await seed.place()
+async def test_layers_are_found_inside_their_space_only(seed: Seed) -> None:
+    organization, space, _ = await seed.place()
     build = await seed.build()
     finish = builds.FinishBuild(
         build_guid=build.guid,
@@ -215,11 +215,21 @@ async def test_layers_are_found_inside_their_organization_only(seed: Seed) -> No
     )
     await seed.database.write(builds.finish_build, finish)
     with seed.database.read() as tx:
-        assert layers.find_layer(tx, "deps", organization.guid) is not None
+        found = layers.find_layer(tx, "deps", space.guid)
+        assert found is not None and found.organization_guid == organization.guid, "it goes with its organization"
+        assert layers.find_layer(tx, "deps", organization.guid) is None
         assert layers.find_layer(tx, "deps", "another") is None
         assert layers.find_layer(tx, "deps", None) is None
         assert layers.find_layer(tx, "python", None) is not None
         assert tx.count(Layer) == 2
+    await seed.database.write(spaces.begin_delete_space, spaces.DeleteSpace(space_guid=space.guid, actor=SYSTEM))
+    with seed.database.read() as tx:
+        app = tx.all(App)[0]
+    space_chunk = deletion.DeleteChunk(kind="space", guid=space.guid)
+    while not await seed.database.write(deletion.delete_chunk, space_chunk):
+        await seed.database.write(deletion.delete_chunk, deletion.DeleteChunk(kind="app", guid=app.guid))
+    with seed.database.read() as tx:
+        assert [layer.cache_key for layer in tx.all(Layer)] == ["/python"], "its layers go with a space"
 
 
 async def test_bits_are_uploaded_once(seed: Seed) -> None:
@@ -423,6 +433,35 @@ async def test_a_nodes_state_is_decided_about_one_incarnation(seed: Seed) -> Non
 def test_metadata_that_cloud_foundry_refuses_is_refused(metadata: Metadata) -> None:
     with pytest.raises(Unprocessable):
         check_metadata(metadata)
+
+
+async def test_a_resource_has_so_much_metadata_and_what_has_more_may_shrink(
+    seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = await seed.app()
+
+    def labels(*numbers: int, value: str | None = "x") -> apps.UpdateApp:
+        given = Metadata(labels={f"l{number}": value for number in numbers})
+        return apps.UpdateApp(app_guid=app.guid, metadata=given, actor=SYSTEM)
+
+    def annotations(*numbers: int, value: str = "x") -> apps.UpdateApp:
+        given = Metadata(annotations={f"a{number:03}": value for number in numbers})
+        return apps.UpdateApp(app_guid=app.guid, metadata=given, actor=SYSTEM)
+
+    await seed.database.write(apps.update_app, labels(*range(50)))
+    text = "Failed to add 2 labels because it would exceed maximum of 50"
+    assert await refused(seed, apps.update_app, labels(0, 50)) == text
+    await seed.database.write(apps.update_app, annotations(*range(200)))
+    text = "Failed to add 1 annotations because it would exceed maximum of 200"
+    assert await refused(seed, apps.update_app, annotations(200)) == text
+    await seed.database.write(apps.update_app, annotations(*range(12), value="é" * 2500))
+    too_much = annotations(12, 13, value="é" * 2500)
+    assert "may have 65536 bytes together, not 71176" in await refused(seed, apps.update_app, too_much)
+    monkeypatch.setattr("paasd.model.metadata.LABEL_LIMIT", 20)
+    monkeypatch.setattr("paasd.model.metadata.SIZE_LIMIT_BYTES", 100)
+    await seed.database.write(apps.update_app, labels(0, value=None))
+    await seed.database.write(apps.update_app, labels(*range(1, 50), value="y"))
+    assert "maximum of 20" in await refused(seed, apps.update_app, labels(0))
 
 
 def test_metadata_that_cloud_foundry_takes_is_taken() -> None:

@@ -52,7 +52,7 @@ FILES: dict[str, str | bytes] = {"app.py": APP, "Procfile": "web: python3 app.py
 def outside() -> Iterator[Outside]:
     directory = Path(f"/run/paasd-test-{secrets.token_hex(4)}")
     directory.mkdir(mode=0o700)
-    machine = Outside(directory, 9)
+    machine = Outside(directory)
     machine.start()
     yield machine
     machine.stop()

@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 import trio
 
+from paasd.router import Router
 from paasd.router.xds import DiscoveryService, ResourceStore, listen, serve_discovery
 from paasd.router.xds.messages import StreamAccessLogsMessage
 
@@ -61,3 +62,9 @@ def test_the_launcher_says_why_it_cannot_start(tmp_path: Path) -> None:
     command = [sys.executable, "-I", "-S", launch.__file__, "-1", "", "0", str(tmp_path / "none")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "No such file" in done.stderr
+
+
+async def test_envoy_comes_before_what_else_wants_the_processor(router: Router) -> None:
+    assert os.geteuid() != 0 or os.getpriority(os.PRIO_PROCESS, router.engine.pid or 0) == -10
+    session = Path(f"/proc/{router.engine.pid}/autogroup")
+    assert os.geteuid() != 0 or not session.exists() or session.read_text().endswith("nice -10\n")

@@ -7,7 +7,7 @@ import msgspec
 
 from paasd.model.records import App, Destination, Domain, Route
 from paasd.router import Certificates, Router, RouteTable
-from paasd.router.routes import Knowledge, build_entry
+from paasd.router.routes import Knowledge, build_entries
 
 from .conftest import DOMAINS, entry, serve
 from .members import Authority, members, remote
@@ -45,15 +45,13 @@ def weighted(*shares: tuple[str, int | None, list[Upstream]]) -> Knowledge:
 async def test_a_weight_is_the_share_of_a_destination_however_many_instances_it_has(router: Router):
     async with apps("old", "new-1", "new-2", "new-3") as (old, *new):
         route = Route(guid="route", domain_guid="domain", space_guid="s", host="shop")
-        built = build_entry(route, weighted(("old", 75, [old]), ("new", 25, new)))
-        assert built is not None
+        [built] = build_entries([route], weighted(("old", 75, [old]), ("new", 25, new)))
         router.publish(RouteTable(routes=(built,), domains=DOMAINS))
         await router.settled()
         found = await who(router, 80)
         assert 56 <= found["old"] <= 64, found
         assert set(found) == {"old", "new-1", "new-2", "new-3"}
-        built = build_entry(route, weighted(("old", None, [old]), ("new", None, new)))
-        assert built is not None
+        [built] = build_entries([route], weighted(("old", None, [old]), ("new", None, new)))
         assert {endpoint.weight for endpoint in built.endpoints} == {1}
 
 

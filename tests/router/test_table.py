@@ -116,3 +116,9 @@ def test_owners_are_remembered_for_entries_that_come_late(table: Table) -> None:
     gone = table.owner_of("a.apps.test")
     assert gone is not None and gone.entry.route_guid == "a.apps.test"
     assert table.find("a.apps.test", "/") is None
+
+
+@pytest.mark.parametrize("odd", ["evil.org\n", "evil org", ""])
+def test_a_domain_that_envoy_refuses_takes_no_other_along(table: Table, odd: str) -> None:
+    changes = table.replace({}, (*DOMAINS, odd), NOBODY)
+    assert set(shape(changes)) == {"apps.test", "*.apps.test"}

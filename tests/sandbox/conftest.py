@@ -26,8 +26,8 @@ async def sandbox(place: Place) -> AsyncIterator[Sandbox]:
 @pytest.fixture
 def layer(tmp_path: Path) -> Path:
     tree = tmp_path / "tree"
-    tree.mkdir()
-    (tree / "layer").write_text("from the layer\n")
+    (tree / "home/vcap").mkdir(parents=True)
+    (tree / "home/vcap/layer").write_text("from the layer\n")
     image = tmp_path / "layer.sqfs"
     subprocess.run(mksquashfs_arguments(str(tree), str(image), keep_times=True), check=True, stdout=subprocess.DEVNULL)
     return image

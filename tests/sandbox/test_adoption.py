@@ -199,7 +199,7 @@ async def test_a_step_of_create_that_fails_takes_all_before_it_down(
                 with pytest.raises(OSError, match="made to fail"):
                     await sandbox.create(spec("victim", layers=(layer,)))
             assert place.inventory().difference(before) == {}, step
-        ended, text = await run(await sandbox.create(spec("victim", layers=(layer,))), shell("cat /layer"))
+        ended, text = await run(await sandbox.create(spec("victim", layers=(layer,))), shell("cat /home/vcap/layer"))
         assert (ended.code, text) == (0, "from the layer\n")
 
 

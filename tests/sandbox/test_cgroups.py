@@ -98,6 +98,21 @@ def test_a_process_in_a_leaf_is_counted_killed_and_the_leaf_removed() -> None:
 
 
 @pytest.mark.root
+def test_all_instances_together_weigh_as_much_as_a_process_on_each_processor() -> None:
+    hierarchies = detect(read_mountinfo())
+    cpu = next(one for one in hierarchies if "cpu" in one.controllers)
+    knob, one_process = ("cpu.weight", 100) if cpu.v2 else ("cpu.shares", 1024)
+    driver = CgroupDriver(hierarchies, prefix := "t" + secrets.token_hex(2))
+    driver.open()
+    try:
+        (node,) = (path for path in driver.directories() if path.is_relative_to(cpu.base))
+        assert prefix in node.name
+        assert int((node / knob).read_text()) == one_process * (os.cpu_count() or 1)
+    finally:
+        driver.close()
+
+
+@pytest.mark.root
 def test_limits_are_what_was_asked_for() -> None:
     hierarchies = detect(read_mountinfo())
     driver = CgroupDriver(hierarchies, "t" + secrets.token_hex(2))

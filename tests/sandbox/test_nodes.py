@@ -107,7 +107,7 @@ async def test_destroying_twice_at_once_gives_a_shared_layer_back_once(place: Pl
             for _ in range(3):
                 nursery.start_soon(goes.destroy)
         assert list(sandbox.images.counted().values()) == [1]
-        ended, text = await run(stays, shell("cat /layer"))
+        ended, text = await run(stays, shell("cat /home/vcap/layer"))
         assert (ended.code, text) == (0, "from the layer\n")
 
 

@@ -1,11 +1,15 @@
 """Builds across the daemon's life: rows that go away, daemons that come back."""
 
+from typing import Any
+
 import pytest
 import trio
 
+from paasd.errors import OutcomeUnknown, Unavailable
 from paasd.model import Build
-from paasd.model.builds import AssignBuild, assign_build
+from paasd.model.builds import AssignBuild, assign_build, finish_build
 from paasd.sandbox import ContainerSpec
+from paasd.state import Database
 
 from .world import World, drop_build
 
@@ -71,3 +75,42 @@ async def test_what_a_killed_daemon_left_of_its_builds_is_swept(world: World) ->
         assert "stg-left-over" not in world.sandbox.containers
         assert "an-app" in world.sandbox.containers
         assert not left.exists()
+
+
+class Shaky:
+    """The database; its answers to finished builds get lost once before they are carried out and once afterwards."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.tries = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    async def write(self, operation: Any, arguments: Any, **options: Any) -> Any:
+        if operation is not finish_build:
+            return await self._database.write(operation, arguments, **options)
+        self.tries += 1
+        if self.tries == 1:
+            raise Unavailable("no majority")
+        result = await self._database.write(operation, arguments, **options)
+        if self.tries == 2:
+            raise OutcomeUnknown("no answer", "request")
+        return result
+
+
+async def test_a_build_whose_outcome_is_not_written_at_once_is_not_done_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paasd.stager.stager._RETRY_S", 0.05)
+    shaky = Shaky(world.database)
+    world.database = shaky  # type: ignore[assignment]
+    async with world.staging() as stager:
+        await world.app("app")
+        droplet = await world.stage("app", {"Procfile": "web: ./run\n", "run": "#!/bin/sh\n"})
+        with trio.fail_after(30):
+            while stager.building:
+                await trio.sleep(0.02)
+        assert shaky.tries == 3
+        assert len([line for line in world.lines("app") if "Droplet ready" in line]) == 1
+        assert world.build_of(droplet).state == "STAGED"

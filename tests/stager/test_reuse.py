@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from paasd.config import StagingConfig
+from paasd.model.records import Layer
+
 from .world import EXAMPLES, World, archive
 
 pytestmark = pytest.mark.root
@@ -70,16 +73,33 @@ async def test_a_changed_requirement_installs_from_the_apps_own_cache(world: Wor
         assert with_cache.layers[0] != first.layers[0]
 
 
-async def test_layers_are_shared_inside_an_organization_and_not_beyond(world: World) -> None:
+async def test_layers_are_shared_inside_a_space_and_not_beyond(world: World) -> None:
     async with world.staging():
         await world.app("app")
         await world.app("sibling")
-        await world.app("stranger", organization="other")
+        await world.app("stranger", space="second")
         await world.stage("app", SMALL_PYTHON)
         await world.stage("sibling", SMALL_PYTHON)
         await world.stage("stranger", SMALL_PYTHON)
         assert any("nothing to install" in line for line in world.lines("sibling"))
         assert not any("nothing to install" in line for line in world.lines("stranger"))
+
+
+@pytest.mark.slow
+async def test_what_a_third_partys_buildpack_leaves_serves_no_other_droplet(world: World, tmp_path: Path) -> None:
+    supply = tmp_path / "pack" / "bin" / "supply"
+    supply.parent.mkdir(parents=True)
+    supply.write_text("#!/bin/sh\nexit 0\n")
+    supply.chmod(0o755)
+    async with world.staging(StagingConfig(buildpacks={"theirs": str(tmp_path / "pack")})):
+        await world.app("app")
+        droplet = await world.stage("app", SMALL_PYTHON, buildpacks=["theirs", "python_buildpack"])
+        assert [layer.role for layer in droplet.layers] == ["dependencies", "app"]
+        with world.database.read() as tx:
+            assert not tx.all(Layer, role="dependencies")
+        await world.stage("app", SMALL_PYTHON)
+        with world.database.read() as tx:
+            assert len(tx.all(Layer, role="dependencies")) == 1
 
 
 async def test_the_environment_is_part_of_what_makes_a_droplet(world: World) -> None:

@@ -46,7 +46,8 @@ def seed_app(tx: Tx, args: Seed) -> None:
     for organization in ("org", "other"):
         if tx.get(Organization, organization) is None:
             tx.insert(Organization(guid=organization, name=organization))
-            tx.insert(Space(guid=f"{organization}-space", name="space", organization_guid=organization))
+            for space in ("space", "second"):
+                tx.insert(Space(guid=f"{organization}-{space}", name=space, organization_guid=organization))
     tx.insert(args.app)
     tx.insert(args.process)
 
@@ -95,11 +96,12 @@ class World:
         name: str,
         *,
         organization: str = "org",
+        space: str = "space",
         environment: dict[str, str] | None = None,
         command: str | None = None,
     ) -> str:
         sealed = self._sealer.seal(json.dumps(environment or {}).encode(), environment_context(name))
-        app = App(guid=name, name=name, space_guid=f"{organization}-space", environment=sealed)
+        app = App(guid=name, name=name, space_guid=f"{organization}-{space}", environment=sealed)
         process = Process(guid=f"{name}-web", app_guid=name, type="web", command=command, instances=1)
         await self.database.write(seed_app, Seed(app, process))
         return name

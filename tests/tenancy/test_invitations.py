@@ -88,6 +88,21 @@ async def test_who_has_no_account_chooses_a_password_and_has_the_roles_that_were
         assert (await boss.get(BASE)).json() == {"invitations": []}
 
 
+async def test_a_manager_makes_no_account_under_an_address_and_an_administrator_may(served: Served) -> None:
+    async with await make_manager(served) as boss, await served.admin() as admin, httpx.AsyncClient() as browser:
+        made = await invite(boss, "ceo@example.org")
+        assert 'name="username" value=""' in (await browser.get(opened(served, made))).text
+        taken = form(made, username="ceo@example.org")
+        refused = await browser.post(opened(served, made), **taken)
+        assert (refused.status_code, "has to be the address" in refused.text) == (422, True)
+        assert served.auth.find_user("ceo@example.org") is None
+        assert (await browser.post(opened(served, made), **form(made))).status_code == 200
+        ann = served.auth.find_user("ann")
+        assert ann is not None and ann.email == "", "nobody has shown that it is theirs"
+        made = await invite(admin, "ceo@example.org")
+        assert (await browser.post(opened(served, made), **form(made, username="ceo@example.org"))).status_code == 200
+
+
 async def test_who_has_an_account_accepts_with_it_on_the_command_line(served: Served) -> None:
     async with await make_manager(served) as boss:
         await served.make_user("ann")
@@ -209,10 +224,21 @@ async def test_the_link_is_mailed_and_a_server_that_is_away_is_said(tmp_path: Pa
             assert (made["sent"], made["mail_problem"]) == (True, None)
             [letter] = mailbox.taken
             assert (letter["To"], letter["From"]) == ("ann@example.org", "paasd@example.org")
-            assert made["link"] in letter.get_payload(decode=True).decode()
+            assert made["link"] is made["secret"] is None, "it proves the address, so nobody else may have it"
+            text = letter.get_payload(decode=True).decode()
+            secret = text.split("?secret=")[1].split()[0]
+            url = f"{served.doors.url}/invitation?secret={secret}"
+            async with httpx.AsyncClient() as browser:
+                assert 'value="ann@example.org"' in (await browser.get(url)).text
+                data = {"secret": secret, "username": "ceo@example.org", "password": PASSWORD}
+                refused = await browser.post(url, data=data)
+                assert (refused.status_code, "has to be the address" in refused.text) == (422, True)
+                done = await browser.post(url, data={**data, "username": "Ann@example.org"})
+                assert done.status_code == 200, done.text
+            made = await invite(boss)
             assert [one["sent"] for one in (await boss.get(BASE)).json()["invitations"]] == [True]
             by_name = await invite(boss, "ann")
-            assert (by_name["sent"], len(mailbox.taken)) == (False, 1)
+            assert (by_name["sent"], len(mailbox.taken)) == (False, 2)
             running.close()
             away = await invite(boss, "bob@example.org")
             assert away["sent"] is False

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 import trio
 
 from paasd.model.settings import PutSetting, put_setting, read_setting
@@ -125,3 +126,24 @@ async def test_a_member_that_is_killed_starts_again() -> None:
             while member.pid in (None, before):
                 await trio.sleep(0.01)
         await put(found.databases["a"], "after")
+
+
+@pytest.mark.timeout(150)
+async def test_a_sixth_node_takes_over_the_vote_of_a_lost_one_and_any_two_of_five_may_be_lost_at_once() -> None:
+    async with town() as found:
+        for guid, zone in zip("abcdef", "xyzxyz", strict=True):
+            await found.start(guid, zone)
+        await found.until_votes("abcde")
+        await found.lose("a")
+        await put(found.databases["f"], "with four of five")
+        await found.declare_dead("a", by="b")
+        await found.until_votes("bcdef", seen_by="b")
+        for lost in "bc":
+            await found.lose(lost)
+        await put(found.databases["f"], "with three of five")
+        for lost in "bc":
+            await found.declare_dead(lost, by="d")
+        await found.until_votes("def", seen_by="d")
+        await put(found.databases["d"], "with three of three")
+        await found.databases["e"].catch_up()
+        assert all(has(found.databases["e"], f"with {rest}") for rest in ("four of five", "three of five"))

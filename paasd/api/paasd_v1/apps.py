@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from paasd.actions import apps, environment, processes
+from paasd.actions import routes as route_actions
 from paasd.actions.stats import stats_of
 from paasd.api.answers import Lines, Page
 from paasd.api.answers.apps import AppShown, ProcessShown, StatsShown
@@ -23,10 +24,11 @@ from paasd.api.v3.app_parts import EnvironmentShown
 from paasd.api.v3.apps import APPS
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.processes import Scale
-from paasd.errors import BadQuery
+from paasd.errors import BadQuery, NotFound
 from paasd.logs import Line, Query, envelope
-from paasd.model import App, Process
-from paasd.state import Eq
+from paasd.model import App, Destination, Process
+from paasd.model import Route as RouteRecord
+from paasd.state import Eq, InSelect
 
 RECENT_LINES = 100
 RECENT_LIMIT = 1000
@@ -55,7 +57,20 @@ async def get_app(call: Call) -> Reply[AppShown]:
 
 async def delete_app(call: Call) -> Reply[None]:
     """202 with a job. Routes that lead to nothing else go with the app, as `cf delete -r` does it."""
-    return job_reply(call, await apps.delete_with_routes(call.context, call.caller, _app(call).guid))
+    with call.context.database.read() as tx:
+        app = find_app(call, tx)
+        mapped = InSelect("guid", Destination, "route_guid", Eq("app_guid", app.guid))
+        routes = [
+            route.guid
+            for route in tx.all(RouteRecord, mapped)
+            if all(one.app_guid == app.guid for one in tx.all(Destination, route_guid=route.guid))
+        ]
+    # The app first: who may not delete it must not take its routes away either.
+    job = await apps.delete(call.context, call.caller, app.guid)
+    for guid in routes:
+        with suppress(NotFound):  # somebody else deletes it, too
+            await route_actions.delete(call.context, call.caller, guid)
+    return job_reply(call, job)
 
 
 async def restart_app(call: Call) -> Reply[AppShown]:

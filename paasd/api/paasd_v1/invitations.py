@@ -46,10 +46,10 @@ class InvitationShown(Answer):
 
 
 class NewlyInvited(InvitationShown):
-    """One that was just made, and why it was not mailed."""
+    """One that was just made. The link and its secret are shown where it was not mailed, with why it was not."""
 
-    secret: str
-    link: str
+    secret: str | None
+    link: str | None
     mail_problem: str | None
 
 
@@ -67,7 +67,7 @@ class Accepted(Answer):
 
 
 async def create_invitation(call: Call) -> Reply[NewlyInvited]:
-    """201 with the link, which is shown this once, and whether a mail server has taken it."""
+    """201 with the link, which is shown this once, unless a mail server has taken it: then it proves the address."""
     form = await call.json(NewInvitation)
     offer = await actions.create(
         call.context,
@@ -81,7 +81,8 @@ async def create_invitation(call: Call) -> Reply[NewlyInvited]:
     link = call.platform.public_url("login", f"/invitation?secret={offer.secret}")
     problem = await actions.deliver(call.context, offer, link)
     shown = msgspec.structs.asdict(present(offer.row, form.spaces, sent=problem is None))
-    return created(NewlyInvited(**shown, secret=offer.secret, link=link, mail_problem=problem))
+    secret, link_shown = (None, None) if problem is None else (offer.secret, link)
+    return created(NewlyInvited(**shown, secret=secret, link=link_shown, mail_problem=problem))
 
 
 async def list_invitations(call: Call) -> Reply[Invitations]:

@@ -68,21 +68,21 @@ async def enrol(call: Call) -> Reply[Enrolment]:
 async def confirm(call: Call) -> Reply[RecoveryCodes]:
     """The recovery codes, shown this once. From now on signing in wants a code; sessions from before end."""
     form = await call.json(CodeForm)
-    codes = await actions.confirm(call.context, call.caller, form.code)
+    codes = await actions.confirm(call.context, call.caller, call.platform.auth, form.code)
     return Reply(body=RecoveryCodes(recovery_codes=codes))
 
 
 async def renew(call: Call) -> Reply[RecoveryCodes]:
     """New recovery codes instead of the old ones."""
     form = await call.json(CodeForm)
-    codes = await actions.renew_recovery_codes(call.context, call.caller, form.code)
+    codes = await actions.renew_recovery_codes(call.context, call.caller, call.platform.auth, form.code)
     return Reply(body=RecoveryCodes(recovery_codes=codes))
 
 
 async def remove(call: Call) -> Reply[None]:
     """Take one's own away."""
     form = await call.json(CodeForm)
-    await actions.remove(call.context, call.caller, form.code)
+    await actions.remove(call.context, call.caller, call.platform.auth, form.code)
     return no_content()
 
 

@@ -56,7 +56,7 @@ def _form(call: Call, secret: str, username: str, problem: str | None) -> Reply[
         organization=escape(organization),
         problem=error_of(problem or ""),
         secret=escape(secret),
-        username=escape(username or row.address),
+        username=escape(username or (row.address if row.sent_at or "@" not in row.address else "")),
     )
     return page(call, text, status=200 if problem is None else 422)
 

@@ -1,11 +1,11 @@
 """`/v3/packages`, their upload, and resource matching."""
 
-import json
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from io import BufferedReader
 from typing import Any, Literal
 
+import msgspec
 import trio
 
 from paasd.actions import packages
@@ -165,7 +165,7 @@ async def resource_matches(call: Call) -> Reply[Matches]:
     call.body.limit_bytes = RESOURCES_LIMIT_BYTES
     raw = await call.body.read()
     try:
-        value = json.loads(raw or b"{}")
+        value = msgspec.json.decode(raw or b"{}")
     except UNREADABLE as error:
         raise Unprocessable("The body is not JSON") from error
     if not isinstance(value, dict) or not isinstance(value.get("resources"), list):

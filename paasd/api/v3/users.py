@@ -10,18 +10,26 @@ from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
 from paasd.api.present.tenancy import RoleShown, present_organizations, present_roles, present_spaces, present_users
+from paasd.api.query import check_parts
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.errors import Unprocessable
 from paasd.model import Organization, Role, Space, User
-from paasd.state import HasText, In, Or
+from paasd.state import Condition, HasText, In, Or, ReadTx
+
+
+def partial_usernames(_tx: ReadTx, values: Sequence[str]) -> Condition:
+    """Users whose names have one of the texts in them."""
+    check_parts("partial_usernames", values)
+    return Or(*(HasText("username", value) for value in values))
+
 
 USERS = Listing(
     record=User,
     present=present_users,
     filters={
         "usernames": column("username"),
-        "partial_usernames": lambda _tx, values: Or(*(HasText("username", value) for value in values)),
+        "partial_usernames": partial_usernames,
         "origins": column("origin"),
     },
 )

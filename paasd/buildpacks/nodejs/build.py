@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
 
 from ..failure import StagingFailure
 from ..hashing import tree_listing
@@ -54,7 +55,6 @@ def run(step: Step, package: Package) -> None:
         prune(step)
     if step.plan.layers and not changed:
         paths = tuple(str(root) for root in roots if os.path.lexists(root))
-        if reused:
-            step.built.extend(step.plan.layers[1:])
+        step.built.extend(layer for layer in step.plan.layers[1:] if reused or Path(layer.tree).is_dir())
         if paths:
             step.built.append(replace(step.plan.layers[0], paths=paths))

@@ -138,7 +138,10 @@ def module_directories(app: Path) -> list[Path]:
 
 
 def _keep_development(step: Step, layer: Layer) -> None:
-    """Hard links to everything as it is now: building and pruning come later and replace files, not contents."""
+    """Hard links to everything as it is now: building and pruning come later and replace files, not contents.
+
+    `build.run` registers it, when it has seen that the build wrote into none of them.
+    """
     shutil.rmtree(layer.tree, ignore_errors=True)
     for modules in module_directories(step.app):
         target = Path(layer.tree) / modules.relative_to(step.project.layout.root)
@@ -148,8 +151,6 @@ def _keep_development(step: Step, layer: Layer) -> None:
             shutil.rmtree(layer.tree, ignore_errors=True)
             step.log("Cannot keep the devDependencies for the next build; it will install them again")
             return
-    if Path(layer.tree).is_dir():
-        step.built.append(layer)
 
 
 def prune(step: Step) -> None:

@@ -48,7 +48,10 @@ class AppToApply(Arguments):
 
 
 class ApplyManifest(Arguments):
-    """Arguments of `apply_manifest`. `disabled` are feature flags that stop the actor, and what is said then."""
+    """Arguments of `apply_manifest`. `disabled` are feature flags that stop the actor, and what is said then.
+
+    `wildcards` as in `CreateRoute`.
+    """
 
     space_guid: str
     applications: list[AppToApply]
@@ -56,6 +59,7 @@ class ApplyManifest(Arguments):
     sizes: Sizes
     reserved: list[str] = []
     disabled: dict[str, str] = {}
+    wildcards: bool = False
     actor: Actor
 
 
@@ -246,6 +250,7 @@ def _map(tx: Tx, args: ApplyManifest, space: Space, app: App, wanted: WantedRout
             path=name.path,
             options=wanted.options,
             reserved=args.reserved,
+            wildcards=args.wildcards,
             actor=args.actor,
         )
         route = create_route(tx, made)

@@ -2,7 +2,7 @@
 
 import re
 
-SIZE = re.compile(r"^\s*(\d{1,18}(?:\.\d{1,6})?)\s*(B|K|KB|M|MB|G|GB|T|TB)\s*$", re.IGNORECASE)
+SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d{1,6})?)\s*(B|K|KB|M|MB|G|GB|T|TB)\s*", re.IGNORECASE)
 UNITS = {"B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 UNITS_TEXT = "B, K, KB, M, MB, G, GB, T, or TB"
 MEBIBYTE = 1024**2
@@ -11,7 +11,7 @@ LIMIT_BYTES = 2**51
 
 def parse_bytes(text: str) -> int | None:
     """The size in bytes; None when it is no number with a unit."""
-    match = SIZE.match(text)
+    match = SIZE.fullmatch(text)
     if match is None:
         return None
     number, unit = match.groups()

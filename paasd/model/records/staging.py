@@ -109,7 +109,7 @@ class DropletUpload(Record, table="droplet_uploads", key=("droplet_guid",)):
 class Layer(Record, table="layers", key=("cache_key",)):
     """A dependency or toolchain layer found again by key; toolchains belong to no organization.
 
-    `cache_key` is `<organization guid or "">/<key>`: layers are shared inside one organization only.
+    `cache_key` is `<space guid or "">/<key>`: layers are shared inside one space only.
     """
 
     cache_key: str

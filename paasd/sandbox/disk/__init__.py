@@ -8,6 +8,7 @@ from paasd.sandbox.disk.debian_stack import StackBuildFailed, StackManifest
 from paasd.sandbox.disk.images import ImageDamaged, Images, open_images
 from paasd.sandbox.disk.loops import MountError, loops_below
 from paasd.sandbox.disk.pack import mksquashfs_arguments, squashfs_options
+from paasd.sandbox.disk.places import LayerRefused
 from paasd.sandbox.disk.quota import Disks, DiskUsage, open_disks
 from paasd.sandbox.disk.stacks import StackMissing, StackRoot, Stacks, open_stacks
 from paasd.sandbox.mounts import idmapped_tree
@@ -17,6 +18,7 @@ __all__ = [
     "Disks",
     "ImageDamaged",
     "Images",
+    "LayerRefused",
     "MountError",
     "StackBuildFailed",
     "StackManifest",

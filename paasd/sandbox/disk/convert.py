@@ -8,26 +8,33 @@ import tempfile
 from pathlib import Path
 
 from paasd.sandbox import mounts
-from paasd.sandbox.disk.loops import mount_image
+from paasd.sandbox.disk.loops import MountError, mount_image
 from paasd.sandbox.disk.tools import run_tool
 
 _BLOCK_BYTES = 4096
 _INODE_BYTES = 256
 
 
-def squashfs_to_ext4(image: Path, copy: Path, run_dir: Path) -> None:
-    """Write the tree of `image` to the ext4 image `copy`, atomically. Raises MountError."""
+def squashfs_to_ext4(image: Path, copy: Path, run_dir: Path, *, limit_bytes: int) -> None:
+    """Write the tree of `image` to the ext4 image `copy`, atomically. Raises MountError.
+
+    A megabyte of squashfs may unfold to a terabyte of zeros, and all would be read: more than the limit is refused.
+    """
     with tempfile.TemporaryDirectory(dir=run_dir, prefix="probe-") as name:
         source = Path(name) / "tree"
         mount_image(image, source, "squashfs", read_only=True)
         try:
-            _fill(source, copy)
+            _fill(source, copy, limit_bytes)
         finally:
             mounts.unmount(source, lazy=True)
 
 
-def _fill(source: Path, copy: Path) -> None:
+def _fill(source: Path, copy: Path, limit_bytes: int) -> None:
     blocks, inodes = _measure(source)
+    if (total := blocks * _BLOCK_BYTES + inodes * _INODE_BYTES) > limit_bytes:
+        raise MountError(
+            f"a layer unfolds to {total >> 20} MB, and {limit_bytes >> 20} MB are allowed ([disk] image_copy_limit_mb)"
+        )
     # A twentieth more for extent trees and directories, and the inode tables; the file stays sparse.
     size = (blocks + blocks // 20) * _BLOCK_BYTES + inodes * _INODE_BYTES + 8 * 1024 * 1024
     temporary = copy.with_suffix(".new")

@@ -16,6 +16,7 @@ from paasd.errors import PaasdError
 from paasd.sandbox import mounts
 from paasd.sandbox.disk import convert
 from paasd.sandbox.disk.loops import mount_image
+from paasd.sandbox.disk.places import check_places
 from paasd.sandbox.disk.probe import squashfs_can_be_idmapped
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -38,20 +39,21 @@ async def open_images(
     direct = config.image_format == "squashfs"
     if config.image_format == "auto":
         direct = await trio.to_thread.run_sync(squashfs_can_be_idmapped, run_dir)
-    yield Images(directory, run_dir, direct=direct, copy_keep_s=config.image_copy_keep_s, clock=clock)
+    yield Images(config, directory, run_dir, direct=direct, clock=clock)
 
 
 class Images:
     """Made by `open_images`."""
 
     def __init__(
-        self, directory: Path, run_dir: Path, *, direct: bool, copy_keep_s: float, clock: Callable[[], float]
+        self, config: DiskConfig, directory: Path, run_dir: Path, *, direct: bool, clock: Callable[[], float]
     ) -> None:
         self.direct = direct
         """Whether squashfs is mounted as it is; otherwise an ext4 copy is made at first use."""
         self._directory = directory
         self._run_dir = run_dir
-        self._copy_keep_s = copy_keep_s
+        self._copy_keep_s = config.image_copy_keep_s
+        self._copy_limit_bytes = config.image_copy_limit_mb * 1024 * 1024
         self._clock = clock
         self._users: dict[str, int] = {}
         self._locks: dict[str, trio.Lock] = {}
@@ -69,6 +71,17 @@ class Images:
                 await trio.to_thread.run_sync(partial(self._mount, path, target, sha256))
             self._users[key] = self._users.get(key, 0) + 1
             return target
+
+    async def mount_layer(self, path: Path) -> Path:
+        """The same for what lies over a stack. Raises LayerRefused, too, when it would hide files of the stack."""
+        target = await self.mount(path)
+        try:
+            await trio.to_thread.run_sync(check_places, target)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self.release(path)
+            raise
+        return target
 
     async def release(self, path: Path) -> None:
         """One user less; the last one unmounts. Releasing what is not counted does nothing."""
@@ -106,7 +119,7 @@ class Images:
             return
         copy = self._directory / f"{target.name}.ext4"
         if not copy.exists():
-            convert.squashfs_to_ext4(path, copy, self._run_dir)
+            convert.squashfs_to_ext4(path, copy, self._run_dir, limit_bytes=self._copy_limit_bytes)
         os.utime(copy, (now := self._clock(), now))
         mount_image(copy, target, "ext4", read_only=True, options="noload")
 

@@ -58,7 +58,7 @@ def _pools(nft: Nft) -> dict[str, IPv4Network]:
     """Pool of each node of this host, by table."""
     found = {}
     for table in nft.tables():
-        if re.fullmatch(r"paasd_[0-9a-z]{6}", table):
+        if re.fullmatch(r"paasd_[0-9a-z]{1,6}", table) and table != rules.HOST_TABLE:
             for element in nft.elements(table, "pool"):
                 if isinstance(element, dict) and "prefix" in element:
                     prefix = element["prefix"]

@@ -16,6 +16,7 @@ from paasd.sandbox import mounts
 from paasd.sandbox.disk import (
     ImageDamaged,
     Images,
+    LayerRefused,
     MountError,
     idmapped_tree,
     loops_below,
@@ -161,6 +162,46 @@ async def test_a_sweep_unmounts_what_a_former_daemon_used(place: Path, image: Pa
             await images.release(image)
             await images.sweep()
         assert list((place / "copies").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["usr/bin/mksquashfs", "etc/ld.so.preload", "home/other/x", "opt/paasd/buildpacks/x", "file"]
+)
+async def test_no_layer_lies_over_files_of_the_stack(images: Images, place: Path, tmp_path: Path, path: str):
+    make_tree(tmp_path / "tree")
+    (tmp_path / "tree" / "empty").rmdir()
+    await images.mount_layer(good := pack(tmp_path / "tree", place / "good"))
+    (tmp_path / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "tree" / path).write_text("mine")
+    with pytest.raises(LayerRefused, match="stage the app anew"):
+        await images.mount_layer(pack(tmp_path / "tree", place / "bad"))
+    assert list(images.counted().values()) == [1]
+    await images.release(good)
+
+
+async def test_a_layer_may_not_replace_a_directory_by_a_link(images: Images, place: Path, tmp_path: Path):
+    for number, (link, target) in enumerate({"home": "/usr", "home/vcap": "../usr", "opt/toolchains": "/usr"}.items()):
+        tree = tmp_path / str(number)
+        (tree / link).parent.mkdir(parents=True)
+        (tree / link).symlink_to(target)
+        with pytest.raises(LayerRefused):
+            await images.mount_layer(pack(tree, place / str(number)))
+
+
+async def test_zeros_of_a_tiny_image_are_not_copied_without_end(place: Path, tmp_path: Path):
+    config = DiskConfig(image_format="ext4", image_copy_limit_mb=16)
+    async with open_images(config, directory=place / "copies", run_dir=place / "run") as images:
+        for size_mb, name in ((4, "fits"), (20, "sparse")):
+            tree = tmp_path / name
+            (tree / "home/vcap").mkdir(parents=True)
+            with (tree / "home/vcap/zeros").open("wb") as file:
+                file.truncate(size_mb * 1024 * 1024)
+            pack(tree, place / name)
+        await images.mount(place / "fits")
+        await images.release(place / "fits")
+        with pytest.raises(MountError, match="image_copy_limit_mb"):
+            await images.mount(place / "sparse")
+    assert loops_below(place) == {}
 
 
 async def test_a_copy_stays_for_the_next_start_and_goes_when_it_was_long_unused(place: Path, image: Path):

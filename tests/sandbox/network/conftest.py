@@ -29,7 +29,7 @@ def run_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def outside(run_dir: Path) -> Iterator[Outside]:
-    machine = Outside(run_dir, 7)
+    machine = Outside(run_dir)
     machine.start()
     yield machine
     machine.stop()

@@ -11,8 +11,8 @@ from paasd.config import NetworkConfig
 from paasd.errors import Unprocessable
 from paasd.sandbox.network import Call, GroupRule, Network, Policies, open_network, policies
 
-from .test_egress import host_addresses, internet, reaches
-from .world import Outside, connects, inside, listening, out_there, server
+from .test_egress import internet, reaches
+from .world import Outside, connects, host_addresses, inside, listening, out_there, server
 
 __all__ = ["internet"]
 EVERYWHERE = (IPv4Address("0.0.0.0"), IPv4Address("255.255.255.255"))

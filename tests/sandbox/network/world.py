@@ -1,5 +1,6 @@
 """A world around the instances: a neighbour network that plays the internet, and what of ours the host has."""
 
+import errno
 import os
 import secrets
 import socket
@@ -8,36 +9,39 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
+from pyroute2.netlink.exceptions import NetlinkError
 
 from paasd.sandbox import mounts
 from paasd.sandbox.network import Attachment, links
 from paasd.sandbox.network.nft import Nft
 
 T = TypeVar("T")
+# Lower numbers are those that upstream resolvers of tests answer, where nobody may be.
+_MACHINES = range(20, 100)
 
 
 class Outside:
-    """A machine of its own next to the host. `public`, `private` and `metadata` are addresses that it has."""
+    """A machine of its own next to the host. `public`, `private` and `metadata` are addresses that it has.
 
-    def __init__(self, directory: Path, number: int) -> None:
-        self.path = directory / f"outside{number}"
-        self.interface = f"x{secrets.token_hex(3)}"
-        self.public = f"198.51.100.{number}"
-        self.private = f"10.77.{number}.1"
-        self.metadata = "169.254.169.254"
-        self.host_side = f"198.51.100.{number + 100}"
+    Its number, which all its addresses are made of, is unique among those of all test processes of this host: the
+    kernel lets only one interface have its name.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
 
     def start(self) -> None:
         outer = os.open("/proc/self/ns/net", os.O_RDONLY)
+        self.path = self._directory / f"outside-{secrets.token_hex(3)}"
 
         def inside() -> None:
             mounts.bind_file(f"/proc/self/task/{threading.get_native_id()}/ns/net", self.path)
             with links.netlink() as ip:
                 ip.link("set", index=1, state="up")
-                ip.link("add", kind="veth", ifname="up", peer={"ifname": self.interface, "net_ns_fd": outer})
+                self._number_is(next(number for number in _MACHINES if _linked(ip, number, outer)))
                 index = ip.link_lookup(ifname="up")[0]
                 for address in (self.public, self.private, self.metadata):
                     ip.addr("add", index=index, address=address, prefixlen=32)
@@ -52,10 +56,36 @@ class Outside:
             ip.addr("add", index=index, address=self.host_side, prefixlen=32)
             ip.link("set", index=index, state="up")
             for address in (self.public, self.private, self.metadata):
-                ip.route("replace", dst=f"{address}/32", oif=index, scope=253)
+                ip.route("add", dst=f"{address}/32", oif=index, scope=253)
+
+    def _number_is(self, number: int) -> None:
+        self.interface = f"outside{number}"
+        self.public = f"198.51.100.{number}"
+        self.private = f"10.77.{number}.1"
+        # A cloud's own would be the same one for all test processes; what is closed is all of 169.254.0.0/16.
+        self.metadata = f"169.254.170.{number}"
+        self.host_side = f"198.51.100.{number + 100}"
 
     def stop(self) -> None:
         links.remove(self.interface, self.path)
+
+
+def _linked(ip: Any, number: int, outer: int) -> bool:
+    """Whether the machine with this number is ours now; nobody else's may be."""
+    try:
+        ip.link("add", kind="veth", ifname="up", peer={"ifname": f"outside{number}", "net_ns_fd": outer})
+    except NetlinkError as error:
+        if error.code != errno.EEXIST:
+            raise
+        return False
+    return True
+
+
+def host_addresses() -> list[str]:
+    """Addresses of the host that stay: not those of instances, and of machines of other tests."""
+    with links.netlink() as ip:
+        found = [a.get_attr("IFA_ADDRESS") for a in ip.get_addr(family=socket.AF_INET)]
+    return [a for a in found if not a.startswith(("127.", "169.254.", "10.254.", "198.51.100."))]
 
 
 def inventory(prefix: str) -> dict[str, object]:

@@ -1,0 +1,89 @@
+"""Two tenants of one node who try everything at once. Every attempt is a test of this package, run as it stands."""
+
+import importlib
+import inspect
+import random
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from .stage import Stage
+
+_NAME = re.compile(r"test_(\d\d)_\w+")
+
+
+class Attempt(NamedTuple):
+    """A test by its number. Those of one module use the same names of apps, so they take turns."""
+
+    number: int
+    name: str
+    module: str
+    work: Callable[..., None]
+
+
+def attempts() -> list[Attempt]:
+    """All there are, by number."""
+    found = []
+    for path in sorted(Path(__file__).parent.glob("test_[0-9][0-9]_*.py")):
+        module = importlib.import_module(f"{__package__}.{path.stem}")
+        for name, work in vars(module).items():
+            if (match := _NAME.fullmatch(name)) is not None:
+                found.append(Attempt(int(match[1]), name, path.stem, work))
+    return sorted(found)
+
+
+class Report:
+    """What came of the attempts of all tenants."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.skipped: list[str] = []
+        self.failed: list[str] = []
+
+
+def attack(stages: Sequence[Stage], chosen: Iterable[Attempt], seed: int) -> Report:
+    """Each tenant makes all these attempts, in an order of its own, at the same time as the others."""
+    report, listed = Report(), list(chosen)
+    locks = {one.module: threading.Lock() for one in listed}
+
+    def tenant(stage: Stage, order: list[Attempt]) -> None:
+        while order:
+            # The next one whose module nobody is at; when all are busy, the first one's turn is waited for.
+            free = next((one for one in order if locks[one.module].acquire(blocking=False)), None)
+            if free is None:
+                free = order[0]
+                locks[free.module].acquire()
+            order.remove(free)
+            try:
+                _make(free, stage, report)
+            finally:
+                locks[free.module].release()
+
+    threads = []
+    for number, stage in enumerate(stages):
+        order = random.Random(seed + number).sample(listed, len(listed))
+        threads.append(threading.Thread(target=tenant, args=(stage, order), name=f"tenant-{number}"))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return report
+
+
+def _make(attempt: Attempt, stage: Stage, report: Report) -> None:
+    with tempfile.TemporaryDirectory(prefix="paasd-hostile-") as directory:
+        known = {"stage": stage, "outside": stage.outside, "tmp_path": Path(directory)}
+        given = {name: known[name] for name in inspect.signature(attempt.work).parameters}
+        try:
+            attempt.work(**given)
+        except pytest.skip.Exception as reason:
+            report.skipped.append(f"{attempt.name}: {reason}")
+        except Exception as error:  # noqa: BLE001 (whatever it is, the other tenant goes on, and the report says it)
+            report.failed.append(f"{attempt.name} of {stage.space}: {type(error).__name__}: {str(error)[:2000]}")
+        else:
+            report.done.append(attempt.name)
