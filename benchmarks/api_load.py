@@ -78,7 +78,8 @@ async def _answers(port: int, context: ssl.SSLContext) -> bool:
     except OSError:
         return False
     finally:
-        await connection.close()
+        with trio.CancelScope(shield=True):
+            await connection.close()
 
 
 async def ask_hello(port: int, context: ssl.SSLContext, connections: int, seconds: float) -> list[float]:

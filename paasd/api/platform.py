@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from paasd.actions import Context
@@ -16,6 +16,7 @@ from paasd.errors import Unavailable
 from paasd.model import Droplet
 
 API_VERSION = "3.215.0"
+SSH_CLIENT = "ssh-proxy"
 LOG_CACHE_VERSION = "3.2.12"
 
 
@@ -34,12 +35,17 @@ class Door(Answer):
     meta: DoorMeta | UnsetType = UNSET
 
 
-class SshDoor(msgspec.Struct, frozen=True):
-    """Where `cf ssh` connects, when the node has that door."""
+class SshDoor(Protocol):
+    """Where `cf ssh` connects, when the node has that door; its address is empty while it does not listen."""
 
-    address: str
-    host_key_fingerprint: str
-    oauth_client: str = "ssh-proxy"
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def public_key(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
 
 
 async def no_downloads(_droplet: Droplet) -> Source:
@@ -114,8 +120,8 @@ class Platform:
         doors = self.doors(urls)
         api = doors["api"]
         ssh = None
-        if self.ssh is not None:
-            meta = DoorMeta(host_key_fingerprint=self.ssh.host_key_fingerprint, oauth_client=self.ssh.oauth_client)
+        if self.ssh is not None and self.ssh.address:
+            meta = DoorMeta(host_key_fingerprint=self.ssh.fingerprint, oauth_client=SSH_CLIENT)
             ssh = Door(href=self.ssh.address, meta=meta)
         return {
             "self": Door(href=api),

@@ -30,6 +30,20 @@ def launch_argv(command: str, *, with_profile: bool = True) -> list[str]:
     return ["/bin/bash", "-c", _SCRIPT, "launcher", command, "" if with_profile else "no-profile"]
 
 
+_SESSION = r"""
+cd "$HOME" || exit 1
+for env_file in ../profile.d/* .profile.d/*; do if [ -f "$env_file" ]; then source "$env_file" >&2; fi; done
+unset env_file
+if [ $# -gt 0 ]; then exec bash -c "$1"; fi
+exec bash
+"""
+
+
+def session_argv(command: str | None) -> list[str]:
+    """argv of what a person runs beside the app, a shell without a command. What scripts print is not its output."""
+    return ["/bin/bash", "-c", _SESSION, "session", *([] if command is None else [command])]
+
+
 def launch_environment(
     *,
     app_environment: Mapping[str, str],

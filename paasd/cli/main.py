@@ -22,6 +22,7 @@ from paasd.cli.recovery import backup, recover, restore
 from paasd.cli.second_factor import second_factor
 from paasd.cli.serve import serve
 from paasd.cli.sessions import sign_out
+from paasd.cli.ssh import cp, disable_ssh, enable_ssh, org_ssh, space_ssh, ssh, ssh_code
 from paasd.cli.tasks import run
 from paasd.errors import PaasdError
 
@@ -46,6 +47,7 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 """
 SECTIONS = {
     "Apps": (push, apps, app, logs, scale, restart, env, run, network, delete, quota),
+    "ssh": (ssh, cp, ssh_code, enable_ssh, disable_ssh, space_ssh, org_ssh),
     "Platform": (serve, status, stop, config, stack, create_org, create_space, security_group),
     "Sign-in": (invite, admin, deploy_token, second_factor, sign_out),
     "Nodes": (token, join, members, node, keys, backup, restore, recover, audit),

@@ -23,6 +23,7 @@ from paasd.config.running import StagingConfig, SupervisorConfig
 from paasd.config.scheduling import LeasesConfig, LivenessConfig, SchedulerConfig
 from paasd.config.section import Section
 from paasd.config.sign_in import OidcConfig
+from paasd.config.ssh import SshConfig
 from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
 from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
 from paasd.config.tunnels import TunnelsConfig
@@ -53,6 +54,7 @@ __all__ = [
     "SandboxConfig",
     "SchedulerConfig",
     "Section",
+    "SshConfig",
     "StagingConfig",
     "StateConfig",
     "SupervisorConfig",

@@ -24,6 +24,7 @@ from paasd.config.routing import RouterConfig
 from paasd.config.running import StagingConfig, SupervisorConfig
 from paasd.config.scheduling import LeasesConfig, LivenessConfig, SchedulerConfig
 from paasd.config.section import Section
+from paasd.config.ssh import SshConfig
 from paasd.config.storage import BlobsConfig, LogsConfig, StateConfig
 from paasd.config.tenants import DiskConfig, DnsConfig, NetworkConfig, SandboxConfig
 from paasd.config.tunnels import TunnelsConfig
@@ -54,6 +55,7 @@ class Config(Section, frozen=True, kw_only=True):
     router: RouterConfig = RouterConfig()
     tunnels: TunnelsConfig = TunnelsConfig()
     auth: AuthConfig = AuthConfig()
+    ssh: SshConfig = SshConfig()
     mail: MailConfig = MailConfig()
     apps: AppsConfig = AppsConfig()
     scheduler: SchedulerConfig = SchedulerConfig()

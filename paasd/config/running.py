@@ -106,6 +106,14 @@ class SupervisorConfig(Section, frozen=True, kw_only=True):
         ),
     ] = 16 * 1024 * 1024
     pids: Annotated[int, Meta(ge=16, description="Processes and threads of one instance.")] = 1024
+    cores_limit: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Most processor time of one instance or task, in cores (0.5 is half of one, 0.05 the least); "
+            "0 is no limit: then they share what there is by their memory.",
+        ),
+    ] = 0.0
     open_files: Annotated[int, Meta(ge=64, description="Open files of one process of an instance.")] = 16_384
     inodes: Annotated[int, Meta(ge=1000, description="Files that one instance may make on its disk.")] = 200_000
 
@@ -123,6 +131,9 @@ class StagingConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=10_000, description="Processor share of a build beside instances (100 each GB of their memory)."),
     ] = 100
+    cores_limit: Annotated[
+        float, Meta(ge=0, description="Most processor time of one build, in cores; 0 is no limit.")
+    ] = 0.0
     pids: Annotated[
         int, Meta(ge=64, le=32_768, description="Processes and threads of one build; npm needs hundreds.")
     ] = 1024

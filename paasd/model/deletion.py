@@ -33,6 +33,7 @@ from paasd.model.records import (
     Sidecar,
     Space,
     SpaceQuota,
+    SshSwitch,
     Task,
 )
 from paasd.model.spaces import hide_space
@@ -139,7 +140,8 @@ def _delete_organization_chunk(tx: Tx, organization: Organization) -> bool:
         return False
     if remove_tokens(tx, Eq("organization_guid", organization.guid), TOKENS_CHUNK) == TOKENS_CHUNK:
         return False
-    tx.delete_all(FactorDemand, organization_guid=organization.guid)
+    for switch in (FactorDemand, SshSwitch):
+        tx.delete_all(switch, organization_guid=organization.guid)
     if not remove_in(portion, [organization]):
         return False
     close_jobs_of(tx, organization.guid, "organization.delete")

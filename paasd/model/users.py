@@ -7,7 +7,7 @@ from paasd.model.arguments import Actor, Arguments, unix_seconds
 from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.metadata import drop_metadata
-from paasd.model.records import DeployToken, ExternalIdentity, Passcode, Role, SecondFactor, User
+from paasd.model.records import DeployToken, ExternalIdentity, Passcode, Role, SecondFactor, SshCode, User
 from paasd.model.roles import check_not_needed
 from paasd.state import Duplicate, ReadTx, Tx, operation
 
@@ -126,15 +126,15 @@ def note_sign_in(tx: Tx, args: NoteSignIn) -> bool:
 
 def end_sessions(tx: Tx, user: User) -> User:
     """Tokens made until now count no more. Moves on even twice in a second: tokens are tied to the value itself."""
-    tx.delete_all(Passcode, user_guid=user.guid)
+    for codes in (Passcode, SshCode):
+        tx.delete_all(codes, user_guid=user.guid)
     return tx.update(user, not_before=max(int(unix_seconds(tx.now)), user.not_before + 1))
 
 
 def _forget_ways_in(tx: Tx, user: User) -> None:
     """What a user that goes signs in with, and the deploy tokens that stand on the user's rights."""
-    tx.delete_all(Passcode, user_guid=user.guid)
-    tx.delete_all(SecondFactor, user_guid=user.guid)
-    tx.delete_all(ExternalIdentity, user_guid=user.guid)
+    for way in (Passcode, SshCode, SecondFactor, ExternalIdentity):
+        tx.delete_all(way, user_guid=user.guid)
     for token in (*tx.all(DeployToken, guid=user.guid), *tx.all(DeployToken, maker_guid=user.guid)):
         tx.delete_all(Role, user_guid=token.guid)
         tx.delete(token)

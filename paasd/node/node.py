@@ -29,6 +29,7 @@ from paasd.node.engines import access_lines, make_context, make_membership, own_
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
 from paasd.node.log import open_replica
 from paasd.node.routed import Routed
+from paasd.node.ssh import open_ssh
 from paasd.node.start import Start, Substitutes
 from paasd.node.workers import open_calls, resolve_names, start_scheduling, start_workers
 from paasd.peer import TlsPeers, open_peers
@@ -36,6 +37,7 @@ from paasd.reach import Names, Reach
 from paasd.router import RouteFeed, Router, open_route_feed, open_router, serve_confirming
 from paasd.router.certificates import Certificates
 from paasd.sandbox import AnySandbox, open_sandbox
+from paasd.ssh.door import SshDoor
 from paasd.stager import Downloads
 from paasd.state.sealing import Keyless, open_sealer
 from paasd.supervisor import Supervisor
@@ -59,6 +61,7 @@ class Node:
     membership: Membership
     cluster: Cluster
     doors: Doors
+    ssh: SshDoor | None
     admin_password: str | None
     """Only when this start made the account."""
 
@@ -142,16 +145,15 @@ async def _open(start: Start) -> Node:
     downloads = Downloads(config.staging, sandbox, context.blobs, config.sandbox.stack).open
     platform = Platform(context, auth, config, paasd.__version__, https_port=router.https_port, downloads=downloads)
     app = make_app(platform, make_route_table())
+    platform.ssh = ssh = await open_ssh(start, context, auth, sandbox, supervisor, peers)
     doors = await enter(open_server(app, config.api, start.run / API_SOCKET, on_drain=platform.streams.end))
     # Only now: the first table opens the router, and an instance that is missing from it is out of service.
     await supervisor.adopted()
     await cluster.settled()
     opened = await _feed(start, context, router, reach, doors)
-    reach.lead(opened.lead)
     routed.open(opened, database)
     serve_confirming(peers, opened)
-    await _served(router)
-    opening.cancel()
+    await _served(router, opening)
     return Node(
         config=config,
         directory=start.directory,
@@ -164,6 +166,7 @@ async def _open(start: Start) -> Node:
         membership=membership,
         cluster=cluster,
         doors=doors,
+        ssh=ssh,
         admin_password=password,
     )
 
@@ -183,6 +186,7 @@ async def _feed(start: Start, context: Context, router: Router, reach: Reach, do
         callees=reach.doors,
     )
     opened: RouteFeed = await start.enter(feed)
+    reach.lead(opened.lead)
     return opened
 
 
@@ -252,10 +256,11 @@ async def _router(start: Start, context: Context, sandbox: AnySandbox, certifica
     return router
 
 
-async def _served(router: Router) -> None:
-    """Who is told that the node is ready may connect; an Envoy that is slow to open its ports holds up nothing else."""
+async def _served(router: Router, opening: trio.CancelScope) -> None:
+    """The end of opening. Who is told that the node is ready may connect; a slow Envoy holds up nothing else."""
     with trio.move_on_after(SERVING_LIMIT_S):
         await router.settled()
+    opening.cancel()
 
 
 def _suffix(https_port: int) -> str:

@@ -5,7 +5,7 @@ the next one takes over those that are whole and sweeps the rest. `launcher/` ho
 `network/` and `disk/` the two large parts, `inventory` lists everything on the host that carries a node's mark.
 """
 
-from paasd.sandbox.container import PORT, Container, Exec
+from paasd.sandbox.container import PORT, Container
 from paasd.sandbox.disk import MountError, StackMissing, mksquashfs_arguments, squashfs_options
 from paasd.sandbox.interface import AnyContainer, AnyExec, AnySandbox, AnyStacks
 from paasd.sandbox.inventory import Inventory, take_inventory
@@ -18,9 +18,11 @@ from paasd.sandbox.records import (
     NotRunning,
     ProcessSpec,
     SandboxError,
+    Terminal,
     Usage,
 )
 from paasd.sandbox.sandbox import Sandbox, node_prefix, open_sandbox
+from paasd.sandbox.session import Exec, Session
 
 __all__ = [
     "PORT",
@@ -46,7 +48,9 @@ __all__ = [
     "ProcessSpec",
     "Sandbox",
     "SandboxError",
+    "Session",
     "StackMissing",
+    "Terminal",
     "Usage",
     "mksquashfs_arguments",
     "node_prefix",

@@ -21,6 +21,7 @@ _V2_CONTROLLERS = (*_CONTROLLERS, "io")
 # Who has used up a quota waits for the rest of the period, and all who have one begin anew at once: the shorter it is,
 # the shorter do they crowd out others.
 _PERIOD_US = 20_000
+_LEAST_QUOTA_US = 1000
 _V1_SHARES = 1024
 _HOLDER = "holder"
 _HOLDER_UNIT = "/system.slice/paasd-holder.service"
@@ -271,6 +272,10 @@ def _weigh(node: Path, v2: bool) -> None:
         (node / "cpu.shares").write_text(str(min(262_144, _V1_SHARES * processors)))
 
 
+def _quota_us(cores: float) -> int:
+    return max(_LEAST_QUOTA_US, int(cores * _PERIOD_US))
+
+
 def _limit_v2(leaf: Path, controllers: frozenset[str], limits: Limits) -> None:
     if "memory" in controllers:
         (leaf / "memory.max").write_text(str(limits.memory_bytes))
@@ -280,7 +285,7 @@ def _limit_v2(leaf: Path, controllers: frozenset[str], limits: Limits) -> None:
         (leaf / "pids.max").write_text(str(limits.pids))
     if "cpu" in controllers:
         (leaf / "cpu.weight").write_text(str(limits.cpu_weight))
-        quota = "max" if limits.cpu_cores is None else str(int(limits.cpu_cores * _PERIOD_US))
+        quota = "max" if limits.cpu_cores is None else str(_quota_us(limits.cpu_cores))
         (leaf / "cpu.max").write_text(f"{quota} {_PERIOD_US}")
 
 
@@ -293,7 +298,7 @@ def _limit_v1(leaf: Path, controllers: frozenset[str], limits: Limits) -> None:
         (leaf / "pids.max").write_text(str(limits.pids))
     if "cpu" in controllers:
         (leaf / "cpu.shares").write_text(str(max(2, limits.cpu_weight * _V1_SHARES // 100)))
-        quota = -1 if limits.cpu_cores is None else int(limits.cpu_cores * _PERIOD_US)
+        quota = -1 if limits.cpu_cores is None else _quota_us(limits.cpu_cores)
         (leaf / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
         (leaf / "cpu.cfs_quota_us").write_text(str(quota))
 

@@ -12,6 +12,8 @@ import trio
 
 from paasd.sandbox.launcher import wire
 
+_DESCRIPTORS = 4
+
 
 async def send_datagram(directory: Path, name: str, message: dict[str, Any]) -> None:
     """Send one message of JSON to the datagram socket `name` in `directory`, and wait for nothing."""
@@ -56,6 +58,25 @@ async def receive(connection: trio.socket.SocketType) -> dict[str, Any]:
     if length > wire.FRAME_LIMIT_BYTES:
         raise EOFError(f"frame of {length} bytes")
     return msgspec.json.decode(await _exactly(connection, length), type=dict[str, Any])
+
+
+async def receive_with_fds(connection: trio.socket.SocketType) -> tuple[dict[str, Any], list[int]]:
+    """As `receive`, with the descriptors that came along; the caller closes them."""
+    room = socket.CMSG_SPACE(_DESCRIPTORS * 4)
+    head, ancillary, _flags, _address = await connection.recvmsg(4, room, socket.MSG_CMSG_CLOEXEC)
+    fds: list[int] = []
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds += struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4])
+    try:
+        if not head:
+            raise EOFError
+        (length,) = struct.unpack("<I", head + await _exactly(connection, 4 - len(head)))
+        return msgspec.json.decode(await _exactly(connection, length), type=dict[str, Any]), fds
+    except BaseException:
+        for fd in fds:
+            os.close(fd)
+        raise
 
 
 async def _exactly(connection: trio.socket.SocketType, count: int) -> bytes:

@@ -1,7 +1,6 @@
 """One container: start its program, see how it ends, reach into it, measure it. `Sandbox` makes and destroys it."""
 
 import contextlib
-import math
 import os
 import shutil
 import signal
@@ -27,9 +26,11 @@ from paasd.sandbox.records import (
     ProcessSpec,
     Record,
     SandboxError,
+    Terminal,
     Usage,
     encode_record,
 )
+from paasd.sandbox.session import Exec, Session, session_message, started
 from paasd.sandbox.slots import UIDS_PER_SLOT, uid_base
 from paasd.sandbox.takedown import mount_layers
 
@@ -196,18 +197,13 @@ class Container:
 
     async def exec(
         self, argv: Sequence[str], env: dict[str, str], cwd: str, fds: tuple[int, int, int] | None = None
-    ) -> "Exec":
+    ) -> Exec:
         """Run one more program inside, held by the same bounds. `fds` become its 0, 1 and 2 (the caller keeps its own).
 
         Without `fds` it reads nothing and writes into the container's spool. Raises NotRunning, or SandboxError when
         the program cannot be executed.
         """
-        if not self.running:
-            raise NotRunning(f"container {self.guid} is not running")
-        try:
-            connection = await channel.connect(self.run_directory, "control.sock")
-        except OSError as error:
-            raise NotRunning(f"container {self.guid} is not running") from error
+        connection = await self._control()
         try:
             message = {"argv": list(argv), "env": {"PATH": _FALLBACK_PATH, **env}, "cwd": cwd}
             await channel.send(connection, message, fds or ())
@@ -222,6 +218,44 @@ class Container:
             connection.close()
             raise SandboxError(f"cannot run {argv[0]} in the container: {answer['error']}")
         return Exec(connection)
+
+    async def open_session(
+        self, argv: Sequence[str], env: dict[str, str], cwd: str | None, terminal: Terminal | None
+    ) -> Session:
+        """Run a program for a person, beside the container's own and with its environment, to which `env` is added.
+
+        Raises NotRunning, or SandboxError when the program cannot be executed.
+        """
+        connection = await self._control()
+        try:
+            await channel.send(connection, session_message(argv, env, cwd, terminal))
+        except OSError as error:
+            connection.close()
+            raise NotRunning(f"container {self.guid} ended meanwhile") from error
+        return Session(connection, await started(connection, f"cannot run {argv[0]}"))
+
+    async def connect(self, host: str, port: int, *, datagrams: bool = False) -> int:
+        """A socket inside that is connected to a numeric address, with the tenant's rights and under its rules.
+
+        The caller closes it. Raises NotRunning, or SandboxError with the reason of the refusal.
+        """
+        connection = await self._control()
+        try:
+            await channel.send(connection, {"connect": [host, port, datagrams]})
+        except OSError as error:
+            connection.close()
+            raise NotRunning(f"container {self.guid} ended meanwhile") from error
+        made = await started(connection, f"cannot connect to {host} port {port}")
+        connection.close()
+        return made[0]
+
+    async def _control(self) -> trio.socket.SocketType:
+        if not self.running:
+            raise NotRunning(f"container {self.guid} is not running")
+        try:
+            return await channel.connect(self.run_directory, "control.sock")
+        except OSError as error:
+            raise NotRunning(f"container {self.guid} is not running") from error
 
     def usage(self) -> Usage:
         """What it uses now. Reads a few kernel files, about 0.1 ms. NotRunning when the container is destroyed."""
@@ -354,29 +388,3 @@ class Container:
             trio.lowlevel.notify_closing(fd)
             os.close(fd)
         self._pidfds.clear()
-
-
-class Exec:
-    """A program that was started by `Container.exec`. Closing it, or the end of the daemon, kills the program."""
-
-    def __init__(self, connection: trio.socket.SocketType) -> None:
-        self._connection = connection
-
-    async def wait(self) -> int:
-        """Exit code; 128 + number when a signal ended it, as shells say it. Call once. NotRunning when it was lost."""
-        try:
-            answer = await channel.receive(self._connection)
-        except (EOFError, OSError) as error:
-            raise NotRunning("the program ended with its container") from error
-        finally:
-            self._connection.close()
-        code = os.waitstatus_to_exitcode(answer["exit"])
-        return code if code >= 0 else 128 + int(math.fabs(code))
-
-    async def signal(self, signum: int) -> None:
-        """Send a signal to the program."""
-        with contextlib.suppress(OSError):
-            await channel.send(self._connection, {"signal": signum})
-
-    def close(self) -> None:
-        self._connection.close()

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from paasd.sandbox.disk.stacks import StackRoot
 from paasd.sandbox.network import Network, Policies
-from paasd.sandbox.records import ContainerSpec, Exit, ProcessSpec, Usage
+from paasd.sandbox.records import ContainerSpec, Exit, ProcessSpec, Terminal, Usage
+from paasd.sandbox.session import Session
 
 
 class AnyExec(Protocol):
@@ -71,6 +72,12 @@ class AnyContainer(Protocol):
     def exec(
         self, argv: Sequence[str], env: dict[str, str], cwd: str, fds: tuple[int, int, int] | None = None
     ) -> Awaitable[AnyExec]: ...
+
+    def open_session(
+        self, argv: Sequence[str], env: dict[str, str], cwd: str | None, terminal: Terminal | None
+    ) -> Awaitable[Session]: ...
+
+    def connect(self, host: str, port: int, *, datagrams: bool = False) -> Awaitable[int]: ...
 
     def usage(self) -> Usage: ...
 

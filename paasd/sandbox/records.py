@@ -74,6 +74,15 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float | None = None
 
 
+class Terminal(msgspec.Struct, frozen=True):
+    """The size of a terminal, in characters and in pixels."""
+
+    columns: int = 80
+    rows: int = 24
+    width: int = 0
+    height: int = 0
+
+
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended. `code` after "exited"; `signal` when a signal ended it.
 

@@ -57,7 +57,7 @@ def build_filter() -> pyseccomp.SyscallFilter:
     refuse = pyseccomp.ERRNO(errno.EPERM)
     policy = pyseccomp.SyscallFilter(defaction=pyseccomp.ERRNO(errno.ENOSYS))
     special = {"socket", "clone", "clone3", "ioctl", "personality"}
-    known = _known_calls()
+    known = known_calls()
     for name in ALLOWED:
         if name in known:
             policy.add_rule(pyseccomp.ALLOW, name)
@@ -118,7 +118,7 @@ def _allow_ioctl(policy: pyseccomp.SyscallFilter, refuse: int) -> None:
         policy.add_rule(action, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _LOW_WORD, request))
 
 
-def _known_calls() -> set[str]:
+def known_calls() -> set[str]:
     """Every call of this architecture that libseccomp can name."""
     names: set[str] = set()
     for number in range(_HIGHEST_NUMBER):

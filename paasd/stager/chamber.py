@@ -184,6 +184,7 @@ def _spec(tools: Tools, inputs: Inputs, handed: Path, reach: Reach) -> Container
         limits=Limits(
             memory_bytes=build.staging_memory_mb * _MB,
             cpu_weight=config.cpu_weight,
+            cpu_cores=config.cores_limit or None,
             pids=config.pids,
             disk_bytes=build.staging_disk_mb * _MB,
             inodes=config.inodes,

@@ -78,6 +78,11 @@ class InstanceShell:
         self._grace_s: float | None = None
         self.stop_wanted = trio.Event()
 
+    @property
+    def container(self) -> AnyContainer | None:
+        """Where it runs, if it does."""
+        return self._container
+
     def stop(self, grace_s: float | None = None) -> None:
         """Its row is gone: out of the routes, TERM, KILL after `grace_s`, and nothing left. Returns at once."""
         if not self.stop_wanted.is_set():

@@ -156,6 +156,7 @@ def plan_launch(
             memory_bytes=instance.memory_mb * _MB,
             # As in Cloud Foundry, processor time is shared out in proportion to memory.
             cpu_weight=max(1, min(10_000, instance.memory_mb * 100 // 1024)),
+            cpu_cores=config.cores_limit or None,
             pids=config.pids,
             disk_bytes=instance.disk_mb * _MB,
             inodes=config.inodes,

@@ -65,6 +65,11 @@ class Supervisor:
         """What is being run now, by instance guid; an instance that is being stopped is among them."""
         return {guid: shell.identity for guid, shell in self._shells.items()}
 
+    def container_of(self, instance_guid: str, epoch: int) -> AnyContainer | None:
+        """Where an instance runs here, if it does, and is the one that is meant."""
+        shell = self._shells.get(instance_guid)
+        return None if shell is None or shell.identity.epoch != epoch else shell.container
+
     def leases(self) -> set[HeldLease]:
         """Under which instances are here, also while they end, or are to be."""
         found = {lease_of(shell.identity) for shell in self._shells.values()}

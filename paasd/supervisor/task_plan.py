@@ -126,6 +126,7 @@ class TaskPlanner(msgspec.Struct, frozen=True, kw_only=True):
             limits=Limits(
                 memory_bytes=task.memory_mb * _MB,
                 cpu_weight=max(1, min(10_000, task.memory_mb * 100 // 1024)),
+                cpu_cores=config.cores_limit or None,
                 pids=config.pids,
                 disk_bytes=task.disk_mb * _MB,
                 inodes=config.inodes,

@@ -13,6 +13,7 @@ from paasd.config import (
     Config,
     NodeConfig,
     RouterConfig,
+    SshConfig,
     StagingConfig,
     StateConfig,
 )
@@ -38,6 +39,7 @@ def node_config(
         "api": ApiConfig(port=0, grace_s=0.5),
         # Also for root: Envoy as another user could not enter a directory of the tests.
         "router": RouterConfig(http_port=router_ports[0], https_port=router_ports[1], workers=1, uid=0),
+        "ssh": SshConfig(port=0, uid=0),
         "cluster": cluster,
         # The password is as good as the account that runs the tests.
         "auth": AuthConfig(hash_memory_kib=8, hash_time_cost=1),

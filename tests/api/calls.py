@@ -272,6 +272,7 @@ class Caller:
             ("POST", "/v3/users"): {"guid": self.name()},
             ("POST", "/v3/security_groups"): {"name": self.name()},
             ("POST", "/v3/buildpacks"): {"name": self.name()},
+            ("PATCH", "/paasd/v1/organizations/<organization>/ssh"): {"allowed": True},
             ("POST", "/v3/organization_quotas"): {"name": self.name()},
             ("POST", "/v3/apps/<guid>/tasks"): {"command": "run"},
             ("PATCH", "/v3/feature_flags/<name>"): {"enabled": True},

@@ -2,6 +2,8 @@
 
 ELSEWHERE: dict[str, str] = {
     "/v3/droplets/<guid>/download": "needs a sandbox (tests/node/test_droplets.py)",
+    "/oauth/authorize": "for one client, which it names (tests/api/test_ssh.py)",
+    "/paasd/v1/spaces/<organization>/<space>/apps/<app>/ssh": "needs a running instance (tests/ssh/test_commands.py)",
     "/oidc/<provider>": "needs a provider (tests/api/test_oidc.py)",
     "/oidc/<provider>/callback": "needs a provider (tests/api/test_oidc.py)",
     "/v3/isolation_segments": "there are none to be made (tests/api/test_isolation_segments.py)",

@@ -96,8 +96,9 @@ def in_new_namespaces(code: str, **given: Any) -> dict[str, Any]:
 class Stage:
     """Made by `open_stage`."""
 
-    def __init__(self, data: Path, outside: Outside) -> None:
+    def __init__(self, data: Path, outside: Outside, app_cores: float = 0.0) -> None:
         self.data = data
+        self._app_cores = app_cores
         self.outside = outside
         self.space = SPACE
         """Where this tenant's apps are."""
@@ -229,9 +230,12 @@ class Stage:
         self._token, self._leave = trio.lowlevel.current_trio_token(), trio.Event()
         sections: dict[str, Any] = {
             "network": NetworkConfig(uplinks=(self.outside.interface,), flows_limit=64, resolver_flows_limit=32),
-            "supervisor": SupervisorConfig(stop_grace_s=1.0, drain_s=0.1, pids=64, open_files=256, inodes=5000),
+            "supervisor": SupervisorConfig(
+                stop_grace_s=1.0, drain_s=0.1, pids=64, open_files=256, inodes=5000, cores_limit=self._app_cores
+            ),
             "staging": StagingConfig(
                 timeout_s=30,
+                cores_limit=self._app_cores,
                 pids=128,
                 inodes=20_000,
                 entries_limit=5000,
@@ -319,9 +323,9 @@ def make_runner(directory: Path) -> Path:
 
 
 @contextmanager
-def open_stage(data: Path, outside: Outside) -> Iterator[Stage]:
+def open_stage(data: Path, outside: Outside, app_cores: float = 0.0) -> Iterator[Stage]:
     """The node and all on it, until the block ends; an error of the node comes out of here."""
-    stage = Stage(data, outside)
+    stage = Stage(data, outside, app_cores)
     ready: queue.Queue[BaseException | None] = queue.Queue()
 
     def live() -> None:

@@ -39,6 +39,7 @@ INTERNAL: dict[str, str] = {
     "node.advertise": "where a node is reached, said by itself at each start, which has an event",
     "node.change_vote": "a step on the way; its last one has an event",
     "node.offer_vote": "what a node could do, said by itself",
+    "ssh.create_code": "a code is nothing before it is used, which has an event",
     "passcode.create": "a code is nothing before it is used, which has an event",
     "task.assign": "where a task runs; the task's own events say what comes of it",
     "task.expire": "ended tasks go when they are old; their events stay",

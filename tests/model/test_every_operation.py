@@ -53,6 +53,7 @@ from paasd.model import (
     settings,
     sidecars,
     spaces,
+    ssh,
     takeover,
     uploads,
     users,
@@ -1073,6 +1074,30 @@ async def _(seed: Seed) -> Any:
     made = passcodes.CreatePasscode(code_hash="h", user_guid=(await seed.user()).guid, expires_at=NOW_S)
     await seed.database.write(passcodes.create_passcode, made)
     return passcodes.UsePasscode(code_hash="h")
+
+
+@case(ssh.create_ssh_code)
+async def _(seed: Seed) -> Any:
+    return ssh.CreateSshCode(code_hash="h", user_guid=(await seed.user()).guid, expires_at=NOW_S)
+
+
+@case(ssh.use_ssh_code)
+async def _(seed: Seed) -> Any:
+    app = await seed.app()
+    made = ssh.CreateSshCode(code_hash="h", user_guid=(await seed.user()).guid, expires_at=NOW_S + 60)
+    await seed.database.write(ssh.create_ssh_code, made)
+    return ssh.UseSshCode(code_hash="h", actor=SYSTEM, app_guid=app.guid, process_type="web", instance_guid="i")
+
+
+@case(ssh.add_ssh_host_key)
+async def _(seed: Seed) -> Any:
+    return ssh.AddSshHostKey(algorithm="ssh-ed25519", sealed_private="sealed", public_key="ssh-ed25519 AAAA")
+
+
+@case(ssh.switch_ssh)
+async def _(seed: Seed) -> Any:
+    organization, _, _ = await seed.place()
+    return ssh.SwitchSsh(organization_guid=organization.guid, allowed=False, actor=SYSTEM)
 
 
 @case(identities.sign_in_externally)

@@ -22,12 +22,13 @@ class Daemon:
 
     def __init__(self, data: Path, sections: str = "", *, node: str = "") -> None:
         self.data = data
-        self.http_port, self.https_port, self.api_port = free_port(), free_port(), free_port()
+        self.http_port, self.https_port, self.api_port, self.ssh_port = (free_port() for _ in range(4))
         self.config = data / "paasd.toml"
         self.process: subprocess.Popen[bytes] | None = None
         data.mkdir(mode=0o700, exist_ok=True)
         self.config.write_text(
             f'data = "{data}"\n[node]\nmemory_mb = 8192\ndisk_mb = 20480\n{node}[api]\nport = {self.api_port}\n'
+            f"[ssh]\nport = {self.ssh_port}\n"
             f"[router]\nhttp_port = {self.http_port}\nhttps_port = {self.https_port}\n{sections}"
         )
 

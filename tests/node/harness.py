@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import trio
 
-from paasd.config import ApiConfig, Config, NodeConfig, RouterConfig
+from paasd.config import ApiConfig, Config, NodeConfig, RouterConfig, SshConfig
 from paasd.node import Node, open_node
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -45,7 +45,7 @@ def node_config(data: Path, **sections: Any) -> Config:
         node=NodeConfig(name="test", memory_mb=8192, disk_mb=20480),
         api=ApiConfig(port=0),
         router=RouterConfig(http_port=0, https_port=0),
-        **sections,
+        **{"ssh": SshConfig(port=0), **sections},
     )
 
 

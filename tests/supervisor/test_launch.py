@@ -89,10 +89,10 @@ async def seeded(directory: Path, command: str | None, roles: list[str]) -> Asyn
         yield database, directory / "blobs"
 
 
-async def plan(database: Database, blobs_directory: Path, guid: str = "i") -> Plan:
+async def plan(database: Database, blobs_directory: Path, guid: str = "i", **settings: float) -> Plan:
     async with open_blobs(blobs_directory) as blobs:
         planner = Planner(
-            config=SupervisorConfig(),
+            config=SupervisorConfig(**settings),  # type: ignore[arg-type]
             database=database,
             blobs=blobs,
             unsealing=LocalUnsealing(database, Plain()),
@@ -105,6 +105,8 @@ async def plan(database: Database, blobs_directory: Path, guid: str = "i") -> Pl
 async def test_layers_are_mounted_toolchain_first_and_app_last_whatever_the_row_says(tmp_path: Path) -> None:
     async with seeded(tmp_path, "run", ["app", "toolchain", "dependencies"]) as (database, blobs):
         made = await plan(database, blobs)
+        bounded = await plan(database, blobs, cores_limit=0.5)
+    assert (made.limits.cpu_cores, bounded.limits.cpu_cores) == (None, 0.5)
     assert [path.read_text() for path in made.layers] == ["toolchain", "dependencies", "app"]
     assert made.stack == "host"
     assert made.limits.memory_bytes == 512 * 1024 * 1024

@@ -119,6 +119,7 @@ READS: Final = f"""
 /paasd/v1/audit/head?organization=$org.name
 /paasd/v1/audit/verify?organization=$org.name
 {Named}/quota
+{Organization}/ssh
 {Named}/deploy-tokens
 {Named}/apps
 {NamedApp}
@@ -220,6 +221,8 @@ CHANGES: Final[dict[str, Any]] = {
     "DELETE /paasd/v1/users/<user=user.name>/second-factor": {},
     "DELETE /oauth/token/revoke/user/<guid=user>": {},
     "DELETE /uaa/oauth/token/revoke/user/<guid=user>": {},
+    f"PATCH {Organization}/ssh": {"allowed": True},
+    f"POST {NamedApp}/ssh": {},
     f"POST {NamedApp}/scale": {"instances": 1},
     f"POST {NamedApp}/restart": {},
     f"POST {NamedApp}/stop": {},
@@ -272,7 +275,7 @@ GET /v3/app_usage_events/<guid> POST /v3/app_usage_events/actions/destructively_
 GET /v3/service_usage_events/<guid> POST /v3/service_usage_events/actions/destructively_purge_all_and_reseed
 POST /networking/v1/external/policies/cleanup
 GET /oauth/clients GET /uaa/oauth/clients DELETE /oauth/clients/<client_id> DELETE /uaa/oauth/clients/<client_id>
-GET /passcode POST /passcode GET /uaa/passcode POST /uaa/passcode
+GET /oauth/authorize GET /uaa/oauth/authorize GET /passcode POST /passcode GET /uaa/passcode POST /uaa/passcode
 GET /oidc/<provider> GET /oidc/<provider>/callback GET /uaa/oidc/<provider> GET /uaa/oidc/<provider>/callback
 GET /paasd/v1/me/second-factor POST /paasd/v1/me/second-factor POST /paasd/v1/me/second-factor/actions/confirm
 POST /paasd/v1/me/second-factor/actions/remove POST /paasd/v1/me/second-factor/actions/renew-recovery-codes
@@ -303,6 +306,7 @@ NO_SUCCESS: Final = {
     "POST /v3/tasks/<guid>/actions/cancel": 422,
     "DELETE /v3/organization_quotas/<guid>": 422,
     "DELETE /paasd/v1/users/<user>/second-factor": 404,
+    "POST /paasd/v1/spaces/<organization>/<space>/apps/<app>/ssh": 503,
     "POST /paasd/v1/spaces/<organization>/<space>/push": 422,
     "PUT /paasd/v1/spaces/<organization>/<space>/push": 422,
 }

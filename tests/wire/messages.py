@@ -28,6 +28,7 @@ MODULES = (
     "paasd.observed.ledger",
     "paasd.peer.wire",
     "paasd.router.confirming",
+    "paasd.ssh.wire",
     "paasd.state.log.messages",
     "paasd.state.replication.copying",
     "paasd.state.replication.failures",

@@ -16,6 +16,7 @@ from paasd.api.paasd_v1 import (
     push,
     quota,
     second_factor,
+    ssh,
 )
 
 ROUTES = (
@@ -30,6 +31,7 @@ ROUTES = (
     + deploy_tokens.ROUTES
     + second_factor.ROUTES
     + invitations.ROUTES
+    + ssh.ROUTES
 )
 
 __all__ = ["ROUTES"]

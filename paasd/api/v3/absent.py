@@ -1,4 +1,4 @@
-"""Lists of things that this platform does not have (yet), which clients ask for anyway: services, deployments, revisions."""
+"""Lists of what this platform does not have (yet) and clients ask for: services, deployments, revisions."""
 
 from paasd.actions.visibility import need_visible
 from paasd.api.answers import Nothing, Page

@@ -4,6 +4,7 @@ from typing import Any
 
 from paasd.actions import apps, environment
 from paasd.actions.permissions import Permission, allowed_in_space
+from paasd.actions.ssh import switched_off
 from paasd.actions.visibility import need_visible
 from paasd.api.answers import Answer, FeatureShown, Links, Page
 from paasd.api.call import Call, Form, Reply
@@ -124,11 +125,8 @@ async def ssh_enabled(call: Call) -> Reply[SshEnabled]:
     """Whether ssh is allowed, and if not, who forbade it."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, App, call.path["guid"])
-        space = tx.need(Space, row.space_guid)
-    if not space.allow_ssh:
-        return Reply(body=SshEnabled(enabled=False, reason="Disabled for space"))
-    enabled = row.features.get("ssh", True)
-    return Reply(body=SshEnabled(enabled=enabled, reason="" if enabled else "Disabled for app"))
+        why = switched_off(tx, call.context.config, row)
+    return Reply(body=SshEnabled(enabled=not why, reason=why))
 
 
 async def permissions(call: Call) -> Reply[PermissionsShown]:

@@ -15,6 +15,7 @@ from paasd.model.records.policy import Buildpack, FeatureFlag, VariableGroup
 from paasd.model.records.quotas import AppUsageEvent, Limits, OrganizationQuota, SpaceQuota
 from paasd.model.records.routing import Destination, Domain, Route
 from paasd.model.records.sign_in import DeployToken, ExternalIdentity, FactorDemand, Passcode, SecondFactor
+from paasd.model.records.ssh import SshCode, SshHostKey, SshSwitch
 from paasd.model.records.staging import (
     Build,
     Droplet,
@@ -78,6 +79,9 @@ __all__ = [
     "SigningKey",
     "Space",
     "SpaceQuota",
+    "SshCode",
+    "SshHostKey",
+    "SshSwitch",
     "Task",
     "Timing",
     "User",

@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from . import syscalls as sys_
@@ -46,10 +47,34 @@ def run_helper(
 
 
 def _fork_inside(request: dict[str, Any], pid1: int, descriptors: tuple[int, int, int]) -> int:
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+
+    pid = fork_beside(
+        request,
+        pid1,
+        lambda: become_tenant(request, descriptors),
+        lambda text: os.write(writer, text),
+    )
+    os.close(writer)
+    failure = os.read(reader, 1000)
+    os.close(reader)
+    if failure:
+        os.waitpid(pid, 0)
+        raise OSError(failure.decode(errors="replace"))
+    return pid
+
+
+def fork_beside(
+    request: dict[str, Any], pid1: int, run: Callable[[], object], failed: Callable[[bytes], object]
+) -> int:
+    """The pid of a new process beside pid 1 of a container, in its cgroups and namespaces, as the root in there.
+
+    It does `run`, and ends when that returns; what is raised on the way, `failed` is told. This process's own children
+    are born into the container's pid namespace from now on.
+    """
     namespaces = {name: os.open(f"/proc/{pid1}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in _KINDS}
     pid_namespace = os.open(f"/proc/{pid1}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     sys_.setns(pid_namespace, sys_.CLONE_NEWPID)
-    reader, writer = os.pipe2(os.O_CLOEXEC)
     pid = sys_.fork_into(request["cgroup"])
     if pid == 0:
         try:
@@ -59,18 +84,12 @@ def _fork_inside(request: dict[str, Any], pid1: int, descriptors: tuple[int, int
                 sys_.setns(namespaces[name], kind)
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
-            become_tenant(request, descriptors)
+            run()
         except BaseException as error:  # noqa: BLE001 (nothing may run on in this fork)
-            os.write(writer, str(error).encode()[:1000] or b"unknown")
+            failed(str(error).encode()[:1000] or b"unknown")
         os._exit(127)
-    os.close(writer)
     for fd in (*namespaces.values(), pid_namespace):
         os.close(fd)
-    failure = os.read(reader, 1000)
-    os.close(reader)
-    if failure:
-        os.waitpid(pid, 0)
-        raise OSError(failure.decode(errors="replace"))
     return pid
 
 

@@ -10,16 +10,18 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from . import syscalls as sys_
 from . import wire
 from .deadline import check_time_left
 from .family import end_descendants, reap
+from .sessions import serve_session
 from .spool import ERR, OUT, SpoolWriter
+from .tenant import Descriptors
 
 _READ_BYTES = 64 * 1024
-Descriptors = tuple[int, int, int]
 
 
 def run_plain_shim(request: dict[str, Any], connection: socket.socket) -> NoReturn:
@@ -117,6 +119,19 @@ class _Shim:
             end_descendants(self._reaped)
         elif message["verb"] == "exec":
             self._exec(message, fds)
+        elif message["verb"] == "session":
+            self._session(message, fds[0])
+
+    def _session(self, message: dict[str, Any], caller_fd: int) -> None:
+        """Held by a process of its own, which attends to the caller in this one's stead."""
+        caller = socket.socket(fileno=caller_fd)
+        if os.fork() == 0:
+            signal.set_wakeup_fd(-1)
+            try:
+                run_plain_session({**self._request, "deadline": None, **message}, caller)
+            finally:
+                os._exit(1)
+        caller.close()
 
     def _exec(self, message: dict[str, Any], fds: list[int]) -> None:
         caller = socket.socket(fileno=fds[0])
@@ -154,6 +169,23 @@ class _Shim:
             caller.close()
 
 
+def run_plain_session(request: dict[str, Any], connection: socket.socket) -> NoReturn:
+    """As `serve_session`, without any wall. Dies with the shim, and so does what it keeps."""
+    sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def fork(run: Callable[[], object], failed: Callable[[bytes], object]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                run()
+            except BaseException as error:  # noqa: BLE001 (nothing may run on in this fork)
+                failed(str(error).encode()[:1000] or b"unknown")
+            os._exit(127)
+        return pid
+
+    serve_session(request, connection, fork, _become, lambda _request: None, -1)
+
+
 def _fork_program(request: dict[str, Any], descriptors: Descriptors) -> int:
     """The pid of the program; returns when execve has succeeded, raises OSError with its reason when not."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -173,9 +205,13 @@ def _fork_program(request: dict[str, Any], descriptors: Descriptors) -> int:
     return pid
 
 
-def _become(request: dict[str, Any], descriptors: Descriptors) -> NoReturn:
+def _become(
+    request: dict[str, Any], descriptors: Descriptors, terminal: Callable[[], Descriptors] | None = None
+) -> NoReturn:
     signal.set_wakeup_fd(-1)
     os.setsid()
+    if terminal is not None:
+        descriptors = terminal()
     for number in range(1, signal.NSIG):
         if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
             signal.signal(number, signal.SIG_DFL)

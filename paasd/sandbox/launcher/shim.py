@@ -18,6 +18,7 @@ from .deadline import SOCKET as DEADLINE_SOCKET
 from .deadline import Deadline
 from .enter import run_helper
 from .pid1 import run_pid1
+from .sessions import run_connector, run_session
 from .spool import ERR, OUT, SpoolWriter
 from .tenant import UID
 
@@ -204,6 +205,10 @@ class _Shim:
         try:
             message, fds = wire.receive(connection)
             request = {**self._request, **message}
+            if "session" in message:
+                run_session(request, self._pid1, connection)
+            if "connect" in message:
+                run_connector(request, self._pid1, connection)
             if len(fds) == 3:
                 descriptors = (fds[0], fds[1], fds[2])
             else:

@@ -142,10 +142,10 @@ def prctl(option: int, second: int = 0, third: int = 0) -> None:
     )
 
 
-def drop_capabilities() -> None:
-    """Empty the effective, permitted and inheritable sets of this process."""
+def drop_capabilities(keep: int = 0) -> None:
+    """Empty the inheritable set of this process, and the effective and permitted ones but for the mask `keep`."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    _check(_libc.syscall(_SYS_CAPSET, header, (ctypes.c_uint32 * 6)()), "capset")
+    _check(_libc.syscall(_SYS_CAPSET, header, (ctypes.c_uint32 * 6)(keep, keep)), "capset")
 
 
 def install_filter(program: bytes) -> None:
@@ -158,6 +158,15 @@ def install_filter(program: bytes) -> None:
 
 def close_range(first: int, last: int = 2**32 - 1) -> None:
     _check(_libc.close_range(ctypes.c_uint(first), ctypes.c_uint(last), 0), "close_range")
+
+
+def close_all_but(*kept: int) -> None:
+    first = 0
+    for fd in sorted(kept):
+        if fd > first:
+            close_range(first, fd - 1)
+        first = fd + 1
+    close_range(first)
 
 
 def close_on_exec(first: int) -> None:

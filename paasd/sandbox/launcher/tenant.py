@@ -6,6 +6,7 @@ Used by pid 1 for the app and by the exec helper for what joins it, so that both
 import os
 import resource
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from . import syscalls as sys_
@@ -16,16 +17,26 @@ _LAST_CAPABILITY = 63
 _OOM_SCORE = "500"
 
 
+Descriptors = tuple[int, int, int]
+
+
 def prefer_for_oom() -> None:
     """When the whole host runs out of memory, tenants go first. Call while /proc is the host's."""
     with open("/proc/self/oom_score_adj", "w") as score:
         score.write(_OOM_SCORE)
 
 
-def become_tenant(request: dict[str, Any], descriptors: tuple[int, int, int], *, deadline: float | None = None) -> None:
+def become_tenant(
+    request: dict[str, Any],
+    descriptors: Descriptors,
+    terminal: Callable[[], Descriptors] | None = None,
+    *,
+    deadline: float | None = None,
+) -> None:
     """Does not return: ends in execve. Call in a forked child that is in all namespaces of the container.
 
-    Raises OSError when the program cannot be run, or not before `deadline`; everything is dropped by then.
+    Once everything is dropped, `terminal` may give descriptors in place of the first ones. Raises OSError when the
+    program cannot be run, or not before `deadline`; everything is dropped by then.
     """
     os.setsid()
     for number in range(1, signal.NSIG):
@@ -35,6 +46,8 @@ def become_tenant(request: dict[str, Any], descriptors: tuple[int, int, int], *,
     _arrange(descriptors)
     _limit(request)
     _drop()
+    if terminal is not None:
+        _arrange(terminal())
     os.umask(0o022)
     program = _find(request["argv"][0], request["env"].get("PATH", "/usr/bin:/bin"), request["cwd"])
     sys_.prctl(sys_.PR_SET_NO_NEW_PRIVS, 1)
@@ -43,13 +56,22 @@ def become_tenant(request: dict[str, Any], descriptors: tuple[int, int, int], *,
     os.execve(program, request["argv"], request["env"])
 
 
-def _arrange(descriptors: tuple[int, int, int]) -> None:
+def _arrange(descriptors: Descriptors) -> None:
     """Move the three descriptors to 0, 1 and 2 by way of high numbers, for they may overlap."""
     high = [os.dup2(fd, 200 + number, inheritable=False) for number, fd in enumerate(descriptors)]
     for number, fd in enumerate(high):
         os.dup2(fd, number, inheritable=True)
     # Descriptors that came over a socket are inheritable, whatever socket.recv_fds is told.
     sys_.close_on_exec(3)
+
+
+def become_nobody(request: dict[str, Any]) -> None:
+    """As `become_tenant`, but for code of ours that runs on in the tenant's place and executes nothing."""
+    _limit(request)
+    _drop()
+    sys_.prctl(sys_.PR_SET_DUMPABLE, 0)
+    sys_.prctl(sys_.PR_SET_NO_NEW_PRIVS, 1)
+    sys_.install_filter(request["filter"])
 
 
 def _limit(request: dict[str, Any]) -> None:

@@ -8,9 +8,10 @@ import json
 import os
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any
 
-PROTOCOL = 3
+PROTOCOL = 4
 FRAME_LIMIT_BYTES = 8 * 1024 * 1024
 _DESCRIPTOR_LIMIT = 8
 
@@ -20,8 +21,11 @@ def encode(message: dict[str, Any]) -> bytes:
     return struct.pack("<I", len(body)) + body
 
 
-def send(connection: socket.socket, message: dict[str, Any]) -> None:
-    connection.sendall(encode(message))
+def send(connection: socket.socket, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+    """`descriptors` are duplicated into the receiver, with the first byte."""
+    data = encode(message)
+    sent = socket.send_fds(connection, [data], list(descriptors)) if descriptors else 0
+    connection.sendall(data[sent:])
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:

@@ -18,7 +18,8 @@ from paasd.sandbox.exits import name_reason
 from paasd.sandbox.launcher.family import descendants_of
 from paasd.sandbox.nest.keeper import Keeper
 from paasd.sandbox.nest.layers import Layers
-from paasd.sandbox.records import ContainerSpec, Exit, NotRunning, ProcessSpec, SandboxError, Usage
+from paasd.sandbox.records import ContainerSpec, Exit, NotRunning, ProcessSpec, SandboxError, Terminal, Usage
+from paasd.sandbox.session import Session, session_message, started
 
 ADDRESS = "127.0.0.1"
 _FALLBACK_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -171,6 +172,31 @@ class PlainContainer:
             connection.close()
             raise SandboxError(f"cannot run {argv[0]} in the container: {answer['error']}")
         return PlainExec(connection)
+
+    async def open_session(
+        self, argv: Sequence[str], env: dict[str, str], cwd: str | None, terminal: Terminal | None
+    ) -> Session:
+        ours, theirs = socket.socketpair()
+        connection = trio.socket.from_stdlib_socket(ours)
+        message = {"verb": "session", **session_message(argv, env, cwd, terminal)}
+        try:
+            with theirs:
+                await self._tell(message, (theirs.fileno(),))
+        except OSError as error:
+            connection.close()
+            raise NotRunning(f"container {self.guid} is not running") from error
+        return Session(connection, await started(connection, f"cannot run {argv[0]}"))
+
+    async def connect(self, host: str, port: int, *, datagrams: bool = False) -> int:
+        """On the host itself, which is where its programs are."""
+        kind = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
+        made = trio.socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+        try:
+            await made.connect((host, port))
+        except OSError as error:
+            made.close()
+            raise SandboxError(f"cannot connect to {host} port {port}: {error.strerror}") from error
+        return made.detach()
 
     def usage(self) -> Usage:
         """Processor time and memory of what runs now; the disk is the host's and not counted."""

@@ -1,0 +1,195 @@
+"""The listening socket, and the process that speaks ssh: begun by the first connection, ended when it is idle."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from paasd.actions import Context
+from paasd.auth.host_keys import fingerprint, keep_host_key
+from paasd.auth.service import Auth
+from paasd.auth.throttle import Throttle
+from paasd.config import SshConfig
+from paasd.errors import PaasdError
+from paasd.lasting import LastingProcess
+from paasd.model.ssh import host_key
+from paasd.ssh.confinement import build_filter
+from paasd.ssh.desk import Desk, Opens
+from paasd.ssh.messages import Settings, encode
+from paasd.state.sealing import Sealer
+
+BACKLOG: Final = 128
+RETRY_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 30.0
+GRACE_S: Final = 0.2
+log = structlog.get_logger("paasd.ssh")
+
+
+class SshDoor:
+    """Made by `open_door`. `port` is 0, `public_key` empty, until it listens."""
+
+    def __init__(
+        self,
+        context: Context,
+        auth: Auth,
+        sealer: Sealer,
+        opens: Opens,
+        log_file: Path,
+        on_refused: Callable[[str, str, str], None],
+    ) -> None:
+        self.port = 0
+        self.public_key = ""
+        self.process: LastingProcess | None = None
+        self._context = context
+        self._auth = auth
+        self._sealer = sealer
+        self._opens = opens
+        self._log_file = log_file
+        self._on_refused = on_refused
+        self._throttle = Throttle(context.config.auth)
+        self._filter = b""
+
+    @property
+    def _config(self) -> SshConfig:
+        return self._context.config.ssh
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the host key, as clients show it."""
+        return fingerprint(self.public_key) if self.public_key else ""
+
+    @property
+    def address(self) -> str:
+        """host:port for clients, empty when there is none."""
+        if not self.port or not self.public_key:
+            return ""
+        return self._config.advertise or f"ssh.{self._context.config.domains.system}:{self.port}"
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """For ever. Reports to be started when the first attempt to listen has been made."""
+        while (listener := self._listen()) is None:
+            task_status.started()
+            task_status = trio.TASK_STATUS_IGNORED
+            await trio.sleep(RETRY_S)
+        with listener:
+            self.port = listener.getsockname()[1]
+            while not (key := await self._host_key()):
+                task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
+                await trio.sleep(RETRY_S)
+            task_status.started()
+            pause_s = 0.0
+            while True:
+                await trio.lowlevel.wait_readable(listener)
+                began = trio.current_time()
+                await self._serve(listener, key)
+                # One that ends at once has a reason that will not go away by itself, and connections may keep coming.
+                brief = trio.current_time() - began < RETRY_S
+                pause_s = min(LONGEST_PAUSE_S, max(0.1, pause_s * 2)) if brief else 0.0
+                await trio.sleep(pause_s)
+
+    def _listen(self) -> socket.socket | None:
+        host = self._config.host
+        both = host == "::"
+        try:
+            return socket.create_server(
+                (host, self._config.port),
+                family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+                backlog=BACKLOG,
+                dualstack_ipv6=both,
+            )
+        except (OSError, ValueError) as error:
+            log.warning(
+                "no port for ssh; [ssh] host and port name another one", port=self._config.port, error=str(error)
+            )
+            return None
+
+    async def _host_key(self) -> bytes:
+        """Empty when there is none yet and none can be made now."""
+        database = self._context.database
+        try:
+            key = await keep_host_key(database, self._sealer)
+        except PaasdError as error:
+            log.warning("no host key for ssh yet", error=error.detail)
+            return b""
+        with database.read() as tx:
+            row = host_key(tx)
+        self.public_key = "" if row is None else row.public_key
+        return key
+
+    async def _serve(self, listener: socket.socket, key: bytes) -> None:
+        """One process, from its start to its end."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with trio.socket.from_stdlib_socket(ours) as control:
+            with theirs:
+                self.process = process = self._start(theirs, listener)
+            try:
+                await control.send(encode(self._settings(key)))
+                await Desk(self._context, self._auth, self._opens, control, self._throttle, self._on_refused).serve()
+            except OSError:
+                pass  # it has gone before it heard a word
+            finally:
+                self.process = None
+                with trio.CancelScope(shield=True):
+                    await process.stop(GRACE_S)
+                process.close()
+
+    def _start(self, control: socket.socket, listener: socket.socket) -> LastingProcess:
+        command = [sys.executable, "-I", "-m", "paasd.ssh.server", str(control.fileno()), str(listener.fileno())]
+        with self._log_file.open("wb") as output:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/"},
+                pass_fds=(control.fileno(), listener.fileno()),
+                start_new_session=True,
+            )
+        pidfd = os.pidfd_open(child.pid)
+        child.returncode = 0  # the object would wait for it, which is LastingProcess's business
+        return LastingProcess(child.pid, pidfd)
+
+    def _settings(self, key: bytes) -> Settings:
+        config = self._config
+        self._filter = self._filter or build_filter()
+        return Settings(
+            host_key=key,
+            uid=config.uid,
+            sign_in_s=config.sign_in_s,
+            unknown_connections=config.unknown_connections,
+            unknown_connections_per_address=config.unknown_connections_per_address,
+            channels_per_session=config.channels_per_session,
+            idle_s=config.idle_s,
+            keepalive_s=config.keepalive_s,
+            window_bytes=config.window_bytes,
+            process_idle_s=config.process_idle_s,
+            memory_limit_bytes=config.memory_limit_mb << 20,
+            filter=self._filter,
+        )
+
+
+@asynccontextmanager
+async def open_door(
+    context: Context,
+    auth: Auth,
+    sealer: Sealer,
+    opens: Opens,
+    log_file: Path,
+    on_refused: Callable[[str, str, str], None],
+) -> AsyncIterator[SshDoor]:
+    """Take connections until the block ends, which ends them all. `on_refused` is told address, name and reason."""
+    door = SshDoor(context, auth, sealer, opens, log_file, on_refused)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(door.run)
+        try:
+            yield door
+        finally:
+            nursery.cancel_scope.cancel()
