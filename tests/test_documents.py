@@ -155,9 +155,9 @@ def test_every_example_is_pushed_by_a_test_and_named_in_its_manifest() -> None:
 
 
 def test_examples_are_called_in_the_documents_as_they_are() -> None:
-    for document in DOCUMENTS:
-        for name in re.findall(r"\bexamples/([\w-]+)", document.read_text()):
-            assert (ROOT / "examples" / name).exists(), f"{document.name}: examples/{name}"
+    named = {one for document in DOCUMENTS for one in re.findall(r"\bexamples/([\w-]+)", document.read_text())}
+    assert named, "the pattern finds nothing any more"
+    assert [name for name in sorted(named) if not (ROOT / "examples" / name).exists()] == []
 
 
 def test_sql_stands_in_state_alone() -> None:

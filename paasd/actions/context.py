@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 import trio.lowlevel
 
+from paasd.actions.mailing import Postage
 from paasd.auth import Caller
 from paasd.blobs import Blobs
 from paasd.config import Config
@@ -51,6 +52,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     new_guid: Callable[[], str] = lambda: str(uuid.uuid4())
     choose: Callable[[list[str]], str] = secrets.choice
     routed: Callable[[str], Awaitable[None]] = _without_router
+    postage: Postage = msgspec.field(default_factory=Postage)
 
     @property
     def sizes(self) -> Sizes:

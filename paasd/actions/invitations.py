@@ -61,6 +61,10 @@ async def create(
             if space is None:
                 raise Unprocessable(f"Space '{name}' is not there; `paasd create-space ORG/{name}` makes it")
             by_guid[space.guid] = sorted(set(types))
+    if mailing.can_send(context.config.mail, address) and not caller.admin:
+        refusal = context.postage.refusal(organization_guid, address, context.clock())
+        if refusal is not None:
+            raise Unprocessable(refusal)
     secret = PREFIX + secrets.token_urlsafe(32)
     arguments = model.CreateInvitation(
         organization_guid=organization_guid,

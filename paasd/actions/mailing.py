@@ -5,12 +5,37 @@ import ssl
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
+from typing import Final
 
 import trio
 
 from paasd.config import MailConfig
+from paasd.rate import Buckets
 
 GRACE_S = 5.0
+# What the people of one organization may have mailed by one node: to one address, and altogether.
+ADDRESS_PER_H: Final = 3
+ORGANIZATION_PER_H: Final = 60
+REMEMBERED: Final = 10_000
+
+
+class Postage:
+    """Keeps invitations from being a way to flood somebody. In memory: a restart, or another node, begins anew.
+
+    Addresses count within their organization: nobody learns whom others write to.
+    """
+
+    def __init__(self) -> None:
+        self._addresses = Buckets(ADDRESS_PER_H / 3600, ADDRESS_PER_H, REMEMBERED)
+        self._organizations = Buckets(ORGANIZATION_PER_H / 3600, ORGANIZATION_PER_H, REMEMBERED)
+
+    def refusal(self, organization_guid: str, address: str, now: float) -> str | None:
+        """Why no mail may go out at `now` (seconds), or None: then it counts."""
+        if not self._addresses.take(f"{organization_guid} {address.lower()}", now):
+            return f"{address} was sent {ADDRESS_PER_H} invitations within an hour; try again in a while"
+        if not self._organizations.take(organization_guid, now):
+            return f"The organization sent {ORGANIZATION_PER_H} invitations within an hour; try again in a while"
+        return None
 
 
 def can_send(config: MailConfig, address: str) -> bool:

@@ -296,4 +296,4 @@ class _Steps:
         try:
             await self._send.send(event)
         except trio.BrokenResourceError:
-            return  # nobody listens any more; the push goes on
+            return  # nobody listens any more; `open_push` ends the push

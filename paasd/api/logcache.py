@@ -4,8 +4,9 @@ What one may not see is 404, never 403. Times are nanoseconds and may be negativ
 """
 
 import re
+from urllib.parse import parse_qsl
 
-from paasd.actions.visibility import need_visible
+from paasd.actions.visibility import need_visible, visible
 from paasd.api.answers import Answer, Refusal
 from paasd.api.call import Call, Reply
 from paasd.api.platform import LOG_CACHE_VERSION
@@ -85,8 +86,6 @@ async def read(call: Call) -> Reply[ReadAnswer] | Reply[LogRefusal]:
 
 async def meta(call: Call) -> Reply[Meta]:
     """`GET /api/v1/meta`: the sources that the caller may read, of those that have lines."""
-    from paasd.actions.visibility import visible
-
     found: dict[str, Extent] = {}
     with call.context.database.read() as tx:
         guids = [app.guid for app in tx.all(App, *visible(tx, call.caller, App), order=("guid",), limit=MAX_LIMIT)]
@@ -105,8 +104,6 @@ def _may_read(call: Call, source_id: str) -> bool:
 
 
 def _plain(call: Call) -> list[tuple[str, str]]:
-    from urllib.parse import parse_qsl
-
     return parse_qsl("&".join(call.query.raw), keep_blank_values=True, max_num_fields=50)
 
 

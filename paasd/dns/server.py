@@ -16,8 +16,8 @@ import trio
 
 from paasd.config import DnsConfig
 from paasd.dns.policy import Lookup, NotYet, Policy, addresses_of, refuse
-from paasd.dns.rate import Buckets, Shares
 from paasd.dns.upstreams import NoUpstream, Upstreams, parse_servers
+from paasd.rate import Buckets, Shares
 
 LINK_ADDRESS = "169.254.1.1"
 _CLIENTS_REMEMBERED = 8192

@@ -8,8 +8,8 @@ import dns.exception
 import dns.inet
 import dns.message
 
-from paasd.dns.rate import Shares
 from paasd.errors import ConfigError
+from paasd.rate import Shares
 
 Server = tuple[str, int]
 

@@ -151,3 +151,20 @@ async def test_policies_go_with_either_app(served: Served):
 def test_a_range_of_the_largest_width_is_a_policy():
     one = PolicySpec(source_guid="a", destination_guid="b", protocol="tcp", start_port=1, end_port=128)
     check_policies([one])
+
+
+async def test_what_others_have_is_not_looked_at(served: Served) -> None:
+    """Listing stands on the event loop: the policies of the platform may not count there."""
+    a, *others = [await an_app(served, f"a{number}") for number in range(12)]
+    async with await served.admin() as admin, await with_role(served, "aud", "organization_auditor") as stranger:
+        costs = []
+        for foreign in (others[:1], others):
+            await add(admin, *(policy(a, one) for one in foreign))
+            asked: list[str] = []
+            for reader in served.context.database._readers:
+                reader.exec_trace = lambda _cursor, text, _values, asked=asked: asked.append(text) or True
+            assert await listed(stranger) == []
+            for reader in served.context.database._readers:
+                reader.exec_trace = None
+            costs.append(len(asked))
+        assert costs[0] == costs[1] > 0

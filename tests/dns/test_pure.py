@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from paasd.dns.rate import Buckets, Shares
 from paasd.dns.upstreams import parse_servers
+from paasd.rate import Buckets, Shares
 
 
 def test_a_bucket_fills_again_and_not_above_its_burst():

@@ -1,6 +1,6 @@
 """Calls of the API in this process, without a socket: the walk over every route makes thousands of them.
 
-Each JSON answer is held against what its handler says that it answers with.
+Each JSON answer is held against what its handler says that it answers with, and what is refused has to change nothing.
 """
 
 import json
@@ -11,7 +11,9 @@ import msgspec
 import trio
 from quart_trio import QuartTrio
 
+from paasd.state import Database
 from tests.api.conforming import JSON, check
+from tests.tenancy.effects import Effects
 
 HOST = b"api.example.org"
 REQUEST_ID = b"the-same-for-all"
@@ -36,13 +38,22 @@ class Answer(msgspec.Struct, frozen=True):
 class Api:
     """An app and the calls on it."""
 
-    def __init__(self, app: QuartTrio) -> None:
+    def __init__(self, app: QuartTrio, database: Database) -> None:
         self._app = app
+        self._effects = Effects(database)
         self.calls = 0
 
     async def call(self, token: str | None, method: str, url: str, body: Any = None) -> Answer:
         """One request with a bearer token; `body` is JSON, or a form or YAML when it is text."""
         self.calls += 1
+        before = self._effects.now()
+        answer = await self._answer(token, method, url, body)
+        if answer.refused:
+            changed = self._effects.since(before)
+            assert changed == [], f"{method} {url} was refused ({answer.status}) and changed {changed}"
+        return answer
+
+    async def _answer(self, token: str | None, method: str, url: str, body: Any) -> Answer:
         raw = b"" if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
         parts = urlsplit(url)
         headers = [(b"host", HOST), (b"x-vcap-request-id", REQUEST_ID), (b"content-length", str(len(raw)).encode())]

@@ -11,6 +11,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from paasd.actions.invitations import LIFE_S
+from paasd.actions.mailing import ADDRESS_PER_H, ORGANIZATION_PER_H, Postage
 from paasd.config import ApiConfig, Config, MailConfig
 from paasd.model.arguments import SYSTEM
 from paasd.model.organizations import CreateOrganization, create_organization
@@ -198,6 +199,14 @@ async def test_what_cannot_be_offered_is_refused_with_what_can(served: Served, b
         assert (answer.status_code, words in answer.text) == (422, True), answer.text
 
 
+def test_an_organization_sends_so_many_whomever_it_writes_to() -> None:
+    postage = Postage()
+    sent = [postage.refusal("one", f"{number}@example.org", 0) for number in range(ORGANIZATION_PER_H + 1)]
+    assert [why for why in sent[:-1] if why] == []
+    assert "The organization sent" in (sent[-1] or "")
+    assert postage.refusal("two", "0@example.org", 0) is None, "others have their own"
+
+
 class Mailbox:
     """Takes mail as an SMTP server does."""
 
@@ -239,7 +248,13 @@ async def test_the_link_is_mailed_and_a_server_that_is_away_is_said(tmp_path: Pa
             assert [one["sent"] for one in (await boss.get(BASE)).json()["invitations"]] == [True]
             by_name = await invite(boss, "ann")
             assert (by_name["sent"], len(mailbox.taken)) == (False, 2)
+            await invite(boss)
+            flood = await boss.post(BASE, json={"address": "Ann@example.org"})
+            assert (flood.status_code, "within an hour" in flood.text, len(mailbox.taken)) == (422, True, 3)
             running.close()
             away = await invite(boss, "bob@example.org")
             assert away["sent"] is False
             assert f"127.0.0.1:{port} did not take it" in away["mail_problem"]
+            served.clock.ahead_s += 3600 / ADDRESS_PER_H + 1
+            async with await signed_in(served, "boss") as later:
+                assert (await later.post(BASE, json={"address": "ann@example.org"})).status_code == 201

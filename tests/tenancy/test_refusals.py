@@ -15,6 +15,22 @@ NOTHING = {
 }
 RANDOM = re.compile(r"[0-9A-Za-z_-]{32,}")
 PEOPLE = ("owner", "space_developer")
+ROLES = ("space_auditor", "space_supporter")
+
+
+async def test_what_a_role_is_refused_changes_nothing(tmp_path: Path) -> None:
+    """`Api.call` looks at the tables before and after; here are those who see the objects and may do a part of it."""
+    async with open_world(tmp_path) as world:
+        own = world.organizations[0]
+        for app in ("app2", "app3"):  # deleted by name, which takes their routes along
+            route = (await make_route(world, own, f"of-{app}")).json["guid"]
+            to = {"destinations": [{"app": {"guid": own.values[app]}}]}
+            await world.expect(own.tokens["owner"], f"POST /v3/routes/{route}/destinations", to)
+        refused = 0
+        for entry in (entry for entry in entries(set(world.nobody.values)) if entry.method != "GET"):
+            for role in ROLES:
+                refused += (await world.api.call(own.tokens[role], *request(entry, own.values))).status == 403
+        assert refused > 100
 
 
 async def use_up(world: World, organization: Organization) -> None:

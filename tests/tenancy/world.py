@@ -202,7 +202,7 @@ async def open_world(directory: Path) -> AsyncIterator[World]:
     async with serve(directory) as served:
         table = make_route_table()
         platform = Platform(served.context, served.auth, served.context.config, "0.0")
-        world = World(served, Api(make_app(platform, table)), table)
+        world = World(served, Api(make_app(platform, table), served.context.database), table)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         try:
             await world.populate()

@@ -5,6 +5,7 @@ Handlers are thin: parse the body, call one action, present the record. Reads go
 
 from paasd.api.table import Route
 from paasd.api.v3 import (
+    absent,
     app_parts,
     apps,
     buildpacks,
@@ -52,6 +53,7 @@ ROUTES: tuple[Route, ...] = (
     *builtins.ROUTES,
     *buildpacks.ROUTES,
     *events.ROUTES,
+    *absent.ROUTES,
     *isolation.ROUTES,
     *policy.ROUTES,
     *quotas.ROUTES,

@@ -18,20 +18,12 @@ from paasd.api.present.staging import present_droplets
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.v3.processes import by_organization, by_space
 from paasd.errors import BadQuery
 from paasd.model import App, Droplet, Package, Space
-from paasd.state import Condition, Eq, In, InSelect, ReadTx
+from paasd.state import Eq, ReadTx
 
 FIELD_LIMIT_BYTES = 64 * 1024
-
-
-def _by_space(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
-    return InSelect("app_guid", App, "guid", In("space_guid", values))
-
-
-def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
-    return InSelect("app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values)))
-
 
 DROPLETS = Listing(
     record=Droplet,
@@ -39,8 +31,8 @@ DROPLETS = Listing(
     filters={
         "states": column("state"),
         "app_guids": column("app_guid"),
-        "space_guids": _by_space,
-        "organization_guids": _by_organization,
+        "space_guids": by_space,
+        "organization_guids": by_organization,
     },
 )
 APP_DROPLETS = msgspec.structs.replace(DROPLETS, plain=("current",))

@@ -21,22 +21,14 @@ from paasd.api.present.staging import present_packages
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.v3.processes import by_organization, by_space
 from paasd.errors import Unprocessable
-from paasd.model import App, Package, Space
+from paasd.model import App, Package
 from paasd.packing import UNREADABLE
-from paasd.state import Condition, Eq, In, InSelect, ReadTx
+from paasd.state import Eq
 
 RESOURCES_LIMIT_BYTES = 8 * 1024 * 1024
 DOWNLOAD_CHUNK_BYTES = 256 * 1024
-
-
-def _by_space(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
-    return InSelect("app_guid", App, "guid", In("space_guid", values))
-
-
-def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
-    return InSelect("app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values)))
-
 
 PACKAGES = Listing(
     record=Package,
@@ -45,8 +37,8 @@ PACKAGES = Listing(
         "states": column("state"),
         "types": column("type"),
         "app_guids": column("app_guid"),
-        "space_guids": _by_space,
-        "organization_guids": _by_organization,
+        "space_guids": by_space,
+        "organization_guids": by_organization,
     },
 )
 
