@@ -24,7 +24,7 @@ async def new(world: World) -> Package:
     return await packages.create(world.context, world.admin, app_guid=(await world.app()).guid)
 
 
-@pytest.mark.parametrize("bits", [archive({"a": b"b"}), zipped()])
+@pytest.mark.parametrize("bits", [archive({"a": b"b"}), zipped()], ids=["tar.gz", "zip"])
 async def test_zip_and_tar_gz_become_a_blob(world: World, bits: bytes) -> None:
     package = await packages.upload(world.context, world.admin, (await new(world)).guid, chunks(bits, 7))
     assert (package.state, package.size_bytes) == ("READY", len(bits))
