@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 PAUSE_S: Final = 2.0
 
-Fetch = Callable[[], AbstractAsyncContextManager[Path]]
-"""Gives the verified state.db of another node for the time of a block, made for this node. Raises Unavailable."""
+Fetch = Callable[[int], AbstractAsyncContextManager[Path]]
+"""Gives the verified state.db of another node for the time of a block, of this entry at least. Raises Unavailable."""
 
 
 class Rescuer:
@@ -36,9 +36,11 @@ class Rescuer:
     async def __call__(self, error: PaasdError) -> None:
         self._database.suspect = not isinstance(error, LogTrimmed)
         self._log.warning("loading the state of another node", reason=error.detail)
+        # Who gives its state may have been away as well: an older one than the log begins with leads back to here.
+        at_least = error.first - 1 if isinstance(error, LogTrimmed) else 0
         while True:
             try:
-                async with self._fetch() as file:
+                async with self._fetch(at_least) as file:
                     await self._database.load_now(file)
             except Unavailable as failure:
                 self._log.warning("there is no state to load yet", reason=failure.detail)
@@ -51,7 +53,7 @@ class Rescuer:
 
 async def place_snapshot(fetch: Fetch, path: Path) -> None:
     """Make another node's state the state.db at `path`, which is not open. What is there is kept as *.damaged."""
-    async with fetch() as file:
+    async with fetch(0) as file:
         _put_in_place(file, path)
 
 

@@ -117,30 +117,33 @@ class Fetching:
         self._identity = identity
 
     @asynccontextmanager
-    async def fetch(self) -> AsyncIterator[Path]:
-        """The state.db of a snapshot, verified, in a folder that is removed after the block. Raises Unavailable."""
+    async def fetch(self, at_least: int = 0) -> AsyncIterator[Path]:
+        """The state.db of a snapshot of that entry or a later one, verified, in a folder that is gone after the block.
+
+        Raises Unavailable.
+        """
         folder = self._directory / f"incoming-{uuid.uuid4().hex}"
         folder.mkdir(mode=0o700, parents=True)
         try:
-            yield await self._from_somebody(folder)
+            yield await self._from_somebody(folder, at_least)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    async def _from_somebody(self, folder: Path) -> Path:
+    async def _from_somebody(self, folder: Path, at_least: int) -> Path:
         why = "there is no other node"
         for source in in_order(self._sources(), self._peers.guid, self._zone, {}, trio.current_time()):
             try:
-                return await self._from(source, folder / "state.db")
+                return await self._from(source, folder / "state.db", at_least)
             except (Unavailable, PeerRefused, BadRequest, StateDamaged) as error:
                 why = error.detail
         raise Unavailable(f"no node could give its state: {why}")
 
-    async def _from(self, source: Voter, file: Path) -> Path:
+    async def _from(self, source: Voter, file: Path, at_least: int) -> Path:
         failure: PaasdError | None = None
         manifest = None
         async with self._peers.stream(source.guid, KIND, encode(AskSnapshot())) as stream:
             try:
-                manifest = await self._receive(stream, file)
+                manifest = await self._receive(stream, file, at_least)
             except PaasdError as error:  # it leaves the block of the stream as itself
                 failure = error
         if manifest is None:
@@ -148,13 +151,15 @@ class Fetching:
         await self._run(adopt_snapshot, file, manifest, self._kind)
         return file
 
-    async def _receive(self, stream: PeerStream, file: Path) -> Manifest:
+    async def _receive(self, stream: PeerStream, file: Path, at_least: int) -> Manifest:
         head = decode(await _next(stream), SnapshotHead)
         if head.kind != "manifest":
             raise Unavailable(head.detail)
         manifest = msgspec.json.decode(head.manifest, type=Manifest)
         if self._identity is not None and manifest.log_identity != self._identity:
             raise Unavailable(f"the node has log {manifest.log_identity}, not {self._identity}")
+        if manifest.position < at_least:
+            raise Unavailable(f"its state is of entry {manifest.position}, before the log begins")
         if manifest.size_bytes > LIMIT_BYTES:
             raise Unavailable(f"the snapshot is larger than {LIMIT_BYTES} bytes")
         digest = hashlib.sha256()

@@ -1,19 +1,24 @@
 """A node that cannot go on by the log goes on by another node's state, whole or not at all."""
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
 import trio
 
 from paasd.errors import Unavailable
+from paasd.peer import MemoryNetwork
+from paasd.state import InlineRunner
 from paasd.state.checking import contents
 from paasd.state.engine import Manifest, read_standing
+from paasd.state.log import Voter
 from paasd.state.log.messages import decode, encode
-from paasd.state.replication.copying import CHUNK_BYTES, KIND, SnapshotHead
+from paasd.state.replication.copying import CHUNK_BYTES, KIND, Fetching, SnapshotHead, serve_snapshots
 from tests.state.replication.nodes import one_voter, three_voters
-from tests.state.things import AddThing, Grow, Thing, add_thing, fill, grow
+from tests.state.things import AddThing, Grow, Thing, add_thing, fill, grow, open_things
 
 
 async def agree(databases: list) -> None:  # type: ignore[type-arg]
@@ -165,3 +170,24 @@ async def test_a_snapshot_of_some_size_comes_in_pieces(tmp_path: Path, autojump_
         async with cluster.node("n1") as second:
             assert second.path.stat().st_size > 5 * CHUNK_BYTES
             assert contents(second.path) == contents(first.path)
+
+
+async def test_the_state_of_a_node_that_is_behind_the_log_as_well_is_not_taken(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    network = MemoryNetwork(Random(1))
+    async with AsyncExitStack() as stack:
+        for guid, entries in (("n0", 2), ("n1", 30)):
+            database = await stack.enter_async_context(open_things(tmp_path / guid))
+            await database.write(add_thing, AddThing("a"))
+            for _ in range(entries):
+                await database.write(grow, Grow("a"))
+            serve_snapshots(network.add(guid), database, InlineRunner(), trio.current_time)
+        sources = [Voter("n0"), Voter("n1")]
+        fetching = Fetching(network.add("n2"), lambda: sources, tmp_path / "n2", InlineRunner())
+        for at_least, size in ((0, 2), (10, 30)):
+            async with fetching.fetch(at_least) as file:
+                assert [row[5] for row in contents(file)["things"]] == [size]
+        with pytest.raises(Unavailable, match="before the log begins"):
+            async with fetching.fetch(1000):
+                pass
