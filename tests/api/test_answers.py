@@ -34,6 +34,8 @@ SILENT = {
     "/v3/isolation_segments": "there are none to be made",
     "/v3/isolation_segments/<guid>": "there are none",
     "/v3/service_usage_events/<guid>": "there are none",
+    "/oauth/authorize": "302",
+    "/uaa/oauth/authorize": "302",
 }
 """Calls that answer without content, beside deletions."""
 

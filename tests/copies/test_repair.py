@@ -181,7 +181,8 @@ async def test_a_node_that_hangs_as_holder_or_as_target_does_not_hold_up_repair_
 
 async def test_repair_goes_on_when_the_node_that_makes_a_copy_is_lost(tmp_path: Path) -> None:
     async with open_world(tmp_path, THREE, config=IMPATIENT) as world:
-        blobs = [await world.store("a1", some(1000), secure=False) for _ in range(6)]
+        # So many that b1 is asked for some of them: which node makes a copy is by chance.
+        blobs = [await world.store("a1", some(1000), secure=False) for _ in range(30)]
 
         async def lost(_peer: Peer, _body: bytes) -> bytes:
             world.know("b1", reachable=False)

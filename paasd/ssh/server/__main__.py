@@ -4,4 +4,5 @@ import sys
 
 from paasd.ssh.server.main import main
 
-main(int(sys.argv[1]), int(sys.argv[2]))
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
