@@ -1,23 +1,14 @@
-"""Lists of what this platform does not have (yet) and clients ask for: services, deployments, revisions."""
+"""Lists of what this platform does not have (yet) and clients ask for: services, deployments."""
 
-from paasd.actions.visibility import need_visible
 from paasd.api.answers import Nothing, Page
 from paasd.api.call import Call, Reply
 from paasd.api.listing import plain_list
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get
-from paasd.model import App
 
 
 async def none_of_them(call: Call) -> Reply[Page[Nothing]]:
     """An empty page."""
-    return plain_list(call, [])
-
-
-async def none_of_app(call: Call) -> Reply[Page[Nothing]]:
-    """An empty page below an app that the caller may see."""
-    with call.context.database.read() as tx:
-        need_visible(tx, call.caller, App, call.path["guid"])
     return plain_list(call, [])
 
 
@@ -67,7 +58,6 @@ def _plain_query(*filters: str) -> QuerySpec:
 
 EMPTY: dict[str, QuerySpec] = {
     "deployments": _plain_query("states", "status_reasons", "status_values", "droplet_guids"),
-    "revisions": _plain_query("versions"),
     "service_brokers": SERVICE_QUERY,
     "service_credential_bindings": SERVICE_QUERY,
     "service_instances": SERVICE_QUERY,
@@ -75,11 +65,6 @@ EMPTY: dict[str, QuerySpec] = {
     "service_plans": SERVICE_QUERY,
     "service_route_bindings": SERVICE_QUERY,
 }
-APP_EMPTY: dict[str, QuerySpec] = {
-    "revisions": _plain_query("versions"),
-    "revisions/deployed": _plain_query("versions"),
-}
 ROUTES: tuple[Route, ...] = (
     *(get(f"/v3/{name}", none_of_them, query, permission="signed in") for name, query in EMPTY.items()),
-    *(get(f"/v3/apps/<guid>/{name}", none_of_app, query) for name, query in APP_EMPTY.items()),
 )
