@@ -1,15 +1,29 @@
 """Lists of what this platform does not have (yet) and clients ask for: services, deployments."""
 
+from typing import Final
+
 from paasd.api.answers import Nothing, Page
 from paasd.api.call import Call, Reply
 from paasd.api.listing import plain_list
 from paasd.api.query import QuerySpec
-from paasd.api.table import Route, get
+from paasd.api.table import Route, get, post
+from paasd.errors import Unprocessable
 
 
 async def none_of_them(call: Call) -> Reply[Page[Nothing]]:
     """An empty page."""
     return plain_list(call, [])
+
+
+NO_DEPLOYMENTS: Final = (
+    "This platform has no deployments: push, restart and restage without --strategy. To go back to a revision, take "
+    "the guid of its droplet from /v3/apps/:guid/revisions, then `cf set-droplet APP DROPLET_GUID` and `cf restart APP`."
+)
+
+
+async def refuse_deployment(_call: Call) -> Reply[Nothing]:
+    """422, which says what to do instead."""
+    raise Unprocessable(NO_DEPLOYMENTS)
 
 
 COMMON = ("guids", "names", "organization_guids", "space_guids", "app_guids")
@@ -67,4 +81,5 @@ EMPTY: dict[str, QuerySpec] = {
 }
 ROUTES: tuple[Route, ...] = (
     *(get(f"/v3/{name}", none_of_them, query, permission="signed in") for name, query in EMPTY.items()),
+    post("/v3/deployments", refuse_deployment, permission="signed in"),
 )
