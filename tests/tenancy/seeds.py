@@ -38,6 +38,7 @@ SEEDS: Final[list[tuple[str, str, Any]]] = [
     ("process", "GET /v3/apps/$app/processes/web", None),
     ("", "POST /v3/apps/$app/actions/start", {}),
     ("revision", "GET /v3/apps/$app/revisions", None),
+    ("", "POST /v3/apps/$app/actions/stop", {}),
     ("sidecar", "POST /v3/apps/$app/sidecars", {"name": "side", "command": "run", "process_types": ["web"]}),
     (
         "route",

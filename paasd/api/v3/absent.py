@@ -16,12 +16,13 @@ async def none_of_them(call: Call) -> Reply[Page[Nothing]]:
 
 
 NO_DEPLOYMENTS: Final = (
-    "This platform has no deployments: push, restart and restage without --strategy. To go back to a revision, take "
-    "the guid of its droplet from /v3/apps/:guid/revisions, then `cf set-droplet APP DROPLET_GUID` and `cf restart APP`."
+    "This platform has no deployments: push, restart and restage without --strategy. To go back to a revision, "
+    "take the guid of its droplet from /v3/apps/:guid/revisions, then `cf set-droplet APP DROPLET_GUID` and "
+    "`cf restart APP`."
 )
 
 
-async def refuse_deployment(_call: Call) -> Reply[Nothing]:
+async def refuse_deployment(_call: Call) -> Reply[None]:
     """422, which says what to do instead."""
     raise Unprocessable(NO_DEPLOYMENTS)
 
