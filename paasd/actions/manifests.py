@@ -127,7 +127,7 @@ def _known(tx: ReadTx, space: Space, manifest: Manifest) -> dict[str, App]:
     return {app.name.lower(): app for app in tx.all(App, In("name", names), space_guid=space.guid)}
 
 
-def _prepare(context: Context, manifest: AppManifest, app: App | None, latest: Revision | None) -> AppToApply:
+def _prepare(context: Context, manifest: AppManifest, app: App | None, latest: Revision | None = None) -> AppToApply:
     """Everything that an operation may not do itself: guids, words and sealing."""
     guid = context.new_guid() if app is None else app.guid
     previous = "" if app is None else app.environment
