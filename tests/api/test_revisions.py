@@ -103,6 +103,26 @@ async def test_a_push_a_variable_and_a_command_make_more_and_the_list_filters_an
         assert (await dora.http.get(f"{dora.app}/revisions/deployed?versions=1")).status_code == 400
 
 
+async def test_they_come_in_the_order_of_the_starts_though_clocks_of_nodes_differ(served: Served) -> None:
+    async with open_pushed(served) as dora:
+        for ahead_s in (0, -20, -40):
+            served.clock.ahead_s = ahead_s
+            await dora.set(A=str(ahead_s))
+            await dora.act("restart")
+        assert await dora.versions("?order_by=-created_at") == [4, 3, 2, 1]
+        assert await dora.versions("?per_page=2&page=2") == [3, 4]
+
+
+async def test_those_of_an_app_that_is_being_deleted_are_gone_at_once(served: Served) -> None:
+    app = await (await make_tenant(served, "acme")).started_app(served, "dora")
+    async with await served.admin() as http:
+        guid = (await http.get(f"/v3/apps/{app}/revisions")).json()["resources"][0]["guid"]
+        assert (await http.delete(f"/v3/apps/{app}")).status_code == 202
+        with served.context.database.read() as tx:
+            assert tx.get(Revision, guid) is not None  # the rest follows in chunks
+        assert (await http.get(f"/v3/revisions/{guid}")).status_code == 404
+
+
 async def test_the_deployed_one_is_that_of_the_last_start_while_the_app_is_started(served: Served) -> None:
     async with open_pushed(served) as dora:
         await dora.set(A="1")

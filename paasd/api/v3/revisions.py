@@ -29,7 +29,7 @@ def _deployable(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
     return Or(*(present if value == "true" else Not(present) for value in values))
 
 
-# Times count whole seconds, in which an app may be started twice; their order is that of the starts.
+# Their order is that of the starts, whatever the clocks of the nodes say that wrote them.
 OF_APP = Listing(
     record=Revision,
     present=present_revisions,
