@@ -1,5 +1,6 @@
 """Revisions over the API: what is told of them, to whom, and how one goes back to one."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,8 +10,9 @@ import httpx
 from paasd.api.present.apps import REDACTED
 from paasd.model import AuditEvent, Revision
 from tests.api.hands import tar_of, working_hands
-from tests.api.serving import Served
+from tests.api.serving import PASSWORD, Served
 from tests.api.tenants import make_tenant
+from tests.cli.typing_hands import paasd
 
 
 class Pushed:
@@ -219,6 +221,31 @@ async def test_one_goes_back_by_setting_its_droplet_as_the_refusal_of_a_deployme
         assert answer.status_code == 200
         await dora.act("restart")
         assert (await dora.revision(3))["droplet"] == former["droplet"]
+
+
+async def test_the_command_lists_them_and_goes_back_to_former_code(served: Served) -> None:
+    me = {"PAASD_API": served.doors.url, "PAASD_USER": "admin", "PAASD_PASSWORD": PASSWORD, "PAASD_SPACE": "main/dev"}
+    async with open_pushed(served) as dora:
+        await dora.set(A="1")
+        await dora.act("restart")
+        await dora.push(b"second")
+        back = await paasd("revisions", "dora", "--back-to", "1", **me)
+        assert back.code == 0 and "dora (web): 1 of 1 running" in back.out, back
+        first = await dora.revision(1)
+        assert (await dora.revision(4))["droplet"] == first["droplet"]
+        await dora.push(b"third")
+        assert (await dora.http.delete(f"/v3/droplets/{first['droplet']['guid']}")).status_code == 202
+        listed = [re.split(" {2,}", line) for line in (await paasd("revisions", "dora", **me)).out.splitlines()]
+        assert [(one[0], one[1] == "runs", one[-3], one[-1]) for one in listed[1:]] == [
+            ("5", True, "kept", "New droplet deployed."),
+            ("4", False, "gone", "New droplet deployed."),
+            ("3", False, "kept", "New droplet deployed."),
+            ("2", False, "gone", "New environment variables deployed."),
+            ("1", False, "gone", "Initial revision."),
+        ]
+        for version, text in (("1", "the droplet of version 1 is gone"), ("9", "dora has no version 9; `paasd rev")):
+            refused = await paasd("revisions", "dora", "--back-to", version, **me)
+            assert (refused.code, text in refused.err) == (1, True), refused
 
 
 async def test_the_feature_is_on_and_can_be_switched_off(served: Served) -> None:
