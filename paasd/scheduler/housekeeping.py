@@ -90,7 +90,13 @@ async def _expire(config: RetentionConfig, database: Database, clock: Callable[[
         apps = [app.guid for app in tx.all(App)]
     rows = 0
     for guid in apps:
-        limits = ExpireParts(app_guid=guid, packages=config.packages, droplets=config.droplets, builds=config.builds)
+        limits = ExpireParts(
+            app_guid=guid,
+            packages=config.packages,
+            droplets=config.droplets,
+            builds=config.builds,
+            revisions=config.revisions,
+        )
         rows += await _all_portions(database, expire_parts, limits)
     now_s = clock()
     records = ExpireRecords(jobs_before=rfc3339(now_s - config.jobs_s), events_before=rfc3339(now_s - config.events_s))
