@@ -1,7 +1,7 @@
 """`/v3/apps`: the app itself, starting and stopping it, its droplet."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -20,6 +20,7 @@ from paasd.api.present.staging import present_droplets
 from paasd.api.present.tenancy import present_organizations, present_spaces
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.words import said
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import App, Droplet, Organization, Space
 from paasd.state import Condition, In, InSelect, IsNull, Or, ReadTx
@@ -77,7 +78,7 @@ class LifecycleData(Form):
 class Lifecycle(Form):
     """Only buildpacks are built here."""
 
-    type: str = "buildpack"
+    type: Annotated[str, said("buildpack")] = "buildpack"
     data: LifecycleData = msgspec.field(default_factory=LifecycleData)
 
     def check(self) -> None:

@@ -1,6 +1,7 @@
 """`/v3/processes`, by guid and by app and type, and their instances."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -16,9 +17,10 @@ from paasd.api.listing import Listing, View, column, list_reply
 from paasd.api.present.apps import present_processes, present_sidecars
 from paasd.api.present.stats import present_process_instances, present_stats
 from paasd.api.table import Route, delete, get, patch, post
+from paasd.api.words import said
 from paasd.errors import BadQuery, NotFound
 from paasd.model import App, HealthCheck, Process, Sidecar, Space
-from paasd.model.processes import find_process
+from paasd.model.processes import HEALTH_CHECK_TYPES, find_process
 from paasd.state import Condition, Eq, In, InSelect, ReadTx
 
 
@@ -78,7 +80,7 @@ class HealthData(Form):
 class HealthForm(Form):
     """A health or readiness check."""
 
-    type: str | None = None
+    type: Annotated[str, said(*HEALTH_CHECK_TYPES)] | None = None
     data: HealthData = msgspec.field(default_factory=HealthData)
 
     def merged(self, old: HealthCheck) -> HealthCheck:

@@ -1,7 +1,7 @@
 """`/v3/routes` and their destinations."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -18,9 +18,10 @@ from paasd.api.present.tenancy import present_organizations, present_spaces
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.words import said
 from paasd.model import App, Destination, Domain, Organization, Space
 from paasd.model import Route as RouteRecord
-from paasd.model.routes import NewDestination
+from paasd.model.routes import PROTOCOLS, NewDestination
 from paasd.state import Condition, Eq, In, InSelect, ReadTx
 
 
@@ -122,7 +123,7 @@ class DestinationForm(Form):
 
     app: DestinationApp
     port: int | None = None
-    protocol: str | None = None
+    protocol: Annotated[str, said(*PROTOCOLS)] | None = None
     weight: int | None = None
 
     def wanted(self) -> NewDestination:

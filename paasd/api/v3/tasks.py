@@ -15,6 +15,7 @@ from paasd.api.forms import Guid, MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, common, list_reply, one_reply, to_one
 from paasd.api.table import Route, get, patch, post, put
 from paasd.api.v3.processes import by_organization, by_space
+from paasd.api.words import TaskState
 from paasd.errors import BadQuery, Unprocessable
 from paasd.model import App, Space, Task
 from paasd.state import Condition, Eq, In, ReadTx
@@ -35,7 +36,7 @@ class TaskShown(Described, kw_only=True):
     name: str
     command: str | UnsetType = UNSET
     user: str
-    state: str
+    state: TaskState
     memory_in_mb: int
     disk_in_mb: int
     log_rate_limit_in_bytes_per_second: int

@@ -1,6 +1,7 @@
 """`/v3/users` and `/v3/roles`."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from paasd.actions import jobs, roles, users
 from paasd.actions.visibility import need_visible, visible
@@ -13,6 +14,7 @@ from paasd.api.present.tenancy import RoleShown, present_organizations, present_
 from paasd.api.query import check_parts
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.words import ROLE_TYPES, said
 from paasd.errors import Unprocessable
 from paasd.model import Organization, Role, Space, User
 from paasd.state import Condition, HasText, In, Or, ReadTx
@@ -119,7 +121,7 @@ class RoleRelationships(Form):
 class NewRole(Form):
     """Body of `POST /v3/roles`."""
 
-    type: str
+    type: Annotated[str, said(*ROLE_TYPES)]
     relationships: RoleRelationships
 
 
