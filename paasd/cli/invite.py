@@ -105,4 +105,4 @@ def accept(target: Target, secret: str) -> None:
 
 
 def _path(target: Target) -> str:
-    return f"/paasd/v1/organizations/{quote(target.organization, safe='')}/invitations"
+    return f"{target.organization_path}/invitations"
