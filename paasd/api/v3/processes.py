@@ -6,9 +6,8 @@ from typing import Annotated
 import msgspec
 
 from paasd.actions import processes
-from paasd.actions.permissions import Permission, allowed_in_space
 from paasd.actions.stats import stats_of
-from paasd.actions.visibility import need_visible
+from paasd.actions.visibility import may_read_secrets, need_visible
 from paasd.api.answers import Answer, Links, Page
 from paasd.api.answers.apps import InstanceShown, ProcessShown, StatsShown
 from paasd.api.call import Call, Form, Reply, no_content
@@ -213,8 +212,7 @@ def _need(call: Call, tx: ReadTx) -> Process:
 
 def _one(call: Call, tx: ReadTx, row: Process) -> Reply[ProcessShown]:
     view = View(tx, call.urls, call.caller, call)
-    space = tx.need(Space, tx.need(App, row.app_guid).space_guid)
-    may_read = allowed_in_space(tx, call.caller, space, Permission.READ_SECRETS)
+    may_read = may_read_secrets(tx, call.caller, row.app_guid)
     return Reply(body=present_processes(view, [row], redact=not may_read)[0])
 
 
