@@ -208,7 +208,7 @@ async def _(seed: Seed) -> Any:
 @case(invitations.accept_invitation)
 async def _(seed: Seed) -> Any:
     await _invited(seed)
-    return invitations.AcceptInvitation(secret_hash=SECRET, username="ann", password_hash="hash")
+    return invitations.AcceptInvitation(secret_hash=SECRET, username="ann@example.org", password_hash="hash")
 
 
 @case(roles.delete_role)
