@@ -27,18 +27,18 @@ class View(msgspec.Struct, frozen=True):
     call: Call
 
 
-Filter = Callable[[ReadTx, tuple[str, ...]], Condition]
+Filter = Callable[[View, tuple[str, ...]], Condition]
 Include = Callable[[View, Sequence[Any]], tuple[str, Sequence[Any]]]
 
 
 def column(name: str) -> Filter:
     """A filter on a column of the record itself."""
-    return lambda _tx, values: In(name, values)
+    return lambda _view, values: In(name, values)
 
 
 def flag(name: str) -> Filter:
     """A filter on a boolean column: `true` or `false`."""
-    return lambda _tx, values: In(name, [value == "true" for value in values])
+    return lambda _view, values: In(name, [value == "true" for value in values])
 
 
 class Listing(msgspec.Struct, Generic[R, S], frozen=True, kw_only=True):
@@ -76,12 +76,12 @@ class Listing(msgspec.Struct, Generic[R, S], frozen=True, kw_only=True):
         return QuerySpec(include=tuple(self.includes), fields=self.fields)
 
 
-def conditions_of(tx: ReadTx, listing: Listing[Any, Any], query: Query) -> list[Condition]:
+def conditions_of(view: View, listing: Listing[Any, Any], query: Query) -> list[Condition]:
     """What the query string demands, as conditions."""
     made: list[Condition] = []
     for name, values in query.filters.items():
-        made.append(In("guid", values) if name == "guids" else listing.filters[name](tx, values))
-    made += [Not(listing.filters[name](tx, values)) for name, values in query.negated.items()]
+        made.append(In("guid", values) if name == "guids" else listing.filters[name](view, values))
+    made += [Not(listing.filters[name](view, values)) for name, values in query.negated.items()]
     made += [_time_condition(listing, bound) for bound in query.times]
     if query.label_selector is not None:
         made += selector_conditions(query.label_selector)
@@ -93,7 +93,7 @@ def list_reply(call: Call, listing: Listing[R, S], *within: Condition) -> Reply[
     query = call.query
     with call.context.database.read() as tx:
         view = View(tx, call.urls, call.caller, call)
-        wanted = And(*conditions_of(tx, listing, query), *within, *visible(tx, call.caller, listing.record))
+        wanted = And(*conditions_of(view, listing, query), *within, *visible(tx, call.caller, listing.record))
         total = tx.count(listing.record, wanted)
         rows = tx.all(
             listing.record,

@@ -22,7 +22,7 @@ from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import App, Droplet, Organization, Space
-from paasd.state import Condition, In, InSelect, IsNull, Or, ReadTx
+from paasd.state import Condition, In, InSelect, IsNull, Or
 
 
 def include_spaces(view: View, rows: Sequence[App]) -> tuple[str, list[SpaceShown]]:
@@ -38,11 +38,11 @@ def include_organizations(view: View, rows: Sequence[App]) -> tuple[str, list[Or
     return "organizations", present_organizations(view, found)
 
 
-def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_organization(_view: View, values: tuple[str, ...]) -> Condition:
     return InSelect("space_guid", Space, "guid", In("organization_guid", values))
 
 
-def _by_stack(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_stack(_view: View, values: tuple[str, ...]) -> Condition:
     """An empty value asks for apps without a stack."""
     named = In("stack", [value for value in values if value])
     return Or(named, IsNull("stack")) if "" in values else named

@@ -15,7 +15,7 @@ from paasd.api.multipart import Multipart
 from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.model import Buildpack
-from paasd.state import And, Condition, In, ReadTx
+from paasd.state import And, Condition, In
 
 
 class BuildpackShown(Described):
@@ -56,7 +56,7 @@ def present_buildpacks(view: View, rows: Sequence[Buildpack]) -> list[BuildpackS
     ]
 
 
-def _by_lifecycle(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_lifecycle(_view: View, values: tuple[str, ...]) -> Condition:
     return And() if "buildpack" in values else In("guid", ())
 
 

@@ -42,12 +42,12 @@ def _present(view: View, rows: Sequence[Process]) -> list[ProcessShown]:
     return shown
 
 
-def by_space(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def by_space(_view: View, values: tuple[str, ...]) -> Condition:
     """Parts of apps in these spaces."""
     return InSelect("app_guid", App, "guid", In("space_guid", values))
 
 
-def by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def by_organization(_view: View, values: tuple[str, ...]) -> Condition:
     """Parts of apps in these organizations."""
     return InSelect("app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values)))
 

@@ -21,7 +21,7 @@ from paasd.api.v3.jobs import job_reply
 from paasd.model import App, Destination, Domain, Organization, Space
 from paasd.model import Route as RouteRecord
 from paasd.model.routes import NewDestination
-from paasd.state import Condition, Eq, In, InSelect, ReadTx
+from paasd.state import Condition, Eq, In, InSelect
 
 
 def include_domains(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[DomainShown]]:
@@ -42,19 +42,19 @@ def include_organizations(view: View, rows: Sequence[RouteRecord]) -> tuple[str,
     return "organizations", present_organizations(view, found)
 
 
-def _by_app(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_app(_view: View, values: tuple[str, ...]) -> Condition:
     return InSelect("guid", Destination, "route_guid", In("app_guid", values))
 
 
-def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_organization(_view: View, values: tuple[str, ...]) -> Condition:
     return InSelect("space_guid", Space, "guid", In("organization_guid", values))
 
 
-def _by_port(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_port(_view: View, values: tuple[str, ...]) -> Condition:
     return In("port", [int(value) for value in values if value.isdecimal()])
 
 
-def _by_service_instance(_tx: ReadTx, _values: tuple[str, ...]) -> Condition:
+def _by_service_instance(_view: View, _values: tuple[str, ...]) -> Condition:
     return In("guid", ())
 
 

@@ -17,7 +17,7 @@ from paasd.api.table import Route, get, patch, post, put
 from paasd.api.v3.processes import by_organization, by_space
 from paasd.errors import BadQuery, Unprocessable
 from paasd.model import App, Space, Task
-from paasd.state import Condition, Eq, In, ReadTx
+from paasd.state import Condition, Eq, In
 
 Positive = Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
 
@@ -84,7 +84,7 @@ def _may_read(view: View, row: Task) -> bool:
     return allowed_in_space(view.tx, view.caller, space, Permission.READ_SECRETS)
 
 
-def _sequences(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _sequences(_view: View, values: tuple[str, ...]) -> Condition:
     if not all(value.isdigit() for value in values):
         raise BadQuery("The query parameter is invalid: Sequence ids must be whole numbers")
     return In("sequence_id", [int(value) for value in values])

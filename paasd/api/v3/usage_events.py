@@ -12,7 +12,7 @@ from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get, post
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import AppUsageEvent
-from paasd.state import Condition, Gt, ReadTx
+from paasd.state import Condition, Gt
 
 
 class StateChange(Answer):
@@ -80,10 +80,10 @@ def present_usage_events(view: View, rows: Sequence[AppUsageEvent]) -> list[AppU
     ]
 
 
-def _after(tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _after(view: View, values: tuple[str, ...]) -> Condition:
     if len(values) != 1:
         raise Unprocessable("After guid filter accepts only one guid")
-    last = tx.get(AppUsageEvent, values[0])
+    last = view.tx.get(AppUsageEvent, values[0])
     if last is None:
         raise Unprocessable("After guid filter must be a valid app usage event guid.")
     return Gt("sequence", last.sequence)
