@@ -111,7 +111,7 @@ async def test_a_token_that_reads_changes_nothing_and_a_developers_token_makes_n
         assert (await http.get("/v3/apps")).status_code == 200
         space = {"space": {"data": {"guid": place[1]}}}
         refused = await http.post("/v3/apps", json={"name": "web", "relationships": space})
-        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (403, 10003)
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (403, 10007)
     for token in (writes, whole):
         async with served.client(token["token"]) as http:
             for path in (TOKENS, "/paasd/v1/organizations/acme/deploy-tokens"):
