@@ -7,6 +7,7 @@ import msgspec
 from paasd.actions import network_policies
 from paasd.api.answers import Answer, Nothing, Refusal
 from paasd.api.call import Call, Form, Reply
+from paasd.api.numbers import Number
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get, post
 from paasd.errors import BadRequest, Forbidden, Unprocessable
@@ -23,8 +24,8 @@ class Source(Form):
 class Ports(Form):
     """Both ends are included."""
 
-    start: int = 0
-    end: int = 0
+    start: Number = 0
+    end: Number = 0
 
 
 class Destination(Form):
@@ -56,7 +57,7 @@ class Policies(Form):
     """Body of both changing calls; `total_policies` may come back as it was told."""
 
     policies: list[Policy] = []
-    total_policies: int | None = None
+    total_policies: Number | None = None
 
 
 class SourceShown(Answer):

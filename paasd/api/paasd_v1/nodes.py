@@ -3,6 +3,7 @@
 from paasd.actions import nodes as actions
 from paasd.api.answers import Answer
 from paasd.api.call import Call, Form, Reply, created, no_content
+from paasd.api.numbers import Number
 from paasd.api.query import QuerySpec
 from paasd.api.table import Auth, Route, delete, get, post
 from paasd.model import JoinToken, Node
@@ -15,8 +16,8 @@ class TokenForm(Form):
 
     role: str = "control"
     zone: str | None = None
-    ttl_s: int = actions.TTL_S
-    uses: int = 1
+    ttl_s: Number = actions.TTL_S
+    uses: Number = 1
 
 
 class JoinTokenMade(Answer):

@@ -8,6 +8,7 @@ from paasd.actions import users
 from paasd.api.answers import Answer
 from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
+from paasd.api.numbers import whole
 from paasd.api.table import Route, delete, get, post, put
 from paasd.auth import DEPLOY_TOKEN
 from paasd.auth.service import OAuthError
@@ -20,6 +21,7 @@ TERM = re.compile(r'\s*(userName|username|user_name|id|origin|email)\s+eq\s+"((?
 COLUMNS = {"username": "username", "user_name": "username", "id": "guid", "origin": "origin", "email": "email"}
 SCHEMAS = ["urn:scim:schemas:core:1.0"]
 PAGE_LIMIT = 500
+NUMBER_LIMIT = 10**9
 SCIM_READ = "scim.read"
 REVOKE = "/oauth/token/revoke/user/<guid>"
 
@@ -245,8 +247,8 @@ def need_user(call: Call, guid: str) -> User:
 
 
 def _number(call: Call, name: str, default: int) -> int:
-    text = call.query.plain.get(name, "")
-    return int(text) if text.isdecimal() and len(text) < 10 else default
+    found = whole(call.query.plain.get(name, ""), most=NUMBER_LIMIT)
+    return default if found is None else found
 
 
 USER_ROUTES: tuple[Route, ...] = tuple(

@@ -12,6 +12,7 @@ from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, common, list_reply, one_reply
 from paasd.api.multipart import Multipart
+from paasd.api.numbers import Number
 from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.model import Buildpack
@@ -74,7 +75,7 @@ class BuildpackChanges(Form):
 
     name: str | UnsetType = UNSET
     stack: str | UnsetType | None = UNSET
-    position: int | UnsetType = UNSET
+    position: Number | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
     locked: bool | UnsetType = UNSET
     metadata: MetadataForm | None = None
@@ -85,7 +86,7 @@ class NewBuildpack(Form):
 
     name: str
     stack: str | None = None
-    position: int = 1
+    position: Number = 1
     enabled: bool = True
     locked: bool = False
     lifecycle: str | None = None

@@ -13,6 +13,7 @@ from paasd.api.answers.apps import InstanceShown, ProcessShown, StatsShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply
+from paasd.api.numbers import Number, whole
 from paasd.api.present.apps import present_processes, present_sidecars
 from paasd.api.present.stats import present_process_instances, present_stats
 from paasd.api.table import Route, delete, get, patch, post
@@ -69,9 +70,9 @@ SIDECARS = Listing(record=Sidecar, present=present_sidecars, labels=False)
 class HealthData(Form):
     """Times in seconds."""
 
-    timeout: int | None = None
-    invocation_timeout: int | None = None
-    interval: int | None = None
+    timeout: Number | None = None
+    invocation_timeout: Number | None = None
+    interval: Number | None = None
     endpoint: str | None = None
 
 
@@ -108,10 +109,10 @@ class ProcessChanges(Form):
 class Scale(Form):
     """Body of the scale action."""
 
-    instances: int | None = None
-    memory_in_mb: int | None = None
-    disk_in_mb: int | None = None
-    log_rate_limit_in_bytes_per_second: int | None = None
+    instances: Number | None = None
+    memory_in_mb: Number | None = None
+    disk_in_mb: Number | None = None
+    log_rate_limit_in_bytes_per_second: Number | None = None
 
 
 async def list_processes(call: Call) -> Reply[Page[ProcessShown]]:
@@ -195,10 +196,10 @@ async def delete_instance(call: Call) -> Reply[None]:
     """204: end one instance; another takes its place."""
     with call.context.database.read() as tx:
         row = _need(call, tx)
-    index = call.path["index"]
-    if not index.isdecimal() or int(index) >= row.instances:
+    index = whole(call.path["index"], most=row.instances - 1)
+    if index is None:
         raise NotFound("Instance")
-    await processes.restart_instance(call.context, call.caller, row.guid, int(index))
+    await processes.restart_instance(call.context, call.caller, row.guid, index)
     return no_content()
 
 

@@ -13,6 +13,7 @@ from paasd.api.answers.routing import DestinationsShown, RouteShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, ToOne, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
+from paasd.api.numbers import Number, whole
 from paasd.api.present.routing import present_destination, present_domains, present_routes
 from paasd.api.present.tenancy import present_organizations, present_spaces
 from paasd.api.query import QuerySpec
@@ -51,7 +52,7 @@ def _by_organization(_view: View, values: tuple[str, ...]) -> Condition:
 
 
 def _by_port(_view: View, values: tuple[str, ...]) -> Condition:
-    return In("port", [int(value) for value in values if value.isdecimal()])
+    return In("port", [port for value in values if (port := whole(value)) is not None])
 
 
 def _by_service_instance(_view: View, _values: tuple[str, ...]) -> Condition:
@@ -92,7 +93,7 @@ class NewRoute(Form):
     relationships: RouteRelationships
     host: str | None = None
     path: str | None = None
-    port: int | None = None
+    port: Number | None = None
     options: dict[str, Any] = {}
     metadata: MetadataForm | None = None
 
@@ -121,9 +122,9 @@ class DestinationForm(Form):
     """One destination of a route."""
 
     app: DestinationApp
-    port: int | None = None
+    port: Number | None = None
     protocol: str | None = None
-    weight: int | None = None
+    weight: Number | None = None
 
     def wanted(self) -> NewDestination:
         """As operations take it."""

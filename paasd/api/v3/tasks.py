@@ -1,9 +1,7 @@
 """`/v3/tasks`, and those of an app."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from paasd.actions import tasks
@@ -13,13 +11,12 @@ from paasd.api.answers import Answer, Described, Links, OfApp, Page
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import Guid, MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, common, list_reply, one_reply, to_one
+from paasd.api.numbers import Number, Positive, whole
 from paasd.api.table import Route, get, patch, post, put
 from paasd.api.v3.processes import by_organization, by_space
 from paasd.errors import BadQuery, Unprocessable
 from paasd.model import App, Space, Task
 from paasd.state import Condition, Eq, In
-
-Positive = Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
 
 
 class TaskResult(Answer):
@@ -85,9 +82,10 @@ def _may_read(view: View, row: Task) -> bool:
 
 
 def _sequences(_view: View, values: tuple[str, ...]) -> Condition:
-    if not all(value.isdigit() for value in values):
+    numbers = [whole(value) for value in values]
+    if None in numbers:
         raise BadQuery("The query parameter is invalid: Sequence ids must be whole numbers")
-    return In("sequence_id", [int(value) for value in values])
+    return In("sequence_id", numbers)
 
 
 FILTERS = {"names": column("name"), "states": column("state")}
@@ -117,7 +115,7 @@ class NewTask(Form):
     name: str | None = None
     memory_in_mb: Positive | None = None
     disk_in_mb: Positive | None = None
-    log_rate_limit_in_bytes_per_second: int | None = None
+    log_rate_limit_in_bytes_per_second: Number | None = None
     droplet_guid: str | None = None
     template: TemplateProcess | None = None
     user: str | None = None
