@@ -11,6 +11,7 @@ from paasd.api.call import Call, Reply, Urls
 from paasd.api.query import Query, QuerySpec, TimeBound, page_link, total_pages
 from paasd.api.selector import selector_conditions
 from paasd.auth import Caller
+from paasd.errors import BadQuery
 from paasd.model.metadata import read_metadata
 from paasd.state import And, Condition, Ge, Gt, In, Le, Lt, Not, ReadTx, Record
 
@@ -36,9 +37,17 @@ def column(name: str) -> Filter:
     return lambda _view, values: In(name, values)
 
 
-def flag(name: str) -> Filter:
-    """A filter on a boolean column: `true` or `false`."""
-    return lambda _view, values: In(name, [value == "true" for value in values])
+def flag(name: str, parameter: str = "") -> Filter:
+    """A filter on a boolean column, called `parameter` where that is not the column's name. It raises BadQuery."""
+    return lambda _view, values: In(name, [truth(parameter or name, value) for value in values])
+
+
+def truth(parameter: str, value: str) -> bool:
+    """`true` or `false`. Raises BadQuery: to guess would show a client the wrong rows."""
+    if value not in ("true", "false"):
+        label = parameter.replace("_", " ").capitalize()
+        raise BadQuery(f"The query parameter is invalid: {label} must be 'true' or 'false'")
+    return value == "true"
 
 
 class Listing(msgspec.Struct, Generic[R, S], frozen=True, kw_only=True):

@@ -106,8 +106,8 @@ LISTED = Listing(
         "names": column("name"),
         "running_space_guids": _by_space("running"),
         "staging_space_guids": _by_space("staging"),
-        "globally_enabled_running": flag("running_default"),
-        "globally_enabled_staging": flag("staging_default"),
+        "globally_enabled_running": flag("running_default", "globally_enabled_running"),
+        "globally_enabled_staging": flag("staging_default", "globally_enabled_staging"),
     },
     labels=False,
 )
