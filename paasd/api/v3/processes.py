@@ -1,6 +1,7 @@
 """`/v3/processes`, by guid and by app and type, and their instances."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -53,6 +54,7 @@ def by_organization(_view: View, values: tuple[str, ...]) -> Condition:
     return InSelect("app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values)))
 
 
+V = TypeVar("V")
 PROCESSES = Listing(
     record=Process,
     present=_present,
@@ -68,12 +70,12 @@ SIDECARS = Listing(record=Sidecar, present=present_sidecars, labels=False)
 
 
 class HealthData(Form):
-    """Times in seconds."""
+    """Times in seconds; null goes back to the default, what is absent stays."""
 
-    timeout: Number | None = None
-    invocation_timeout: Number | None = None
-    interval: Number | None = None
-    endpoint: str | None = None
+    timeout: Number | msgspec.UnsetType | None = msgspec.UNSET
+    invocation_timeout: Number | msgspec.UnsetType | None = msgspec.UNSET
+    interval: Number | msgspec.UnsetType | None = msgspec.UNSET
+    endpoint: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class HealthForm(Form):
@@ -85,15 +87,18 @@ class HealthForm(Form):
     def merged(self, old: HealthCheck) -> HealthCheck:
         """The check after this change; another type starts afresh but keeps the times."""
         kind = self.type or old.type
+        given = self.data
         return HealthCheck(
             type=kind,
-            timeout_s=self.data.timeout if self.data.timeout is not None else old.timeout_s,
-            invocation_timeout_s=(
-                self.data.invocation_timeout if self.data.invocation_timeout is not None else old.invocation_timeout_s
-            ),
-            interval_s=self.data.interval if self.data.interval is not None else old.interval_s,
-            endpoint=(self.data.endpoint or old.endpoint) if kind == "http" else None,
+            timeout_s=_after(given.timeout, old.timeout_s),
+            invocation_timeout_s=_after(given.invocation_timeout, old.invocation_timeout_s),
+            interval_s=_after(given.interval, old.interval_s),
+            endpoint=_after(given.endpoint, old.endpoint) if kind == "http" else None,
         )
+
+
+def _after(given: V | msgspec.UnsetType, former: V) -> V:
+    return former if isinstance(given, msgspec.UnsetType) else given
 
 
 class ProcessChanges(Form):
