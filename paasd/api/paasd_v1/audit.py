@@ -13,7 +13,7 @@ from paasd.api.table import Auth, Route, get
 from paasd.errors import BadQuery
 from paasd.model.auditing.following import Head
 
-READER = "platform administrator; of an organization also its managers and auditors"
+READER = "who sees the whole platform; of an organization also its managers and auditors"
 NDJSON = "application/x-ndjson"
 
 

@@ -9,6 +9,7 @@ from paasd.api.table import Auth, Route, delete, get, post
 from paasd.model import JoinToken, Node
 
 ADMIN = "platform administrator"
+READER = "who sees the whole platform"
 
 
 class TokenForm(Form):
@@ -227,14 +228,14 @@ async def list_key_changes(call: Call) -> Reply[KeyChanges]:
 
 
 ROUTES: tuple[Route, ...] = (
-    get("/paasd/v1/nodes", list_nodes, auth=Auth.BASIC, permission=ADMIN),
+    get("/paasd/v1/nodes", list_nodes, auth=Auth.BASIC, permission=READER),
     delete("/paasd/v1/nodes/<node>", remove_node, QuerySpec(plain=("force",)), auth=Auth.BASIC, permission=ADMIN),
-    get("/paasd/v1/nodes/<node>", show_node, auth=Auth.BASIC, permission=ADMIN),
+    get("/paasd/v1/nodes/<node>", show_node, auth=Auth.BASIC, permission=READER),
     post("/paasd/v1/nodes/<node>/actions/drain", drain_node, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/nodes/<node>/actions/undrain", undrain_node, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/nodes/<node>/actions/declare-dead", declare_dead, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/brake/actions/release", release_brake, auth=Auth.BASIC, permission=ADMIN),
-    get("/paasd/v1/keys", list_key_changes, auth=Auth.BASIC, permission=ADMIN),
+    get("/paasd/v1/keys", list_key_changes, auth=Auth.BASIC, permission=READER),
     post("/paasd/v1/keys/<what>/actions/change", change_key, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/tokens", create_token, auth=Auth.BASIC, permission=ADMIN),
     get("/paasd/v1/tokens", list_tokens, auth=Auth.BASIC, permission=ADMIN),
