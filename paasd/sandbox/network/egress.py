@@ -24,8 +24,8 @@ NOT_PUBLIC = (
     "198.18.0.0/15",
     "224.0.0.0/3",
 )
-# No rule opens these: loopback, multicast, and metadata services of clouds, of which Alibaba's, Oracle's and Azure's have
-# addresses of their own. Azure's is a resolver as well, which the host asks for its instances.
+# No rule opens these: loopback, multicast, and metadata services of clouds, of which Alibaba's, Oracle's and Azure's
+# have addresses of their own. Azure's is a resolver as well, which the host asks for its instances.
 NEVER = (
     "0.0.0.0/8",
     "127.0.0.0/8",
