@@ -1,6 +1,6 @@
 """Reading the chains of audit events: their heads, a check of all of it, an export that can be checked elsewhere.
 
-The chain of the platform is for administrators, that of an organization also for its managers and auditors.
+The chain of the platform is for who sees all of it, that of an organization also for its managers and auditors.
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from paasd.actions.context import Context
-from paasd.actions.permissions import NOT_ALLOWED, authorise_admin
+from paasd.actions.permissions import NOT_ALLOWED, authorise_to_read_all
 from paasd.actions.visibility import visible
 from paasd.auth import Caller
 from paasd.chain import break_in, read_chain
@@ -41,14 +41,14 @@ class Scope(msgspec.Struct, frozen=True):
 def scope(context: Context, caller: Caller, organization: str | None) -> Scope:
     """The chain that is meant, if the caller may read it. Raises NotFound, Forbidden."""
     if organization is None:
-        authorise_admin(caller)
+        authorise_to_read_all(caller)
         return Scope(PLATFORM)
     with context.database.read() as tx:
         found = tx.find(Organization, *visible(tx, caller, Organization), name=organization)
         if found is None:
             raise NotFound("Organization", f"Organization '{organization}' not found, or you have no role in it.")
         mine = {"user_guid": caller.user_guid, "organization_guid": found.guid}
-        if not caller.admin and not tx.exists(Role, In("type", READERS), **mine):
+        if not caller.sees_everything and not tx.exists(Role, In("type", READERS), **mine):
             raise Forbidden(NOT_ALLOWED)
         return Scope(found.guid, found.name)
 

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from paasd.actions.context import Context, actor_of
-from paasd.actions.permissions import authorise_admin
+from paasd.actions.permissions import authorise_admin, authorise_to_read_all
 from paasd.auth import ADMIN_SCOPES, USER_SCOPES, Caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.service import client_of_row
@@ -48,7 +48,7 @@ async def register(
 
 def listed(context: Context, caller: Caller) -> list[Client]:
     """All of them, by id. Raises Forbidden."""
-    authorise_admin(caller)
+    authorise_to_read_all(caller)
     with context.database.read() as tx:
         return [client_of_row(row) for row in model.client_rows(tx)]
 

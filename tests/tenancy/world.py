@@ -104,11 +104,26 @@ class World:
         self.admin = self.token("admin")
         for word in WORDS:
             self.organizations.append(await self._organization(word))
+        await self._shared_groups()
         first = self.organizations[0].values
         self.nobody.values = {
             kind: first[kind] if kind == "shared" else NAMES[kind].format(NOBODY) if kind in NAMES else self._guid()
             for kind in first
         }
+
+    async def _shared_groups(self) -> None:
+        """Security groups that every organization sees, or two of them: which spaces of the first have these, it alone
+        knows.
+        """
+        spaces = [made.values["space"] for made in self.organizations]
+        for name, enabled, bound in (("everywhere", True, spaces[:1]), ("together", False, spaces[:2])):
+            data = {"data": [{"guid": guid} for guid in bound]}
+            group = {
+                "name": name,
+                "globally_enabled": {"running": enabled, "staging": False},
+                "relationships": {"running_spaces": data, "staging_spaces": data},
+            }
+            await self.expect(self.admin, "POST /v3/security_groups", group)
 
     def _guid(self) -> str:
         return str(UUID(int=self._random.getrandbits(128), version=4))

@@ -13,6 +13,7 @@ from paasd.api.answers.routing import DestinationsShown, RouteShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, ToOne, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
+from paasd.api.numbers import Number, whole
 from paasd.api.present.including import include_organizations_of_spaces, include_spaces
 from paasd.api.present.routing import present_destination, present_domains, present_routes
 from paasd.api.query import QuerySpec
@@ -22,7 +23,7 @@ from paasd.api.words import said
 from paasd.model import App, Destination, Domain, Space
 from paasd.model import Route as RouteRecord
 from paasd.model.routes import PROTOCOLS, NewDestination
-from paasd.state import Condition, Eq, In, InSelect, ReadTx
+from paasd.state import Condition, Eq, In, InSelect
 
 
 def include_domains(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[DomainShown]]:
@@ -30,19 +31,19 @@ def include_domains(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[
     return "domains", present_domains(view, view.tx.all(Domain, In("guid", {row.domain_guid for row in rows})))
 
 
-def _by_app(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_app(_view: View, values: tuple[str, ...]) -> Condition:
     return InSelect("guid", Destination, "route_guid", In("app_guid", values))
 
 
-def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_organization(_view: View, values: tuple[str, ...]) -> Condition:
     return InSelect("space_guid", Space, "guid", In("organization_guid", values))
 
 
-def _by_port(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
-    return In("port", [int(value) for value in values if value.isdecimal()])
+def _by_port(_view: View, values: tuple[str, ...]) -> Condition:
+    return In("port", [port for value in values if (port := whole(value)) is not None])
 
 
-def _by_service_instance(_tx: ReadTx, _values: tuple[str, ...]) -> Condition:
+def _by_service_instance(_view: View, _values: tuple[str, ...]) -> Condition:
     return In("guid", ())
 
 
@@ -80,7 +81,7 @@ class NewRoute(Form):
     relationships: RouteRelationships
     host: str | None = None
     path: str | None = None
-    port: int | None = None
+    port: Number | None = None
     options: dict[str, Any] = {}
     metadata: MetadataForm | None = None
 
@@ -109,9 +110,9 @@ class DestinationForm(Form):
     """One destination of a route."""
 
     app: DestinationApp
-    port: int | None = None
+    port: Number | None = None
     protocol: Annotated[str, said(*PROTOCOLS)] | None = None
-    weight: int | None = None
+    weight: Number | None = None
 
     def wanted(self) -> NewDestination:
         """As operations take it."""
