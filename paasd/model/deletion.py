@@ -17,6 +17,7 @@ from paasd.model.records import (
     Build,
     Destination,
     Domain,
+    DomainShare,
     Droplet,
     DropletUpload,
     FactorDemand,
@@ -135,7 +136,7 @@ def _delete_organization_chunk(tx: Tx, organization: Organization) -> bool:
     if spaces or domains:
         return False
     portion = Portion(tx)
-    parts = (Role, Layer, SpaceQuota, Invitation)
+    parts = (Role, Layer, SpaceQuota, Invitation, DomainShare)
     if not all(portion.clear(part, organization_guid=organization.guid) for part in parts):
         return False
     if remove_tokens(tx, Eq("organization_guid", organization.guid), TOKENS_CHUNK) == TOKENS_CHUNK:
@@ -150,7 +151,9 @@ def _delete_organization_chunk(tx: Tx, organization: Organization) -> bool:
 
 def _delete_domain_chunk(tx: Tx, domain: Domain) -> bool:
     portion = Portion(tx)
-    if not _clear_routes(tx, portion, domain_guid=domain.guid) or not remove_in(portion, [domain]):
+    if not _clear_routes(tx, portion, domain_guid=domain.guid):
+        return False
+    if not portion.clear(DomainShare, domain_guid=domain.guid) or not remove_in(portion, [domain]):
         return False
     close_jobs_of(tx, domain.guid, "domain.delete")
     return True

@@ -224,8 +224,7 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
         raise Unprocessable(f'App(s) with guid(s) "{wanted.app_guid}" do not exist or you do not have access.')
     if app.space_guid != route.space_guid:
         raise Unprocessable("Routes cannot be mapped to destinations in different spaces.")
-    if wanted.protocol not in (None, *PROTOCOLS):
-        raise Unprocessable(f"Destination protocol must be one of {', '.join(PROTOCOLS)}")
+    protocol = _protocol(wanted.protocol)
     if wanted.port is not None and not 1024 <= wanted.port <= 65535:
         raise Unprocessable("Destination port must be between 1024 and 65535")
     present = tx.find(
@@ -244,7 +243,7 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
             app_guid=app.guid,
             process_type=wanted.process_type,
             port=wanted.port,
-            protocol=wanted.protocol or "http1",
+            protocol=protocol,
             weight=wanted.weight,
         )
     )
@@ -276,6 +275,36 @@ def remove_destination(tx: Tx, args: RemoveDestination) -> None:
             "Unable to unmap route from destination. Ensure the route has a destination with this guid."
         )
     unmap_route(tx, route, destination, args.actor)
+
+
+class UpdateDestination(Arguments):
+    """Arguments of `update_destination`; without a protocol it is HTTP/1.1 again."""
+
+    route_guid: str
+    destination_guid: str
+    protocol: str | None = None
+    actor: Actor
+
+
+@operation("route.update_destination", version=1)
+def update_destination(tx: Tx, args: UpdateDestination) -> Destination:
+    """How instances are spoken to. Raises NotFound, Unprocessable."""
+    route = tx.need(Route, args.route_guid)
+    destination = tx.get(Destination, args.destination_guid)
+    if destination is None or destination.route_guid != route.guid:
+        raise NotFound("Destination")
+    protocol = _protocol(args.protocol)
+    if protocol != destination.protocol:
+        data = {"route_guid": route.guid, "destination_guid": destination.guid, "protocol": protocol}
+        destination = tx.update(destination, protocol=protocol)
+        record_app_event(tx, "audit.app.map-route", args.actor, tx.need(App, destination.app_guid), data)
+    return destination
+
+
+def _protocol(wanted: str | None) -> str:
+    if wanted not in (None, *PROTOCOLS):
+        raise Unprocessable(f"Destination protocol must be one of {', '.join(PROTOCOLS)}")
+    return wanted or PROTOCOLS[0]
 
 
 def unmap_route(tx: Tx, route: Route, destination: Destination, actor: Actor) -> None:

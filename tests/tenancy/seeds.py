@@ -10,6 +10,7 @@ from tests.tenancy.entries import POLICY, many, one
 
 NAMES: Final = {
     "org.name": "{}-org",
+    "org2.name": "{}-sister",
     "space.name": "{}-space",
     "app.name": "{}-app",
     "app2.name": "{}-second",

@@ -132,11 +132,22 @@ class World:
                 if role in ORGANIZATION_ROLES:
                     wanted = CreateRole(type=role, user_guid=guid, organization_guid=organization.guid, actor=SYSTEM)
                     await database.write(create_role, wanted)
+        await self._sister(made)
         for kind, call, body in SEEDS:
             await self._seed(made, kind, call, body)
             if kind == "space":
                 await self._space_roles(made)
         return made
+
+    async def _sister(self, made: Organization) -> None:
+        """A second organization of the same owner, with which the first can share."""
+        database, owner = self.served.context.database, self.served.auth.find_user(f"{made.word}-owner")
+        assert owner is not None
+        wanted = CreateOrganization(name=made.values["org2.name"], actor=SYSTEM)
+        made.values["org2"] = (await database.write(create_organization, wanted)).guid
+        for role in ("organization_user", "organization_manager"):
+            held = CreateRole(type=role, user_guid=owner.guid, organization_guid=made.values["org2"], actor=SYSTEM)
+            await database.write(create_role, held)
 
     async def _space_roles(self, made: Organization) -> None:
         for person, roles in PEOPLE.items():

@@ -13,7 +13,7 @@ from paasd.model.records.placement import Instance, Node, PlacementFailure
 from paasd.model.records.platform import AuditChain, AuditEvent, Job, JobError, Setting, SigningKey
 from paasd.model.records.policy import Buildpack, FeatureFlag, VariableGroup
 from paasd.model.records.quotas import AppUsageEvent, Limits, OrganizationQuota, SpaceQuota
-from paasd.model.records.routing import Destination, Domain, Route
+from paasd.model.records.routing import Destination, Domain, DomainShare, Route, RouteShare
 from paasd.model.records.sign_in import DeployToken, ExternalIdentity, FactorDemand, Passcode, SecondFactor
 from paasd.model.records.ssh import SshCode, SshHostKey, SshSwitch
 from paasd.model.records.staging import (
@@ -42,6 +42,7 @@ __all__ = [
     "DeployToken",
     "Destination",
     "Domain",
+    "DomainShare",
     "Droplet",
     "DropletBuildpack",
     "DropletLayer",
@@ -71,6 +72,7 @@ __all__ = [
     "Process",
     "Role",
     "Route",
+    "RouteShare",
     "SecondFactor",
     "SecurityGroup",
     "SecurityGroupSpace",
