@@ -32,11 +32,15 @@ DEPLOY_TOKEN = "deploy-token"
 """The origin of the users that deploy tokens are."""
 
 
+PLATFORM_NAMES = frozenset({"root", "paasd", "system"})
+"""How events name root on a node and the platform itself; no client and no user may have such an id."""
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The authenticated party of one request.
 
     `user_guid` is the user's guid, or the client id when a client acts for itself. `admin` stands for the scope
-    cloud_controller.admin; the peer of the root-owned Unix socket has it too. `hidden_organizations` (guids) demand a
+    cloud_controller.admin; the peer of the root-owned Unix socket has it too, and it alone is `root`. `hidden_organizations` (guids) demand a
     second factor, which `with_factor` says was shown: what is in them is not there for a caller without. `address` and
     `request_id` say from where this request came; empty for what no request asked for.
     """
@@ -49,6 +53,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = "uaa"
     with_factor: bool = False
     hidden_organizations: tuple[str, ...] = ()
+    root: bool = False
     address: str = ""
     request_id: str = ""
 
@@ -72,4 +77,4 @@ def system_caller(name: str = "paasd") -> Caller:
 
 def root_caller() -> Caller:
     """The peer of the Unix socket whose uid is 0."""
-    return Caller(user_guid="root", username="root", admin=True, scopes=ADMIN_SCOPES, client="root")
+    return Caller(user_guid="root", username="root", admin=True, scopes=ADMIN_SCOPES, client="root", root=True)
