@@ -40,9 +40,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The authenticated party of one request.
 
     `user_guid` is the user's guid, or the client id when a client acts for itself. `admin` stands for the scope
-    cloud_controller.admin; the peer of the root-owned Unix socket has it too, and it alone is `root`. `hidden_organizations` (guids) demand a
-    second factor, which `with_factor` says was shown: what is in them is not there for a caller without. `address` and
-    `request_id` say from where this request came; empty for what no request asked for.
+    cloud_controller.admin; the peer of the root-owned Unix socket has it too, and that one alone is `root`.
+    `hidden_organizations` (guids) demand a second factor, which `with_factor` says was shown: what is in them is not
+    there for a caller without. `address` and `request_id` say from where this request came; empty for what no request
+    asked for.
     """
 
     user_guid: str

@@ -15,6 +15,7 @@ from paasd.auth.demands import demanding
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.deploy import DeployTokens
 from paasd.auth.factors import NEEDED, WRONG, Factors
+from paasd.auth.guesses import Guesses
 from paasd.auth.keeping import keep_keys
 from paasd.auth.keys import KeyRing
 from paasd.auth.notes import Notes
@@ -35,8 +36,6 @@ from paasd.state.sealing import Sealer
 
 REMEMBERED_LOGINS = 1000
 REMEMBER_S = 300.0
-# Wrong passwords from one address hurt many names; the address gets more tries than a name.
-ADDRESS_FACTOR = 10
 NOTE_ADMIN_S = 3600.0
 WITH_CODE = re.compile(r"(.+?) ?([0-9]{6})", re.DOTALL)
 
@@ -81,6 +80,7 @@ class Auth:
         self.notes = Notes(database, clock)
         self.deploy = DeployTokens(database, clock, self.notes)
         self.providers = open_providers(config.oidc, clock) if signs else {}
+        self._guesses = Guesses(config)
         self._throttle = Throttle(config)
         self._remembered: OrderedDict[bytes, tuple[str, str, float]] = OrderedDict()
         self._remember_key = secrets.token_bytes(32)
@@ -92,25 +92,24 @@ class Auth:
 
         Who has a second factor gives a code of it, too, or writes its six digits behind the password.
         """
-        name_key, address_key = f"name/{username.lower()}", _address_key(address)
-        self._check_throttle(name_key, address_key, address, username)
+        self._check_throttle(username, address)
         user = self.find_user(username)
         factor = None if user is None else self.factors.of(user)
         right, code = await self._verify(user, factor is not None, password, code)
         why = "Bad credentials"
         # Once more: of many guesses that came at once, those that were hashed after the limit count for nothing.
-        self._check_throttle(name_key, address_key, address, username)
+        self._check_throttle(username, address)
         if right and user is not None:
             if factor is None:
-                self._throttle.succeeded(name_key)
+                self._guesses.succeeded(username, address, self._clock())
                 return SignIn(user=user)
             if not code:
                 raise OAuthError(401, "unauthorized", NEEDED)
             if await self.factors.take(factor, code, address):
-                self._throttle.succeeded(name_key)
+                self._guesses.succeeded(username, address, self._clock())
                 return SignIn(user=user, with_factor=True)
             why = WRONG
-        self._refused(name_key, address_key, address, username, why)
+        self._refused(username, address, why)
         raise OAuthError(401, "unauthorized", why)
 
     async def _verify(self, user: User | None, has_factor: bool, password: str, code: str) -> tuple[bool, str]:
@@ -126,15 +125,15 @@ class Auth:
             return True, split[2]
         return await self.passwords.verify(stored, password), ""
 
-    def _refused(self, name_key: str, address_key: str, address: str, username: str, why: str) -> None:
-        now = self._clock()
-        self._throttle.failed(name_key, now)
-        self._throttle.failed(address_key, now, allowed=self.config.login_failures * ADDRESS_FACTOR)
+    def _refused(self, username: str, address: str, why: str) -> None:
+        self._guesses.failed(username, address, self._clock())
         self.on_refused(address, username, "wrong name or password" if why == "Bad credentials" else why)
 
-    def _check_throttle(self, name_key: str, address_key: str, address: str, username: str) -> None:
+    def _check_throttle(self, username: str, address: str) -> None:
+        """Raise OAuthError 401 while guesses have to wait; without a name, those that name nobody."""
         now = self._clock()
-        wait_s = max(self._throttle.wait_s(name_key, now), self._throttle.wait_s(address_key, now))
+        guesses = self._guesses
+        wait_s = guesses.wait_s(username, address, now) if username else guesses.source_wait_s(address, now)
         if wait_s > 0:
             self.on_refused(address, username, "too many failed attempts")
             raise OAuthError(
@@ -144,24 +143,27 @@ class Auth:
                 f" try again in {wait_s:.0f} s",
             )
 
+    def seen(self, caller: Caller) -> None:
+        """Somebody is signed in where `caller.address` is: guesses of others will not keep them out there."""
+        if caller.actor_type == "user":
+            self._guesses.seen(caller.username, caller.address, self._clock())
+
     async def second_step(self, user: User, code: str, address: str) -> None:
         """Check a code of one who has shown who they are otherwise. Raises OAuthError 401, as `login`."""
-        keys = f"name/{user.username.lower()}", _address_key(address)
-        self._check_throttle(*keys, address, user.username)
+        self._check_throttle(user.username, address)
         factor = self.factors.of(user)
         if factor is None or not await self.factors.take(factor, code, address):
-            self._refused(*keys, address, user.username, WRONG)
+            self._refused(user.username, address, WRONG)
             raise OAuthError(401, "unauthorized", WRONG)
-        self._throttle.succeeded(keys[0])
+        self._guesses.succeeded(user.username, address, self._clock())
 
     async def check_password(self, user: User, password: str, address: str) -> None:
         """Check a password of one who is signed in; guesses wait as at sign-in. Raises OAuthError 401."""
-        keys = f"name/{user.username.lower()}", _address_key(address)
-        self._check_throttle(*keys, address, user.username)
+        self._check_throttle(user.username, address)
         right = await self.passwords.verify(user.password_hash, password)
-        self._check_throttle(*keys, address, user.username)
+        self._check_throttle(user.username, address)
         if not right:
-            self._refused(*keys, address, user.username, "Bad credentials")
+            self._refused(user.username, address, "Bad credentials")
             raise OAuthError(401, "unauthorized", "Old password is incorrect")
 
     def is_whole(self, caller: Caller) -> bool:
@@ -173,8 +175,7 @@ class Auth:
 
     async def passcode(self, code: str, address: str) -> SignIn:
         """Whom a passcode was made for; it counts once, on whatever node. Raises OAuthError 401."""
-        address_key = _address_key(address)
-        self._check_throttle(address_key, address_key, address, "")
+        self._check_throttle("", address)
         hashed = hash_code(code)
         with self._database.read() as tx:
             used = tx.get(Passcode, hashed)
@@ -182,7 +183,7 @@ class Auth:
             used = await self._database.write(use_passcode, UsePasscode(code_hash=hashed, address=address))
         user = None if used is None else self._user(used.user_guid)
         if used is None or user is None:
-            self._throttle.failed(address_key, self._clock(), allowed=self.config.login_failures * ADDRESS_FACTOR)
+            self._guesses.source_failed(address, self._clock())
             self.on_refused(address, "", "wrong passcode")
             raise OAuthError(401, "unauthorized", "Invalid passcode: it counts once, within five minutes; get another")
         return SignIn(user=user, with_factor=used.with_factor)
@@ -366,7 +367,3 @@ def client_of_row(row: Setting) -> Client:
 def secret_revision(secret_hash: str) -> str:
     """Changes with a client's secret; tokens carry it, so that a new secret ends the old ones."""
     return hashlib.sha256(secret_hash.encode()).hexdigest()[:16]
-
-
-def _address_key(address: str) -> str:
-    return f"address/{source_of(address)}"
