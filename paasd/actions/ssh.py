@@ -150,7 +150,7 @@ def owner_of(context: Context, auth: Auth, row: SshCode) -> Caller | None:
         user = tx.get(User, row.user_guid)
     if user is None or revocation_signature(user) != row.signature:
         return None
-    caller = auth.caller_of(SignIn(user=user, with_factor=row.with_factor), tuple(row.scopes), row.client)
+    caller = auth.caller_of(SignIn(user=user, at=0, with_factor=row.with_factor), tuple(row.scopes), row.client)
     return caller if WRITE in caller.scopes else None
 
 

@@ -42,8 +42,9 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     `user_guid` is the user's guid, or the client id when a client acts for itself. `admin` stands for the scope
     cloud_controller.admin; the peer of the root-owned Unix socket has it too, and that one alone is `root`.
     `hidden_organizations` (guids) demand a second factor, which `with_factor` says was shown: what is in them is not
-    there for a caller without. `address` and `request_id` say from where this request came; empty for what no request
-    asked for.
+    there for a caller without. `signed_in_at` (unix seconds) is when a person last proved who they are, which
+    refreshing does not do; 0 for others. `address` and `request_id` say from where this request came; empty for what
+    no request asked for.
     """
 
     user_guid: str
@@ -54,6 +55,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = "uaa"
     with_factor: bool = False
     hidden_organizations: tuple[str, ...] = ()
+    signed_in_at: int = 0
     root: bool = False
     address: str = ""
     request_id: str = ""

@@ -84,7 +84,13 @@ class AuthConfig(Section, frozen=True, kw_only=True):
         int, Meta(ge=90, le=3600, description="Life of an access token, in seconds; clients refresh a minute before.")
     ] = 600
     refresh_token_s: Annotated[
-        int, Meta(ge=600, description="Life of a refresh token, in seconds: how long a login lasts.")
+        int, Meta(ge=600, description="Life of a refresh token, in seconds: how long a login lasts that is not used.")
+    ] = 30 * 86400
+    session_s: Annotated[
+        int,
+        Meta(
+            ge=600, description="Seconds after signing in for which tokens are refreshed, however often they are used."
+        ),
     ] = 30 * 86400
     key_publish_s: Annotated[
         int, Meta(ge=0, description="A new signing key is published so many seconds before it signs.")

@@ -82,7 +82,11 @@ class World:
         """An access token of somebody."""
         user = self.served.auth.find_user(name)
         assert user is not None, name
-        return str(self.served.auth.grant(Client(client_id="cf"), SignIn(user=user), ())["access_token"])
+        return str(
+            self.served.auth.grant(Client(client_id="cf"), SignIn(user=user, at=int(self.served.clock())), ())[
+                "access_token"
+            ]
+        )
 
     async def by_owner(self, owned: Organization, method: str, url: str, body: Any = None) -> Answer:
         """A call of who owns an organization, or where that is not enough of an administrator."""

@@ -15,3 +15,6 @@ CREATE TABLE route_shares (
   PRIMARY KEY (route_guid, space_guid)
 ) STRICT;
 CREATE INDEX route_shares_space ON route_shares (space_guid);
+
+-- A session ends so long after its sign-in, whatever it was carried on by.
+ALTER TABLE passcodes ADD COLUMN signed_in_at INTEGER NOT NULL DEFAULT 0; -- unix seconds; 0: when it is used
