@@ -30,6 +30,7 @@ from paasd.model.records import (
     Process,
     Role,
     Route,
+    RouteShare,
     SecurityGroupSpace,
     Sidecar,
     Space,
@@ -104,7 +105,7 @@ def _delete_space_chunk(tx: Tx, space: Space) -> bool:
         hide_app(tx, app, portion)
     if apps or not _clear_routes(tx, portion, space_guid=space.guid):
         return False
-    if not all(portion.clear(part, space_guid=space.guid) for part in (Role, SecurityGroupSpace)):
+    if not all(portion.clear(part, space_guid=space.guid) for part in (Role, SecurityGroupSpace, RouteShare)):
         return False
     if not portion.clear(Layer, layers_of(space.guid)):
         return False
@@ -120,7 +121,8 @@ def _clear_routes(tx: Tx, portion: Portion, **place: Any) -> bool:
     """Routes with what belongs to them, as far as there is room; whether none is left."""
     while routes := tx.all(Route, limit=ROWS, **place):
         for route in routes:
-            if not portion.clear(Destination, route_guid=route.guid) or not remove_in(portion, [route]):
+            parts = (Destination, RouteShare)
+            if not all(portion.clear(part, route_guid=route.guid) for part in parts) or not remove_in(portion, [route]):
                 return False
     return True
 

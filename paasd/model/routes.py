@@ -12,7 +12,7 @@ from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
 from paasd.model.names import check_host_is_free, full_name, normal_path, taken_text
 from paasd.model.quotas.accounting import check_new_route
-from paasd.model.records import App, Destination, Domain, Job, Route, Space
+from paasd.model.records import App, Destination, Domain, Job, Route, RouteShare, Space
 from paasd.model.route_options import check_options, check_weights
 from paasd.state import Duplicate, Tx, operation
 
@@ -22,6 +22,7 @@ NAME_LIMIT = 253
 PATH_LIMIT = 128
 DESTINATION_LIMIT = 100
 PROTOCOLS = ("http1", "http2")
+NO_DESTINATION = "Unable to unmap route from destination. Ensure the route has a destination with this guid."
 WILDCARD = (
     "You do not have sufficient permissions to create a route with a wildcard host on a domain not scoped to an"
     " organization."
@@ -158,6 +159,7 @@ def delete_route(tx: Tx, args: DeleteRoute) -> Job:
     route = tx.need(Route, args.route_guid)
     domain = tx.need(Domain, route.domain_guid)
     tx.delete_all(Destination, route_guid=route.guid)
+    tx.delete_all(RouteShare, route_guid=route.guid)
     drop_metadata(tx, route.guid)
     tx.delete(route)
     _event(tx, "audit.route.delete-request", args.actor, route, domain)
@@ -222,7 +224,7 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
     app = tx.get(App, wanted.app_guid)
     if app is None or app.deleting:
         raise Unprocessable(f'App(s) with guid(s) "{wanted.app_guid}" do not exist or you do not have access.')
-    if app.space_guid != route.space_guid:
+    if app.space_guid != route.space_guid and tx.get(RouteShare, route.guid, app.space_guid) is None:
         raise Unprocessable("Routes cannot be mapped to destinations in different spaces.")
     protocol = _protocol(wanted.protocol)
     if wanted.port is not None and not 1024 <= wanted.port <= 65535:
@@ -271,9 +273,7 @@ def remove_destination(tx: Tx, args: RemoveDestination) -> None:
     route = tx.need(Route, args.route_guid)
     destination = tx.get(Destination, args.destination_guid)
     if destination is None or destination.route_guid != route.guid:
-        raise Unprocessable(
-            "Unable to unmap route from destination. Ensure the route has a destination with this guid."
-        )
+        raise Unprocessable(NO_DESTINATION)
     unmap_route(tx, route, destination, args.actor)
 
 
@@ -288,11 +288,11 @@ class UpdateDestination(Arguments):
 
 @operation("route.update_destination", version=1)
 def update_destination(tx: Tx, args: UpdateDestination) -> Destination:
-    """How instances are spoken to. Raises NotFound, Unprocessable."""
+    """How instances are spoken to. Raises NotFound for the route, Unprocessable."""
     route = tx.need(Route, args.route_guid)
     destination = tx.get(Destination, args.destination_guid)
     if destination is None or destination.route_guid != route.guid:
-        raise NotFound("Destination")
+        raise Unprocessable(NO_DESTINATION)
     protocol = _protocol(args.protocol)
     if protocol != destination.protocol:
         data = {"route_guid": route.guid, "destination_guid": destination.guid, "protocol": protocol}

@@ -246,6 +246,12 @@ class Caller:
             return sent
         if (method, path) == ("DELETE", "/v3/space_quotas/<guid>"):
             await self.http.delete(f"/v3/space_quotas/{places['guid']}/relationships/spaces/{places['space_guid']}")
+        if path.startswith("/v3/routes/<guid>/relationships"):
+            await self.http.patch("/v3/feature_flags/route_sharing", json={"enabled": True})
+            places["space_guid"] = (await self.make_spaces())["guid"]
+            one = {"guid": places["space_guid"]}
+            sent = {"POST": {"data": [one]}, "PATCH": {"data": one}}
+            return {"json": sent[method]} if method in sent else {}
         sharing = {"data": [{"guid": places.get("organization_guid", "")}]}
         if (method, path) == ("DELETE", "/v3/domains/<guid>/relationships/shared_organizations/<organization_guid>"):
             shared = f"/v3/domains/{places['guid']}/relationships/shared_organizations"

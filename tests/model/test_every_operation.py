@@ -49,6 +49,7 @@ from paasd.model import (
     retention,
     roles,
     rotation,
+    route_sharing,
     routes,
     second_factors,
     security_groups,
@@ -288,6 +289,26 @@ async def _(seed: Seed) -> Any:
     return routes.UpdateDestination(
         route_guid=made.route_guid, destination_guid=made.guid, protocol="http2", actor=SYSTEM
     )
+
+
+@case(route_sharing.share_route)
+async def _(seed: Seed) -> Any:
+    return (await _sharing(seed))[0]
+
+
+@case(route_sharing.unshare_route)
+@case(route_sharing.move_route)
+async def _(seed: Seed) -> Any:
+    share, space = await _sharing(seed)
+    await seed.database.write(route_sharing.share_route, share)
+    return route_sharing.MoveRoute(route_guid=share.route_guid, space_guid=space, actor=SYSTEM)
+
+
+async def _sharing(seed: Seed) -> tuple[route_sharing.ShareRoute, str]:
+    """A route to be shared, and with which space."""
+    route, (organization, _, _) = await seed.route(), await seed.place()
+    space = (await seed.other_space(organization)).guid
+    return route_sharing.ShareRoute(route_guid=route.guid, space_guids=[space, space], actor=SYSTEM), space
 
 
 @case(routes.remove_destination)

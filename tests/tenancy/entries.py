@@ -95,6 +95,7 @@ READS: Final = f"""
 /v3/routes
 /v3/routes/<guid=route>
 /v3/routes/<guid=route>/destinations
+/v3/routes/<guid=route>/relationships/shared_spaces
 /v3/audit_events
 /v3/audit_events/<guid=event>
 /v3/jobs/<guid=job>
@@ -195,6 +196,12 @@ CHANGES: Final[dict[str, Any]] = {
         "destinations": [{"app": {"guid": "$app"}}, {"app": {"guid": "$app2"}}]
     },
     "PATCH /v3/routes/<guid=route>/destinations/<destination_guid=destination>": {"protocol": "http2"},
+    "POST /v3/routes/<guid=route>/relationships/shared_spaces": many("space2"),
+    "DELETE /v3/routes/<guid=route>/relationships/shared_spaces/<space_guid=space2>": {},
+    "PATCH /v3/routes/<guid=route>/relationships/space": [
+        {"data": {"guid": "$space2"}},
+        {"data": {"guid": "$space"}},
+    ],
     "POST /v3/organization_quotas": {"name": "another"},
     "PATCH /v3/organization_quotas/<guid=org_quota>": {"name": "renamed"},
     "POST /v3/organization_quotas/<guid=org_quota>/relationships/organizations": many("org"),

@@ -106,6 +106,7 @@ class World:
             register_node, RegisterNode(guid="node", name="n", zone="z", memory_mb=9999, disk_mb=99999, cpus=2)
         )
         self.admin = self.token("admin")
+        await self.expect(self.admin, "PATCH /v3/feature_flags/route_sharing", {"enabled": True})
         for word in WORDS:
             self.organizations.append(await self._organization(word))
         first = self.organizations[0].values
