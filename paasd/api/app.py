@@ -149,6 +149,7 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     caller = await _caller(platform, route)
     if caller is not None:
         caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
+        platform.auth.seen(caller)
     check_scope(caller, route)
     raw = request.query_string.decode("latin-1")
     query = parse_any(raw) if route.any_query else parse_query(raw, route.query)

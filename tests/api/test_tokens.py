@@ -13,7 +13,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
-from paasd.auth.service import ADDRESS_FACTOR, OAuthError
+from paasd.auth.guesses import ADDRESS_FACTOR
+from paasd.auth.service import OAuthError
 from paasd.config import ApiConfig, AuthConfig, Config
 from paasd.state import MemoryLog
 from tests.api.serving import CHEAP_HASHES, PASSWORD, Served, serve

@@ -9,7 +9,7 @@ from paasd.actions import routes
 from paasd.actions.visibility import need_visible
 from paasd.api.answers import Page
 from paasd.api.answers.pages import DomainShown
-from paasd.api.answers.routing import DestinationsShown, RouteShown
+from paasd.api.answers.routing import DestinationShown, DestinationsShown, RouteShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, ToOne, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
@@ -131,6 +131,12 @@ class Destinations(Form):
     destinations: list[DestinationForm]
 
 
+class DestinationChanges(Form):
+    """Body of `PATCH /v3/routes/:guid/destinations/:guid`; null is HTTP/1.1."""
+
+    protocol: str | None
+
+
 async def list_routes(call: Call) -> Reply[Page[RouteShown]]:
     """All that the caller may see."""
     return list_reply(call, LISTED)
@@ -205,6 +211,14 @@ async def replace_destinations(call: Call) -> Reply[DestinationsShown]:
     return _destinations(call)
 
 
+async def update_destination(call: Call) -> Reply[DestinationShown]:
+    """Speak HTTP/1.1 or HTTP/2 to the app."""
+    form = await call.json(DestinationChanges)
+    guids = call.path["guid"], call.path["destination_guid"]
+    row = await routes.update_destination(call.context, call.caller, *guids, form.protocol)
+    return Reply(body=present_destination(row))
+
+
 async def remove_destination(call: Call) -> Reply[None]:
     """204."""
     await routes.remove_destination(call.context, call.caller, call.path["guid"], call.path["destination_guid"])
@@ -235,6 +249,7 @@ ROUTES: tuple[Route, ...] = (
     get(BELOW, list_destinations, QuerySpec(filters=("guids", "app_guids"))),
     post(BELOW, add_destinations, permission="space_developer or space_supporter"),
     patch(BELOW, replace_destinations, permission="space_developer or space_supporter"),
+    patch(f"{BELOW}/<destination_guid>", update_destination, permission="space_developer or space_supporter"),
     delete(f"{BELOW}/<destination_guid>", remove_destination, permission="space_developer or space_supporter"),
     get("/v3/apps/<guid>/routes", app_routes, LISTED.query),
 )
