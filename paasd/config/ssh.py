@@ -20,7 +20,13 @@ class SshConfig(Section, frozen=True, kw_only=True):
             "`paasd org-ssh` says something. The same on every node."
         ),
     ] = True
-    host: Annotated[str, Meta(description="Address to listen on; `::` is every IPv4 and IPv6 address.")] = "127.0.0.1"
+    host: Annotated[
+        str,
+        Meta(
+            description="Address to listen on; `::` is every IPv4 and IPv6 address; empty: that of [router], so that "
+            "ssh is open to those to whom the apps are."
+        ),
+    ] = ""
     port: Annotated[
         int,
         Meta(
@@ -34,6 +40,15 @@ class SshConfig(Section, frozen=True, kw_only=True):
             "load balancer."
         ),
     ] = ""
+    host_key_notice_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=31536000,
+            description="Seconds for which the next host key is announced to clients before it is shown, and the "
+            "former one after (`paasd keys change ssh`). The same on every node.",
+        ),
+    ] = 1209600.0
     uid: Annotated[
         int,
         Meta(

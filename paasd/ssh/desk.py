@@ -29,6 +29,7 @@ from paasd.ssh.messages import (
     Connect,
     Ended,
     Expel,
+    HostKeys,
     Leave,
     Opened,
     Refuse,
@@ -84,6 +85,7 @@ class Desk:
         self._live: dict[str, Live] = {}
         self._programs: dict[int, Program] = {}
         self._busy = trio.CapacityLimiter(BUSY_LIMIT)
+        self._telling = trio.Lock()
 
     async def serve(self) -> None:
         """Returns when the process has gone, or says what nobody understands."""
@@ -103,6 +105,10 @@ class Desk:
                     nursery.cancel_scope.cancel()
                     return
                 await self._take(message, nursery)
+
+    async def show(self, host_keys: list[bytes]) -> None:
+        """Other host keys, for connections from now on."""
+        await self._tell(HostKeys(host_keys))
 
     async def _take(self, message: Asked, nursery: trio.Nursery) -> None:
         match message:
@@ -226,7 +232,8 @@ class Desk:
     async def _tell(self, message: Told, fds: Sequence[int] = ()) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
         try:
-            await self._control.sendmsg([encode(message)], rights)
+            async with self._telling:  # only one task at a time may wait for room
+                await self._control.sendmsg([encode(message)], rights)
         except OSError:
             pass  # it has gone, which `serve` sees
 

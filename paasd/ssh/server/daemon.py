@@ -16,6 +16,7 @@ from paasd.ssh.messages import (
     Connect,
     Ended,
     Expel,
+    HostKeys,
     Opened,
     Refuse,
     Shut,
@@ -50,6 +51,7 @@ class Daemon:
         self._waiting: dict[int, asyncio.Future[tuple[Admit | Opened, list[int]]]] = {}
         self.channels: dict[int, Channel] = {}
         self.expelled: dict[str, Callable[[str], None]] = {}
+        self.changed: Callable[[list[bytes]], None] = lambda _host_keys: None
         control.setblocking(False)
         asyncio.get_running_loop().add_reader(control.fileno(), self._readable)
 
@@ -128,6 +130,8 @@ class Daemon:
             case Ended() as ended:
                 if (channel := self.channels.pop(ended.id, None)) is not None:
                     channel.ended(ended)
+            case HostKeys(host_keys):
+                self.changed(host_keys)
             case Expel(session, reason):
                 if (expel := self.expelled.get(session)) is not None:
                     expel(reason)

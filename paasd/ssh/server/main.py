@@ -28,17 +28,19 @@ def main(control_fd: int, listener_fd: int) -> None:
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
     # Rights go before anything else is read: what is imported or opened for good has been by now.
     give_up(settings.uid, settings.memory_limit_bytes)
-    options = make_options(settings)
+    options = make_options(settings, settings.host_keys)
     with asyncio.Runner() as runner:
         runner.get_loop()  # makes sockets of its own, which it may not do later
         confine(settings.filter)
         runner.run(serve(control, listener, settings, options))
 
 
-def make_options(settings: Settings) -> asyncssh.SSHServerConnectionOptions:
+def make_options(settings: Settings, host_keys: list[bytes]) -> asyncssh.SSHServerConnectionOptions:
     """A password and nothing else gets in; what is inside is bytes."""
     return asyncssh.SSHServerConnectionOptions(
-        server_host_keys=[asyncssh.import_private_key(settings.host_key)],
+        # The first is shown; that there are others is told to those who are in, who remember them for later.
+        server_host_keys=[asyncssh.import_private_key(key) for key in host_keys],
+        send_server_host_keys=True,
         server_version="paasd",
         password_auth=True,
         kbdint_auth=False,
@@ -100,6 +102,7 @@ class House:
         self, daemon: Daemon, settings: Settings, options: asyncssh.SSHServerConnectionOptions, over: asyncio.Event
     ) -> None:
         self._daemon = daemon
+        daemon.changed = self._change
         self._settings = settings
         self._options = options
         self._over = over
@@ -154,6 +157,10 @@ class House:
             self._here -= 1
             if not self._here:
                 self._closing = self._close_later()
+
+    def _change(self, host_keys: list[bytes]) -> None:
+        """For connections from now on."""
+        self._options = make_options(self._settings, host_keys)
 
     def _close_later(self) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(self._settings.process_idle_s, self._over.set)
