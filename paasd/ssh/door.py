@@ -104,7 +104,7 @@ class SshDoor:
             await trio.sleep(pause_s)
 
     def _listen(self) -> socket.socket | None:
-        host = self._config.host or self._context.config.router.host
+        host = self._context.config.ssh_host
         both = host == "::"
         try:
             return socket.create_server(

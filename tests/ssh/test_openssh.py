@@ -15,6 +15,7 @@ import trio
 
 from paasd.actions.audit import REFUSALS
 from paasd.config import SshConfig
+from paasd.model.rotation import AdvanceAuthority, advance_authority
 from tests.node.harness import SPACE, Driver, free_port
 from tests.ssh.hands import LIMIT_S, token
 from tests.ssh.scene import Scene, ended, open_scene, waiting
@@ -38,6 +39,7 @@ async def test_commands_terminals_files_and_ports(scene: Scene, tmp_path: Path) 
     await terminals(scene)
     await files(scene, tmp_path)
     await ports(scene)
+    await host_keys(scene)
     await scene.quiet(before)
     assert {(kind, name) for kind, name, _ in await scene.events()} == {("audit.app.ssh-authorized", "admin")}
     rights(scene)
@@ -158,6 +160,58 @@ async def ports(scene: Scene) -> None:
             assert await stream.receive_some() == b""
     process.terminate()
     await process.wait()
+
+
+async def host_keys(scene: Scene) -> None:
+    """A client that is in hears of the next key and goes on when that is shown; one that was away in between is stopped.
+    Who is in stays in, also when a key is replaced at once.
+    """
+    api, known_hosts = scene.node.api, scene.hands.known_hosts
+
+    async def shown() -> str:
+        return str((await api.get("/")).json()["links"]["app_ssh"]["meta"]["host_key_fingerprint"])
+
+    async def told() -> list[tuple[str, bool]]:
+        keys = (await api.get("/paasd/v1/keys")).json()["ssh_host_keys"]
+        return [(key["fingerprint"], key["shown"]) for key in keys]
+
+    async def until(fingerprint: str) -> None:
+        with trio.fail_after(LIMIT_S):
+            while await shown() != fingerprint:
+                await trio.sleep(0.02)
+
+    async def comes_in() -> bool:
+        done = await scene.hands.ssh(scene.user, "true")
+        assert done.returncode == 0 or b"Host key verification failed" in done.stderr
+        return done.returncode == 0
+
+    old, away = await shown(), known_hosts.read_text()
+    begun = (await api.post("/paasd/v1/keys/ssh/actions/change")).json()["id"]
+    (_, (new, _)) = both = await told()
+    assert both == [(old, True), (new, False)]
+    stays = await scene.hands.start(scene.user, "cat", options=["-o", "UpdateHostKeys=yes"])
+    assert stays.stdin is not None
+    assert stays.stdout is not None
+    with trio.fail_after(LIMIT_S):
+        while known_hosts.read_text().count("ssh-ed25519") != 2:
+            await trio.sleep(0.02)
+    assert await shown() == old
+    await scene.node.node.context.database.write(advance_authority, AdvanceAuthority(guid=begun, before="TRUSTED"))
+    await until(new)
+    assert await told() == [(new, True), (old, False)]
+    assert await comes_in()
+    known_hosts.write_text(away)
+    assert not await comes_in()
+    assert (await api.post("/paasd/v1/keys/ssh/actions/change", params={"at_once": "true"})).status_code == 200
+    (key,) = (await api.get("/paasd/v1/keys")).json()["ssh_host_keys"]
+    await until(key["fingerprint"])
+    assert not await comes_in()
+    known_hosts.write_text(f"{away.split()[0]} {key['public_key']}\n")
+    assert await comes_in()
+    await stays.stdin.send_all(b"still in\n")
+    assert await stays.stdout.receive_some(100) == b"still in\n"
+    await stays.stdin.aclose()
+    assert await stays.wait() == 0
 
 
 def rights(scene: Scene) -> None:
