@@ -11,7 +11,11 @@ class SshConfig(Section, frozen=True, kw_only=True):
     """[ssh]: the door by which developers get into the instances of their apps."""
 
     enabled: Annotated[
-        bool, Meta(description="Whether this node has the door at all. Workers have none: they hold no keys.")
+        bool,
+        Meta(
+            description="Whether this node has the door at all. That of a worker leads on to a control node: workers "
+            "hold no keys."
+        ),
     ] = True
     allowed_by_default: Annotated[
         bool,

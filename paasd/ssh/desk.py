@@ -25,6 +25,7 @@ from paasd.packing import UNREADABLE
 from paasd.ssh.messages import (
     PACKET_LIMIT_BYTES,
     Admit,
+    Arrived,
     Asked,
     Connect,
     Ended,
@@ -109,6 +110,10 @@ class Desk:
     async def show(self, host_keys: list[bytes]) -> None:
         """Other host keys, for connections from now on."""
         await self._tell(HostKeys(host_keys))
+
+    async def take_in(self, address: str, fd: int) -> None:
+        """Somebody whose connection did not come to the listening socket."""
+        await self._tell(Arrived(address), [fd])
 
     async def _take(self, message: Asked, nursery: trio.Nursery) -> None:
         match message:

@@ -18,17 +18,17 @@ from paasd.auth.host_keys import HostKey, fingerprint, keep_host_keys
 from paasd.auth.service import Auth
 from paasd.auth.throttle import Throttle
 from paasd.config import SshConfig
-from paasd.errors import PaasdError
+from paasd.errors import PaasdError, Unavailable
 from paasd.lasting import LastingProcess
 from paasd.ssh.confinement import build_filter
 from paasd.ssh.desk import Desk, Opens
+from paasd.ssh.listening import RETRY_S, listen
 from paasd.ssh.messages import Settings, encode
 from paasd.state.sealing import Sealer
 
-BACKLOG: Final = 128
-RETRY_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 30.0
 GRACE_S: Final = 0.2
+TAKE_IN_S: Final = 10.0
 log = structlog.get_logger("paasd.ssh")
 
 
@@ -49,6 +49,8 @@ class SshDoor:
         self.process: LastingProcess | None = None
         self._keys: list[HostKey] = []
         self._desk: Desk | None = None
+        self._wanted = trio.Event()
+        self._begun = trio.Event()
         self._context = context
         self._auth = auth
         self._sealer = sealer
@@ -76,7 +78,7 @@ class SshDoor:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """For ever. Reports to be started when the first attempt to listen has been made."""
-        while (listener := self._listen()) is None:
+        while (listener := listen(self._context.config)) is None:
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
             await trio.sleep(RETRY_S)
@@ -84,9 +86,7 @@ class SshDoor:
             self.port = listener.getsockname()[1]
             async with trio.open_nursery() as nursery:
                 have_keys = trio.Event()
-                nursery.start_soon(self._follow_keys, have_keys)
-                with trio.move_on_after(RETRY_S):
-                    await have_keys.wait()
+                await nursery.start(self._follow_keys, have_keys)
                 task_status.started()
                 await have_keys.wait()
                 await self._take(listener)
@@ -95,7 +95,7 @@ class SshDoor:
         """One process after the other. For ever."""
         pause_s = 0.0
         while True:
-            await trio.lowlevel.wait_readable(listener)
+            await self._somebody_comes(listener)
             began = trio.current_time()
             await self._serve(listener)
             # One that ends at once has a reason that will not go away by itself, and connections may keep coming.
@@ -103,24 +103,32 @@ class SshDoor:
             pause_s = min(LONGEST_PAUSE_S, max(0.1, pause_s * 2)) if brief else 0.0
             await trio.sleep(pause_s)
 
-    def _listen(self) -> socket.socket | None:
-        host = self._context.config.ssh_host
-        both = host == "::"
-        try:
-            return socket.create_server(
-                (host, self._config.port),
-                family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-                backlog=BACKLOG,
-                dualstack_ipv6=both,
-            )
-        except (OSError, ValueError) as error:
-            log.warning(
-                "no port for ssh; [ssh] host and port name another one", port=self._config.port, error=str(error)
-            )
-            return None
+    async def _somebody_comes(self, listener: socket.socket) -> None:
+        """To the port, or by a worker."""
+        async with trio.open_nursery() as nursery:
 
-    async def _follow_keys(self, have_keys: trio.Event) -> None:
-        """Show those that the rows name. For ever."""
+            async def by_worker() -> None:
+                await self._wanted.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(by_worker)
+            await trio.lowlevel.wait_readable(listener)
+            nursery.cancel_scope.cancel()
+
+    async def take_in(self, address: str) -> socket.socket:
+        """Our end of a connection of somebody who came by a worker. Raises Unavailable."""
+        with trio.move_on_after(TAKE_IN_S):
+            while (desk := self._desk) is None:
+                self._wanted.set()
+                await self._begun.wait()
+            ours, theirs = socket.socketpair()
+            with theirs:
+                await desk.take_in(address, theirs.fileno())
+            return ours
+        raise Unavailable("there is no process for ssh at the moment")
+
+    async def _follow_keys(self, have_keys: trio.Event, task_status: trio.TaskStatus[None]) -> None:
+        """Show those that the rows name. For ever. Reports to be started when it has looked once."""
         async with self._context.database.watch("authorities") as changes:
             while True:
                 pause_s = math.inf
@@ -132,6 +140,8 @@ class SshDoor:
                 else:
                     await self._show(keys)
                     have_keys.set()
+                task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
                 with trio.move_on_after(pause_s):
                     await changes.wait()
                 changes.take()
@@ -157,6 +167,7 @@ class SshDoor:
                 self._desk = desk = Desk(
                     self._context, self._auth, self._opens, control, self._throttle, self._on_refused
                 )
+                self._begun.set()
                 if self._keys is not keys:
                     await desk.show([key.private for key in self._keys])
                 await desk.serve()
@@ -164,6 +175,7 @@ class SshDoor:
                 pass  # it has gone before it heard a word
             finally:
                 self._desk = self.process = None
+                self._wanted, self._begun = trio.Event(), trio.Event()
                 with trio.CancelScope(shield=True):
                     await process.stop(GRACE_S)
                 process.close()

@@ -35,6 +35,12 @@ class HostKeys(msgspec.Struct, frozen=True, tag=True):
     host_keys: list[bytes]
 
 
+class Arrived(msgspec.Struct, frozen=True, tag=True):
+    """Somebody came by a worker; their connection comes along."""
+
+    address: str
+
+
 class SignIn(msgspec.Struct, frozen=True, tag=True):
     """Somebody shows a code."""
 
@@ -132,7 +138,7 @@ class Expel(msgspec.Struct, frozen=True, tag=True):
 
 
 Asked = SignIn | Start | Connect | Resize | Signal | Shut | Leave
-Told = Settings | HostKeys | Admit | Refuse | Opened | Ended | Expel
+Told = Settings | HostKeys | Arrived | Admit | Refuse | Opened | Ended | Expel
 
 encode = msgspec.msgpack.encode
 decode_asked = msgspec.msgpack.Decoder(Asked).decode

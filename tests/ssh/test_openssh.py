@@ -163,7 +163,7 @@ async def ports(scene: Scene) -> None:
 
 
 async def host_keys(scene: Scene) -> None:
-    """A client that is in hears of the next key and goes on when that is shown; one that was away in between is stopped.
+    """A client that is in hears of the next key and goes on when that is shown; one that was away then is stopped.
     Who is in stays in, also when a key is replaced at once.
     """
     api, known_hosts = scene.node.api, scene.hands.known_hosts

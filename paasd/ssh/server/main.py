@@ -103,6 +103,8 @@ class House:
     ) -> None:
         self._daemon = daemon
         daemon.changed = self._change
+        daemon.arrived = lambda fd, address: self._take(socket.socket(fileno=fd), address)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._settings = settings
         self._options = options
         self._over = over
@@ -111,24 +113,28 @@ class House:
         self._closing = self._close_later()
 
     async def accept(self, listener: socket.socket) -> None:
-        """Each connection in a task of its own; those that are too many are closed at once."""
+        """For ever."""
         loop = asyncio.get_running_loop()
-        tasks: set[asyncio.Task[None]] = set()
         while True:
             try:
                 connection, address = await loop.sock_accept(listener)
             except OSError:  # it went away before, or descriptors are short
                 await asyncio.sleep(0.01)
                 continue
-            place = source_of(str(address[0]))
-            full = self._strangers.total() >= self._settings.unknown_connections
-            if full or self._strangers[place] >= self._settings.unknown_connections_per_address:
-                connection.close()
-                continue
-            self._strangers[place] += 1  # here, since the task begins after the next ones have been taken
-            task = loop.create_task(self._serve(connection, str(address[0]), place))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+            self._take(connection, str(address[0]))
+
+    def _take(self, connection: socket.socket, address: str) -> None:
+        """In a task of its own; those that are too many are closed at once."""
+        connection.setblocking(False)
+        place = source_of(address)
+        full = self._strangers.total() >= self._settings.unknown_connections
+        if full or self._strangers[place] >= self._settings.unknown_connections_per_address:
+            connection.close()
+            return
+        self._strangers[place] += 1  # here, since the task begins after the next ones have been taken
+        task = asyncio.get_running_loop().create_task(self._serve(connection, address, place))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, connection: socket.socket, address: str, place: str) -> None:
         loop = asyncio.get_running_loop()
@@ -147,7 +153,8 @@ class House:
         options = copy(self._options)
         options.protocol_factory = partial(Client, self._daemon, self._settings, plain(address), known)
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if connection.family != socket.AF_UNIX:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _transport, client = await loop.connect_accepted_socket(lambda: Connection(loop, options), connection)
             await client.wait_closed()
         except OSError:
