@@ -240,9 +240,6 @@ class Caller:
     async def make_tokens(self) -> dict[str, str]:
         return {"token": "none"}
 
-    async def make_keys(self) -> dict[str, str]:
-        return {}
-
     async def body(self, method: str, path: str, places: dict[str, str]) -> dict[str, Any]:
         """What is sent with the call."""
         if (sent := await call_of_people(self, method, path, places)) is not None:
