@@ -145,9 +145,9 @@ async def change_key(context: Context, caller: Caller, what: str, *, at_once: bo
     """Begin to change what all nodes share: authority (of nodes), domains or etcd (their authorities), gossip, root,
     data or ssh; the id of the new one. Raises Forbidden, NotFound, Unprocessable, Unavailable.
     """
-    authorise_admin(caller)
     if what == HOST_KEY:
         return await change_host_key(context, caller, at_once=at_once)
+    authorise_admin(caller)
     if at_once:
         raise Unprocessable("only the host key of ssh can be changed at once; others wait until every node is ready")
     rotation = _rotation(context)
