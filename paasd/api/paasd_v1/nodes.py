@@ -1,12 +1,16 @@
 """Nodes and join tokens, for administrators of the platform."""
 
+from typing import Annotated
+
 from paasd.actions import nodes as actions
 from paasd.api.answers import Answer
 from paasd.api.call import Call, Form, Reply, created, no_content
 from paasd.api.query import QuerySpec
 from paasd.api.table import Auth, Route, delete, get, post
+from paasd.api.words import NODE_ROLES, NodeRole, NodeState, NodeVoting, said
 from paasd.auth.host_keys import fingerprint, public_host_keys
 from paasd.model import JoinToken, Node
+from paasd.observed import Reachability
 
 ADMIN = "platform administrator"
 
@@ -14,7 +18,7 @@ ADMIN = "platform administrator"
 class TokenForm(Form):
     """What the token allows."""
 
-    role: str = "control"
+    role: Annotated[str, said(*NODE_ROLES)] = "control"
     zone: str | None = None
     ttl_s: int = actions.TTL_S
     uses: int = 1
@@ -24,7 +28,7 @@ class JoinTokenMade(Answer):
     """A token by which machines join; `expires_at` in unix seconds."""
 
     token: str
-    role: str
+    role: NodeRole
     zone: str | None
     uses: int
     expires_at: int
@@ -34,7 +38,7 @@ class JoinTokenShown(Answer):
     """A join token without its secret."""
 
     id: str
-    role: str
+    role: NodeRole
     zone: str | None
     uses_left: int
     expires_at: int
@@ -53,11 +57,11 @@ class NodeShown(Answer):
     guid: str
     name: str
     zone: str
-    role: str
-    state: str
-    reachability: str
+    role: NodeRole
+    state: NodeState
+    reachability: Reachability
     voter: bool
-    voting: str
+    voting: NodeVoting
     version: str
     address: str
     memory_mb: int
@@ -81,7 +85,7 @@ class Drained(Answer):
 
     guid: str
     name: str
-    state: str
+    state: NodeState
     drained: bool
     progress: str
 
