@@ -31,6 +31,9 @@ async def test_the_unmodified_client_gets_in_or_is_told_why_not(tmp_path: Path) 
     async with open_scene(tmp_path, SshConfig(port=0)) as scene:
         await commands_terminals_files_and_ports(scene, tmp_path)
         await who_is_in_goes_when_ssh_is_switched_off_or_the_instance_ends(scene)
+        with trio.fail_after(LIMIT_S):
+            while [one["state"] for one in await scene.node.stats("hello")] != ["RUNNING"]:
+                await trio.sleep(0.02)
         await codes(scene)
         await foreigners(scene)
         await places(scene)
