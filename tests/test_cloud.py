@@ -1,10 +1,13 @@
 """What a cloud is given at first boot: the user data are valid, and the zone label is right on every cloud."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+
+from paasd.config import Config, load_config
 
 CLOUD = Path(__file__).parent.parent / "contrib" / "cloud"
 
@@ -43,6 +46,36 @@ def test_a_machine_that_nobody_can_place_says_what_to_set(tmp_path: Path) -> Non
     done = zone(tmp_path, {"v1.cloud_name": "nocloud"})
     assert done.returncode == 1
     assert "PAASD_ZONE" in done.stderr
+
+
+def test_what_is_written_opens_apps_and_ssh_to_others_and_is_left_alone_the_next_time(tmp_path: Path) -> None:
+    tree, etc, tools = tmp_path / "source", tmp_path / "etc", tmp_path / "tools"
+    script = tree / "contrib" / "cloud" / "first-boot"
+    script.parent.mkdir(parents=True)
+    tools.mkdir()
+    shutil.copy2(CLOUD / "first-boot", script)
+    for program in (tree / "contrib" / "install", tools / "systemctl"):
+        program.write_text("#!/bin/sh\nexit 0\n")
+        program.chmod(0o755)
+    variables = {
+        "PATH": f"{tools}:/usr/bin:/bin",
+        "PAASD_ETC": str(etc),
+        "PAASD_DATA": str(tmp_path),
+        "PAASD_ZONE": "a/b",
+    }
+    subprocess.run([str(script)], env=variables, check=True, timeout=30)
+    config = load_config(etc / "paasd.toml")
+    assert (config.node.zone, config.router.host, config.ssh_host, config.ssh.port) == (
+        "a/b",
+        "0.0.0.0",
+        "0.0.0.0",
+        2222,
+    )
+    (etc / "paasd.toml").write_text('[router]\nhost = "::"\n\n[ssh]\nhost = "127.0.0.1"\n')
+    subprocess.run([str(script)], env=variables, check=True, timeout=30)
+    config = load_config(etc / "paasd.toml")
+    assert (config.router.host, config.ssh_host) == ("::", "127.0.0.1")
+    assert Config().ssh_host == Config().router.host == "127.0.0.1"
 
 
 def test_the_user_data_are_valid_and_name_what_exists() -> None:

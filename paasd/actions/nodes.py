@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, cast
 
 from paasd.actions.context import Context, actor_of
+from paasd.actions.host_keys import change_host_key
 from paasd.actions.permissions import authorise_admin, authorise_to_read_all
 from paasd.auth import Caller
 from paasd.copies import Copies, kept_only_on
@@ -16,7 +17,7 @@ from paasd.model import Instance, JoinToken, Node, brake, draining, liveness
 from paasd.model import membership as model
 from paasd.model.arguments import Actor
 from paasd.model.retention import referenced_blobs
-from paasd.model.rotation import NODES, PUBLIC
+from paasd.model.rotation import HOST_KEY, NODES, PUBLIC
 from paasd.model.voting import ETCD_AUTHORITY
 from paasd.peer.interface import Role
 
@@ -140,11 +141,15 @@ async def _check_blobs(context: Context, node: Node) -> None:
         )
 
 
-async def change_key(context: Context, caller: Caller, what: str) -> str:
-    """Begin to change what all nodes share: authority (of nodes), domains or etcd (their authorities), gossip, root or
-    data; the id of the new one. Raises Forbidden, NotFound, Unprocessable, Unavailable.
+async def change_key(context: Context, caller: Caller, what: str, *, at_once: bool = False) -> str:
+    """Begin to change what all nodes share: authority (of nodes), domains or etcd (their authorities), gossip, root,
+    data or ssh; the id of the new one. Raises Forbidden, NotFound, Unprocessable, Unavailable.
     """
+    if what == HOST_KEY:
+        return await change_host_key(context, caller, at_once=at_once)
     authorise_admin(caller)
+    if at_once:
+        raise Unprocessable("only the host key of ssh can be changed at once; others wait until every node is ready")
     rotation = _rotation(context)
     changes: dict[str, Callable[[Actor], Awaitable[str]]] = {
         "authority": partial(rotation.change_authority, NODES),
@@ -155,7 +160,7 @@ async def change_key(context: Context, caller: Caller, what: str) -> str:
         "data": rotation.change_data_key,
     }
     if what not in changes:
-        raise NotFound("Key", f"there is no key {what!r} to change; there are {', '.join(changes)}")
+        raise NotFound("Key", f"there is no key {what!r} to change; there are {', '.join([*changes, HOST_KEY])}")
     return await changes[what](actor_of(caller))
 
 

@@ -238,7 +238,7 @@ def remove(target: Target, name: str, force: bool) -> None:
     click.echo(f"Removed {name}. What it ran is started elsewhere.")
 
 
-INTRODUCED = ("authority", "domains", "etcd", "gossip")
+INTRODUCED = ("authority", "domains", "etcd", "gossip", "ssh")
 """Keys that count when everybody has them."""
 
 
@@ -249,8 +249,9 @@ def keys() -> None:
 
 @keys.command("change", short_help="Replace a key by a new one.")
 @click.argument("what", type=click.Choice([*INTRODUCED, "root", "data"]))
+@click.option("--at-once", is_flag=True, help="ssh only: the key is in other hands, so the new one counts now.")
 @click.pass_obj
-def change_key(target: Target, what: str) -> None:
+def change_key(target: Target, what: str, at_once: bool) -> None:
     """Replace one of the keys.
 
     \b
@@ -258,20 +259,26 @@ def change_key(target: Target, what: str) -> None:
       domains     signs what clients see; they have half a year to take ca.pem anew
       etcd        signs what the voters' etcd shows; each restarts, one at a time
       gossip      seals the datagrams between nodes
+      ssh         is the host key that ssh clients are shown, announced for two weeks before it counts
       root        opens the data keys; back-ups made before need the former one
       data        seals secrets from now on; what was sealed before stays as it is
 
-    The first four go on by themselves, step by step: `paasd keys status` says how far they are. The first three also
-    begin by themselves, a year before an authority ends.
+    The first five go on by themselves, step by step: `paasd keys status` says how far they are. The first three also
+    begin by themselves, a year before an authority ends. With ssh --at-once, clients that know the former host key
+    refuse to connect until they are given the new one; the `cf` client and `paasd ssh` go on.
     """
-    made = target.connect().call("POST", f"/paasd/v1/keys/{what}/actions/change")["id"]
-    click.echo(f"{what}: {made} " + ("is being introduced." if what in INTRODUCED else "counts now."))
+    params = {"at_once": "true"} if at_once else {}
+    made = target.connect().call("POST", f"/paasd/v1/keys/{what}/actions/change", params=params)["id"]
+    introduced = what in INTRODUCED and not at_once
+    click.echo(f"{what}: {made} " + ("is being introduced." if introduced else "counts now."))
 
 
 @keys.command("status", short_help="How far changes are.")
 @click.pass_obj
 def key_status(target: Target) -> None:
-    """Say what changes are under way and whom they wait for."""
-    changes = target.connect().call("GET", "/paasd/v1/keys")["changes"]
-    for line in changes or ["No change is under way."]:
+    """Say what changes are under way and whom they wait for, and what host keys ssh clients may be shown."""
+    answer = target.connect().call("GET", "/paasd/v1/keys")
+    for line in answer["changes"] or ["No change is under way."]:
         click.echo(line)
+    for key in answer["ssh_host_keys"]:
+        click.echo(f"ssh host key SHA256:{key['fingerprint']} " + ("is shown." if key["shown"] else "is announced."))

@@ -63,6 +63,11 @@ class Config(Section, frozen=True, kw_only=True):
     leases: LeasesConfig = LeasesConfig()
     retention: RetentionConfig = RetentionConfig()
 
+    @property
+    def ssh_host(self) -> str:
+        """Where ssh listens: beside the router, when nothing else is said."""
+        return self.ssh.host or self.router.host
+
 
 def load_config(path: Path | None) -> Config:
     """Read `path`; None gives the defaults. Raises ConfigError naming the file and the knob."""

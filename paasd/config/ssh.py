@@ -11,7 +11,11 @@ class SshConfig(Section, frozen=True, kw_only=True):
     """[ssh]: the door by which developers get into the instances of their apps."""
 
     enabled: Annotated[
-        bool, Meta(description="Whether this node has the door at all. Workers have none: they hold no keys.")
+        bool,
+        Meta(
+            description="Whether this node has the door at all. That of a worker leads on to a control node: workers "
+            "hold no keys."
+        ),
     ] = True
     allowed_by_default: Annotated[
         bool,
@@ -20,7 +24,13 @@ class SshConfig(Section, frozen=True, kw_only=True):
             "`paasd org-ssh` says something. The same on every node."
         ),
     ] = True
-    host: Annotated[str, Meta(description="Address to listen on; `::` is every IPv4 and IPv6 address.")] = "127.0.0.1"
+    host: Annotated[
+        str,
+        Meta(
+            description="Address to listen on; `::` is every IPv4 and IPv6 address; empty: that of [router], so that "
+            "ssh is open to those to whom the apps are."
+        ),
+    ] = ""
     port: Annotated[
         int,
         Meta(
@@ -34,6 +44,15 @@ class SshConfig(Section, frozen=True, kw_only=True):
             "load balancer."
         ),
     ] = ""
+    host_key_notice_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=31536000,
+            description="Seconds for which the next host key is announced to clients before it is shown, and the "
+            "former one after (`paasd keys change ssh`). The same on every node.",
+        ),
+    ] = 1209600.0
     uid: Annotated[
         int,
         Meta(

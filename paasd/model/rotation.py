@@ -1,7 +1,8 @@
 """Keys and authorities are changed step by step: each step waits until every node is ready for it.
 
 An authority of any purpose: TRUSTED -> SIGNING -> FORMER -> RETIRED. A gossip key: KNOWN -> SENDING -> FORMER,
-then it is gone. One change of each kind at a time; who decides the steps is `paasd.membership.rotation`.
+then it is gone. The host key of ssh goes the way of an authority: clients are told of the next one before it is shown.
+One change of each kind at a time; who decides the steps is `paasd.membership.rotation`.
 """
 
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.events import record_event
-from paasd.model.records import Authority, GossipKey
+from paasd.model.records import Authority, GossipKey, SshHostKey
 from paasd.model.voting import ETCD_AUTHORITY
 from paasd.pki import ends_at_s
 from paasd.state import Ne, ReadTx, Tx, operation
@@ -22,10 +23,13 @@ PURPOSES: Final = {
     ETCD_AUTHORITY: "etcd's certificates",
 }
 """What authorities are for, and the words for it."""
+HOST_KEY: Final = "ssh"
+"""The purpose of rows that hold host keys of ssh: `certificate` is the public key, as in known_hosts."""
 _ABSENT: Final = {
     NODES: "there is one node only; `paasd token create` makes the authority of nodes' certificates",
     PUBLIC: "the authority of the platform's domains is not known yet; try again in a moment",
     ETCD_AUTHORITY: "the log is on one node only: etcd, and its authority, come with the second vote",
+    HOST_KEY: "there is no host key yet: no node has listened for ssh",
 }
 _ID_LENGTH: Final = 8
 
@@ -53,7 +57,7 @@ def authority_ends(tx: ReadTx) -> dict[str, float]:
 
 class BeginAuthority(Arguments):
     """Arguments of `begin_authority`: the next authority of its purpose, its key sealed. `present` is the one that
-    signs without a row: that of the domains, while a node is alone.
+    signs without a row: that of the domains, while a node is alone; the first host key.
     """
 
     authority: Authority
@@ -71,11 +75,10 @@ def begin_authority(tx: Tx, args: BeginAuthority) -> Authority:
     if not rows:
         raise Unprocessable(_ABSENT[purpose])
     if any(row.state in ("TRUSTED", "FORMER") for row in rows):
-        raise Unprocessable(
-            f"the authority of {PURPOSES[purpose]} is being changed already; `paasd keys status` shows how far"
-        )
+        named = "the host key of ssh" if purpose == HOST_KEY else f"the authority of {PURPOSES[purpose]}"
+        raise Unprocessable(f"{named} is being changed already; `paasd keys status` shows how far")
     event = "platform.authority.begin" if args.actor == SYSTEM else "audit.authority.begin"
-    _record(tx, event, args.actor, "authority", args.authority.guid, {"purpose": purpose})
+    _record(tx, event, args.actor, "authority", args.authority.guid, _about(args.authority))
     return tx.insert(args.authority)
 
 
@@ -102,12 +105,40 @@ def advance_authority(tx: Tx, args: AdvanceAuthority) -> bool:
                 tx.update(signing, state="FORMER")
             tx.update(row, state="SIGNING")
         case "FORMER":
-            tx.update(row, state="RETIRED", sealed_key="")
+            _retire(tx, row)
         case _:
             return False
-    data = {"before": args.before, "purpose": row.purpose}
+    data = {"before": args.before, **_about(row)}
     _record(tx, "platform.authority.advance", args.actor, "authority", row.guid, data)
     return True
+
+
+class ReplaceHostKey(Arguments):
+    """Arguments of `replace_host_key`: the key that counts at once, sealed; its state is SIGNING."""
+
+    authority: Authority
+    actor: Actor
+
+
+@operation("ssh.replace_host_key", version=1)
+def replace_host_key(tx: Tx, args: ReplaceHostKey) -> Authority:
+    """All others lose their keys, also one that was announced: who had the one may have had the other."""
+    for row in believed(tx, HOST_KEY):
+        _retire(tx, row)
+    tx.delete_all(SshHostKey)
+    _record(tx, "audit.authority.replace", args.actor, "authority", args.authority.guid, _about(args.authority))
+    return tx.insert(args.authority)
+
+
+def _retire(tx: Tx, row: Authority) -> None:
+    tx.update(row, state="RETIRED", sealed_key="")
+    if row.purpose == HOST_KEY:
+        tx.delete_all(SshHostKey)  # the first one also has a row of its own
+
+
+def _about(row: Authority) -> dict[str, Any]:
+    """For the audit. A host key is told by what people see of it."""
+    return {"purpose": row.purpose} | ({"public_key": row.certificate} if row.purpose == HOST_KEY else {})
 
 
 class BeginGossipKey(Arguments):

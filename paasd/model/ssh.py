@@ -159,6 +159,6 @@ def organization_allows(tx: ReadTx, organization_guid: str, default: bool) -> bo
     return default if switch is None else switch.allowed
 
 
-def host_key(tx: ReadTx) -> SshHostKey | None:
-    """The platform's; None before the first node with a door for ssh has made it."""
+def first_host_key(tx: ReadTx) -> SshHostKey | None:
+    """None before the first node with a door for ssh has made it, and after it was changed."""
     return tx.find(SshHostKey)

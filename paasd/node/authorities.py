@@ -128,5 +128,6 @@ async def start_rotation(
     def facts() -> Mapping[str, NodeFact]:
         return {start.guid: NodeFact(node_guid=start.guid, boot=0, holds=holds()), **start.observed.nodes()}
 
-    rotation = Rotation(database, sealer, keeper, facts, acts, membership.public, start.clock)
+    notice_s = start.config.ssh.host_key_notice_s
+    rotation = Rotation(database, sealer, keeper, facts, acts, membership.public, start.clock, notice_s)
     membership.rotation = await start.enter(open_rotation(rotation))

@@ -25,10 +25,12 @@ from paasd.packing import UNREADABLE
 from paasd.ssh.messages import (
     PACKET_LIMIT_BYTES,
     Admit,
+    Arrived,
     Asked,
     Connect,
     Ended,
     Expel,
+    HostKeys,
     Leave,
     Opened,
     Refuse,
@@ -84,6 +86,7 @@ class Desk:
         self._live: dict[str, Live] = {}
         self._programs: dict[int, Program] = {}
         self._busy = trio.CapacityLimiter(BUSY_LIMIT)
+        self._telling = trio.Lock()
 
     async def serve(self) -> None:
         """Returns when the process has gone, or says what nobody understands."""
@@ -103,6 +106,14 @@ class Desk:
                     nursery.cancel_scope.cancel()
                     return
                 await self._take(message, nursery)
+
+    async def show(self, host_keys: list[bytes]) -> None:
+        """Other host keys, for connections from now on."""
+        await self._tell(HostKeys(host_keys))
+
+    async def take_in(self, address: str, fd: int) -> None:
+        """Somebody whose connection did not come to the listening socket."""
+        await self._tell(Arrived(address), [fd])
 
     async def _take(self, message: Asked, nursery: trio.Nursery) -> None:
         match message:
@@ -226,7 +237,8 @@ class Desk:
     async def _tell(self, message: Told, fds: Sequence[int] = ()) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
         try:
-            await self._control.sendmsg([encode(message)], rights)
+            async with self._telling:  # only one task at a time may wait for room
+                await self._control.sendmsg([encode(message)], rights)
         except OSError:
             pass  # it has gone, which `serve` sees
 

@@ -1,5 +1,6 @@
 """The listening socket, and the process that speaks ssh: begun by the first connection, ended when it is idle."""
 
+import math
 import os
 import socket
 import subprocess
@@ -13,22 +14,21 @@ import structlog
 import trio
 
 from paasd.actions import Context
-from paasd.auth.host_keys import fingerprint, keep_host_key
+from paasd.auth.host_keys import HostKey, fingerprint, keep_host_keys
 from paasd.auth.service import Auth
 from paasd.auth.throttle import Throttle
 from paasd.config import SshConfig
-from paasd.errors import PaasdError
+from paasd.errors import PaasdError, Unavailable
 from paasd.lasting import LastingProcess
-from paasd.model.ssh import host_key
 from paasd.ssh.confinement import build_filter
 from paasd.ssh.desk import Desk, Opens
+from paasd.ssh.listening import RETRY_S, listen
 from paasd.ssh.messages import Settings, encode
 from paasd.state.sealing import Sealer
 
-BACKLOG: Final = 128
-RETRY_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 30.0
 GRACE_S: Final = 0.2
+TAKE_IN_S: Final = 10.0
 log = structlog.get_logger("paasd.ssh")
 
 
@@ -47,6 +47,10 @@ class SshDoor:
         self.port = 0
         self.public_key = ""
         self.process: LastingProcess | None = None
+        self._keys: list[HostKey] = []
+        self._desk: Desk | None = None
+        self._wanted = trio.Event()
+        self._begun = trio.Event()
         self._context = context
         self._auth = auth
         self._sealer = sealer
@@ -74,69 +78,104 @@ class SshDoor:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """For ever. Reports to be started when the first attempt to listen has been made."""
-        while (listener := self._listen()) is None:
+        while (listener := listen(self._context.config)) is None:
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
             await trio.sleep(RETRY_S)
         with listener:
             self.port = listener.getsockname()[1]
-            while not (key := await self._host_key()):
+            async with trio.open_nursery() as nursery:
+                have_keys = trio.Event()
+                await nursery.start(self._follow_keys, have_keys)
+                task_status.started()
+                await have_keys.wait()
+                await self._take(listener)
+
+    async def _take(self, listener: socket.socket) -> None:
+        """One process after the other. For ever."""
+        pause_s = 0.0
+        while True:
+            await self._somebody_comes(listener)
+            began = trio.current_time()
+            await self._serve(listener)
+            # One that ends at once has a reason that will not go away by itself, and connections may keep coming.
+            brief = trio.current_time() - began < RETRY_S
+            pause_s = min(LONGEST_PAUSE_S, max(0.1, pause_s * 2)) if brief else 0.0
+            await trio.sleep(pause_s)
+
+    async def _somebody_comes(self, listener: socket.socket) -> None:
+        """To the port, or by a worker."""
+        async with trio.open_nursery() as nursery:
+
+            async def by_worker() -> None:
+                await self._wanted.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(by_worker)
+            await trio.lowlevel.wait_readable(listener)
+            nursery.cancel_scope.cancel()
+
+    async def take_in(self, address: str) -> socket.socket:
+        """Our end of a connection of somebody who came by a worker. Raises Unavailable."""
+        with trio.move_on_after(TAKE_IN_S):
+            while (desk := self._desk) is None:
+                self._wanted.set()
+                await self._begun.wait()
+            ours, theirs = socket.socketpair()
+            with theirs:
+                await desk.take_in(address, theirs.fileno())
+            return ours
+        raise Unavailable("there is no process for ssh at the moment")
+
+    async def _follow_keys(self, have_keys: trio.Event, task_status: trio.TaskStatus[None]) -> None:
+        """Show those that the rows name. For ever. Reports to be started when it has looked once."""
+        async with self._context.database.watch("authorities") as changes:
+            while True:
+                pause_s = math.inf
+                try:
+                    keys = await keep_host_keys(self._context.database, self._sealer)
+                except PaasdError as error:
+                    log.warning("no host key for ssh", error=error.detail)
+                    pause_s = RETRY_S
+                else:
+                    await self._show(keys)
+                    have_keys.set()
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
-                await trio.sleep(RETRY_S)
-            task_status.started()
-            pause_s = 0.0
-            while True:
-                await trio.lowlevel.wait_readable(listener)
-                began = trio.current_time()
-                await self._serve(listener, key)
-                # One that ends at once has a reason that will not go away by itself, and connections may keep coming.
-                brief = trio.current_time() - began < RETRY_S
-                pause_s = min(LONGEST_PAUSE_S, max(0.1, pause_s * 2)) if brief else 0.0
-                await trio.sleep(pause_s)
+                with trio.move_on_after(pause_s):
+                    await changes.wait()
+                changes.take()
 
-    def _listen(self) -> socket.socket | None:
-        host = self._config.host
-        both = host == "::"
-        try:
-            return socket.create_server(
-                (host, self._config.port),
-                family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-                backlog=BACKLOG,
-                dualstack_ipv6=both,
-            )
-        except (OSError, ValueError) as error:
-            log.warning(
-                "no port for ssh; [ssh] host and port name another one", port=self._config.port, error=str(error)
-            )
-            return None
+    async def _show(self, keys: list[HostKey]) -> None:
+        """To clients first, so that nobody is told of a key that is not shown yet."""
+        if keys == self._keys:
+            return
+        self._keys = keys
+        if self._desk is not None:
+            await self._desk.show([key.private for key in keys])
+        self.public_key = keys[0].public
 
-    async def _host_key(self) -> bytes:
-        """Empty when there is none yet and none can be made now."""
-        database = self._context.database
-        try:
-            key = await keep_host_key(database, self._sealer)
-        except PaasdError as error:
-            log.warning("no host key for ssh yet", error=error.detail)
-            return b""
-        with database.read() as tx:
-            row = host_key(tx)
-        self.public_key = "" if row is None else row.public_key
-        return key
-
-    async def _serve(self, listener: socket.socket, key: bytes) -> None:
+    async def _serve(self, listener: socket.socket) -> None:
         """One process, from its start to its end."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with trio.socket.from_stdlib_socket(ours) as control:
             with theirs:
                 self.process = process = self._start(theirs, listener)
             try:
-                await control.send(encode(self._settings(key)))
-                await Desk(self._context, self._auth, self._opens, control, self._throttle, self._on_refused).serve()
+                keys = self._keys
+                await control.send(encode(self._settings(keys)))
+                self._desk = desk = Desk(
+                    self._context, self._auth, self._opens, control, self._throttle, self._on_refused
+                )
+                self._begun.set()
+                if self._keys is not keys:
+                    await desk.show([key.private for key in self._keys])
+                await desk.serve()
             except OSError:
                 pass  # it has gone before it heard a word
             finally:
-                self.process = None
+                self._desk = self.process = None
+                self._wanted, self._begun = trio.Event(), trio.Event()
                 with trio.CancelScope(shield=True):
                     await process.stop(GRACE_S)
                 process.close()
@@ -157,11 +196,11 @@ class SshDoor:
         child.returncode = 0  # the object would wait for it, which is LastingProcess's business
         return LastingProcess(child.pid, pidfd)
 
-    def _settings(self, key: bytes) -> Settings:
+    def _settings(self, keys: list[HostKey]) -> Settings:
         config = self._config
         self._filter = self._filter or build_filter()
         return Settings(
-            host_key=key,
+            host_keys=[key.private for key in keys],
             uid=config.uid,
             sign_in_s=config.sign_in_s,
             unknown_connections=config.unknown_connections,

@@ -15,7 +15,7 @@ COMMAND_LIMIT_BYTES: Final = 64 * 1024
 class Settings(msgspec.Struct, frozen=True, tag=True):
     """The first word of the daemon: all that the process has to know."""
 
-    host_key: bytes
+    host_keys: list[bytes]
     uid: int
     sign_in_s: float
     unknown_connections: int
@@ -27,6 +27,18 @@ class Settings(msgspec.Struct, frozen=True, tag=True):
     process_idle_s: float
     memory_limit_bytes: int
     filter: bytes
+
+
+class HostKeys(msgspec.Struct, frozen=True, tag=True):
+    """From now on these: the first one is shown, all are announced to those who are in."""
+
+    host_keys: list[bytes]
+
+
+class Arrived(msgspec.Struct, frozen=True, tag=True):
+    """Somebody came by a worker; their connection comes along."""
+
+    address: str
 
 
 class SignIn(msgspec.Struct, frozen=True, tag=True):
@@ -126,7 +138,7 @@ class Expel(msgspec.Struct, frozen=True, tag=True):
 
 
 Asked = SignIn | Start | Connect | Resize | Signal | Shut | Leave
-Told = Settings | Admit | Refuse | Opened | Ended | Expel
+Told = Settings | HostKeys | Arrived | Admit | Refuse | Opened | Ended | Expel
 
 encode = msgspec.msgpack.encode
 decode_asked = msgspec.msgpack.Decoder(Asked).decode

@@ -6,6 +6,12 @@ from paasd.errors import BadRequest
 from paasd.packing import UNREADABLE
 
 
+class Arrived(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody came to the port of a worker, from this address; their bytes follow."""
+
+    address: str
+
+
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be run in which instance: a shell, a command, sftp, or a connection to `host` and `port`."""
 

@@ -13,7 +13,6 @@ ELSEWHERE: dict[str, str] = {
     "/paasd/v1/tokens": "needs a cluster's authorities (tests/api/test_nodes.py)",
     "/paasd/v1/tokens/<token>": "needs a cluster's authorities (tests/api/test_nodes.py)",
     "/paasd/v1/keys": "needs a cluster's authorities (tests/membership/test_rotation.py)",
-    "/paasd/v1/keys/<what>/actions/change": "needs a cluster's authorities (tests/membership/test_rotation.py)",
     "/paasd/v1/nodes/<node>": "a node that is alone cannot be removed (tests/cluster/test_removal.py)",
     "/paasd/v1/nodes/<node>/actions/declare-dead": "the node of this test is the only one",
 }

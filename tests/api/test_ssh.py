@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from paasd.actions.ssh import Admitted, Refused, Wrong, check_still, enter
-from paasd.auth.host_keys import fingerprint, keep_host_key
+from paasd.auth.host_keys import fingerprint, keep_host_keys
 from paasd.config import ApiConfig, Config, SshConfig
 from paasd.model import SshCode, SshHostKey
 from paasd.model.arguments import SYSTEM
@@ -243,10 +243,10 @@ async def test_of_two_nodes_that_are_shown_a_code_at_once_one_takes_it(tmp_path:
                 nursery.start_soon(show, one)
                 nursery.start_soon(show, two)
             assert sorted(found) == ["There", "wrong"]
-            keys = [await keep_host_key(served.context.database, served.context.sealer) for served in (one, two)]  # type: ignore[arg-type]
+            keys = [await keep_host_keys(served.context.database, served.context.sealer) for served in (one, two)]  # type: ignore[arg-type]
             assert keys[0] == keys[1]
             with two.context.database.read() as tx:
                 [row] = tx.all(SshHostKey)
-    assert b"PRIVATE KEY" in keys[0]
+    assert b"PRIVATE KEY" in keys[0][0].private
     assert "PRIVATE" not in str(msgspec.to_builtins(row))
     assert re.fullmatch(r"[A-Za-z0-9+/]{43}", fingerprint(row.public_key))

@@ -1010,6 +1010,12 @@ async def _(seed: Seed) -> Any:
     return NEXT_AUTHORITY
 
 
+@case(rotation.replace_host_key)
+async def _(seed: Seed) -> Any:
+    row = Authority(guid="h1", purpose=rotation.HOST_KEY, certificate="ssh-ed25519 A", sealed_key="s", state="SIGNING")
+    return rotation.ReplaceHostKey(authority=row, actor=SYSTEM)
+
+
 @case(rotation.advance_authority)
 async def _(seed: Seed) -> Any:
     await opened(seed)

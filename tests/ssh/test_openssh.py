@@ -7,7 +7,6 @@ import pty
 import signal
 import struct
 import termios
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import trio
 
 from paasd.actions.audit import REFUSALS
 from paasd.config import SshConfig
+from paasd.model.rotation import AdvanceAuthority, advance_authority
 from tests.node.harness import SPACE, Driver, free_port
 from tests.ssh.hands import LIMIT_S, ask_through, token
 from tests.ssh.scene import Scene, ended, open_scene, waiting
@@ -22,22 +22,31 @@ from tests.ssh.scene import Scene, ended, open_scene, waiting
 pytestmark = pytest.mark.root
 
 UNSEEN = "audit.user.ssh-unauthorized"
-LARGE_BYTES = 24 * 1024 * 1024
+LARGE_BYTES = 6 * 1024 * 1024
+"""Several windows of a channel."""
 
 
-@pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    async with open_scene(tmp_path, SshConfig(port=0)) as made:
-        yield made
+async def test_the_unmodified_client_gets_in_or_is_told_why_not(tmp_path: Path) -> None:
+    """One node for all of it, since a node costs more than what is asked of it."""
+    async with open_scene(tmp_path, SshConfig(port=0)) as scene:
+        await commands_terminals_files_and_ports(scene, tmp_path)
+        await who_is_in_goes_when_ssh_is_switched_off_or_the_instance_ends(scene)
+        with trio.fail_after(LIMIT_S):
+            while [one["state"] for one in await scene.node.stats("hello")] != ["RUNNING"]:
+                await trio.sleep(0.02)
+        await codes(scene)
+        await foreigners(scene)
+        await places(scene)
 
 
-async def test_commands_terminals_files_and_ports(scene: Scene, tmp_path: Path) -> None:
+async def commands_terminals_files_and_ports(scene: Scene, tmp_path: Path) -> None:
     await doors(scene)
     before = scene.programs()
     await commands(scene)
     await terminals(scene)
     await files(scene, tmp_path)
     await ports(scene)
+    await host_keys(scene)
     await scene.quiet(before)
     assert {(kind, name) for kind, name, _ in await scene.events()} == {("audit.app.ssh-authorized", "admin")}
     rights(scene)
@@ -148,6 +157,58 @@ async def ports(scene: Scene) -> None:
     await process.wait()
 
 
+async def host_keys(scene: Scene) -> None:
+    """A client that is in hears of the next key and goes on when that is shown; one that was away then is stopped.
+    Who is in stays in, also when a key is replaced at once.
+    """
+    api, known_hosts = scene.node.api, scene.hands.known_hosts
+
+    async def shown() -> str:
+        return str((await api.get("/")).json()["links"]["app_ssh"]["meta"]["host_key_fingerprint"])
+
+    async def told() -> list[tuple[str, bool]]:
+        keys = (await api.get("/paasd/v1/keys")).json()["ssh_host_keys"]
+        return [(key["fingerprint"], key["shown"]) for key in keys]
+
+    async def until(fingerprint: str) -> None:
+        with trio.fail_after(LIMIT_S):
+            while await shown() != fingerprint:
+                await trio.sleep(0.02)
+
+    async def comes_in() -> bool:
+        done = await scene.hands.ssh(scene.user, "true")
+        assert done.returncode == 0 or b"Host key verification failed" in done.stderr
+        return done.returncode == 0
+
+    old, away = await shown(), known_hosts.read_text()
+    begun = (await api.post("/paasd/v1/keys/ssh/actions/change")).json()["id"]
+    (_, (new, _)) = both = await told()
+    assert both == [(old, True), (new, False)]
+    stays = await scene.hands.start(scene.user, "cat", options=["-o", "UpdateHostKeys=yes"])
+    assert stays.stdin is not None
+    assert stays.stdout is not None
+    with trio.fail_after(LIMIT_S):
+        while known_hosts.read_text().count("ssh-ed25519") != 2:
+            await trio.sleep(0.02)
+    assert await shown() == old
+    await scene.node.node.context.database.write(advance_authority, AdvanceAuthority(guid=begun, before="TRUSTED"))
+    await until(new)
+    assert await told() == [(new, True), (old, False)]
+    assert await comes_in()
+    known_hosts.write_text(away)
+    assert not await comes_in()
+    assert (await api.post("/paasd/v1/keys/ssh/actions/change", params={"at_once": "true"})).status_code == 200
+    (key,) = (await api.get("/paasd/v1/keys")).json()["ssh_host_keys"]
+    await until(key["fingerprint"])
+    assert not await comes_in()
+    known_hosts.write_text(f"{away.split()[0]} {key['public_key']}\n")
+    assert await comes_in()
+    await stays.stdin.send_all(b"still in\n")
+    assert await stays.stdout.receive_some(100) == b"still in\n"
+    await stays.stdin.aclose()
+    assert await stays.wait() == 0
+
+
 def rights(scene: Scene) -> None:
     """The process that speaks ssh has none."""
     assert scene.node.node.ssh is not None
@@ -161,21 +222,16 @@ def rights(scene: Scene) -> None:
     assert (status["NoNewPrivs"], status["Seccomp"], status["Groups"].strip()) == ("1", "2", "")
 
 
-async def test_who_may_not_come_in_is_told_so_and_no_more(scene: Scene) -> None:
-    await codes(scene)
-    await foreigners(scene)
-    await places(scene)
-
-
 async def codes(scene: Scene) -> None:
     """Each counts once; a wrong one is no event, the first right one is."""
+    before = len(await scene.events())
     code = await scene.hands.code()
     assert (await scene.hands.ssh(scene.user, "true", code=code)).returncode == 0
     for wrong in (code, "aaaa-bbbb-cccc-dddd"):
         done = await scene.hands.ssh(scene.user, "true", code=wrong)
         assert done.returncode == 255
         assert b"The code is wrong, was used before or has expired" in done.stderr
-    assert len(await scene.events()) == 1
+    assert len(await scene.events()) == before + 1
     refusals = (scene.node.node.directory / REFUSALS).read_text().splitlines()
     assert [("wrong code" in line, '"ssh"' in line) for line in refusals] == [(True, True)] * 2
 
@@ -240,7 +296,7 @@ async def places(scene: Scene) -> None:
     assert (done.returncode, b"is not running" in done.stderr) == (255, True)
 
 
-async def test_who_is_in_goes_when_ssh_is_switched_off_or_the_instance_ends(scene: Scene) -> None:
+async def who_is_in_goes_when_ssh_is_switched_off_or_the_instance_ends(scene: Scene) -> None:
     node, before = scene.node, scene.programs()
     app = await node.app("hello")
     space = (await node.api.get("/v3/spaces", params={"names": "dev"})).json()["resources"][0]

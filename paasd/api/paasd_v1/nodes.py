@@ -9,6 +9,7 @@ from paasd.api.numbers import Number
 from paasd.api.query import QuerySpec
 from paasd.api.table import Auth, Route, delete, get, post
 from paasd.api.words import NODE_ROLES, NodeRole, NodeState, NodeVoting, said
+from paasd.auth.host_keys import fingerprint, public_host_keys
 from paasd.model import JoinToken, Node
 from paasd.observed import Reachability
 
@@ -103,10 +104,19 @@ class Begun(Answer):
     id: str
 
 
+class HostKeyShown(Answer):
+    """A host key of ssh. The one that is `shown` counts; others are announced to clients that are signed in."""
+
+    fingerprint: str
+    public_key: str
+    shown: bool
+
+
 class KeyChanges(Answer):
-    """Changes that are under way, in sentences."""
+    """Changes that are under way, in sentences; the host keys of ssh."""
 
     changes: list[str]
+    ssh_host_keys: list[HostKeyShown]
 
 
 async def create_token(call: Call) -> Reply[JoinTokenMade]:
@@ -222,13 +232,20 @@ def _node(call: Call, node: Node, instances: int) -> NodeShown:
 
 
 async def change_key(call: Call) -> Reply[Begun]:
-    """Begin to change a shared key; it goes on by itself."""
-    return Reply(body=Begun(id=await actions.change_key(call.context, call.caller, call.path["what"])))
+    """Begin to change a shared key; it goes on by itself. The host key of ssh alone can count `at_once`."""
+    at_once = call.query.plain.get("at_once") == "true"
+    return Reply(body=Begun(id=await actions.change_key(call.context, call.caller, call.path["what"], at_once=at_once)))
 
 
 async def list_key_changes(call: Call) -> Reply[KeyChanges]:
-    """Changes of shared keys that are under way."""
-    return Reply(body=KeyChanges(changes=actions.key_changes(call.context, call.caller)))
+    """Changes of shared keys that are under way, and the host keys of ssh."""
+    changes = actions.key_changes(call.context, call.caller)
+    with call.context.database.read() as tx:
+        keys = public_host_keys(tx)
+    shown = [
+        HostKeyShown(fingerprint=fingerprint(key), public_key=key, shown=not number) for number, key in enumerate(keys)
+    ]
+    return Reply(body=KeyChanges(changes=changes, ssh_host_keys=shown))
 
 
 ROUTES: tuple[Route, ...] = (
@@ -240,7 +257,13 @@ ROUTES: tuple[Route, ...] = (
     post("/paasd/v1/nodes/<node>/actions/declare-dead", declare_dead, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/brake/actions/release", release_brake, auth=Auth.BASIC, permission=ADMIN),
     get("/paasd/v1/keys", list_key_changes, auth=Auth.BASIC, permission=READER),
-    post("/paasd/v1/keys/<what>/actions/change", change_key, auth=Auth.BASIC, permission=ADMIN),
+    post(
+        "/paasd/v1/keys/<what>/actions/change",
+        change_key,
+        QuerySpec(plain=("at_once",)),
+        auth=Auth.BASIC,
+        permission=ADMIN,
+    ),
     post("/paasd/v1/tokens", create_token, auth=Auth.BASIC, permission=ADMIN),
     get("/paasd/v1/tokens", list_tokens, auth=Auth.BASIC, permission=ADMIN),
     delete("/paasd/v1/tokens/<token>", delete_token, auth=Auth.BASIC, permission=ADMIN),

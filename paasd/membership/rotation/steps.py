@@ -4,7 +4,9 @@ A node believes the new authority before anybody shows a certificate of it, and 
 believing the old one. Certificates cannot be fetched by a node that is believed by nobody, so this waits also for those
 that are dead: they come back or are removed. A gossip key is fetched over certificates, so only the living count.
 Certificates of etcd are the business of voters alone. Those of the platform's domains are believed by clients, of whom
-nobody knows: they get half a year to take the next authority from ca.pem, which holds both.
+nobody knows: they get half a year to take the next authority from ca.pem, which holds both. Host keys of ssh likewise:
+clients learn the next one when they connect, and the former one is announced for as long, since a node that was away
+may still show it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +17,7 @@ import msgspec
 
 from paasd import pki
 from paasd.model import Authority, GossipKey, Node
+from paasd.model.arguments import unix_seconds
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.rotation import PUBLIC, shows, trusts
 from paasd.model.voting import ETCD_AUTHORITY
@@ -25,6 +28,9 @@ ID_LENGTH: Final = 8
 
 NOTICE_S: Final = pki.AUTHORITY_RENEWAL.total_seconds() / 2
 """Between the making of an authority of the domains and its first certificate."""
+
+HOST_KEY_NOTICE_S: Final = 14 * 86400.0
+"""For how long a host key of ssh is announced before it is shown, and after."""
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,19 +72,27 @@ class Waiting(msgspec.Struct, frozen=True):
         return f"the change to or from {self.key[:ID_LENGTH]} waits for {names}{help_}"
 
 
+_CA_PEM: Final = (
+    "clients need DATA/certificates/ca.pem anew before {day}: it holds the next authority of the platform's domains "
+    "beside the present one, and then the next one begins to sign"
+)
+_NEXT_HOST_KEY: Final = (
+    "the next host key of ssh is announced beside the present one until {day}, and then it is shown; clients that do "
+    "not connect before then need it by other means (docs/ssh.md)"
+)
+_FORMER_HOST_KEY: Final = "the former host key of ssh is announced until {day}, and then it is gone"
+
+
 class Resting(msgspec.Struct, frozen=True):
-    """The step is taken at a time (unix seconds): until then clients learn whom to believe."""
+    """The step is taken at a time (unix seconds): until then clients learn whom to believe. `words` name the day."""
 
     key: str
     until_s: float
+    words: str = _CA_PEM
 
     def in_words(self) -> str:
         """What people have to do by then."""
-        day = datetime.fromtimestamp(self.until_s, UTC).strftime("%-d %B %Y")
-        return (
-            f"clients need DATA/certificates/ca.pem anew before {day}: it holds the next authority of the platform's "
-            "domains beside the present one, and then the next one begins to sign"
-        )
+        return self.words.format(day=datetime.fromtimestamp(self.until_s, UTC).strftime("%-d %B %Y"))
 
 
 Step = Ready | Waiting | Resting
@@ -125,6 +139,22 @@ def authority_step(rows: Sequence[Authority], members: Sequence[Holding], now_s:
             case "FORMER" if signing is not None:
                 return _step(row.guid, "FORMER", concerned, shows(signing.guid))
     return None
+
+
+def host_key_step(rows: Sequence[Authority], now_s: float, notice_s: float) -> Step | None:
+    """What the change of the host key of ssh needs now; None when there is none."""
+    since = next((unix_seconds(row.updated_at) for row in rows if row.state == "SIGNING"), now_s)
+    for row in rows:
+        match row.state:
+            case "TRUSTED":
+                return _at(row, unix_seconds(row.created_at) + notice_s, now_s, _NEXT_HOST_KEY)
+            case "FORMER":
+                return _at(row, since + notice_s, now_s, _FORMER_HOST_KEY)
+    return None
+
+
+def _at(row: Authority, until_s: float, now_s: float, words: str) -> Step:
+    return Resting(row.guid, until_s, words) if now_s < until_s else Ready(row.guid, row.state)
 
 
 def _is_concerned(member: Holding, purpose: str) -> bool:

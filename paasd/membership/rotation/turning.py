@@ -15,6 +15,7 @@ from paasd.errors import PaasdError
 from paasd.membership.opening import authority_row, gossip_key_row
 from paasd.membership.rotation.root import RootKeeper
 from paasd.membership.rotation.steps import (
+    HOST_KEY_NOTICE_S,
     Ready,
     Resting,
     Step,
@@ -22,11 +23,13 @@ from paasd.membership.rotation.steps import (
     ends_soon,
     gossip_step,
     holdings,
+    host_key_step,
     is_due,
 )
 from paasd.model import Authority, GossipKey, Node
 from paasd.model.arguments import SYSTEM, Actor
 from paasd.model.rotation import (
+    HOST_KEY,
     PUBLIC,
     PURPOSES,
     AdvanceAuthority,
@@ -56,7 +59,7 @@ CHECK_S: Final = 3600.0
 
 class Rotation:
     """Made by `open_rotation`, on control nodes. `public` is the authority of the domains as this node's files have it;
-    `acts` says whether it is this node's turn; `clock` in unix seconds.
+    `acts` says whether it is this node's turn; `clock` in unix seconds; `host_key_notice_s` as in `steps`.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Rotation:
         acts: Callable[[str], bool],
         public: Callable[[], KeyPair],
         clock: Callable[[], float],
+        host_key_notice_s: float = HOST_KEY_NOTICE_S,
     ) -> None:
         self._database = database
         self._sealer = sealer
@@ -76,6 +80,7 @@ class Rotation:
         self._acts = acts
         self._public = public
         self._clock = clock
+        self._host_key_notice_s = host_key_notice_s
         self._log = structlog.get_logger(__name__)
 
     async def change_authority(self, purpose: str, actor: Actor) -> str:
@@ -109,8 +114,10 @@ class Rotation:
         with self._database.read() as tx:
             members = holdings(tx.all(Node), self._facts())
             keys = tx.all(GossipKey, order=("created_at", "id"))
+            host_keys = believed(tx, HOST_KEY)
         authorities = [authority_step(rows, members, now_s) for rows in self._authorities().values()]
-        return [step for step in (*authorities, gossip_step(keys, members)) if step is not None]
+        host_key = host_key_step(host_keys, now_s, self._host_key_notice_s)
+        return [step for step in (*authorities, gossip_step(keys, members), host_key) if step is not None]
 
     def due(self) -> list[str]:
         """Purposes whose authority comes to its end, and for which nothing has begun."""
@@ -127,10 +134,16 @@ class Rotation:
                 await self._begin(self.due())
                 steps = self.steps()
                 await self._take(steps)
-                hurries = any(not isinstance(step, Resting) for step in steps)
-                with trio.move_on_after(LOOK_S if hurries else CHECK_S):
+                with trio.move_on_after(self._pause_s(steps)):
                     await changes.wait()
                 changes.take()
+
+    def _pause_s(self, steps: Sequence[Step]) -> float:
+        """Until there may be something to do that no row tells."""
+        if any(not isinstance(step, Resting) for step in steps):
+            return LOOK_S
+        rests_s = [step.until_s - self._clock() for step in steps if isinstance(step, Resting)]
+        return max(0.0, min([CHECK_S, *rests_s]))
 
     def _authorities(self) -> dict[str, list[Authority]]:
         with self._database.read() as tx:

@@ -19,7 +19,8 @@ class JoinToken(Record, table="join_tokens", key=("id",), label="Join token", se
 
 
 class Authority(Resource, table="authorities", secret=("sealed_key",)):
-    """A certificate authority. `purpose` is nodes (between nodes), public (what clients see) or etcd (voters alone).
+    """A certificate authority. `purpose` is nodes (between nodes), public (what clients see) or etcd (voters alone);
+    or ssh: then it is a host key, and `certificate` its public half as in known_hosts.
 
     TRUSTED ones are believed, the SIGNING one of a purpose signs too, RETIRED ones are neither.
     """

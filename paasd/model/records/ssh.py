@@ -21,7 +21,9 @@ class SshCode(Record, table="ssh_codes", key=("code_hash",), secret=("code_hash"
 
 
 class SshHostKey(Record, table="ssh_host_keys", key=("algorithm",), secret=("sealed_private",)):
-    """What all nodes show to ssh clients. `public_key` is as in known_hosts: algorithm and base64."""
+    """What all nodes show to ssh clients until it is changed for the first time; from then on `Authority` rows count.
+    `public_key` is as in known_hosts: algorithm and base64.
+    """
 
     algorithm: str
     created_at: str = ""

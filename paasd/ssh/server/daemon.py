@@ -12,10 +12,12 @@ from typing import Protocol
 from paasd.ssh.messages import (
     PACKET_LIMIT_BYTES,
     Admit,
+    Arrived,
     Asked,
     Connect,
     Ended,
     Expel,
+    HostKeys,
     Opened,
     Refuse,
     Shut,
@@ -50,6 +52,8 @@ class Daemon:
         self._waiting: dict[int, asyncio.Future[tuple[Admit | Opened, list[int]]]] = {}
         self.channels: dict[int, Channel] = {}
         self.expelled: dict[str, Callable[[str], None]] = {}
+        self.arrived: Callable[[int, str], None] = lambda fd, _address: os.close(fd)
+        self.changed: Callable[[list[bytes]], None] = lambda _host_keys: None
         control.setblocking(False)
         asyncio.get_running_loop().add_reader(control.fileno(), self._readable)
 
@@ -128,6 +132,10 @@ class Daemon:
             case Ended() as ended:
                 if (channel := self.channels.pop(ended.id, None)) is not None:
                     channel.ended(ended)
+            case Arrived(address) if len(fds) == 1:
+                self.arrived(fds.pop(), address)
+            case HostKeys(host_keys):
+                self.changed(host_keys)
             case Expel(session, reason):
                 if (expel := self.expelled.get(session)) is not None:
                     expel(reason)

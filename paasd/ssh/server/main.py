@@ -28,17 +28,19 @@ def main(control_fd: int, listener_fd: int) -> None:
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
     # Rights go before anything else is read: what is imported or opened for good has been by now.
     give_up(settings.uid, settings.memory_limit_bytes)
-    options = make_options(settings)
+    options = make_options(settings, settings.host_keys)
     with asyncio.Runner() as runner:
         runner.get_loop()  # makes sockets of its own, which it may not do later
         confine(settings.filter)
         runner.run(serve(control, listener, settings, options))
 
 
-def make_options(settings: Settings) -> asyncssh.SSHServerConnectionOptions:
+def make_options(settings: Settings, host_keys: list[bytes]) -> asyncssh.SSHServerConnectionOptions:
     """A password and nothing else gets in; what is inside is bytes."""
     return asyncssh.SSHServerConnectionOptions(
-        server_host_keys=[asyncssh.import_private_key(settings.host_key)],
+        # The first is shown; that there are others is told to those who are in, who remember them for later.
+        server_host_keys=[asyncssh.import_private_key(key) for key in host_keys],
+        send_server_host_keys=True,
         server_version="paasd",
         password_auth=True,
         kbdint_auth=False,
@@ -100,6 +102,9 @@ class House:
         self, daemon: Daemon, settings: Settings, options: asyncssh.SSHServerConnectionOptions, over: asyncio.Event
     ) -> None:
         self._daemon = daemon
+        daemon.changed = self._change
+        daemon.arrived = lambda fd, address: self._take(socket.socket(fileno=fd), address)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._settings = settings
         self._options = options
         self._over = over
@@ -108,24 +113,28 @@ class House:
         self._closing = self._close_later()
 
     async def accept(self, listener: socket.socket) -> None:
-        """Each connection in a task of its own; those that are too many are closed at once."""
+        """For ever."""
         loop = asyncio.get_running_loop()
-        tasks: set[asyncio.Task[None]] = set()
         while True:
             try:
                 connection, address = await loop.sock_accept(listener)
             except OSError:  # it went away before, or descriptors are short
                 await asyncio.sleep(0.01)
                 continue
-            place = source_of(str(address[0]))
-            full = self._strangers.total() >= self._settings.unknown_connections
-            if full or self._strangers[place] >= self._settings.unknown_connections_per_address:
-                connection.close()
-                continue
-            self._strangers[place] += 1  # here, since the task begins after the next ones have been taken
-            task = loop.create_task(self._serve(connection, str(address[0]), place))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+            self._take(connection, str(address[0]))
+
+    def _take(self, connection: socket.socket, address: str) -> None:
+        """In a task of its own; those that are too many are closed at once."""
+        connection.setblocking(False)
+        place = source_of(address)
+        full = self._strangers.total() >= self._settings.unknown_connections
+        if full or self._strangers[place] >= self._settings.unknown_connections_per_address:
+            connection.close()
+            return
+        self._strangers[place] += 1  # here, since the task begins after the next ones have been taken
+        task = asyncio.get_running_loop().create_task(self._serve(connection, address, place))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, connection: socket.socket, address: str, place: str) -> None:
         loop = asyncio.get_running_loop()
@@ -144,7 +153,8 @@ class House:
         options = copy(self._options)
         options.protocol_factory = partial(Client, self._daemon, self._settings, plain(address), known)
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if connection.family != socket.AF_UNIX:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _transport, client = await loop.connect_accepted_socket(lambda: Connection(loop, options), connection)
             await client.wait_closed()
         except OSError:
@@ -154,6 +164,10 @@ class House:
             self._here -= 1
             if not self._here:
                 self._closing = self._close_later()
+
+    def _change(self, host_keys: list[bytes]) -> None:
+        """For connections from now on."""
+        self._options = make_options(self._settings, host_keys)
 
     def _close_later(self) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(self._settings.process_idle_s, self._over.set)
