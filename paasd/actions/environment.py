@@ -60,12 +60,15 @@ async def update_environment(
     for _ in range(RETRIES):
         with context.database.read() as tx:
             app = need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
-        merged = merge(open_environment(context, app), changes)
+        present = open_environment(context, app)
+        merged = merge(present, changes)
+        if merged == present:
+            return merged
         arguments = model.SetEnvironment(
             app_guid=app_guid,
             previous=app.environment,
             environment=seal_environment(context, app_guid, merged),
-            names=sorted(changes),
+            names=sorted(name for name in changes if present.get(name) != merged.get(name)),
             actor=actor_of(caller),
         )
         if await context.database.write(model.set_environment, arguments) is not None:
