@@ -72,6 +72,22 @@ class ApiConfig(Section, frozen=True, kw_only=True):
     follow_limit: Annotated[
         int, Meta(ge=1, description="Log and staging streams open at once; each holds a connection and a small buffer.")
     ] = 256
+    calls_per_h: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Calls that one user, deploy token or client may make of this node in an hour, administrators"
+            " excepted; more are answered with 429. 0 sets no limit.",
+        ),
+    ] = 60_000
+    changes_per_min: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="How many of them may change something, in a minute: each leaves an audit event for a year."
+            " 0 sets no limit.",
+        ),
+    ] = 600
     push_wait_s: Annotated[
         float, Meta(ge=1, description="Longest time that a push with wait=true is followed, in seconds.")
     ] = 3600.0
