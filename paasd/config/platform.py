@@ -161,7 +161,11 @@ class AppsConfig(Section, frozen=True, kw_only=True):
     build_memory_mb: Annotated[int, Meta(ge=64, description="Memory of a build, in MB.")] = 1024
     build_disk_mb: Annotated[int, Meta(ge=128, description="Disk of a build, in MB.")] = 4096
     build_timeout_s: Annotated[
-        float, Meta(ge=10, description="Longest time from the request of a build to its end, in seconds.")
+        float,
+        Meta(
+            ge=10,
+            description="Longest time from the request of a build, or its turn if it waits, to its end, in seconds.",
+        ),
     ] = 900
     upload_timeout_s: Annotated[
         float, Meta(ge=10, description="Longest time that an upload of bits may take, in seconds.")
