@@ -183,8 +183,9 @@ class Blobs:
         reserve_bytes = min(share_bytes, self._config.reserve_limit_bytes)
         if reserve_bytes and disk.f_bavail * disk.f_frsize - size_bytes < reserve_bytes:
             raise DiskFull(
-                f"this node keeps {reserve_bytes // 1024**2} MB of its disk free (blobs.reserve_percent), so that the "
-                "platform goes on; nothing of it was kept. Delete what is not needed, or tell who runs the platform"
+                "no space left for blobs on the disk of this node, "
+                f"which keeps {reserve_bytes // 1024**2} MB free for state and logs (blobs.reserve_percent); nothing of "
+                "it was kept. Go through another node, and tell who runs the platform"
             )
 
     async def adopt_fd(self, fd: int, limit_bytes: int) -> Blob:
