@@ -184,8 +184,8 @@ class Blobs:
         if reserve_bytes and disk.f_bavail * disk.f_frsize - size_bytes < reserve_bytes:
             raise DiskFull(
                 "no space left for blobs on the disk of this node, "
-                f"which keeps {reserve_bytes // 1024**2} MB free for state and logs (blobs.reserve_percent); nothing of "
-                "it was kept. Go through another node, and tell who runs the platform"
+                f"which keeps {reserve_bytes // 1024**2} MB free for state and logs (blobs.reserve_percent); nothing "
+                "of it was kept. Go through another node, and tell who runs the platform"
             )
 
     async def adopt_fd(self, fd: int, limit_bytes: int) -> Blob:

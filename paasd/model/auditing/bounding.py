@@ -19,7 +19,7 @@ def bounded(data: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"shortened_from_bytes": size_bytes}
     data = msgspec.to_builtins(data)
     for texts, entries in _CUTS:
-        found = told | _cut(data, texts, entries)
+        found: dict[str, Any] = told | _cut(data, texts, entries)
         if _size(found) <= DATA_LIMIT_BYTES:
             return found
     return told | {"names": [_text(name, 40) for name in islice(data, 20)]}
