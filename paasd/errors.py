@@ -37,6 +37,10 @@ class Forbidden(PaasdError):
     """The caller may see the resource, but not do this to it (403)."""
 
 
+class InsufficientScope(Forbidden):
+    """The token was not made for this, whatever its user may do (403)."""
+
+
 class OrganizationSuspended(Forbidden):
     """Nobody but an administrator changes anything in a suspended organization (403)."""
 

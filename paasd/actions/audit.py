@@ -1,6 +1,6 @@
 """Reading the chains of audit events: their heads, a check of all of it, an export that can be checked elsewhere.
 
-The chain of the platform is for administrators, that of an organization also for its managers and auditors.
+The chain of the platform is for who sees all of it, that of an organization also for its managers and auditors.
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -10,8 +10,10 @@ from typing import Final
 import msgspec
 import trio
 
+from paasd.actions.audit_heads import FILE as HEADS
+from paasd.actions.audit_heads import heads_of, problem_of, problem_of_end
 from paasd.actions.context import Context
-from paasd.actions.permissions import NOT_ALLOWED, authorise_admin
+from paasd.actions.permissions import NOT_ALLOWED, authorise_to_read_all
 from paasd.actions.visibility import visible
 from paasd.auth import Caller
 from paasd.chain import break_in, read_chain
@@ -26,9 +28,8 @@ from paasd.state import Condition, Eq, Ge, Gt, In, Le, ReadTx
 
 READERS: Final = ("organization_auditor", "organization_manager")
 PORTION: Final = 200
-HEADS: Final = "audit-heads.jsonl"
 REFUSALS: Final = "refusals.jsonl"
-"""Files of a node, chains themselves: which heads it saw, hour by hour, and whom it turned away."""
+"""A file of a node, a chain itself: whom it turned away."""
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -41,14 +42,14 @@ class Scope(msgspec.Struct, frozen=True):
 def scope(context: Context, caller: Caller, organization: str | None) -> Scope:
     """The chain that is meant, if the caller may read it. Raises NotFound, Forbidden."""
     if organization is None:
-        authorise_admin(caller)
+        authorise_to_read_all(caller)
         return Scope(PLATFORM)
     with context.database.read() as tx:
         found = tx.find(Organization, *visible(tx, caller, Organization), name=organization)
         if found is None:
             raise NotFound("Organization", f"Organization '{organization}' not found, or you have no role in it.")
         mine = {"user_guid": caller.user_guid, "organization_guid": found.guid}
-        if not caller.admin and not tx.exists(Role, In("type", READERS), **mine):
+        if not caller.sees_everything and not tx.exists(Role, In("type", READERS), **mine):
             raise Forbidden(NOT_ALLOWED)
         return Scope(found.guid, found.name)
 
@@ -61,27 +62,28 @@ def head(context: Context, scope: Scope) -> Head:
 
 
 async def check(context: Context, scope: Scope, heads: tuple[Head, ...] = ()) -> Checked:
-    """Look at every event; that of the platform also against the heads that this node wrote down, hour by hour."""
+    """Look at every event, and at the heads that this node saw: at the newest one, for the platform at all of them."""
     folder = context.database.path.parent
     whole = scope.chain == PLATFORM
-    kept = await trio.to_thread.run_sync(_kept_heads, folder / HEADS) if whole else ()
+    seen = tuple(context.seen_heads)
+    written = await trio.to_thread.run_sync(read_chain, folder / HEADS)
+    kept = (*heads_of(written), *seen)
+    if not whole:
+        with context.database.read() as tx:
+            gone = problem_of_end(tx, kept)
+        if gone is not None:
+            return Checked(scope=scope.chain, problem=gone)
+        kept = ()
     looking = Check(context.database.read, scope.chain, (*kept, *heads))
     for _ in looking.portions():
         await trio.lowlevel.checkpoint()
     found = looking.found
     if whole and found.problem is None:
         found.problem = await trio.to_thread.run_sync(_check_refusals, context, folder / REFUSALS)
+    if whole and found.problem is None:
+        with context.database.read() as tx:
+            found.problem = problem_of(tx, written, seen, context.node_guid)
     return found
-
-
-def _kept_heads(path: Path) -> tuple[Head, ...]:
-    records = read_chain(path)
-    found = []
-    for record in records:
-        sequence, colon, hash = record.subject.partition(":")
-        if colon and sequence.isdecimal():
-            found.append(Head(sequence=int(sequence), hash=hash))
-    return tuple(found)
 
 
 def _check_refusals(context: Context, path: Path) -> str | None:

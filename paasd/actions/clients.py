@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from paasd.actions.context import Context, actor_of
-from paasd.actions.permissions import authorise_admin
-from paasd.auth import ADMIN_SCOPES, USER_SCOPES, Caller
+from paasd.actions.permissions import authorise_admin, authorise_to_read_all
+from paasd.auth import ADMIN_SCOPES, PLATFORM_NAMES, USER_SCOPES, Caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.service import client_of_row
 from paasd.auth.tokens import Client
@@ -22,7 +22,8 @@ SCOPES: Final = frozenset(ADMIN_SCOPES) | frozenset(USER_SCOPES) | {"uaa.none"}
 def check(caller: Caller, client_id: str, scopes: tuple[str, ...]) -> None:
     """Raise Forbidden, or Unprocessable with what to write instead. Before the secret is hashed, which costs."""
     authorise_admin(caller)
-    if not CLIENT_ID.fullmatch(client_id) or client_id in BUILT_IN or client_id.startswith(DEPLOY_PREFIX):
+    built_in = client_id in BUILT_IN or client_id.lower() in PLATFORM_NAMES
+    if not CLIENT_ID.fullmatch(client_id) or built_in or client_id.startswith(DEPLOY_PREFIX):
         raise Unprocessable("client_id is 1 to 63 letters, digits, dots, dashes and underscores, and not built in")
     if unknown := sorted(set(scopes) - SCOPES):
         raise Unprocessable(f"Unknown scopes {', '.join(unknown)}; there are {', '.join(sorted(SCOPES))}")
@@ -48,7 +49,7 @@ async def register(
 
 def listed(context: Context, caller: Caller) -> list[Client]:
     """All of them, by id. Raises Forbidden."""
-    authorise_admin(caller)
+    authorise_to_read_all(caller)
     with context.database.read() as tx:
         return [client_of_row(row) for row in model.client_rows(tx)]
 

@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
 import msgspec
@@ -15,6 +15,7 @@ from paasd.config import Config
 from paasd.logs import Logs
 from paasd.membership import Membership
 from paasd.model.arguments import Actor
+from paasd.model.auditing.following import Head
 from paasd.model.processes import Sizes
 from paasd.observed import Observed
 from paasd.state import Database
@@ -37,7 +38,8 @@ async def _without_router(app_guid: str) -> None:
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """One per node. `clock` gives unix seconds; `new_guid` the guids that must be known before the write.
 
-    `routed` returns when the router serves the routes of an app, named by its guid, as they are now.
+    `routed` returns when the router serves the routes of an app, named by its guid, as they are now. `seen_heads` are
+    those that the chain of audit events had while this daemon ran.
     """
 
     config: Config
@@ -52,6 +54,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     new_guid: Callable[[], str] = lambda: str(uuid.uuid4())
     choose: Callable[[list[str]], str] = secrets.choice
     routed: Callable[[str], Awaitable[None]] = _without_router
+    seen_heads: Collection[Head] = ()
     postage: Postage = msgspec.field(default_factory=Postage)
 
     @property

@@ -32,13 +32,14 @@ async def create(
     with context.database.read() as tx:
         _place(tx, caller, organization_guid, space_guid)
         check_not_suspended(tx, caller, organization_guid)
-        person = caller.user_guid == model.ROOT or tx.get(User, caller.user_guid) is not None
-    if caller.origin == DEPLOY_TOKEN or not person:
+        named = caller.user_guid != model.ROOT and tx.get(User, caller.user_guid) is not None
+    if caller.origin == DEPLOY_TOKEN or not (caller.root or named):
         raise Forbidden(f"{NOT_ALLOWED}: only people make deploy tokens")
     life_s = context.config.auth.deploy_token_life_s if life_s is None else life_s
     _check(context, name, role, space_guid, life_s)
     with context.database.read() as tx:
-        if not model.may_make(tx, caller.user_guid, role, organization_guid, space_guid):
+        place = (organization_guid, space_guid)
+        if not model.may_make(tx, caller.user_guid, role, *place, by_platform=caller.admin):
             raise Forbidden(f"{NOT_ALLOWED}: a deploy token gives no more than you have there, or may grant")
     guid, secret = context.new_guid(), new_secret()
     arguments = model.CreateDeployToken(
@@ -48,7 +49,8 @@ async def create(
         role=role,
         organization_guid=organization_guid,
         space_guid=space_guid,
-        with_factor=caller.with_factor or caller.user_guid == model.ROOT,
+        with_factor=caller.with_factor or caller.root,
+        by_platform=caller.admin,
         expires_at=int(context.clock()) + life_s,
         actor=actor_of(caller),
     )

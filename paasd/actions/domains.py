@@ -1,14 +1,23 @@
 """Domains: shared ones are for administrators, private ones for organization managers."""
 
+from collections.abc import Sequence
+
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
-from paasd.actions.permissions import Permission, authorise_admin, authorise_in_organization
+from paasd.actions.permissions import (
+    Permission,
+    allowed_in_organization,
+    authorise_admin,
+    authorise_in_organization,
+)
 from paasd.actions.visibility import need_visible
 from paasd.auth import Caller
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import Domain, Job, Organization, Route
+from paasd.model import domain_sharing as sharing
 from paasd.model import domains as model
 from paasd.model.arguments import Metadata
+from paasd.state import ReadTx
 
 
 async def create(
@@ -19,10 +28,13 @@ async def create(
     internal: bool = False,
     organization_guid: str | None = None,
     metadata: Metadata | None = None,
+    shared_organizations: Sequence[str] = (),
 ) -> Domain:
     """Raises Forbidden, Unprocessable."""
     if organization_guid is None:
         authorise_admin(caller)
+        if shared_organizations:
+            raise Unprocessable(sharing.NOT_PRIVATE)
     else:
         with context.database.read() as tx:
             try:
@@ -32,12 +44,14 @@ async def create(
                 raise Unprocessable(text) from error
             authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
             flags.require(tx, caller, "private_domain_creation")
+            _check_shareable(tx, caller, shared_organizations)
     arguments = model.CreateDomain(
         name=name,
         internal=internal,
         organization_guid=organization_guid,
         metadata=metadata,
         reserved=context.reserved_hosts,
+        shared_organizations=list(shared_organizations),
         actor=actor_of(caller),
     )
     return await context.database.write(model.create_domain, arguments)
@@ -55,6 +69,50 @@ async def delete(context: Context, caller: Caller, domain_guid: str) -> Job:
     _authorise(context, caller, domain_guid)
     arguments = model.DeleteDomain(domain_guid=domain_guid, actor=actor_of(caller))
     return await context.database.write(model.begin_delete_domain, arguments)
+
+
+async def share(context: Context, caller: Caller, domain_guid: str, organization_guids: Sequence[str]) -> None:
+    """Let these organizations have routes on the domain; who shares manages them, too. Raises Unprocessable."""
+    _authorise(context, caller, domain_guid)
+    with context.database.read() as tx:
+        _check_shareable(tx, caller, organization_guids)
+    arguments = sharing.ShareDomain(
+        domain_guid=domain_guid, organization_guids=list(organization_guids), actor=actor_of(caller)
+    )
+    await context.database.write(sharing.share_domain, arguments)
+
+
+async def unshare(context: Context, caller: Caller, domain_guid: str, organization_guid: str) -> None:
+    """Managers of either side may. Raises NotFound, Forbidden, Unprocessable."""
+    with context.database.read() as tx:
+        domain = need_visible(tx, caller, Domain, domain_guid)
+        try:
+            need_visible(tx, caller, Organization, organization_guid)
+        except NotFound as error:
+            text = f"Organization with guid '{organization_guid}' does not exist or you do not have access to it."
+            raise Unprocessable(text) from error
+        sides = [guid for guid in (organization_guid, domain.organization_guid) if guid is not None]
+        mine = [one for one in sides if allowed_in_organization(tx, caller, one, Permission.MANAGE_ORGANIZATION)]
+        authorise_in_organization(tx, caller, (mine or sides)[0], Permission.MANAGE_ORGANIZATION)
+    arguments = sharing.UnshareDomain(
+        domain_guid=domain_guid, organization_guid=organization_guid, actor=actor_of(caller)
+    )
+    await context.database.write(sharing.unshare_domain, arguments)
+
+
+def _check_shareable(tx: ReadTx, caller: Caller, organization_guids: Sequence[str]) -> None:
+    """Raise Unprocessable unless the caller manages all of them, and none is suspended."""
+    for guid in organization_guids:
+        try:
+            organization = need_visible(tx, caller, Organization, guid)
+        except NotFound as error:
+            raise Unprocessable(sharing.missing_text(guid)) from error
+        if not allowed_in_organization(tx, caller, guid, Permission.MANAGE_ORGANIZATION):
+            raise Unprocessable(
+                f"You do not have sufficient permissions for organization '{organization.name}' to share domain."
+            )
+        if organization.suspended and not caller.admin:
+            raise Unprocessable(f"Organization '{organization.name}' is suspended.")
 
 
 def reserved(context: Context, caller: Caller, domain_guid: str, *, host: str = "", path: str = "") -> bool:

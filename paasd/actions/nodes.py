@@ -161,7 +161,7 @@ async def change_key(context: Context, caller: Caller, what: str) -> str:
 
 def key_changes(context: Context, caller: Caller) -> list[str]:
     """Changes that are under way, in sentences. Raises Forbidden, Unavailable."""
-    authorise_admin(caller)
+    authorise_to_read_all(caller)
     return [step.in_words() for step in _rotation(context).steps()]
 
 

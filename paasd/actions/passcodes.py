@@ -21,6 +21,7 @@ async def create(context: Context, caller: Caller) -> str:
         code_hash=hash_code(code),
         user_guid=user.guid,
         with_factor=caller.with_factor,
+        signed_in_at=caller.signed_in_at,
         expires_at=int(context.clock()) + context.config.auth.passcode_s,
     )
     if (await context.database.write(create_passcode, arguments)).code_hash != arguments.code_hash:

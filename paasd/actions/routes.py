@@ -101,6 +101,17 @@ async def remove_destination(context: Context, caller: Caller, route_guid: str, 
     await context.database.write(model.remove_destination, arguments)
 
 
+async def update_destination(
+    context: Context, caller: Caller, route_guid: str, destination_guid: str, protocol: str | None
+) -> Destination:
+    """How the app is spoken to; None is HTTP/1.1. Raises NotFound, Forbidden, Unprocessable."""
+    _authorise(context, caller, route_guid)
+    arguments = model.UpdateDestination(
+        route_guid=route_guid, destination_guid=destination_guid, protocol=protocol, actor=actor_of(caller)
+    )
+    return await context.database.write(model.update_destination, arguments)
+
+
 def _change(
     context: Context, caller: Caller, route_guid: str, destinations: Sequence[NewDestination]
 ) -> model.ChangeDestinations:

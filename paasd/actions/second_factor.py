@@ -14,7 +14,10 @@ from paasd.model.users import find_user
 
 NAMED = 5
 """Organizations that a warning names; it is a header."""
+FRESH_S = 300
+"""Who signed in so lately needs not give the password again: nobody has had time to take the token."""
 ANSWERED = "The first request was carried out, and what it would have shown is lost; ask again under another key"
+STALE = "Give your password (`password`), or sign in again and come back within five minutes"
 NONE = "You have no second factor; `paasd second-factor enrol` makes one"
 
 
@@ -25,13 +28,21 @@ def standing(context: Context, caller: Caller) -> SecondFactor | None:
         return tx.get(SecondFactor, user.guid)
 
 
-async def enrol(context: Context, caller: Caller) -> tuple[str, str]:
+async def enrol(context: Context, caller: Caller, auth: Auth, password: str | None) -> tuple[str, str]:
     """(secret, URI for the authenticator), shown this once; `confirm` makes it count.
 
+    Who signed in longer ago gives the password: who only has a token would shut the owner out with a factor of theirs.
     Raises Forbidden, Unprocessable.
     """
     with context.database.read() as tx:
         user = _person(tx.get(User, caller.user_guid), caller)
+    if password is not None:
+        try:
+            await auth.check_password(user, password, caller.address)
+        except OAuthError as error:
+            raise Unprocessable(error.detail) from error
+    elif context.clock() - caller.signed_in_at >= FRESH_S:
+        raise Unprocessable(STALE)
     secret = new_secret()
     sealed = context.sealer.seal(secret.encode(), factor_context(user.guid))
     wanted = model.EnrolFactor(user_guid=user.guid, sealed_secret=sealed, actor=actor_of(caller))

@@ -60,9 +60,9 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
 
 async def create_code(context: Context, caller: Caller) -> str:
     """A code for one connection, shown this once. Raises Forbidden for who cannot change any app."""
-    root = caller.user_guid == model.ROOT and caller.client == model.ROOT
+    root = caller.root
     with context.database.read() as tx:
-        user = tx.get(User, caller.user_guid)
+        user = None if caller.user_guid == model.ROOT else tx.get(User, caller.user_guid)
     if user is None and not root:
         raise Forbidden("Codes for ssh are for people and deploy tokens; sign in as one")
     if not root and WRITE not in caller.scopes:
@@ -150,7 +150,7 @@ def owner_of(context: Context, auth: Auth, row: SshCode) -> Caller | None:
         user = tx.get(User, row.user_guid)
     if user is None or revocation_signature(user) != row.signature:
         return None
-    caller = auth.caller_of(SignIn(user=user, with_factor=row.with_factor), tuple(row.scopes), row.client)
+    caller = auth.caller_of(SignIn(user=user, at=0, with_factor=row.with_factor), tuple(row.scopes), row.client)
     return caller if WRITE in caller.scopes else None
 
 

@@ -3,7 +3,7 @@
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import NOT_ALLOWED, authorise_admin
 from paasd.actions.visibility import need_visible
-from paasd.auth import Caller
+from paasd.auth import PLATFORM_NAMES, Caller
 from paasd.errors import Forbidden, Unprocessable
 from paasd.model import Job, User, platform_roles
 from paasd.model import users as model
@@ -74,6 +74,8 @@ async def register(
 ) -> User:
     """Tell the platform of an account (`POST /v3/users`). Raises Unprocessable when that was done before."""
     authorise_admin(caller)
+    if guid is not None and guid.lower() in PLATFORM_NAMES:
+        raise Unprocessable(f"The guid '{guid}' is the platform's own; choose another")
     with context.database.read() as tx:
         user = tx.get(User, guid) if guid is not None else tx.find(User, username=username, origin=origin or "uaa")
     if user is not None and user.registered:

@@ -18,6 +18,7 @@ from paasd.model import (
     Buildpack,
     Destination,
     Domain,
+    DomainShare,
     Droplet,
     Instance,
     Job,
@@ -149,9 +150,11 @@ def _routes(user: str) -> Condition:
 
 
 def _domains(user: str) -> Condition:
-    mine = _in_organizations("organization_guid", user, *SIGHT["private domain"][1])
-    through_space = InSelect("organization_guid", Space, "organization_guid", _spaces(user))
-    return Or(IsNull("organization_guid"), mine, through_space)
+    mine = Or(
+        _in_organizations("organization_guid", user, *SIGHT["private domain"][1]),
+        InSelect("organization_guid", Space, "organization_guid", _spaces(user)),
+    )
+    return Or(IsNull("organization_guid"), mine, InSelect("guid", DomainShare, "domain_guid", mine))
 
 
 def _roles(user: str) -> Condition:

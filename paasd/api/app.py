@@ -19,7 +19,6 @@ from quart.wrappers import Response
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from paasd.actions.permissions import NOT_ALLOWED
 from paasd.actions.second_factor import warning_of
 from paasd.api.answers import OAuthRefusal
 from paasd.api.body import Body, StreamedConnection, StreamedRequest
@@ -37,13 +36,14 @@ from paasd.api.errors import (
 from paasd.api.platform import Platform
 from paasd.api.query import parse_any, parse_query
 from paasd.api.repeating import KEY, repeating, with_the_way_to_repeat
+from paasd.api.scopes import check_scope
 from paasd.api.stream import StreamBody
 from paasd.api.table import Auth, Route, RouteTable, Size
 from paasd.auth import Caller, root_caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import INVALID
-from paasd.errors import BadRequest, Forbidden, InvalidToken, NotAuthenticated, OutcomeUnknown
+from paasd.errors import BadRequest, InvalidToken, NotAuthenticated, OutcomeUnknown
 from paasd.log import traceback_of
 from paasd.model.manifests import ManifestError
 
@@ -152,18 +152,11 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     if caller is not None:
         caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
         quart.g.left = platform.call_limits.count(caller, route.method)
-    _check_scope(caller, route)
+        platform.auth.seen(caller)
+    check_scope(caller, route)
     raw = request.query_string.decode("latin-1")
     query = parse_any(raw) if route.any_query else parse_query(raw, route.query)
     return Call(platform, request, caller=caller, path=path, query=query, request_id=request_id)
-
-
-def _check_scope(caller: Caller | None, route: Route) -> None:
-    """Raise Forbidden for a change with a token that only reads. The doors of sign-in look at scopes of their own."""
-    if caller is None or caller.admin or route.method == "GET" or not route.path.startswith(("/v3/", "/paasd/v1/")):
-        return
-    if "cloud_controller.write" not in caller.scopes:
-        raise Forbidden(f"{NOT_ALLOWED}: the token only reads (it lacks the scope cloud_controller.write)")
 
 
 async def _refresh(platform: Platform, route: Route) -> None:

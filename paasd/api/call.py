@@ -189,6 +189,9 @@ def _readable(text: str) -> str:
     if match := re.search(r"missing required field `([^`]*)`(?: - at `\$\.?(.*)`)?", text):
         name = f"{match[2]}.{match[1]}" if match[2] else match[1]
         return f"{name.replace('_', ' ').capitalize()} can't be blank"
+    if match := re.fullmatch(r"Expected `int` (<=|>=) (-?\d+) - at `\$\.?(.*)`", text):
+        bound = "less than or equal to" if match[1] == "<=" else "greater than or equal to"
+        return f"{match[3].replace('_', ' ').capitalize()} must be {bound} {match[2]}"
     if match := re.fullmatch(r"Expected `(.*)`, got `(.*)` - at `\$\.?(.*)`", text):
         return (
             f"{match[3].replace('_', ' ').capitalize()} must be {match[1].replace('str', 'a string')}, not {match[2]}"

@@ -41,6 +41,7 @@ CODES: dict[type[PaasdError], Code] = {
     errors.NotAuthenticated: Code(401, 10002, "CF-NotAuthenticated"),
     FeatureDisabled: Code(403, 330002, "CF-FeatureDisabled"),
     errors.OrganizationSuspended: Code(403, 10017, "CF-OrgSuspended"),
+    errors.InsufficientScope: Code(403, 10007, "CF-InsufficientScope"),
     errors.Forbidden: Code(403, 10003, "CF-NotAuthorized"),
     errors.NotFound: Code(404, 10010, "CF-ResourceNotFound"),
     errors.Unprocessable: Code(422, 10008, "CF-UnprocessableEntity"),

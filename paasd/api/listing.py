@@ -11,6 +11,7 @@ from paasd.api.call import Call, Reply, Urls
 from paasd.api.query import Query, QuerySpec, TimeBound, page_link, total_pages
 from paasd.api.selector import selector_conditions
 from paasd.auth import Caller
+from paasd.errors import BadQuery
 from paasd.model.metadata import read_metadata
 from paasd.state import And, Condition, Ge, Gt, In, Le, Lt, Not, ReadTx, Record
 
@@ -27,18 +28,26 @@ class View(msgspec.Struct, frozen=True):
     call: Call
 
 
-Filter = Callable[[ReadTx, tuple[str, ...]], Condition]
+Filter = Callable[[View, tuple[str, ...]], Condition]
 Include = Callable[[View, Sequence[Any]], tuple[str, Sequence[Any]]]
 
 
 def column(name: str) -> Filter:
     """A filter on a column of the record itself."""
-    return lambda _tx, values: In(name, values)
+    return lambda _view, values: In(name, values)
 
 
-def flag(name: str) -> Filter:
-    """A filter on a boolean column: `true` or `false`."""
-    return lambda _tx, values: In(name, [value == "true" for value in values])
+def flag(name: str, parameter: str = "") -> Filter:
+    """A filter on a boolean column, called `parameter` where that is not the column's name. It raises BadQuery."""
+    return lambda _view, values: In(name, [truth(parameter or name, value) for value in values])
+
+
+def truth(parameter: str, value: str) -> bool:
+    """`true` or `false`. Raises BadQuery: to guess would show a client the wrong rows."""
+    if value not in ("true", "false"):
+        label = parameter.replace("_", " ").capitalize()
+        raise BadQuery(f"The query parameter is invalid: {label} must be 'true' or 'false'")
+    return value == "true"
 
 
 class Listing(msgspec.Struct, Generic[R, S], frozen=True, kw_only=True):
@@ -76,12 +85,12 @@ class Listing(msgspec.Struct, Generic[R, S], frozen=True, kw_only=True):
         return QuerySpec(include=tuple(self.includes), fields=self.fields)
 
 
-def conditions_of(tx: ReadTx, listing: Listing[Any, Any], query: Query) -> list[Condition]:
+def conditions_of(view: View, listing: Listing[Any, Any], query: Query) -> list[Condition]:
     """What the query string demands, as conditions."""
     made: list[Condition] = []
     for name, values in query.filters.items():
-        made.append(In("guid", values) if name == "guids" else listing.filters[name](tx, values))
-    made += [Not(listing.filters[name](tx, values)) for name, values in query.negated.items()]
+        made.append(In("guid", values) if name == "guids" else listing.filters[name](view, values))
+    made += [Not(listing.filters[name](view, values)) for name, values in query.negated.items()]
     made += [_time_condition(listing, bound) for bound in query.times]
     if query.label_selector is not None:
         made += selector_conditions(query.label_selector)
@@ -93,7 +102,7 @@ def list_reply(call: Call, listing: Listing[R, S], *within: Condition) -> Reply[
     query = call.query
     with call.context.database.read() as tx:
         view = View(tx, call.urls, call.caller, call)
-        wanted = And(*conditions_of(tx, listing, query), *within, *visible(tx, call.caller, listing.record))
+        wanted = And(*conditions_of(view, listing, query), *within, *visible(tx, call.caller, listing.record))
         total = tx.count(listing.record, wanted)
         rows = tx.all(
             listing.record,

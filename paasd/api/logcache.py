@@ -3,12 +3,12 @@
 What one may not see is 404, never 403. Times are nanoseconds and may be negative.
 """
 
-import re
 from urllib.parse import parse_qsl
 
 from paasd.actions.visibility import need_visible, visible
 from paasd.api.answers import Answer, Refusal
 from paasd.api.call import Call, Reply
+from paasd.api.numbers import LEAST, MOST, whole
 from paasd.api.platform import LOG_CACHE_VERSION
 from paasd.api.table import Auth, Route, get
 from paasd.errors import BadQuery, NotFound
@@ -17,7 +17,6 @@ from paasd.model import App
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
-NUMBER = re.compile(r"-?\d{1,19}")
 LOG_TYPES = ("LOG", "ANY")
 
 
@@ -75,8 +74,8 @@ async def read(call: Call) -> Reply[ReadAnswer] | Reply[LogRefusal]:
     lines = await call.context.logs.read_all(
         Query(
             source_id=source_id,
-            start_ns=_number(values, "start_time", -(2**63)),
-            end_ns=_number(values, "end_time", 2**63 - 1),
+            start_ns=_number(values, "start_time", LEAST),
+            end_ns=_number(values, "end_time", MOST),
             limit=limit or DEFAULT_LIMIT,
             descending=values.get("descending", "false") == "true",
         )
@@ -111,9 +110,9 @@ def _number(values: dict[str, str], name: str, default: int) -> int:
     text = values.get(name, "")
     if not text:
         return default
-    if not NUMBER.fullmatch(text):
-        raise BadQuery(f"The query parameter is invalid: {name} must be an integer")
-    return int(text)
+    if (found := whole(text, LEAST)) is None:
+        raise BadQuery(f"The query parameter is invalid: {name} must be an integer of 64 bits")
+    return found
 
 
 ROUTES: tuple[Route, ...] = (

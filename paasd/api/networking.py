@@ -8,6 +8,7 @@ import msgspec
 from paasd.actions import network_policies
 from paasd.api.answers import Answer, Nothing, Refusal
 from paasd.api.call import Call, Form, Reply
+from paasd.api.numbers import Number
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get, post
 from paasd.api.words import PolicyProtocol, said
@@ -25,8 +26,8 @@ class Source(Form):
 class Ports(Form):
     """Both ends are included."""
 
-    start: int = 0
-    end: int = 0
+    start: Number = 0
+    end: Number = 0
 
 
 class Destination(Form):
@@ -58,7 +59,7 @@ class Policies(Form):
     """Body of both changing calls; `total_policies` may come back as it was told."""
 
     policies: list[Policy] = []
-    total_policies: int | None = None
+    total_policies: Number | None = None
 
 
 class SourceShown(Answer):

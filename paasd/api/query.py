@@ -12,12 +12,13 @@ from urllib.parse import unquote, unquote_plus
 
 import msgspec
 
+from paasd.api.numbers import whole
 from paasd.errors import BadQuery
 
 DEFAULT_PER_PAGE = 50
 MAX_PER_PAGE = 5000
 MAX_PAGE = 9_000_000_000
-TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 TIME_FILTERS = ("created_ats", "updated_ats")
 PART_LIMIT = 50
 """Parts of one parameter that become a condition each: SQLite takes a statement of limited depth."""
@@ -162,12 +163,12 @@ def total_pages(total: int, per_page: int) -> int:
 
 
 def _number(label: str, value: str, most: int) -> int:
-    if not re.fullmatch(r"\d{1,10}", value) or not 1 <= int(value) <= most:
+    if (found := whole(value, 1, most)) is None:
         bound = (
             f"{label} must be between 1 and {most}" if label == "Per page" else f"{label} must be a positive integer"
         )
         raise BadQuery(f"The query parameter is invalid: {bound}")
-    return int(value)
+    return found
 
 
 def _order(value: str, allowed: Collection[str]) -> tuple[str, bool]:

@@ -47,6 +47,11 @@ def selector_conditions(text: str) -> list[Condition]:
     return made
 
 
+def suits_bare(text: str) -> bool:
+    """Whether a resource that has no label at all is among what is asked for. Raises BadQuery."""
+    return all(verb in ("missing", "notin") for _, verb, _ in parse_selector(text))
+
+
 def _pieces(text: str) -> list[str]:
     """Split at commas outside brackets."""
     pieces, depth, start = [], 0, 0

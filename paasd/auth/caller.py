@@ -32,13 +32,19 @@ DEPLOY_TOKEN = "deploy-token"
 """The origin of the users that deploy tokens are."""
 
 
+PLATFORM_NAMES = frozenset({"root", "paasd", "system"})
+"""How events name root on a node and the platform itself; no client and no user may have such an id."""
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The authenticated party of one request.
 
     `user_guid` is the user's guid, or the client id when a client acts for itself. `admin` stands for the scope
-    cloud_controller.admin; the peer of the root-owned Unix socket has it too. `hidden_organizations` (guids) demand a
-    second factor, which `with_factor` says was shown: what is in them is not there for a caller without. `address` and
-    `request_id` say from where this request came; empty for what no request asked for.
+    cloud_controller.admin; the peer of the root-owned Unix socket has it too, and that one alone is `root`.
+    `hidden_organizations` (guids) demand a second factor, which `with_factor` says was shown: what is in them is not
+    there for a caller without. `signed_in_at` (unix seconds) is when a person last proved who they are, which
+    refreshing does not do; 0 for others. `address` and `request_id` say from where this request came; empty for what
+    no request asked for.
     """
 
     user_guid: str
@@ -49,6 +55,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = "uaa"
     with_factor: bool = False
     hidden_organizations: tuple[str, ...] = ()
+    signed_in_at: int = 0
+    root: bool = False
     address: str = ""
     request_id: str = ""
 
@@ -72,4 +80,4 @@ def system_caller(name: str = "paasd") -> Caller:
 
 def root_caller() -> Caller:
     """The peer of the Unix socket whose uid is 0."""
-    return Caller(user_guid="root", username="root", admin=True, scopes=ADMIN_SCOPES, client="root")
+    return Caller(user_guid="root", username="root", admin=True, scopes=ADMIN_SCOPES, client="root", root=True)

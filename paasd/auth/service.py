@@ -1,6 +1,5 @@
 """The door's judge: turns passwords and tokens into callers and new tokens, and keeps the signing keys fresh."""
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -15,13 +14,23 @@ from paasd.auth.demands import demanding
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.deploy import DeployTokens
 from paasd.auth.factors import NEEDED, WRONG, Factors
+from paasd.auth.guesses import Guesses
 from paasd.auth.keeping import keep_keys
 from paasd.auth.keys import KeyRing
 from paasd.auth.notes import Notes
 from paasd.auth.oidc import open_providers
 from paasd.auth.passwords import Passwords
 from paasd.auth.throttle import Throttle
-from paasd.auth.tokens import ADMIN_SCOPE, INVALID, WITH_FACTOR, Client, Tokens, revocation_signature, scopes_of
+from paasd.auth.tokens import (
+    ADMIN_SCOPE,
+    EXPIRED,
+    INVALID,
+    WITH_FACTOR,
+    Client,
+    Tokens,
+    revocation_signature,
+    scopes_of,
+)
 from paasd.auth.totp import hash_code
 from paasd.config import AuthConfig
 from paasd.errors import InvalidToken, NotAuthenticated, PaasdError
@@ -35,8 +44,6 @@ from paasd.state.sealing import Sealer
 
 REMEMBERED_LOGINS = 1000
 REMEMBER_S = 300.0
-# Wrong passwords from one address hurt many names; the address gets more tries than a name.
-ADDRESS_FACTOR = 10
 NOTE_ADMIN_S = 3600.0
 WITH_CODE = re.compile(r"(.+?) ?([0-9]{6})", re.DOTALL)
 
@@ -51,9 +58,10 @@ class OAuthError(PaasdError):
 
 
 class SignIn(msgspec.Struct, frozen=True, kw_only=True):
-    """Who has proved who they are, and whether with a second factor."""
+    """Who has proved who they are, when (unix seconds), and whether with a second factor."""
 
     user: User
+    at: int
     with_factor: bool = False
 
 
@@ -81,6 +89,7 @@ class Auth:
         self.notes = Notes(database, clock)
         self.deploy = DeployTokens(database, clock, self.notes)
         self.providers = open_providers(config.oidc, clock) if signs else {}
+        self._guesses = Guesses(config)
         self._throttle = Throttle(config)
         self._remembered: OrderedDict[bytes, tuple[str, str, float]] = OrderedDict()
         self._remember_key = secrets.token_bytes(32)
@@ -92,25 +101,24 @@ class Auth:
 
         Who has a second factor gives a code of it, too, or writes its six digits behind the password.
         """
-        name_key, address_key = f"name/{username.lower()}", _address_key(address)
-        self._check_throttle(name_key, address_key, address, username)
+        self._check_throttle(username, address)
         user = self.find_user(username)
         factor = None if user is None else self.factors.of(user)
         right, code = await self._verify(user, factor is not None, password, code)
         why = "Bad credentials"
         # Once more: of many guesses that came at once, those that were hashed after the limit count for nothing.
-        self._check_throttle(name_key, address_key, address, username)
+        self._check_throttle(username, address)
         if right and user is not None:
             if factor is None:
-                self._throttle.succeeded(name_key)
-                return SignIn(user=user)
+                self._guesses.succeeded(username, address, self._clock())
+                return SignIn(user=user, at=self._now)
             if not code:
                 raise OAuthError(401, "unauthorized", NEEDED)
             if await self.factors.take(factor, code, address):
-                self._throttle.succeeded(name_key)
-                return SignIn(user=user, with_factor=True)
+                self._guesses.succeeded(username, address, self._clock())
+                return SignIn(user=user, at=self._now, with_factor=True)
             why = WRONG
-        self._refused(name_key, address_key, address, username, why)
+        self._refused(username, address, why)
         raise OAuthError(401, "unauthorized", why)
 
     async def _verify(self, user: User | None, has_factor: bool, password: str, code: str) -> tuple[bool, str]:
@@ -126,15 +134,15 @@ class Auth:
             return True, split[2]
         return await self.passwords.verify(stored, password), ""
 
-    def _refused(self, name_key: str, address_key: str, address: str, username: str, why: str) -> None:
-        now = self._clock()
-        self._throttle.failed(name_key, now)
-        self._throttle.failed(address_key, now, allowed=self.config.login_failures * ADDRESS_FACTOR)
+    def _refused(self, username: str, address: str, why: str) -> None:
+        self._guesses.failed(username, address, self._clock())
         self.on_refused(address, username, "wrong name or password" if why == "Bad credentials" else why)
 
-    def _check_throttle(self, name_key: str, address_key: str, address: str, username: str) -> None:
+    def _check_throttle(self, username: str, address: str) -> None:
+        """Raise OAuthError 401 while guesses have to wait; without a name, those that name nobody."""
         now = self._clock()
-        wait_s = max(self._throttle.wait_s(name_key, now), self._throttle.wait_s(address_key, now))
+        guesses = self._guesses
+        wait_s = guesses.wait_s(username, address, now) if username else guesses.source_wait_s(address, now)
         if wait_s > 0:
             self.on_refused(address, username, "too many failed attempts")
             raise OAuthError(
@@ -144,37 +152,40 @@ class Auth:
                 f" try again in {wait_s:.0f} s",
             )
 
+    def seen(self, caller: Caller) -> None:
+        """Somebody is signed in where `caller.address` is: guesses of others will not keep them out there."""
+        if caller.actor_type == "user":
+            self._guesses.seen(caller.username, caller.address, self._clock())
+
     async def second_step(self, user: User, code: str, address: str) -> None:
         """Check a code of one who has shown who they are otherwise. Raises OAuthError 401, as `login`."""
-        keys = f"name/{user.username.lower()}", _address_key(address)
-        self._check_throttle(*keys, address, user.username)
+        self._check_throttle(user.username, address)
         factor = self.factors.of(user)
         if factor is None or not await self.factors.take(factor, code, address):
-            self._refused(*keys, address, user.username, WRONG)
+            self._refused(user.username, address, WRONG)
             raise OAuthError(401, "unauthorized", WRONG)
-        self._throttle.succeeded(keys[0])
+        self._guesses.succeeded(user.username, address, self._clock())
 
     async def check_password(self, user: User, password: str, address: str) -> None:
         """Check a password of one who is signed in; guesses wait as at sign-in. Raises OAuthError 401."""
-        keys = f"name/{user.username.lower()}", _address_key(address)
-        self._check_throttle(*keys, address, user.username)
+        self._check_throttle(user.username, address)
         right = await self.passwords.verify(user.password_hash, password)
-        self._check_throttle(*keys, address, user.username)
+        self._check_throttle(user.username, address)
         if not right:
-            self._refused(*keys, address, user.username, "Bad credentials")
+            self._refused(user.username, address, "Bad credentials")
             raise OAuthError(401, "unauthorized", "Old password is incorrect")
 
     def is_whole(self, caller: Caller) -> bool:
         """Whether a caller has every scope of its user: a narrowed token must not become a wide one."""
         user = self._user(caller.user_guid)
-        return user is not None and set(self.scopes_of(SignIn(user=user, with_factor=caller.with_factor))) <= set(
-            caller.scopes
-        )
+        if user is None:
+            return False
+        signed_in = SignIn(user=user, at=caller.signed_in_at, with_factor=caller.with_factor)
+        return set(self.scopes_of(signed_in)) <= set(caller.scopes)
 
     async def passcode(self, code: str, address: str) -> SignIn:
         """Whom a passcode was made for; it counts once, on whatever node. Raises OAuthError 401."""
-        address_key = _address_key(address)
-        self._check_throttle(address_key, address_key, address, "")
+        self._check_throttle("", address)
         hashed = hash_code(code)
         with self._database.read() as tx:
             used = tx.get(Passcode, hashed)
@@ -182,10 +193,10 @@ class Auth:
             used = await self._database.write(use_passcode, UsePasscode(code_hash=hashed, address=address))
         user = None if used is None else self._user(used.user_guid)
         if used is None or user is None:
-            self._throttle.failed(address_key, self._clock(), allowed=self.config.login_failures * ADDRESS_FACTOR)
+            self._guesses.source_failed(address, self._clock())
             self.on_refused(address, "", "wrong passcode")
             raise OAuthError(401, "unauthorized", "Invalid passcode: it counts once, within five minutes; get another")
-        return SignIn(user=user, with_factor=used.with_factor)
+        return SignIn(user=user, at=used.signed_in_at or self._now, with_factor=used.with_factor)
 
     async def basic(self, username: str, password: str, address: str) -> Caller:
         """The caller behind a name and password; a pair found right is remembered for a while, polls are cheap."""
@@ -196,7 +207,7 @@ class Auth:
             guid, signature, until = known
             user = self._user(guid)
             if user is not None and until > now and hmac.compare_digest(signature, revocation_signature(user)):
-                return self.caller_of(SignIn(user=user))
+                return self.caller_of(SignIn(user=user, at=self._now))
             del self._remembered[digest]
         if username.startswith(DEPLOY_PREFIX):
             return self.deploy.caller_by_secret(username, password)
@@ -224,6 +235,7 @@ class Auth:
             client=client_id,
             origin=user.origin,
             with_factor=signed_in.with_factor,
+            signed_in_at=signed_in.at,
             hidden_organizations=() if signed_in.with_factor else demanding(self._database, user),
         )
 
@@ -235,7 +247,7 @@ class Auth:
 
     def caller(self, token: str) -> Caller:
         """The caller behind an access token. Raises InvalidToken, also when the user is gone or was signed out."""
-        claims = self.tokens.verify_access(token, int(self._clock()))
+        claims = self.tokens.verify_access(token, self._now)
         scopes = tuple(str(scope) for scope in claims["scope"])
         client_id = str(claims["client_id"])
         if client_id.startswith(DEPLOY_PREFIX):
@@ -271,17 +283,32 @@ class Auth:
         wanted = tuple(scope for scope in scopes if scope in allowed) if scopes else allowed
         if not wanted:
             raise OAuthError(400, "invalid_scope", f"None of the scopes asked for is granted: {' '.join(scopes)}")
-        now, jti = int(self._clock()), uuid.uuid4().hex
-        factor = signed_in.with_factor
-        return self.tokens.issue(signed_in.user, client.client_id, wanted, now, jti, with_factor=factor)
+        now, jti = self._now, uuid.uuid4().hex
+        return self.tokens.issue(
+            signed_in.user,
+            client.client_id,
+            wanted,
+            now,
+            jti,
+            with_factor=signed_in.with_factor,
+            signed_in_at=signed_in.at,
+            session_s=self._session_s(signed_in.user),
+        )
+
+    def _session_s(self, user: User) -> int:
+        """How long after signing in: a provider has to be asked again before long, for it alone knows who has left."""
+        provider = self.config.oidc.get(user.origin)
+        return self.config.session_s if provider is None else provider.session_s
 
     def refresh_grant(self, client: Client, token: str) -> dict[str, object]:
         """Grant type refresh_token: a new pair. Raises OAuthError 401 invalid_token."""
         try:
-            claims = self.tokens.verify_refresh(token, int(self._clock()))
+            claims = self.tokens.verify_refresh(token, self._now)
             if claims["client_id"] != client.client_id:
                 raise InvalidToken("Wrong client for this refresh token")
             signed_in = self._checked(str(claims["sub"]), claims)
+            if signed_in.at + self._session_s(signed_in.user) <= self._now:
+                raise InvalidToken(EXPIRED)
         except InvalidToken as error:
             raise OAuthError(401, "invalid_token", f"{error.detail}; sign in again") from error
         return self.grant(client, signed_in, [str(scope) for scope in claims["granted_scopes"]])
@@ -291,7 +318,7 @@ class Auth:
         wanted = tuple(scope for scope in scopes if scope in client.scopes) if scopes else client.scopes
         if not wanted:
             raise OAuthError(400, "invalid_scope", f"None of the scopes asked for is granted: {' '.join(scopes)}")
-        return self.tokens.issue_for_client(client, wanted, int(self._clock()), uuid.uuid4().hex)
+        return self.tokens.issue_for_client(client, wanted, self._now, uuid.uuid4().hex)
 
     async def client(self, client_id: str, secret: str, address: str) -> Client:
         """The client with this id and secret. Raises OAuthError 401 invalid_client."""
@@ -329,7 +356,7 @@ class Auth:
         return None if setting is None else client_of_row(setting)
 
     def find_user(self, username: str, origin: str = "uaa") -> User | None:
-        """A user by name; names are compared as written."""
+        """A user by name, of whatever case its letters of ASCII are."""
         with self._database.read() as tx:
             return tx.find(User, username=username, origin=origin)
 
@@ -342,8 +369,12 @@ class Auth:
         with self._database.read() as tx:
             self.tokens.ring = KeyRing(signing.signing_keys(tx), self._sealer)
         if self._signs:
-            now = int(self._clock())
+            now = self._now
             self.tokens.ring = await keep_keys(self._database, self._sealer, self.config, now)
+
+    @property
+    def _now(self) -> int:
+        return int(self._clock())
 
     def _user(self, guid: str) -> User | None:
         with self._database.read() as tx:
@@ -354,19 +385,11 @@ class Auth:
         user = self._user(guid)
         if user is None or claims.get("rev_sig") != revocation_signature(user):
             raise InvalidToken(INVALID)
-        methods = claims.get("amr")
-        return SignIn(user=user, with_factor=isinstance(methods, list) and WITH_FACTOR in methods)
+        methods, at = claims.get("amr"), claims.get("auth_time", claims.get("iat"))  # tokens from before have no time
+        with_factor = isinstance(methods, list) and WITH_FACTOR in methods
+        return SignIn(user=user, at=at if isinstance(at, int) else 0, with_factor=with_factor)
 
 
 def client_of_row(row: Setting) -> Client:
     """A registered client as its row holds it."""
     return msgspec.json.decode(row.value, type=Client)
-
-
-def secret_revision(secret_hash: str) -> str:
-    """Changes with a client's secret; tokens carry it, so that a new secret ends the old ones."""
-    return hashlib.sha256(secret_hash.encode()).hexdigest()[:16]
-
-
-def _address_key(address: str) -> str:
-    return f"address/{source_of(address)}"

@@ -1,8 +1,6 @@
-"""Slows down guessing: after a few wrong passwords a name has to wait, longer each time.
+"""Slows down guessing: after a few failures a key has to wait, longer each time. Old failures count for less.
 
-Pure; the caller gives the time.
-
-Kept in memory only: signing in writes nothing, and a restart forgives everybody.
+Pure; the caller gives the time, which never goes back. Kept in memory only: a restart forgives everybody.
 """
 
 import hashlib
@@ -14,14 +12,15 @@ from paasd.config import AuthConfig
 
 
 class Failures(msgspec.Struct):
-    """What is remembered of one name or address."""
+    """What is remembered of one key: `count` as of `at`, since when a part of it is forgotten."""
 
-    count: int = 0
+    count: float = 0.0
+    at: float = 0.0
     wait_until: float = 0.0
 
 
 class Throttle:
-    """Failed logins by key (a user name, an address)."""
+    """Failed attempts by key (a user name, an address)."""
 
     def __init__(self, config: AuthConfig) -> None:
         self._config = config
@@ -29,16 +28,17 @@ class Throttle:
 
     def wait_s(self, key: str, now: float) -> float:
         """Seconds until `key` may try again; 0 when it may try at once."""
-        entry = self._failures.get(_short(key))
+        entry = self._failures.get(shortened(key))
         return 0.0 if entry is None else max(0.0, entry.wait_until - now)
 
     def failed(self, key: str, now: float, *, allowed: int | None = None) -> None:
-        """Count a wrong password; from `allowed` (default login_failures) on, the waits double."""
-        short = _short(key)
+        """Count a failure; from `allowed` (default login_failures) on, the waits double."""
+        short = shortened(key)
         entry = self._failures.setdefault(short, Failures())
         self._failures.move_to_end(short)
-        entry.count += 1
-        excess = entry.count - (allowed or self._config.login_failures)
+        entry.count = 1 + entry.count * 0.5 ** (max(0.0, now - entry.at) / self._config.login_forget_s)
+        entry.at = now
+        excess = round(entry.count) - (allowed or self._config.login_failures)
         if excess >= 0:
             wait_s = self._config.login_wait_s * 2 ** min(excess, 30)
             entry.wait_until = now + min(wait_s, self._config.login_wait_max_s)
@@ -47,9 +47,9 @@ class Throttle:
 
     def succeeded(self, key: str) -> None:
         """Forget what `key` did wrong."""
-        self._failures.pop(_short(key), None)
+        self._failures.pop(shortened(key), None)
 
 
-def _short(key: str) -> bytes:
+def shortened(key: str) -> bytes:
     """Strangers choose the names: however long they are, what is remembered of them is not."""
     return hashlib.sha256(key.encode(errors="surrogatepass")).digest()

@@ -55,9 +55,21 @@ class Tokens:
         self.ring: KeyRing | None = None
 
     def issue(
-        self, user: User, client_id: str, scopes: Sequence[str], now: int, jti: str, *, with_factor: bool = False
+        self,
+        user: User,
+        client_id: str,
+        scopes: Sequence[str],
+        now: int,
+        jti: str,
+        *,
+        with_factor: bool,
+        signed_in_at: int,
+        session_s: int,
     ) -> dict[str, Any]:
-        """The token reply for a user: access and refresh token, which say whether a second factor was shown."""
+        """The token reply for a user: access and refresh token, which say whether a second factor was shown, and when.
+
+        However often they are exchanged, none of the latter lives longer than `session_s` after the sign-in.
+        """
         claims: dict[str, Any] = {
             "sub": user.guid,
             "user_id": user.guid,
@@ -69,11 +81,12 @@ class Tokens:
             "azp": client_id,
             "rev_sig": revocation_signature(user),
             "amr": [WITH_FACTOR] if with_factor else ["pwd"],
+            "auth_time": signed_in_at,
         }
         reply = self._reply(claims, scopes, now, jti)
         refresh = {
             **claims,
-            **self._times(now, self._config.refresh_token_s),
+            **self._times(now, min(self._config.refresh_token_s, signed_in_at + session_s - now)),
             "jti": f"{jti}-r",
             "granted_scopes": list(scopes),
             "aud": [client_id],

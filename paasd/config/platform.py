@@ -100,7 +100,13 @@ class AuthConfig(Section, frozen=True, kw_only=True):
         int, Meta(ge=90, le=3600, description="Life of an access token, in seconds; clients refresh a minute before.")
     ] = 600
     refresh_token_s: Annotated[
-        int, Meta(ge=600, description="Life of a refresh token, in seconds: how long a login lasts.")
+        int, Meta(ge=600, description="Life of a refresh token, in seconds: how long a login lasts that is not used.")
+    ] = 30 * 86400
+    session_s: Annotated[
+        int,
+        Meta(
+            ge=600, description="Seconds after signing in for which tokens are refreshed, however often they are used."
+        ),
     ] = 30 * 86400
     key_publish_s: Annotated[
         int, Meta(ge=0, description="A new signing key is published so many seconds before it signs.")
@@ -136,8 +142,26 @@ class AuthConfig(Section, frozen=True, kw_only=True):
         int, Meta(ge=1, description="Password hashes computed at once; each takes its memory and a core.")
     ] = 2
     login_failures: Annotated[
-        int, Meta(ge=1, description="Wrong passwords for one name before further attempts have to wait.")
+        int,
+        Meta(ge=1, description="Wrong passwords for one name from one source before it has to wait with that name."),
     ] = 5
+    login_name_failures: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Wrong passwords for one name from all sources together before those have to wait from which "
+            "nobody was signed in by that name. Less than 30 lets one source hold up others.",
+        ),
+    ] = 50
+    login_forget_s: Annotated[
+        float, Meta(gt=0, description="After so many seconds half of the wrong passwords are forgotten.")
+    ] = 3600.0
+    login_known_s: Annotated[
+        float, Meta(ge=0, description="A source counts as a name's for so many seconds after it was signed in there.")
+    ] = 30 * 86400.0
+    login_known_sources: Annotated[
+        int, Meta(ge=1, description="Sources remembered of one name; the oldest are forgotten.")
+    ] = 16
     login_wait_s: Annotated[
         float, Meta(ge=0, description="First wait after too many wrong passwords, in seconds; doubles each time.")
     ] = 2.0

@@ -28,6 +28,10 @@ class OidcConfig(Section, frozen=True, kw_only=True):
             "always, when the provider demands one from everybody."
         ),
     ] = "claimed"
+    session_s: Annotated[
+        int,
+        Meta(ge=600, description="Seconds after signing in for which tokens are refreshed; then it is asked again."),
+    ] = 86400
     register: Annotated[
         bool, Meta(description="Whether people without an account get one (without any role) when they sign in first.")
     ] = True

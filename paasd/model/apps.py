@@ -11,9 +11,9 @@ from paasd.model.events import record_app_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
 from paasd.model.network_policies import forget_app
-from paasd.model.processes import Sizes, add_missing_processes, add_process
+from paasd.model.processes import Sizes, add_missing_processes, add_process, check_room_for_sidecars
 from paasd.model.quotas.accounting import accounting
-from paasd.model.records import App, Destination, Droplet, Instance, Job, PlacementFailure, Space
+from paasd.model.records import App, Destination, Droplet, Instance, Job, PlacementFailure, Process, Space
 from paasd.model.revisions import revise
 from paasd.model.sidecars import take_droplet_sidecars
 from paasd.model.task_endings import end_tasks_of
@@ -238,6 +238,8 @@ def set_current_droplet(tx: Tx, args: SetDroplet) -> App:
     with accounting(tx, app.guid):
         add_missing_processes(tx, app, droplet, args.sizes)
     take_droplet_sidecars(tx, app, droplet)
+    for process in tx.all(Process, app_guid=app.guid):
+        check_room_for_sidecars(tx, process)
     data = {"request": {"droplet_guid": droplet.guid}, **difference(former, app)}
     record_app_event(tx, "audit.app.droplet.mapped", args.actor, app, data)
     return app

@@ -17,6 +17,7 @@ from paasd.model.records import (
     Build,
     Destination,
     Domain,
+    DomainShare,
     Droplet,
     DropletUpload,
     FactorDemand,
@@ -30,6 +31,7 @@ from paasd.model.records import (
     Revision,
     Role,
     Route,
+    RouteShare,
     SecurityGroupSpace,
     Sidecar,
     Space,
@@ -105,7 +107,7 @@ def _delete_space_chunk(tx: Tx, space: Space) -> bool:
         hide_app(tx, app, portion)
     if apps or not _clear_routes(tx, portion, space_guid=space.guid):
         return False
-    if not all(portion.clear(part, space_guid=space.guid) for part in (Role, SecurityGroupSpace)):
+    if not all(portion.clear(part, space_guid=space.guid) for part in (Role, SecurityGroupSpace, RouteShare)):
         return False
     if not portion.clear(Layer, layers_of(space.guid)):
         return False
@@ -121,7 +123,8 @@ def _clear_routes(tx: Tx, portion: Portion, **place: Any) -> bool:
     """Routes with what belongs to them, as far as there is room; whether none is left."""
     while routes := tx.all(Route, limit=ROWS, **place):
         for route in routes:
-            if not portion.clear(Destination, route_guid=route.guid) or not remove_in(portion, [route]):
+            parts = (Destination, RouteShare)
+            if not all(portion.clear(part, route_guid=route.guid) for part in parts) or not remove_in(portion, [route]):
                 return False
     return True
 
@@ -137,7 +140,7 @@ def _delete_organization_chunk(tx: Tx, organization: Organization) -> bool:
     if spaces or domains:
         return False
     portion = Portion(tx)
-    parts = (Role, Layer, SpaceQuota, Invitation)
+    parts = (Role, Layer, SpaceQuota, Invitation, DomainShare)
     if not all(portion.clear(part, organization_guid=organization.guid) for part in parts):
         return False
     if remove_tokens(tx, Eq("organization_guid", organization.guid), TOKENS_CHUNK) == TOKENS_CHUNK:
@@ -152,7 +155,9 @@ def _delete_organization_chunk(tx: Tx, organization: Organization) -> bool:
 
 def _delete_domain_chunk(tx: Tx, domain: Domain) -> bool:
     portion = Portion(tx)
-    if not _clear_routes(tx, portion, domain_guid=domain.guid) or not remove_in(portion, [domain]):
+    if not _clear_routes(tx, portion, domain_guid=domain.guid):
+        return False
+    if not portion.clear(DomainShare, domain_guid=domain.guid) or not remove_in(portion, [domain]):
         return False
     close_jobs_of(tx, domain.guid, "domain.delete")
     return True

@@ -31,14 +31,16 @@ grant the role to anybody; the others hand on what they have. No token can grant
 """
 
 
-def may_make(tx: ReadTx, maker_guid: str, role: str, organization_guid: str, space_guid: str | None) -> bool:
-    """Whether this user (or root) may make a token of this role there."""
+def may_make(
+    tx: ReadTx, maker_guid: str, role: str, organization_guid: str, space_guid: str | None, *, by_platform: bool = True
+) -> bool:
+    """Whether this user (or root) may make a token of this role there; `by_platform` counts that it administers all."""
     if maker_guid == ROOT:
         return True
     maker = tx.get(User, maker_guid)
     if maker is None or maker.origin == ORIGIN:
         return False
-    if "cloud_controller.admin" in maker.scopes:
+    if by_platform and "cloud_controller.admin" in maker.scopes:
         return True
     in_space, in_organization = MAKERS[role]
     if space_guid is not None:
@@ -61,7 +63,10 @@ def why_dead(tx: ReadTx, token: DeployToken, now_s: float) -> str | None:
 
 
 class CreateDeployToken(Arguments):
-    """Arguments of `create_deploy_token`; the secret stays with who asked. `expires_at` in unix seconds."""
+    """Arguments of `create_deploy_token`; the secret stays with who asked. `expires_at` in unix seconds.
+
+    `by_platform` says that the maker came as an administrator: a session for less makes no token for more.
+    """
 
     guid: str
     name: str
@@ -70,6 +75,7 @@ class CreateDeployToken(Arguments):
     organization_guid: str
     space_guid: str | None = None
     with_factor: bool = False
+    by_platform: bool = True
     expires_at: int
     actor: Actor
 
@@ -80,7 +86,7 @@ def create_deploy_token(tx: Tx, args: CreateDeployToken) -> DeployToken:
     place = _place(tx, args.organization_guid, args.space_guid)
     for old in tx.all(DeployToken, Lt("expires_at", int(tx.now_s) - FORGET_AFTER_S), organization_guid=place):
         remove_token(tx, old)
-    if not may_make(tx, args.actor.guid, args.role, place, args.space_guid):
+    if not may_make(tx, args.actor.guid, args.role, place, args.space_guid, by_platform=args.by_platform):
         raise Unprocessable("You may make deploy tokens only for roles that you have there, or may grant")
     if tx.exists(DeployToken, organization_guid=place, space_guid=args.space_guid, name=args.name):
         raise Unprocessable(f"There is a deploy token '{args.name}' already; revoke it first, or choose another name")

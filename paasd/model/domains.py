@@ -6,13 +6,14 @@ from typing import Any
 from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata
 from paasd.model.auditing import difference
+from paasd.model.domain_sharing import STILL_SHARED, share_with, usable_by
 from paasd.model.events import record_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
 from paasd.model.names import check_domain_is_free
 from paasd.model.quotas.accounting import check_new_domain
-from paasd.model.records import Domain, Job, Organization
-from paasd.state import Duplicate, Eq, In, IsNull, Or, ReadTx, Tx, operation
+from paasd.model.records import Domain, DomainShare, Job, Organization
+from paasd.state import Duplicate, In, ReadTx, Tx, operation
 
 DOMAIN_NAME = re.compile(r"([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 NAME_LIMIT = 253
@@ -28,6 +29,7 @@ class CreateDomain(Arguments):
     organization_guid: str | None = None
     metadata: Metadata | None = None
     reserved: list[str] = []
+    shared_organizations: list[str] = []
     actor: Actor
 
 
@@ -50,6 +52,8 @@ def create_domain(tx: Tx, args: CreateDomain) -> Domain:
         check_new_domain(tx, args.organization_guid)
     merge_metadata(tx, "domain", domain.guid, args.metadata)
     _event(tx, "audit.domain.create", args.actor, domain)
+    if args.shared_organizations:
+        share_with(tx, domain, args.shared_organizations, args.actor)
     return domain
 
 
@@ -79,11 +83,13 @@ class DeleteDomain(Arguments):
 
 @operation("domain.begin_delete", version=1)
 def begin_delete_domain(tx: Tx, args: DeleteDomain) -> Job:
-    """Hide the domain and open the job under which its routes and it are taken away."""
+    """Hide the domain and open the job under which its routes and it are taken away. Raises Unprocessable."""
     domain = tx.need(Domain, args.domain_guid)
     job = tx.find(Job, In("state", OPEN_STATES), resource_guid=domain.guid, operation="domain.delete")
     if job is not None:
         return job
+    if tx.exists(DomainShare, domain_guid=domain.guid):
+        raise Unprocessable(STILL_SHARED)
     tx.update(domain, deleting=True)
     _event(tx, "audit.domain.delete-request", args.actor, domain)
     return open_job(
@@ -98,8 +104,7 @@ def begin_delete_domain(tx: Tx, args: DeleteDomain) -> Job:
 
 def usable_domains(tx: ReadTx, organization_guid: str) -> list[Domain]:
     """Domains on which spaces of the organization may have routes, oldest first."""
-    mine = Or(IsNull("organization_guid"), Eq("organization_guid", organization_guid))
-    return tx.all(Domain, mine, deleting=False, order=("created_at", "name"))
+    return tx.all(Domain, usable_by(organization_guid), deleting=False, order=("created_at", "name"))
 
 
 def default_domain(tx: ReadTx, organization_guid: str) -> Domain | None:

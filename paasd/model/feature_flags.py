@@ -35,13 +35,12 @@ MISSING: Final[Mapping[str, str]] = {
     "diego_cnb": "apps are built by buildpacks of the classic kind",
     "diego_docker": "Docker images are not run",
     "resource_matching": "uploads are always whole",
-    "route_sharing": "a route belongs to one space",
     "service_instance_creation": "there are no services",
     "service_instance_sharing": "there are no services",
     "space_scoped_private_broker_creation": "there are no service brokers",
 }
 """Flags of things that this platform does not have: to switch one on would promise what nobody keeps."""
-FOR_EVERYBODY: Final = frozenset({"env_var_visibility"})
+FOR_EVERYBODY: Final = frozenset({"env_var_visibility", "route_sharing"})
 """Flags that bind administrators, too."""
 MESSAGE_LIMIT: Final = 250
 

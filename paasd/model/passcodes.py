@@ -12,12 +12,13 @@ OPEN_LIMIT: Final = 5
 
 
 class CreatePasscode(Arguments):
-    """Arguments of `create_passcode`; `expires_at` in unix seconds."""
+    """Arguments of `create_passcode`; see `Passcode`."""
 
     code_hash: str
     user_guid: str
     with_factor: bool = False
     expires_at: int
+    signed_in_at: int = 0
 
 
 @operation("passcode.create", version=1)
@@ -30,7 +31,11 @@ def create_passcode(tx: Tx, args: CreatePasscode) -> Passcode:
         tx.delete(old)
     return tx.insert(
         Passcode(
-            code_hash=args.code_hash, user_guid=user.guid, with_factor=args.with_factor, expires_at=args.expires_at
+            code_hash=args.code_hash,
+            user_guid=user.guid,
+            with_factor=args.with_factor,
+            expires_at=args.expires_at,
+            signed_in_at=args.signed_in_at,
         )
     )
 

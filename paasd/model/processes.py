@@ -10,7 +10,7 @@ from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.metadata import merge_metadata
 from paasd.model.quotas.accounting import accounting
-from paasd.model.records import App, Droplet, HealthCheck, Instance, Process
+from paasd.model.records import App, Droplet, HealthCheck, Instance, Process, Sidecar
 from paasd.state import ReadTx, Tx, operation
 
 HEALTH_CHECK_TYPES: Final = ("http", "port", "process")
@@ -20,6 +20,7 @@ HEALTH_SECONDS_LIMIT = 86_400
 UNLIMITED: Final = -1
 MEMORY_LIMIT_MB: Final = 2**31 - 1
 LOG_RATE_LIMIT_BYTES: Final = 2**51
+NO_ROOM_FOR_SIDECARS: Final = "The requested memory allocation is not large enough to run all of your sidecar processes"
 
 
 class Sizes(Arguments):
@@ -57,6 +58,13 @@ def add_missing_processes(tx: Tx, app: App, droplet: Droplet, sizes: Sizes) -> N
             add_process(tx, app, process_type, sizes)
 
 
+def check_room_for_sidecars(tx: ReadTx, process: Process) -> None:
+    """Raise Unprocessable for a process that has no memory left beside what its sidecars are to have."""
+    beside = [one for one in tx.all(Sidecar, app_guid=process.app_guid) if process.type in one.process_types]
+    if (needed := sum(one.memory_mb or 0 for one in beside)) and needed >= process.memory_mb:
+        raise Unprocessable(NO_ROOM_FOR_SIDECARS)
+
+
 def find_process(tx: ReadTx, app_guid: str, process_type: str) -> Process:
     """The process of an app by its type. Raises NotFound."""
     process = tx.find(Process, app_guid=app_guid, type=process_type)
@@ -90,6 +98,8 @@ def scale_process(tx: Tx, args: ScaleProcess) -> Process:
     former = process
     with accounting(tx, process.app_guid):
         process = tx.update(process, **changes)
+    if args.memory_mb is not None:
+        check_room_for_sidecars(tx, process)
     record_app_event(
         tx,
         "audit.app.process.scale",
@@ -111,10 +121,8 @@ def check_scale(
     """Raise Unprocessable for a size that no process can have."""
     if instances is not None and not 0 <= instances <= INSTANCES_LIMIT:
         raise Unprocessable(f"Instances must be between 0 and {INSTANCES_LIMIT}")
-    if memory_mb is not None and memory_mb < 1:
-        raise Unprocessable("Memory in mb must be greater than 0")
-    if memory_mb is not None and memory_mb > MEMORY_LIMIT_MB:
-        raise Unprocessable(f"Memory in mb must be less than or equal to {MEMORY_LIMIT_MB}")
+    if memory_mb is not None:
+        check_memory(memory_mb)
     if disk_mb is not None and disk_mb < 1:
         raise Unprocessable("Disk in mb must be greater than 0")
     if disk_mb is not None and disk_mb > sizes.disk_limit_mb:
@@ -125,6 +133,14 @@ def check_scale(
         raise Unprocessable(f"Log rate limit in bytes per second must be less than or equal to {LOG_RATE_LIMIT_BYTES}")
     if log_rate_limit_bytes is not None and log_rate_limit_bytes < UNLIMITED:
         raise Unprocessable("Log rate limit in bytes per second must be greater than or equal to -1")
+
+
+def check_memory(memory_mb: int) -> None:
+    """Raise Unprocessable for what no program can have."""
+    if memory_mb < 1:
+        raise Unprocessable("Memory in mb must be greater than 0")
+    if memory_mb > MEMORY_LIMIT_MB:
+        raise Unprocessable(f"Memory in mb must be less than or equal to {MEMORY_LIMIT_MB}")
 
 
 class UpdateProcess(Arguments):

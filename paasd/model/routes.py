@@ -12,7 +12,7 @@ from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
 from paasd.model.names import check_host_is_free, full_name, normal_path, taken_text
 from paasd.model.quotas.accounting import check_new_route
-from paasd.model.records import App, Destination, Domain, Job, Route, Space
+from paasd.model.records import App, Destination, Domain, Job, Route, RouteShare, Space
 from paasd.model.route_options import check_options, check_weights
 from paasd.state import Duplicate, Tx, operation
 
@@ -22,6 +22,7 @@ NAME_LIMIT = 253
 PATH_LIMIT = 128
 DESTINATION_LIMIT = 100
 PROTOCOLS = ("http1", "http2")
+NO_DESTINATION = "Unable to unmap route from destination. Ensure the route has a destination with this guid."
 WILDCARD = (
     "You do not have sufficient permissions to create a route with a wildcard host on a domain not scoped to an"
     " organization."
@@ -158,6 +159,7 @@ def delete_route(tx: Tx, args: DeleteRoute) -> Job:
     route = tx.need(Route, args.route_guid)
     domain = tx.need(Domain, route.domain_guid)
     tx.delete_all(Destination, route_guid=route.guid)
+    tx.delete_all(RouteShare, route_guid=route.guid)
     drop_metadata(tx, route.guid)
     tx.delete(route)
     _event(tx, "audit.route.delete-request", args.actor, route, domain)
@@ -222,10 +224,9 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
     app = tx.get(App, wanted.app_guid)
     if app is None or app.deleting:
         raise Unprocessable(f'App(s) with guid(s) "{wanted.app_guid}" do not exist or you do not have access.')
-    if app.space_guid != route.space_guid:
+    if app.space_guid != route.space_guid and tx.get(RouteShare, route.guid, app.space_guid) is None:
         raise Unprocessable("Routes cannot be mapped to destinations in different spaces.")
-    if wanted.protocol not in (None, *PROTOCOLS):
-        raise Unprocessable(f"Destination protocol must be one of {', '.join(PROTOCOLS)}")
+    protocol = _protocol(wanted.protocol)
     if wanted.port is not None and not 1024 <= wanted.port <= 65535:
         raise Unprocessable("Destination port must be between 1024 and 65535")
     present = tx.find(
@@ -244,7 +245,7 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
             app_guid=app.guid,
             process_type=wanted.process_type,
             port=wanted.port,
-            protocol=wanted.protocol or "http1",
+            protocol=protocol,
             weight=wanted.weight,
         )
     )
@@ -272,10 +273,38 @@ def remove_destination(tx: Tx, args: RemoveDestination) -> None:
     route = tx.need(Route, args.route_guid)
     destination = tx.get(Destination, args.destination_guid)
     if destination is None or destination.route_guid != route.guid:
-        raise Unprocessable(
-            "Unable to unmap route from destination. Ensure the route has a destination with this guid."
-        )
+        raise Unprocessable(NO_DESTINATION)
     unmap_route(tx, route, destination, args.actor)
+
+
+class UpdateDestination(Arguments):
+    """Arguments of `update_destination`; without a protocol it is HTTP/1.1 again."""
+
+    route_guid: str
+    destination_guid: str
+    protocol: str | None = None
+    actor: Actor
+
+
+@operation("route.update_destination", version=1)
+def update_destination(tx: Tx, args: UpdateDestination) -> Destination:
+    """How instances are spoken to. Raises NotFound for the route, Unprocessable."""
+    route = tx.need(Route, args.route_guid)
+    destination = tx.get(Destination, args.destination_guid)
+    if destination is None or destination.route_guid != route.guid:
+        raise Unprocessable(NO_DESTINATION)
+    protocol = _protocol(args.protocol)
+    if protocol != destination.protocol:
+        data = {"route_guid": route.guid, "destination_guid": destination.guid, "protocol": protocol}
+        destination = tx.update(destination, protocol=protocol)
+        record_app_event(tx, "audit.app.map-route", args.actor, tx.need(App, destination.app_guid), data)
+    return destination
+
+
+def _protocol(wanted: str | None) -> str:
+    if wanted not in (None, *PROTOCOLS):
+        raise Unprocessable(f"Destination protocol must be one of {', '.join(PROTOCOLS)}")
+    return wanted or PROTOCOLS[0]
 
 
 def unmap_route(tx: Tx, route: Route, destination: Destination, actor: Actor) -> None:

@@ -6,7 +6,7 @@ from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.auditing import difference, snapshot
 from paasd.model.events import record_app_event
-from paasd.model.processes import check_command
+from paasd.model.processes import check_command, check_memory
 from paasd.model.records import App, Droplet, Process, Sidecar
 from paasd.state import Duplicate, Tx, operation
 
@@ -52,6 +52,7 @@ def check_sidecar(tx: Tx, app: App, name: str, command: str, process_types: list
         raise Unprocessable("Process types must have at least 1 process_type")
     if memory_mb is None:
         return
+    check_memory(memory_mb)
     for process in tx.all(Process, app_guid=app.guid):
         if process.type not in process_types:
             continue

@@ -80,6 +80,7 @@ async def make_context(
         node_guid=start.guid,
         clock=clock,
         routed=routed,
+        seen_heads=start.heads.seen,
     )
 
 

@@ -13,6 +13,7 @@ import trio
 import paasd
 from paasd.actions import Context
 from paasd.actions.audit import REFUSALS
+from paasd.actions.audit_heads import HeadKeeper
 from paasd.actions.context import SYSTEM_DOORS
 from paasd.api.app import make_app
 from paasd.api.platform import Platform
@@ -105,6 +106,7 @@ async def open_node(
             files=files,
             book=Book(files, guid),
             refusals=Chain(directory / REFUSALS, clock),
+            heads=HeadKeeper(directory, clock),
         )
         yield await _open(start)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from paasd.actions.audit_heads import HeadKeeper
 from paasd.chain import Chain
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles
@@ -47,6 +48,7 @@ class Start:
     files: MemberFiles
     book: Book
     refusals: Chain
+    heads: HeadKeeper
     observed: Observed = field(default_factory=Observed)
 
     @property

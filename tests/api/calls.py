@@ -161,7 +161,10 @@ class Caller:
         return {"type": "organization_user", "relationships": relationships}
 
     async def make_domains(self) -> dict[str, str]:
-        return {"guid": await self.make("/v3/domains", {"name": f"{self.name()}.example.org"})}
+        """One that an organization has, and another with which it can be shared."""
+        owner, other = (await self.make_organizations())["guid"], (await self.make_organizations())["guid"]
+        body = {"name": f"{self.name()}.example.org", "relationships": {"organization": to(owner)}}
+        return {"guid": await self.make("/v3/domains", body), "organization_guid": other}
 
     async def dev(self) -> str:
         return str((await self.http.get("/v3/spaces?names=dev")).json()["resources"][0]["guid"])
@@ -248,8 +251,20 @@ class Caller:
             return sent
         if (method, path) == ("DELETE", "/v3/space_quotas/<guid>"):
             await self.http.delete(f"/v3/space_quotas/{places['guid']}/relationships/spaces/{places['space_guid']}")
+        if path.startswith("/v3/routes/<guid>/relationships"):
+            await self.http.patch("/v3/feature_flags/route_sharing", json={"enabled": True})
+            places["space_guid"] = (await self.make_spaces())["guid"]
+            one = {"guid": places["space_guid"]}
+            sent = {"POST": {"data": [one]}, "PATCH": {"data": one}}
+            return {"json": sent[method]} if method in sent else {}
+        sharing = {"data": [{"guid": places.get("organization_guid", "")}]}
+        if (method, path) == ("DELETE", "/v3/domains/<guid>/relationships/shared_organizations/<organization_guid>"):
+            shared = f"/v3/domains/{places['guid']}/relationships/shared_organizations"
+            assert (await self.http.post(shared, json=sharing)).is_success
         if method in ("GET", "DELETE"):
             return {}
+        if path == "/v3/domains/<guid>/relationships/shared_organizations":
+            return {"json": sharing}
         if path.endswith("/upload") and "buildpacks" in path:
             return {"files": {"bits": ("bits.zip", BITS)}}
         if path.endswith("/upload"):
@@ -294,6 +309,7 @@ class Caller:
             ("PATCH", "/v3/apps/<guid>/environment_variables"): {"var": {"A": "b"}},
             ("POST", "/v3/routes/<guid>/destinations"): {"destinations": []},
             ("PATCH", "/v3/routes/<guid>/destinations"): {"destinations": []},
+            ("PATCH", "/v3/routes/<guid>/destinations/<destination_guid>"): {"protocol": "http2"},
             ("POST", "/oauth/clients"): {
                 "client_id": self.name(),
                 "client_secret": PASSWORD,

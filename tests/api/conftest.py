@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.serving import Served, serve
+from paasd.config import ApiConfig, Config
+from tests.api.calls import Caller
+from tests.api.hands import working_hands
+from tests.api.serving import CHEAP_HASHES, Served, serve
 
 
 @pytest.fixture
@@ -13,3 +16,15 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     """An API with the default configuration."""
     async with serve(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+async def caller(tmp_path: Path) -> AsyncIterator[Caller]:
+    """Somebody who makes whatever a call needs, and a platform on which builds and tasks end."""
+    config = Config(data=str(tmp_path), api=ApiConfig(port=0, grace_s=1.0), auth=CHEAP_HASHES)
+    async with (
+        serve(tmp_path, config) as served,
+        working_hands(served.context),
+        await served.admin() as http,
+    ):
+        yield Caller(served, http)

@@ -8,6 +8,7 @@ import httpx
 from paasd.model import DeployToken, Role, User
 from paasd.model.arguments import SYSTEM
 from paasd.model.deletion import DeleteChunk, delete_chunk
+from paasd.model.platform_roles import ChangePlatformRole, change_platform_role
 from paasd.model.roles import DeleteRole, delete_role
 from paasd.model.spaces import DeleteSpace, begin_delete_space
 from paasd.model.users import DeleteUser, delete_user
@@ -95,6 +96,22 @@ async def test_nobody_makes_a_token_for_more_than_they_have_or_may_grant(served:
                     assert answer.status_code == status, (held, role, answer.text)
 
 
+async def test_a_session_that_is_no_administrators_makes_what_its_roles_make_though_its_user_is_one(
+    served: Served,
+) -> None:
+    place = await make_place(served)
+    guid = await make_member(served, "chief", place, "space_auditor")
+    change = ChangePlatformRole(user_guid=guid, scope="cloud_controller.admin", held=True, actor=SYSTEM)
+    await served.context.database.write(change_platform_role, change)
+    narrow = "cloud_controller.read cloud_controller.write"
+    async with await signed_in(served, "chief", scope=narrow) as http:
+        refused = await http.post(TOKENS, json={"name": "more", "role": "space_developer"})
+        assert refused.status_code == 403, refused.text
+        await make_token(http, name="same", role="space_auditor")
+    async with await signed_in(served, "chief") as http:
+        await make_token(http, name="more", role="space_developer")
+
+
 async def test_a_token_that_reads_changes_nothing_and_a_developers_token_makes_no_others(served: Served) -> None:
     place = await make_place(served)
     await make_member(served, "manager", place, "organization_manager")
@@ -111,7 +128,7 @@ async def test_a_token_that_reads_changes_nothing_and_a_developers_token_makes_n
         assert (await http.get("/v3/apps")).status_code == 200
         space = {"space": {"data": {"guid": place[1]}}}
         refused = await http.post("/v3/apps", json={"name": "web", "relationships": space})
-        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (403, 10003)
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (403, 10007)
     for token in (writes, whole):
         async with served.client(token["token"]) as http:
             for path in (TOKENS, "/paasd/v1/organizations/acme/deploy-tokens"):

@@ -9,6 +9,8 @@ from paasd.api.query import TIME_FILTERS, TIME_OPERATORS
 from paasd.api.routes import make_route_table
 from tests.api.serving import Served
 
+# What filters take that are no free text.
+SAYS = dict.fromkeys(("suspended", "globally_enabled_running", "globally_enabled_staging"), "true")
 SINCE = "2026-01-31T00:00:00Z"
 
 
@@ -138,6 +140,9 @@ async def test_environment_and_features_of_an_app(served: Served) -> None:
         assert (shown["type"], shown["data"]["endpoint"], shown["data"]["timeout"]) == ("http", "/up", 90)
         kept = (await http.patch(f"/v3/processes/{web['guid']}", json={"command": "run"})).json()
         assert (kept["command"], kept["health_check"]["type"]) == ("run", "http")
+        back = {"health_check": {"data": {"timeout": None, "endpoint": None}}}
+        data = (await http.patch(f"/v3/processes/{web['guid']}", json=back)).json()["health_check"]["data"]
+        assert (data["timeout"], data["endpoint"]) == (None, "/")
         listed = (await http.get(f"{base}/processes")).json()["resources"][0]
         assert listed["command"] == "[PRIVATE DATA HIDDEN IN LISTS]"
         renamed = await http.patch(base, json={"name": "new", "lifecycle": {"type": "buildpack", "data": {}}})
@@ -152,7 +157,7 @@ async def test_every_list_takes_every_parameter_that_it_says_it_takes(served: Se
             if route.method != "GET" or not route.query.pages or "<" in route.path:
                 continue
             spec = route.query
-            queries = [f"{name}=x" for name in spec.filters if name != "after_guid"]
+            queries = [f"{name}={SAYS.get(name, 'x')}" for name in spec.filters if name != "after_guid"]
             queries += [f"{name}[not]=x" for name in spec.negated]
             queries += [f"order_by={sign}{name}" for name in spec.order_by for sign in ("", "-")]
             queries += [f"include={name}" for name in spec.include]

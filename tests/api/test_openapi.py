@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,25 +19,11 @@ from paasd.api.openapi.bodies import body_of
 from paasd.api.openapi.paths import PLACE
 from paasd.api.routes import make_route_table
 from paasd.api.table import Auth, Route
-from paasd.config import ApiConfig, Config
 from tests.api.calls import Caller
-from tests.api.hands import working_hands
 from tests.api.page import PAGE, page
 from tests.api.reached import ELSEWHERE
-from tests.api.serving import CHEAP_HASHES, serve
 
 FLOOR = 0.9
-
-
-@pytest.fixture
-async def caller(tmp_path: Path) -> AsyncIterator[Caller]:
-    config = Config(data=str(tmp_path), api=ApiConfig(port=0, grace_s=1.0), auth=CHEAP_HASHES)
-    async with (
-        serve(tmp_path, config) as served,
-        working_hands(served.context),
-        await served.admin() as http,
-    ):
-        yield Caller(served, http)
 
 
 def description() -> dict[str, Any]:

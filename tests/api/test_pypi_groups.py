@@ -158,8 +158,11 @@ def routing(v3: Any, space: str) -> None:
     changed = v3.routes.update(route["guid"], LoadBalancing.ROUND_ROBIN)
     assert changed["options"] == {"loadbalancing": "round-robin"}
     done(v3, v3.routes.remove(route["guid"]))
-    refused(UNKNOWN, v3.domains.share_domain, own, ToManyRelationship(owner))
-    refused(UNKNOWN, v3.domains.unshare_domain, own, owner)
+    other = v3.organizations.create("partner", suspended=False)["guid"]
+    assert v3.domains.share_domain(own, ToManyRelationship(other)).guids == [other]
+    assert v3.domains.get(own)["relationships"]["shared_organizations"].guids == [other]
+    v3.domains.unshare_domain(own, other)
+    done(v3, v3.organizations.remove(other))
     done(v3, v3.domains.remove(own))
 
 

@@ -275,3 +275,42 @@ async def test_administrators_are_that_only_with_a_factor_where_the_platform_say
         authenticator, _ = await enrol(served, "admin")
         async with await signed_in(served, "admin", mfaCode=authenticator.code()) as http:
             assert (await http.get("/paasd/v1/nodes")).status_code == 200
+
+
+async def test_who_only_has_a_token_makes_no_second_factor_of_theirs(served: Served) -> None:
+    """They would shut the owner out, whose password is right."""
+    await served.make_user("ada")
+    async with await signed_in(served, "ada") as http:
+        served.clock.ahead_s += 301
+        refused = await http.post(MINE)
+        assert refused.status_code == 422
+        assert "Give your password" in refused.json()["errors"][0]["detail"]
+        refused = await http.post(MINE, json={"password": "wrong"})
+        assert refused.status_code == 422
+        assert "incorrect" in refused.json()["errors"][0]["detail"]
+        with served.context.database.read() as tx:
+            assert tx.all(SecondFactor) == []
+        assert (await http.post(MINE, json={"password": PASSWORD})).status_code == 201
+
+
+async def test_guesses_at_the_password_of_a_stolen_session_have_to_wait(tmp_path: Path) -> None:
+    auth = msgspec.structs.replace(CHEAP_HASHES, login_failures=3, login_wait_s=60.0)
+    async with serve(tmp_path, Config(api=ApiConfig(port=0), auth=auth)) as served:
+        await served.make_user("ada")
+        async with await signed_in(served, "ada") as http:
+            served.clock.ahead_s += 301
+            for _ in range(3):
+                assert (await http.post(MINE, json={"password": "wrong"})).status_code == 422
+            waits = await http.post(MINE, json={"password": PASSWORD})
+            assert "locked" in waits.json()["errors"][0]["detail"]
+
+
+async def test_refreshing_makes_no_session_fresh_and_the_password_in_basic_is_one(served: Served) -> None:
+    await served.make_user("ada")
+    token = (await served.login("ada"))["refresh_token"]
+    served.clock.ahead_s += 301
+    reply = (await ask_token(served, grant_type="refresh_token", refresh_token=token)).json()
+    async with served.client(reply["access_token"]) as http:
+        assert (await http.post(MINE)).status_code == 422
+    async with served.client(auth=("ada", PASSWORD)) as http:
+        assert (await http.post(MINE)).status_code == 201

@@ -13,7 +13,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
-from paasd.auth.service import ADDRESS_FACTOR, OAuthError
+from paasd.auth.guesses import ADDRESS_FACTOR
+from paasd.auth.service import OAuthError
 from paasd.config import ApiConfig, AuthConfig, Config
 from paasd.state import MemoryLog
 from tests.api.serving import CHEAP_HASHES, PASSWORD, Served, serve
@@ -254,7 +255,7 @@ async def test_a_client_has_just_the_scopes_it_was_registered_with(served: Serve
     async with served.client(reply.json()["access_token"]) as http:
         assert (await http.get("/v3/organizations")).status_code == 200
         denied = await http.post("/v3/organizations", json={"name": "x"})
-        assert (denied.status_code, denied.json()["errors"][0]["code"]) == (403, 10003)
+        assert (denied.status_code, denied.json()["errors"][0]["code"]) == (403, 10007)
         assert (await http.get("/Users")).json()["error"] == "insufficient_scope"
     await served.make_user("ada")
     async with served.client((await served.login("ada"))["access_token"]) as http:

@@ -17,6 +17,7 @@ create-user delete-user set-org-role unset-org-role set-space-role unset-space-r
 create-org-quota update-org-quota org-quotas org-quota set-org-quota delete-org-quota
 create-space-quota update-space-quota space-quotas space-quota set-space-quota unset-space-quota delete-space-quota
 domains create-shared-domain create-private-domain delete-shared-domain delete-private-domain
+share-private-domain unshare-private-domain update-destination share-route unshare-route move-route
 routes route create-route check-route map-route unmap-route update-route delete-route delete-orphaned-routes
 security-groups security-group create-security-group update-security-group delete-security-group bind-security-group
 unbind-security-group bind-running-security-group unbind-running-security-group running-security-groups

@@ -190,7 +190,15 @@ found["internet"] = connect(internet, port)
             code.replace("for address in metadata", "port = outer\nfor address in metadata"),
             addresses=addresses,
             ports=[*ports, mine],
-            metadata=[outside.metadata, "169.254.169.254", "100.100.100.200", "192.0.0.192", "0.0.0.0", "224.0.0.1"],
+            metadata=[
+                outside.metadata,
+                "169.254.169.254",
+                "100.100.100.200",
+                "192.0.0.192",
+                "168.63.129.16",
+                "0.0.0.0",
+                "224.0.0.1",
+            ],
             internet=outside.public,
             outer=port,
         )

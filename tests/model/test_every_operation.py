@@ -12,6 +12,7 @@ import pytest
 import paasd.model
 from paasd.model import (
     Authority,
+    Destination,
     DropletLayer,
     GossipKey,
     HealthCheck,
@@ -25,6 +26,7 @@ from paasd.model import (
     clients,
     deletion,
     deploy_tokens,
+    domain_sharing,
     domains,
     draining,
     droplets,
@@ -49,6 +51,7 @@ from paasd.model import (
     revisions,
     roles,
     rotation,
+    route_sharing,
     routes,
     second_factors,
     security_groups,
@@ -234,6 +237,29 @@ async def _(seed: Seed) -> Any:
     return domains.DeleteDomain(domain_guid=domain.guid, actor=SYSTEM)
 
 
+@case(domain_sharing.share_domain)
+async def _(seed: Seed) -> Any:
+    domain, other = await _own_domain(seed)
+    return domain_sharing.ShareDomain(domain_guid=domain, organization_guids=[other, other], actor=SYSTEM)
+
+
+@case(domain_sharing.unshare_domain)
+async def _(seed: Seed) -> Any:
+    domain, other = await _own_domain(seed)
+    wanted = domain_sharing.ShareDomain(domain_guid=domain, organization_guids=[other], actor=SYSTEM)
+    await seed.database.write(domain_sharing.share_domain, wanted)
+    return domain_sharing.UnshareDomain(domain_guid=domain, organization_guid=other, actor=SYSTEM)
+
+
+async def _own_domain(seed: Seed) -> tuple[str, str]:
+    """A private domain, and another organization."""
+    organization, _, _ = await seed.place()
+    made = domains.CreateDomain(name="own.example.org", organization_guid=organization.guid, actor=SYSTEM)
+    domain = await seed.database.write(domains.create_domain, made)
+    other = organizations.CreateOrganization(name="other", actor=SYSTEM)
+    return domain.guid, (await seed.database.write(organizations.create_organization, other)).guid
+
+
 @case(routes.create_route)
 async def _(seed: Seed) -> Any:
     _, space, domain = await seed.place()
@@ -259,14 +285,47 @@ async def _(seed: Seed) -> Any:
     return routes.ChangeDestinations(route_guid=route.guid, destinations=[wanted, wanted], actor=SYSTEM)
 
 
+@case(routes.update_destination)
+async def _(seed: Seed) -> Any:
+    made = await _destination(seed)
+    return routes.UpdateDestination(
+        route_guid=made.route_guid, destination_guid=made.guid, protocol="http2", actor=SYSTEM
+    )
+
+
+@case(route_sharing.share_route)
+async def _(seed: Seed) -> Any:
+    return (await _sharing(seed))[0]
+
+
+@case(route_sharing.unshare_route)
+@case(route_sharing.move_route)
+async def _(seed: Seed) -> Any:
+    share, space = await _sharing(seed)
+    await seed.database.write(route_sharing.share_route, share)
+    return route_sharing.MoveRoute(route_guid=share.route_guid, space_guid=space, actor=SYSTEM)
+
+
+async def _sharing(seed: Seed) -> tuple[route_sharing.ShareRoute, str]:
+    """A route to be shared, and with which space."""
+    route, (organization, _, _) = await seed.route(), await seed.place()
+    space = (await seed.other_space(organization)).guid
+    return route_sharing.ShareRoute(route_guid=route.guid, space_guids=[space, space], actor=SYSTEM), space
+
+
 @case(routes.remove_destination)
 async def _(seed: Seed) -> Any:
+    made = await _destination(seed)
+    return routes.RemoveDestination(route_guid=made.route_guid, destination_guid=made.guid, actor=SYSTEM)
+
+
+async def _destination(seed: Seed) -> Destination:
     app, route = await seed.app(), await seed.route()
     wanted = routes.ChangeDestinations(
         route_guid=route.guid, destinations=[routes.NewDestination(app_guid=app.guid)], actor=SYSTEM
     )
     [made] = await seed.database.write(routes.add_destinations, wanted)
-    return routes.RemoveDestination(route_guid=route.guid, destination_guid=made.guid, actor=SYSTEM)
+    return made
 
 
 async def _group(seed: Seed) -> str:

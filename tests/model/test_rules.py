@@ -36,7 +36,6 @@ from paasd.model import (
     processes,
     roles,
     routes,
-    sidecars,
     spaces,
     users,
 )
@@ -331,15 +330,6 @@ async def test_health_checks_must_make_sense(seed: Seed) -> None:
     command = processes.UpdateProcess(process_guid=process.guid, command="run", actor=SYSTEM)
     changed = await seed.database.write(processes.update_process, command)
     assert (changed.command, changed.health_check) == ("run", process.health_check)
-
-
-async def test_a_sidecar_fits_beside_its_process(seed: Seed) -> None:
-    app = await seed.app()
-    make = sidecars.CreateSidecar(app_guid=app.guid, name="s", command="c", process_types=["web"], memory_mb=400)
-    await seed.database.write(sidecars.create_sidecar, make)
-    text = await refused(seed, sidecars.create_sidecar, replace(make, name="t"))
-    assert "too large" in text
-    assert "already exists" in await refused(seed, sidecars.create_sidecar, replace(make, memory_mb=None))
 
 
 async def test_roles_stand_on_each_other(seed: Seed) -> None:

@@ -187,7 +187,8 @@ async def plant_ways_in(driver: Pusher, planted: Planted) -> list[httpx.Response
     signed_in = (await api.post("/oauth/token", data=form, auth=("cf", ""))).json()
     planted.places |= {kind: signed_in[kind].rpartition(".")[2] for kind in ("access_token", "refresh_token")}
     bearer = {"Authorization": f"bearer {signed_in['access_token']}"}
-    factor = await api.post("/paasd/v1/me/second-factor", headers=bearer)
+    mine = {"password": bob["password"]}
+    factor = await api.post("/paasd/v1/me/second-factor", headers=bearer, json=mine)
     assert factor.status_code == 201, factor.text
     planted.places["second factor"] = factor.json()["secret"]
     codes = await api.post(

@@ -97,6 +97,7 @@ READS: Final = f"""
 /v3/routes
 /v3/routes/<guid=route>
 /v3/routes/<guid=route>/destinations
+/v3/routes/<guid=route>/relationships/shared_spaces
 /v3/audit_events
 /v3/audit_events/<guid=event>
 /v3/jobs/<guid=job>
@@ -183,14 +184,27 @@ CHANGES: Final[dict[str, Any]] = {
     "POST /v3/droplets/<guid=droplet>/upload": {},
     "POST /v3/domains": [
         {"name": "more.example.org", "relationships": one(organization="org")},
+        {
+            "name": "yet.more.example.net",
+            "relationships": {**one(organization="org"), "shared_organizations": many("org2")},
+        },
     ],
     "PATCH /v3/domains/<guid=domain>": {"metadata": {"labels": {"a": "b"}}},
+    "POST /v3/domains/<guid=domain>/relationships/shared_organizations": many("org2"),
+    "DELETE /v3/domains/<guid=domain>/relationships/shared_organizations/<organization_guid=org2>": {},
     "POST /v3/routes": {"host": "another", "relationships": one(space="space", domain="domain")},
     "PATCH /v3/routes/<guid=route>": {"metadata": {"labels": {"a": "b"}}},
     "POST /v3/routes/<guid=route>/destinations": {"destinations": [{"app": {"guid": "$app2"}}]},
     "PATCH /v3/routes/<guid=route>/destinations": {
         "destinations": [{"app": {"guid": "$app"}}, {"app": {"guid": "$app2"}}]
     },
+    "PATCH /v3/routes/<guid=route>/destinations/<destination_guid=destination>": {"protocol": "http2"},
+    "POST /v3/routes/<guid=route>/relationships/shared_spaces": many("space2"),
+    "DELETE /v3/routes/<guid=route>/relationships/shared_spaces/<space_guid=space2>": {},
+    "PATCH /v3/routes/<guid=route>/relationships/space": [
+        {"data": {"guid": "$space2"}},
+        {"data": {"guid": "$space"}},
+    ],
     "POST /v3/organization_quotas": {"name": "another"},
     "PATCH /v3/organization_quotas/<guid=org_quota>": {"name": "renamed"},
     "POST /v3/organization_quotas/<guid=org_quota>/relationships/organizations": many("org"),

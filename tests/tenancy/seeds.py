@@ -10,7 +10,10 @@ from tests.tenancy.entries import POLICY, many, one
 
 NAMES: Final = {
     "org.name": "{}-org",
+    "org2.name": "{}-sister",
+    "owner.name": "{}-owner",
     "space.name": "{}-space",
+    "space2.name": "{}-annex",
     "app.name": "{}-app",
     "app2.name": "{}-second",
     "app3.name": "{}-third",
@@ -24,6 +27,15 @@ LABEL: Final = {"labels": {"$label": "yes"}}
 
 SEEDS: Final[list[tuple[str, str, Any]]] = [
     ("space", "POST /v3/spaces", {"name": "$space.name", "metadata": LABEL, "relationships": one(organization="org")}),
+    ("space2", "POST /v3/spaces", {"name": "$space2.name", "relationships": one(organization="org")}),
+    (
+        "",
+        "POST /v3/roles",
+        {
+            "type": "space_developer",
+            "relationships": {"user": {"data": {"username": "$owner.name"}}, **one(space="space2")},
+        },
+    ),
     (
         "domain",
         "POST /v3/domains",

@@ -88,6 +88,7 @@ NEEDS: Final[dict[str, tuple[str, Permission | None]]] = {
     "POST /v3/apps/<guid>/tasks": ("app", Permission.WRITE_SPACE),
     "GET /v3/routes/<guid>": ("route", None),
     "PATCH /v3/routes/<guid>": ("route", Permission.OPERATE_APPS),
+    "PATCH /v3/routes/<guid>/destinations/<destination_guid>": ("route", Permission.OPERATE_APPS),
     "GET /v3/domains/<guid>": ("private domain", None),
     "PATCH /v3/domains/<guid>": ("private domain", Permission.MANAGE_ORGANIZATION),
     "GET /v3/audit_events/<guid>": ("audit event", None),

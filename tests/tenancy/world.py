@@ -82,7 +82,11 @@ class World:
         """An access token of somebody."""
         user = self.served.auth.find_user(name)
         assert user is not None, name
-        return str(self.served.auth.grant(Client(client_id="cf"), SignIn(user=user), ())["access_token"])
+        return str(
+            self.served.auth.grant(Client(client_id="cf"), SignIn(user=user, at=int(self.served.clock())), ())[
+                "access_token"
+            ]
+        )
 
     async def by_owner(self, owned: Organization, method: str, url: str, body: Any = None) -> Answer:
         """A call of who owns an organization, or where that is not enough of an administrator."""
@@ -102,13 +106,29 @@ class World:
             register_node, RegisterNode(guid="node", name="n", zone="z", memory_mb=9999, disk_mb=99999, cpus=2)
         )
         self.admin = self.token("admin")
+        await self.expect(self.admin, "PATCH /v3/feature_flags/route_sharing", {"enabled": True})
         for word in WORDS:
             self.organizations.append(await self._organization(word))
+        await self._shared_groups()
         first = self.organizations[0].values
         self.nobody.values = {
             kind: first[kind] if kind == "shared" else NAMES[kind].format(NOBODY) if kind in NAMES else self._guid()
             for kind in first
         }
+
+    async def _shared_groups(self) -> None:
+        """Security groups that every organization sees, or two of them: which spaces of the first have these, it alone
+        knows.
+        """
+        spaces = [made.values["space"] for made in self.organizations]
+        for name, enabled, bound in (("everywhere", True, spaces[:1]), ("together", False, spaces[:2])):
+            data = {"data": [{"guid": guid} for guid in bound]}
+            group = {
+                "name": name,
+                "globally_enabled": {"running": enabled, "staging": False},
+                "relationships": {"running_spaces": data, "staging_spaces": data},
+            }
+            await self.expect(self.admin, "POST /v3/security_groups", group)
 
     def _guid(self) -> str:
         return str(UUID(int=self._random.getrandbits(128), version=4))
@@ -132,11 +152,22 @@ class World:
                 if role in ORGANIZATION_ROLES:
                     wanted = CreateRole(type=role, user_guid=guid, organization_guid=organization.guid, actor=SYSTEM)
                     await database.write(create_role, wanted)
+        await self._sister(made)
         for kind, call, body in SEEDS:
             await self._seed(made, kind, call, body)
             if kind == "space":
                 await self._space_roles(made)
         return made
+
+    async def _sister(self, made: Organization) -> None:
+        """A second organization of the same owner, with which the first can share."""
+        database, owner = self.served.context.database, self.served.auth.find_user(f"{made.word}-owner")
+        assert owner is not None
+        wanted = CreateOrganization(name=made.values["org2.name"], actor=SYSTEM)
+        made.values["org2"] = (await database.write(create_organization, wanted)).guid
+        for role in ("organization_user", "organization_manager"):
+            held = CreateRole(type=role, user_guid=owner.guid, organization_guid=made.values["org2"], actor=SYSTEM)
+            await database.write(create_role, held)
 
     async def _space_roles(self, made: Organization) -> None:
         for person, roles in PEOPLE.items():

@@ -15,6 +15,7 @@ from paasd.api.answers import Lines, Page
 from paasd.api.answers.apps import AppShown, ProcessShown, StatsShown
 from paasd.api.call import Call, Reply
 from paasd.api.listing import View, list_reply, one_reply
+from paasd.api.numbers import whole
 from paasd.api.paasd_v1.names import find_app, find_space
 from paasd.api.present.apps import present_processes
 from paasd.api.present.stats import present_stats
@@ -127,16 +128,16 @@ async def get_logs(call: Call) -> Reply[Lines]:
     """Recent lines, oldest first; with `follow=1` also what comes, until the client goes away."""
     app = _app(call)
     plain = call.query.plain
-    count = plain.get("lines", str(RECENT_LINES))
-    if not count.isdecimal() or int(count) > RECENT_LIMIT:
+    count = whole(plain.get("lines", str(RECENT_LINES)), most=RECENT_LIMIT)
+    if count is None:
         raise BadQuery(f"The query parameter is invalid: lines must be between 0 and {RECENT_LIMIT}")
     follow = plain.get("follow", "0") in ("1", "true", "yes")
     as_json = wants_json(call)
     content_type = NDJSON if as_json else "text/plain; charset=utf-8"
     if not follow:
-        raw = b"".join(encode_line(line, as_json) for line in await _recent(call, app, int(count)))
+        raw = b"".join(encode_line(line, as_json) for line in await _recent(call, app, count))
         return Reply(raw=raw, content_type=content_type)
-    return Reply(stream=_follow(call, app, int(count), as_json), content_type=content_type)
+    return Reply(stream=_follow(call, app, count, as_json), content_type=content_type)
 
 
 @asynccontextmanager

@@ -7,12 +7,13 @@ from typing import Literal
 from paasd.actions import audit as actions
 from paasd.api.answers import Answer
 from paasd.api.call import Call, Reply
+from paasd.api.numbers import whole
 from paasd.api.query import TIMESTAMP, QuerySpec
 from paasd.api.table import Auth, Route, get
 from paasd.errors import BadQuery
 from paasd.model.auditing.following import Head
 
-READER = "platform administrator; of an organization also its managers and auditors"
+READER = "who sees the whole platform; of an organization also its managers and auditors"
 NDJSON = "application/x-ndjson"
 
 
@@ -97,11 +98,13 @@ def _time(call: Call, name: str) -> str | None:
 def _heads(call: Call) -> tuple[Head, ...]:
     found = []
     for text in call.query.plain.get("heads", "").split(","):
-        sequence, _, hash = text.partition(":")
-        if text and not (sequence.isdecimal() and len(sequence) < 16 and len(hash) == 64):
+        if not text:
+            continue
+        number, _, hash = text.partition(":")
+        sequence = whole(number)
+        if sequence is None or len(hash) != 64:
             raise BadQuery("The query parameter is invalid: heads must be NUMBER:HASH, as of /paasd/v1/audit/head")
-        if text:
-            found.append(Head(sequence=int(sequence), hash=hash))
+        found.append(Head(sequence=sequence, hash=hash))
     return tuple(found)
 
 

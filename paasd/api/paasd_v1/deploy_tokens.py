@@ -7,6 +7,7 @@ import msgspec
 from paasd.actions import deploy_tokens as actions
 from paasd.api.answers import Answer
 from paasd.api.call import Call, Form, Reply, created, no_content
+from paasd.api.numbers import Number
 from paasd.api.paasd_v1.names import find_organization, find_space
 from paasd.api.table import Auth, Route, delete, get, post
 from paasd.api.words import DeployTokenRole, said
@@ -23,7 +24,7 @@ class NewToken(Form):
 
     name: str
     role: Annotated[str, said(*MAKERS)] | None = None
-    life_s: int | None = None
+    life_s: Number | None = None
 
 
 class DeployTokenShown(Answer):

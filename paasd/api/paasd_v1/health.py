@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 import psutil
 import trio
+from msgspec import UNSET, UnsetType
 
 from paasd.actions import Context
 from paasd.actions.fairness import unlimited
@@ -25,25 +26,31 @@ from paasd.scheduler import not_absorbed
 ASK_S: Final = 0.4
 """What is not known by then is said to be unknown: `paasd status` is for when something hangs."""
 
+SOMETHING: Final = "something is wrong with the platform; its administrators see what"
+
 
 class Status(Answer):
-    """How the platform is: counts, what is wrong, and what would be better."""
+    """How the platform is: counts, what is wrong, and what would be better.
+
+    The counts are for who sees the whole platform: watched over time they tell what others do. A tenant reads whether
+    all is well.
+    """
 
     version: str
     domains: str
-    nodes: int
-    organizations: int
-    spaces: int
-    apps: int
-    apps_started: int
-    builds_staging: int
-    instances_wanted: int
-    instances_running: int
-    instances_starting: int
-    instances_crashed: int
-    log_lines_dropped: int
     problems: list[str]
     advice: list[str]
+    nodes: int | UnsetType = UNSET
+    organizations: int | UnsetType = UNSET
+    spaces: int | UnsetType = UNSET
+    apps: int | UnsetType = UNSET
+    apps_started: int | UnsetType = UNSET
+    builds_staging: int | UnsetType = UNSET
+    instances_wanted: int | UnsetType = UNSET
+    instances_running: int | UnsetType = UNSET
+    instances_starting: int | UnsetType = UNSET
+    instances_crashed: int | UnsetType = UNSET
+    log_lines_dropped: int | UnsetType = UNSET
 
 
 class Below(Answer):
@@ -61,14 +68,19 @@ async def healthz(call: Call) -> Reply[Literal["text/plain"]]:
 
 
 async def status(call: Call) -> Reply[Status]:
-    """Counts, and what is wrong with what to do about it; for those who are signed in."""
+    """Counts, and what is wrong with what to do about it; for a tenant whether anything is."""
     context = call.context
     known = await picture(call)
+    found = problems(known)
+    domains = f"{context.config.domains.apps}, {context.config.domains.system}"
+    if not call.caller.sees_everything:
+        told = [SOMETHING] if found else []
+        return Reply(body=Status(version=call.platform.version, domains=domains, problems=told, advice=[]))
     states = Counter(fact.state for fact in context.observed.instances())
     with context.database.read() as tx:
         shown = Status(
             version=call.platform.version,
-            domains=f"{context.config.domains.apps}, {context.config.domains.system}",
+            domains=domains,
             nodes=len(members(tx)),
             organizations=tx.count(Organization, deleting=False),
             spaces=tx.count(Space, deleting=False),
@@ -80,7 +92,7 @@ async def status(call: Call) -> Reply[Status]:
             instances_starting=states["STARTING"],
             instances_crashed=states["CRASHED"],
             log_lines_dropped=context.logs.lines_dropped,
-            problems=problems(known),
+            problems=found,
             advice=advice(known),
         )
     return Reply(body=shown)
@@ -159,5 +171,11 @@ async def links(call: Call) -> Reply[Below]:
 ROUTES: tuple[Route, ...] = (
     get("/paasd/v1", links, auth=Auth.NONE),
     get("/paasd/v1/healthz", healthz, auth=Auth.NONE),
-    get("/paasd/v1/status", status, auth=Auth.BASIC, permission="signed in", waits=False),
+    get(
+        "/paasd/v1/status",
+        status,
+        auth=Auth.BASIC,
+        permission="signed in; counts: who sees all",
+        waits=False,
+    ),
 )

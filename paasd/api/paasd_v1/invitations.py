@@ -10,6 +10,7 @@ import msgspec
 from paasd.actions import invitations as actions
 from paasd.api.answers import Answer
 from paasd.api.call import Call, Form, Reply, created, no_content
+from paasd.api.numbers import Number
 from paasd.api.paasd_v1.names import find_organization
 from paasd.api.table import Auth, Route, delete, get, post
 from paasd.model import Invitation
@@ -23,7 +24,7 @@ class NewInvitation(Form):
     address: str
     organization_roles: list[str] = []
     spaces: dict[str, list[str]] = {}
-    life_s: int | None = None
+    life_s: Number | None = None
 
 
 class Acceptance(Form):

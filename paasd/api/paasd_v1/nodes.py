@@ -5,6 +5,7 @@ from typing import Annotated
 from paasd.actions import nodes as actions
 from paasd.api.answers import Answer
 from paasd.api.call import Call, Form, Reply, created, no_content
+from paasd.api.numbers import Number
 from paasd.api.query import QuerySpec
 from paasd.api.table import Auth, Route, delete, get, post
 from paasd.api.words import NODE_ROLES, NodeRole, NodeState, NodeVoting, said
@@ -12,6 +13,7 @@ from paasd.model import JoinToken, Node
 from paasd.observed import Reachability
 
 ADMIN = "platform administrator"
+READER = "who sees the whole platform"
 
 
 class TokenForm(Form):
@@ -19,8 +21,8 @@ class TokenForm(Form):
 
     role: Annotated[str, said(*NODE_ROLES)] = "control"
     zone: str | None = None
-    ttl_s: int = actions.TTL_S
-    uses: int = 1
+    ttl_s: Number = actions.TTL_S
+    uses: Number = 1
 
 
 class JoinTokenMade(Answer):
@@ -230,14 +232,14 @@ async def list_key_changes(call: Call) -> Reply[KeyChanges]:
 
 
 ROUTES: tuple[Route, ...] = (
-    get("/paasd/v1/nodes", list_nodes, auth=Auth.BASIC, permission=ADMIN),
+    get("/paasd/v1/nodes", list_nodes, auth=Auth.BASIC, permission=READER),
     delete("/paasd/v1/nodes/<node>", remove_node, QuerySpec(plain=("force",)), auth=Auth.BASIC, permission=ADMIN),
-    get("/paasd/v1/nodes/<node>", show_node, auth=Auth.BASIC, permission=ADMIN),
+    get("/paasd/v1/nodes/<node>", show_node, auth=Auth.BASIC, permission=READER),
     post("/paasd/v1/nodes/<node>/actions/drain", drain_node, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/nodes/<node>/actions/undrain", undrain_node, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/nodes/<node>/actions/declare-dead", declare_dead, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/brake/actions/release", release_brake, auth=Auth.BASIC, permission=ADMIN),
-    get("/paasd/v1/keys", list_key_changes, auth=Auth.BASIC, permission=ADMIN),
+    get("/paasd/v1/keys", list_key_changes, auth=Auth.BASIC, permission=READER),
     post("/paasd/v1/keys/<what>/actions/change", change_key, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/tokens", create_token, auth=Auth.BASIC, permission=ADMIN),
     get("/paasd/v1/tokens", list_tokens, auth=Auth.BASIC, permission=ADMIN),

@@ -17,6 +17,12 @@ class CodeForm(Form):
     code: str
 
 
+class EnrolForm(Form):
+    """The password, unless one has signed in within five minutes."""
+
+    password: str | None = None
+
+
 class DemandForm(Form):
     """Whether an organization is shown to those with a second factor alone."""
 
@@ -61,7 +67,8 @@ async def show(call: Call) -> Reply[Standing]:
 
 async def enrol(call: Call) -> Reply[Enrolment]:
     """201 with what the authenticator wants to know, shown this once."""
-    secret, uri = await actions.enrol(call.context, call.caller)
+    form = await call.json(EnrolForm)
+    secret, uri = await actions.enrol(call.context, call.caller, call.platform.auth, form.password)
     return created(Enrolment(secret=secret, uri=uri))
 
 

@@ -5,6 +5,7 @@ from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, visible
 from paasd.api.answers import Answer
 from paasd.api.call import Call, Form, Reply, created
+from paasd.api.numbers import Number
 from paasd.api.paasd_v1.names import find_app, find_organization
 from paasd.api.table import Auth, Route, get, patch, post
 from paasd.errors import NotFound, Unavailable
@@ -15,7 +16,7 @@ class Wanted(Form):
     """Which instance."""
 
     process: str = "web"
-    index: int = 0
+    index: Number = 0
 
 
 class Switch(Form):

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from paasd.api.answers import Links, RelatedMany
+from paasd.actions.visibility import visible
+from paasd.api.answers import Links, Reference, RelatedMany
 from paasd.api.answers.pages import DomainRelations, DomainShown
 from paasd.api.answers.routing import (
     DestinationAppShown,
@@ -13,13 +14,24 @@ from paasd.api.answers.routing import (
     RouteShown,
 )
 from paasd.api.listing import View, common, to_one
-from paasd.model import Destination, Domain, Route
+from paasd.auth import Caller
+from paasd.model import Destination, Domain, DomainShare, Organization, Route
 from paasd.model.route_options import FIELDS
-from paasd.state import In
+from paasd.state import In, InSelect, ReadTx
+
+
+def shared_organizations(tx: ReadTx, caller: Caller, domain_guids: Sequence[str]) -> dict[str, list[str]]:
+    """With which organizations domains are shared, of those that the caller sees."""
+    found: dict[str, list[str]] = {guid: [] for guid in domain_guids}
+    seen = InSelect("organization_guid", Organization, "guid", *visible(tx, caller, Organization))
+    for share in tx.all(DomainShare, In("domain_guid", domain_guids), seen, order=("created_at", "organization_guid")):
+        found[share.domain_guid].append(share.organization_guid)
+    return found
 
 
 def present_domains(view: View, rows: Sequence[Domain]) -> list[DomainShown]:
     """Shared ones have no organization."""
+    shared = shared_organizations(view.tx, view.caller, [row.guid for row in rows])
 
     def links(row: Domain) -> Links:
         found = {
@@ -28,6 +40,7 @@ def present_domains(view: View, rows: Sequence[Domain]) -> list[DomainShown]:
         }
         if row.organization_guid is not None:
             found["organization"] = view.urls.link("organizations", row.organization_guid)
+            found["shared_organizations"] = view.urls.link("domains", row.guid, "relationships", "shared_organizations")
         return found
 
     return [
@@ -38,7 +51,8 @@ def present_domains(view: View, rows: Sequence[Domain]) -> list[DomainShown]:
             router_group=None,
             supported_protocols=["http"],
             relationships=DomainRelations(
-                organization=to_one(row.organization_guid), shared_organizations=RelatedMany(data=[])
+                organization=to_one(row.organization_guid),
+                shared_organizations=RelatedMany(data=[Reference(guid=guid) for guid in shared[row.guid]]),
             ),
         )
         for base, row in zip(common(view, rows, links), rows, strict=True)

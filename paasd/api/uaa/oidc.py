@@ -100,7 +100,9 @@ async def come_back(call: Call) -> Reply[Html] | Reply[None]:
     except (ProviderError, Unprocessable) as error:
         call.platform.auth.on_refused(address, provider.name, error.detail)
         return failure(call, error.detail, cookie=gone)
-    return await finish(call, SignIn(user=user, with_factor=person.with_factor), cookie=gone)
+    return await finish(
+        call, SignIn(user=user, at=int(call.context.clock()), with_factor=person.with_factor), cookie=gone
+    )
 
 
 def _redirect_uri(call: Call) -> str:

@@ -94,7 +94,7 @@ async def _prove(call: Call, form: dict[str, str]) -> Reply[Html]:
     if user is None or proof.until < call.context.clock():
         return failure(call, "That took too long; sign in again")
     await call.platform.auth.second_step(user, form.get("code", ""), client_address(call.request))
-    return await finish(call, SignIn(user=user, with_factor=True))
+    return await finish(call, SignIn(user=user, at=int(call.context.clock()), with_factor=True))
 
 
 def _question(call: Call, user: User) -> str:

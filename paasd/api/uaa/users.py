@@ -9,6 +9,7 @@ from paasd.actions import users
 from paasd.api.answers import Answer
 from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
+from paasd.api.numbers import whole
 from paasd.api.table import Route, delete, get, post, put
 from paasd.auth import DEPLOY_TOKEN
 from paasd.auth.service import OAuthError
@@ -21,6 +22,8 @@ TERM = re.compile(r'\s*(userName|username|user_name|id|origin|email)\s+eq\s+"((?
 COLUMNS = {"username": "username", "user_name": "username", "id": "guid", "origin": "origin", "email": "email"}
 SCHEMAS = ["urn:scim:schemas:core:1.0"]
 PAGE_LIMIT = 500
+NUMBER_LIMIT = 10**9
+SCIM_READ = "scim.read"
 REVOKE = "/oauth/token/revoke/user/<guid>"
 
 
@@ -137,15 +140,17 @@ def present_user(user: User) -> ScimUser:
     )
 
 
-def demand(call: Call, scope: str) -> None:
-    """Raises OAuthError 403 for who is no administrator and has not the scope."""
-    if not call.caller.admin and scope not in call.caller.scopes:
+def need_oneself_or(call: Call, scope: str) -> None:
+    """Raises OAuthError 403 for somebody else without the scope; who sees everything may look at anybody."""
+    caller = call.caller
+    if caller.user_guid == call.path["guid"] or caller.admin or scope in caller.scopes:
+        return
+    if scope != SCIM_READ or not caller.sees_everything:
         raise OAuthError(403, "insufficient_scope", "Insufficient scope for this resource")
 
 
 async def list_users(call: Call) -> Reply[ScimUsers]:
     """`GET /Users?filter=`."""
-    demand(call, "scim.read")
     conditions = parse_filter(call.query.plain["filter"]) if call.query.plain.get("filter") else []
     start = max(1, _number(call, "startIndex", 1))
     count = min(max(0, _number(call, "count", 100)), PAGE_LIMIT)
@@ -165,14 +170,12 @@ async def list_users(call: Call) -> Reply[ScimUsers]:
 
 async def get_user(call: Call) -> Reply[ScimUser]:
     """`GET /Users/:id`."""
-    if call.caller.user_guid != call.path["guid"]:
-        demand(call, "scim.read")
+    need_oneself_or(call, SCIM_READ)
     return Reply(body=present_user(need_user(call, call.path["guid"])))
 
 
 async def create_user(call: Call) -> Reply[ScimUser]:
     """`POST /Users`: 201, or 409 when the name is taken."""
-    demand(call, "scim.write")
     form = await call.json(NewUser)
     form.origin = form.origin or "uaa"
     password_hash = None
@@ -199,7 +202,6 @@ async def create_user(call: Call) -> Reply[ScimUser]:
 
 async def delete_user(call: Call) -> Reply[ScimUser]:
     """`DELETE /Users/:id`: the user and its roles."""
-    demand(call, "scim.write")
     user = need_user(call, call.path["guid"])
     await users.delete_account(call.context, call.caller, user.guid)
     return Reply(body=present_user(user))
@@ -209,8 +211,7 @@ async def set_password(call: Call) -> Reply[Done]:
     """`PUT /Users/:id/password`: one's own with the old one, anybody's as an administrator."""
     form = await call.json(NewPassword)
     own = call.caller.user_guid == call.path["guid"]
-    if not own:
-        demand(call, "uaa.admin")
+    need_oneself_or(call, "uaa.admin")
     user = need_user(call, call.path["guid"])
     if form.oldPassword is not None or (own and not call.caller.admin):
         address = client_address(call.request)
@@ -227,8 +228,7 @@ async def set_password(call: Call) -> Reply[Done]:
 
 async def sign_out_everywhere(call: Call) -> Reply[Done]:
     """Ends every session of a user: one's own, or anybody's as an administrator."""
-    if call.caller.user_guid != call.path["guid"]:
-        demand(call, "uaa.admin")
+    need_oneself_or(call, "uaa.admin")
     user = await users.sign_out_everywhere(call.context, call.caller, need_user(call, call.path["guid"]).guid)
     return Reply(body=Done(status="ok", message=f"every session of {user.username} has ended"))
 
@@ -248,8 +248,8 @@ def need_user(call: Call, guid: str) -> User:
 
 
 def _number(call: Call, name: str, default: int) -> int:
-    text = call.query.plain.get(name, "")
-    return int(text) if text.isdecimal() and len(text) < 10 else default
+    found = whole(call.query.plain.get(name, ""), most=NUMBER_LIMIT)
+    return default if found is None else found
 
 
 USER_ROUTES: tuple[Route, ...] = tuple(

@@ -20,14 +20,14 @@ from paasd.api.v3.jobs import job_reply
 from paasd.api.words import said
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import App, Droplet, Space
-from paasd.state import Condition, In, InSelect, IsNull, Or, ReadTx
+from paasd.state import Condition, In, InSelect, IsNull, Or
 
 
-def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_organization(_view: View, values: tuple[str, ...]) -> Condition:
     return InSelect("space_guid", Space, "guid", In("organization_guid", values))
 
 
-def _by_stack(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_stack(_view: View, values: tuple[str, ...]) -> Condition:
     """An empty value asks for apps without a stack."""
     named = In("stack", [value for value in values if value])
     return Or(named, IsNull("stack")) if "" in values else named

@@ -13,11 +13,12 @@ from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, common, list_reply, one_reply
 from paasd.api.multipart import Multipart
+from paasd.api.numbers import Number
 from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.api.words import LifecycleType, said
 from paasd.model import Buildpack
-from paasd.state import And, Condition, In, ReadTx
+from paasd.state import And, Condition, In
 
 
 class BuildpackShown(Described):
@@ -58,7 +59,7 @@ def present_buildpacks(view: View, rows: Sequence[Buildpack]) -> list[BuildpackS
     ]
 
 
-def _by_lifecycle(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_lifecycle(_view: View, values: tuple[str, ...]) -> Condition:
     return And() if "buildpack" in values else In("guid", ())
 
 
@@ -76,7 +77,7 @@ class BuildpackChanges(Form):
 
     name: str | UnsetType = UNSET
     stack: str | UnsetType | None = UNSET
-    position: int | UnsetType = UNSET
+    position: Number | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
     locked: bool | UnsetType = UNSET
     metadata: MetadataForm | None = None
@@ -87,7 +88,7 @@ class NewBuildpack(Form):
 
     name: str
     stack: str | None = None
-    position: int = 1
+    position: Number = 1
     enabled: bool = True
     locked: bool = False
     lifecycle: Annotated[str, said("buildpack")] | None = None

@@ -9,6 +9,7 @@ from paasd.api.answers.staging import BuildShown
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import Guid, MetadataForm, metadata_of
 from paasd.api.listing import Listing, column, list_reply, one_reply
+from paasd.api.numbers import Number
 from paasd.api.present.staging import present_builds
 from paasd.api.table import Route, get, patch, post
 from paasd.api.v3.apps import Lifecycle
@@ -31,9 +32,9 @@ class NewBuild(Form):
 
     package: Guid
     lifecycle: Lifecycle | None = None
-    staging_memory_in_mb: int | None = None
-    staging_disk_in_mb: int | None = None
-    staging_log_rate_limit_bytes_per_second: int | None = None
+    staging_memory_in_mb: Number | None = None
+    staging_disk_in_mb: Number | None = None
+    staging_log_rate_limit_bytes_per_second: Number | None = None
     metadata: MetadataForm | None = None
 
 

@@ -5,8 +5,9 @@ from typing import Literal
 from paasd.api.answers import Described, MetadataShown, Page
 from paasd.api.answers.apps import AppShown
 from paasd.api.call import Call, Reply
-from paasd.api.listing import list_reply, plain_list
+from paasd.api.listing import list_reply, plain_list, truth
 from paasd.api.query import QuerySpec
+from paasd.api.selector import suits_bare
 from paasd.api.table import Route, get
 from paasd.api.v3.apps import APPS
 from paasd.errors import NotFound
@@ -34,12 +35,15 @@ class StackShown(Described):
 
 
 def _named(call: Call, rows: list[StackShown]) -> list[StackShown]:
-    """Those that the filters `names` and `guids` leave, in the wanted order."""
-    names, guids = call.query.values("names"), call.query.values("guids")
+    """Those that the filters leave, in the wanted order. Nothing built in has labels."""
+    query = call.query
     found = [
         row
         for row in rows
-        if (not call.query.has("names") or row.name in names) and (not call.query.has("guids") or row.guid in guids)
+        if (not query.has("names") or row.name in query.values("names"))
+        and (not query.has("guids") or row.guid in query.values("guids"))
+        and ("default" not in query.plain or row.default is truth("default", query.plain["default"]))
+        and (query.label_selector is None or suits_bare(query.label_selector))
     ]
     if call.query.order_by is not None:
         name, descending = call.query.order_by

@@ -2,12 +2,12 @@
 
 from paasd.actions import domains
 from paasd.actions.visibility import need_visible
-from paasd.api.answers import Answer, Page
+from paasd.api.answers import Answer, Page, Reference, RelatedMany
 from paasd.api.answers.pages import DomainShown
-from paasd.api.call import Call, Form, Reply
-from paasd.api.forms import MetadataForm, Name, ToMany, ToOneOrNone, metadata_of
+from paasd.api.call import Call, Form, Reply, no_content
+from paasd.api.forms import Guid, MetadataForm, Name, ToMany, ToOneOrNone, metadata_of
 from paasd.api.listing import Listing, column, list_reply, one_reply
-from paasd.api.present.routing import present_domains
+from paasd.api.present.routing import present_domains, shared_organizations
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
@@ -46,6 +46,12 @@ class DomainChanges(Form):
     metadata: MetadataForm | None = None
 
 
+class Sharing(Form):
+    """Body of `POST /v3/domains/:guid/relationships/shared_organizations`."""
+
+    data: list[Guid]
+
+
 class Reservation(Answer):
     """Whether there is such a route."""
 
@@ -71,8 +77,7 @@ async def create_domain(call: Call) -> Reply[DomainShown]:
     relations = form.relationships or DomainRelationships()
     if form.router_group is not None:
         raise Unprocessable("TCP router groups are not available")
-    if relations.shared_organizations is not None and relations.shared_organizations.data:
-        raise Unprocessable("Private domains cannot be shared with further organizations")
+    shared = relations.shared_organizations or ToMany()
     owner = None if relations.organization is None or relations.organization.data is None else relations.organization
     row = await domains.create(
         call.context,
@@ -81,6 +86,7 @@ async def create_domain(call: Call) -> Reply[DomainShown]:
         internal=bool(form.internal),
         organization_guid=None if owner is None or owner.data is None else owner.data.guid,
         metadata=metadata_of(form.metadata),
+        shared_organizations=[one.guid for one in shared.data],
     )
     with call.context.database.read() as tx:
         return one_reply(call, DOMAINS, row, tx, 201)
@@ -99,6 +105,21 @@ async def delete_domain(call: Call) -> Reply[None]:
     return job_reply(call, await domains.delete(call.context, call.caller, call.path["guid"]))
 
 
+async def share_domain(call: Call) -> Reply[RelatedMany]:
+    """Let spaces of these organizations have routes on it."""
+    guids = [one.guid for one in (await call.json(Sharing)).data]
+    await domains.share(call.context, call.caller, call.path["guid"], guids)
+    with call.context.database.read() as tx:
+        shown = shared_organizations(tx, call.caller, [call.path["guid"]])[call.path["guid"]]
+    return Reply(body=RelatedMany(data=[Reference(guid=guid) for guid in shown]))
+
+
+async def unshare_domain(call: Call) -> Reply[None]:
+    """204; an organization that still has routes on it keeps it."""
+    await domains.unshare(call.context, call.caller, call.path["guid"], call.path["organization_guid"])
+    return no_content()
+
+
 async def route_reservations(call: Call) -> Reply[Reservation]:
     """Whether a route is taken by anybody, also where the caller may not see it."""
     plain = call.query.plain
@@ -115,5 +136,11 @@ ROUTES: tuple[Route, ...] = (
     get(ONE, get_domain),
     patch(ONE, update_domain, permission="admin, or organization_manager for a private one"),
     delete(ONE, delete_domain, permission="admin, or organization_manager for a private one"),
+    post(f"{ONE}/relationships/shared_organizations", share_domain, permission="organization_manager of both"),
+    delete(
+        f"{ONE}/relationships/shared_organizations/<organization_guid>",
+        unshare_domain,
+        permission="organization_manager of either",
+    ),
     get(f"{ONE}/route_reservations", route_reservations, QuerySpec(plain=("host", "path", "port"))),
 )

@@ -14,8 +14,9 @@ from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.users import USERS
 from paasd.errors import NotFound
 from paasd.model import Organization, Role, Space
+from paasd.model.domain_sharing import usable_by
 from paasd.model.domains import default_domain
-from paasd.state import Eq, InSelect, IsNull, Or
+from paasd.state import Eq, InSelect, Or
 
 ORGANIZATIONS = Listing(
     record=Organization,
@@ -85,7 +86,7 @@ async def list_domains(call: Call) -> Reply[Page[DomainShown]]:
     """Domains on which the organization's spaces may have routes."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, Organization, call.path["guid"])
-    return list_reply(call, DOMAINS, Or(IsNull("organization_guid"), Eq("organization_guid", row.guid)))
+    return list_reply(call, DOMAINS, usable_by(row.guid))
 
 
 async def get_default_domain(call: Call) -> Reply[DomainShown]:

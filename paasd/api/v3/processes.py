@@ -1,7 +1,7 @@
 """`/v3/processes`, by guid and by app and type, and their instances."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from paasd.api.answers.apps import InstanceShown, ProcessShown, StatsShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply
+from paasd.api.numbers import Number, whole
 from paasd.api.present.apps import present_processes, present_sidecars
 from paasd.api.present.stats import present_process_instances, present_stats
 from paasd.api.table import Route, delete, get, patch, post
@@ -43,16 +44,17 @@ def _present(view: View, rows: Sequence[Process]) -> list[ProcessShown]:
     return shown
 
 
-def by_space(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def by_space(_view: View, values: tuple[str, ...]) -> Condition:
     """Parts of apps in these spaces."""
     return InSelect("app_guid", App, "guid", In("space_guid", values))
 
 
-def by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def by_organization(_view: View, values: tuple[str, ...]) -> Condition:
     """Parts of apps in these organizations."""
     return InSelect("app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values)))
 
 
+V = TypeVar("V")
 PROCESSES = Listing(
     record=Process,
     present=_present,
@@ -68,12 +70,12 @@ SIDECARS = Listing(record=Sidecar, present=present_sidecars, labels=False)
 
 
 class HealthData(Form):
-    """Times in seconds."""
+    """Times in seconds; null goes back to the default, what is absent stays."""
 
-    timeout: int | None = None
-    invocation_timeout: int | None = None
-    interval: int | None = None
-    endpoint: str | None = None
+    timeout: Number | msgspec.UnsetType | None = msgspec.UNSET
+    invocation_timeout: Number | msgspec.UnsetType | None = msgspec.UNSET
+    interval: Number | msgspec.UnsetType | None = msgspec.UNSET
+    endpoint: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class HealthForm(Form):
@@ -85,15 +87,18 @@ class HealthForm(Form):
     def merged(self, old: HealthCheck) -> HealthCheck:
         """The check after this change; another type starts afresh but keeps the times."""
         kind = self.type or old.type
+        given = self.data
         return HealthCheck(
             type=kind,
-            timeout_s=self.data.timeout if self.data.timeout is not None else old.timeout_s,
-            invocation_timeout_s=(
-                self.data.invocation_timeout if self.data.invocation_timeout is not None else old.invocation_timeout_s
-            ),
-            interval_s=self.data.interval if self.data.interval is not None else old.interval_s,
-            endpoint=(self.data.endpoint or old.endpoint) if kind == "http" else None,
+            timeout_s=_after(given.timeout, old.timeout_s),
+            invocation_timeout_s=_after(given.invocation_timeout, old.invocation_timeout_s),
+            interval_s=_after(given.interval, old.interval_s),
+            endpoint=_after(given.endpoint, old.endpoint) if kind == "http" else None,
         )
+
+
+def _after(given: V | msgspec.UnsetType, former: V) -> V:
+    return former if isinstance(given, msgspec.UnsetType) else given
 
 
 class ProcessChanges(Form):
@@ -109,10 +114,10 @@ class ProcessChanges(Form):
 class Scale(Form):
     """Body of the scale action."""
 
-    instances: int | None = None
-    memory_in_mb: int | None = None
-    disk_in_mb: int | None = None
-    log_rate_limit_in_bytes_per_second: int | None = None
+    instances: Number | None = None
+    memory_in_mb: Number | None = None
+    disk_in_mb: Number | None = None
+    log_rate_limit_in_bytes_per_second: Number | None = None
 
 
 async def list_processes(call: Call) -> Reply[Page[ProcessShown]]:
@@ -196,10 +201,10 @@ async def delete_instance(call: Call) -> Reply[None]:
     """204: end one instance; another takes its place."""
     with call.context.database.read() as tx:
         row = _need(call, tx)
-    index = call.path["index"]
-    if not index.isdecimal() or int(index) >= row.instances:
+    index = whole(call.path["index"], most=row.instances - 1)
+    if index is None:
         raise NotFound("Instance")
-    await processes.restart_instance(call.context, call.caller, row.guid, int(index))
+    await processes.restart_instance(call.context, call.caller, row.guid, index)
     return no_content()
 
 

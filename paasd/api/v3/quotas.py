@@ -11,13 +11,13 @@ from paasd.api.answers import Answer, LinkedMany, Page, Reference
 from paasd.api.answers.quotas import OrganizationQuotaShown, SpaceQuotaShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import Guid, ToMany, ToOne
-from paasd.api.listing import Listing, column, list_reply, one_reply
+from paasd.api.listing import Filter, Listing, column, list_reply, one_reply
 from paasd.api.present.quotas import GROUPS, present_organization_quotas, present_space_quotas
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.errors import Unprocessable
 from paasd.model import Organization, OrganizationQuota, Space, SpaceQuota
-from paasd.state import And, Condition, In, InSelect
+from paasd.state import In, InSelect
 
 R = TypeVar("R", OrganizationQuota, SpaceQuota)
 S = TypeVar("S", bound=Answer)
@@ -27,22 +27,27 @@ NAME_LIMIT = 250
 Group = dict[str, Any] | UnsetType
 
 
-def _everything(_tx: Any, _values: tuple[str, ...]) -> Condition:
-    """The filter needs to know who asks, so the handler adds it."""
-    return And()
+def _applied_to(record: type[Organization] | type[Space]) -> Filter:
+    return lambda view, values: InSelect(
+        "guid", record, "quota_guid", In("guid", values), *visible(view.tx, view.caller, record)
+    )
 
 
 ORGANIZATION_QUOTAS = Listing(
     record=OrganizationQuota,
     present=present_organization_quotas,
-    filters={"names": column("name"), "organization_guids": _everything},
+    filters={"names": column("name"), "organization_guids": _applied_to(Organization)},
     order_by={"name": "name"},
     labels=False,
 )
 SPACE_QUOTAS = Listing(
     record=SpaceQuota,
     present=present_space_quotas,
-    filters={"names": column("name"), "organization_guids": column("organization_guid"), "space_guids": _everything},
+    filters={
+        "names": column("name"),
+        "organization_guids": column("organization_guid"),
+        "space_guids": _applied_to(Space),
+    },
     order_by={"name": "name"},
     labels=False,
 )
@@ -143,20 +148,12 @@ def _name(form: QuotaChanges, *, required: bool) -> str:
 
 async def list_organization_quotas(call: Call) -> Reply[Page[OrganizationQuotaShown]]:
     """Those of the caller's organizations."""
-    return list_reply(call, ORGANIZATION_QUOTAS, *_applied_to(call, "organization_guids", Organization))
+    return list_reply(call, ORGANIZATION_QUOTAS)
 
 
 async def list_space_quotas(call: Call) -> Reply[Page[SpaceQuotaShown]]:
     """Those that apply to the caller's spaces, and all of organizations that the caller manages."""
-    return list_reply(call, SPACE_QUOTAS, *_applied_to(call, "space_guids", Space))
-
-
-def _applied_to(call: Call, parameter: str, record: type[Organization] | type[Space]) -> list[Condition]:
-    if not call.query.has(parameter):
-        return []
-    with call.context.database.read() as tx:
-        scope = visible(tx, call.caller, record)
-    return [InSelect("guid", record, "quota_guid", In("guid", call.query.values(parameter)), *scope)]
+    return list_reply(call, SPACE_QUOTAS)
 
 
 def _need(call: Call, record: Any) -> Any:

@@ -16,13 +16,13 @@ from paasd.model.revisions import VERSION_LIMIT
 from paasd.state import Condition, Eq, In, InSelect, Not, Or, ReadTx
 
 
-def _by_version(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_version(_view: View, values: tuple[str, ...]) -> Condition:
     if not all(value.isdecimal() for value in values):
         raise BadQuery(f"The query parameter is invalid: Versions must be numbers from 1 to {VERSION_LIMIT}")
     return In("version", [int(value) for value in values if len(value) <= len(str(VERSION_LIMIT))])
 
 
-def _deployable(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _deployable(_view: View, values: tuple[str, ...]) -> Condition:
     if not set(values) <= {"true", "false"}:
         raise BadQuery("The query parameter is invalid: Deployable must be a boolean")
     present = InSelect("droplet_guid", Droplet, "guid", Eq("state", "STAGED"))

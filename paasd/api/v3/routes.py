@@ -9,10 +9,11 @@ from paasd.actions import routes
 from paasd.actions.visibility import need_visible
 from paasd.api.answers import Page
 from paasd.api.answers.pages import DomainShown
-from paasd.api.answers.routing import DestinationsShown, RouteShown
+from paasd.api.answers.routing import DestinationShown, DestinationsShown, RouteShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, ToOne, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
+from paasd.api.numbers import Number, whole
 from paasd.api.present.including import include_organizations_of_spaces, include_spaces
 from paasd.api.present.routing import present_destination, present_domains, present_routes
 from paasd.api.query import QuerySpec
@@ -22,7 +23,7 @@ from paasd.api.words import said
 from paasd.model import App, Destination, Domain, Space
 from paasd.model import Route as RouteRecord
 from paasd.model.routes import PROTOCOLS, NewDestination
-from paasd.state import Condition, Eq, In, InSelect, ReadTx
+from paasd.state import Condition, Eq, In, InSelect
 
 
 def include_domains(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[DomainShown]]:
@@ -30,19 +31,19 @@ def include_domains(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[
     return "domains", present_domains(view, view.tx.all(Domain, In("guid", {row.domain_guid for row in rows})))
 
 
-def _by_app(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_app(_view: View, values: tuple[str, ...]) -> Condition:
     return InSelect("guid", Destination, "route_guid", In("app_guid", values))
 
 
-def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _by_organization(_view: View, values: tuple[str, ...]) -> Condition:
     return InSelect("space_guid", Space, "guid", In("organization_guid", values))
 
 
-def _by_port(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
-    return In("port", [int(value) for value in values if value.isdecimal()])
+def _by_port(_view: View, values: tuple[str, ...]) -> Condition:
+    return In("port", [port for value in values if (port := whole(value)) is not None])
 
 
-def _by_service_instance(_tx: ReadTx, _values: tuple[str, ...]) -> Condition:
+def _by_service_instance(_view: View, _values: tuple[str, ...]) -> Condition:
     return In("guid", ())
 
 
@@ -80,7 +81,7 @@ class NewRoute(Form):
     relationships: RouteRelationships
     host: str | None = None
     path: str | None = None
-    port: int | None = None
+    port: Number | None = None
     options: dict[str, Any] = {}
     metadata: MetadataForm | None = None
 
@@ -109,9 +110,9 @@ class DestinationForm(Form):
     """One destination of a route."""
 
     app: DestinationApp
-    port: int | None = None
+    port: Number | None = None
     protocol: Annotated[str, said(*PROTOCOLS)] | None = None
-    weight: int | None = None
+    weight: Number | None = None
 
     def wanted(self) -> NewDestination:
         """As operations take it."""
@@ -128,6 +129,12 @@ class Destinations(Form):
     """Body of the destination calls."""
 
     destinations: list[DestinationForm]
+
+
+class DestinationChanges(Form):
+    """Body of `PATCH /v3/routes/:guid/destinations/:guid`; null is HTTP/1.1."""
+
+    protocol: str | None
 
 
 async def list_routes(call: Call) -> Reply[Page[RouteShown]]:
@@ -204,6 +211,14 @@ async def replace_destinations(call: Call) -> Reply[DestinationsShown]:
     return _destinations(call)
 
 
+async def update_destination(call: Call) -> Reply[DestinationShown]:
+    """Speak HTTP/1.1 or HTTP/2 to the app."""
+    form = await call.json(DestinationChanges)
+    guids = call.path["guid"], call.path["destination_guid"]
+    row = await routes.update_destination(call.context, call.caller, *guids, form.protocol)
+    return Reply(body=present_destination(row))
+
+
 async def remove_destination(call: Call) -> Reply[None]:
     """204."""
     await routes.remove_destination(call.context, call.caller, call.path["guid"], call.path["destination_guid"])
@@ -234,6 +249,7 @@ ROUTES: tuple[Route, ...] = (
     get(BELOW, list_destinations, QuerySpec(filters=("guids", "app_guids"))),
     post(BELOW, add_destinations, permission="space_developer or space_supporter"),
     patch(BELOW, replace_destinations, permission="space_developer or space_supporter"),
+    patch(f"{BELOW}/<destination_guid>", update_destination, permission="space_developer or space_supporter"),
     delete(f"{BELOW}/<destination_guid>", remove_destination, permission="space_developer or space_supporter"),
     get("/v3/apps/<guid>/routes", app_routes, LISTED.query),
 )

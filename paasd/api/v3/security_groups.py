@@ -20,7 +20,7 @@ from paasd.model import SecurityGroup, SecurityGroupSpace, Space
 from paasd.model.records.network import Phase
 from paasd.model.security_groups import counting_for
 from paasd.model.security_rules import check_globally_enabled, check_rules
-from paasd.state import Eq, In, InSelect, ReadTx
+from paasd.state import Condition, Eq, In, InSelect, ReadTx
 
 
 class RuleShown(Answer):
@@ -80,18 +80,24 @@ def present_groups(view: View, rows: Sequence[SecurityGroup]) -> list[SecurityGr
     ]
 
 
+def _in_seen_spaces(view: View) -> Condition:
+    """That a group counts for a space is told to nobody but who sees the space."""
+    return InSelect("space_guid", Space, "guid", *visible(view.tx, view.caller, Space))
+
+
 def _spaces_of(view: View, guids: Sequence[str]) -> dict[tuple[str, str], list[Reference]]:
-    seen = InSelect("space_guid", Space, "guid", *visible(view.tx, view.caller, Space))
     found: dict[tuple[str, str], list[Reference]] = {}
-    for row in view.tx.all(SecurityGroupSpace, In("security_group_guid", guids), seen):
+    for row in view.tx.all(SecurityGroupSpace, In("security_group_guid", guids), _in_seen_spaces(view)):
         found.setdefault((row.security_group_guid, row.phase), []).append(Reference(guid=row.space_guid))
     return found
 
 
 def _by_space(phase: Phase) -> Filter:
-    return lambda _tx, values: InSelect(
-        "guid", SecurityGroupSpace, "security_group_guid", In("space_guid", values), Eq("phase", phase)
-    )
+    def bound(view: View, values: tuple[str, ...]) -> Condition:
+        rows = (In("space_guid", values), _in_seen_spaces(view), Eq("phase", phase))
+        return InSelect("guid", SecurityGroupSpace, "security_group_guid", *rows)
+
+    return bound
 
 
 LISTED = Listing(
@@ -101,8 +107,8 @@ LISTED = Listing(
         "names": column("name"),
         "running_space_guids": _by_space("running"),
         "staging_space_guids": _by_space("staging"),
-        "globally_enabled_running": flag("running_default"),
-        "globally_enabled_staging": flag("staging_default"),
+        "globally_enabled_running": flag("running_default", "globally_enabled_running"),
+        "globally_enabled_staging": flag("staging_default", "globally_enabled_staging"),
     },
     labels=False,
 )

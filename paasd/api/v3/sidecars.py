@@ -9,6 +9,7 @@ from paasd.api.answers.apps import SidecarShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import Name
 from paasd.api.listing import View, list_reply
+from paasd.api.numbers import Number
 from paasd.api.present.apps import present_sidecars
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.processes import SIDECARS
@@ -22,7 +23,7 @@ class NewSidecar(Form):
     name: Name
     command: str
     process_types: list[str]
-    memory_in_mb: int | None = None
+    memory_in_mb: Number | None = None
 
 
 class SidecarChanges(Form):
@@ -31,7 +32,7 @@ class SidecarChanges(Form):
     name: Name | msgspec.UnsetType = msgspec.UNSET
     command: str | msgspec.UnsetType = msgspec.UNSET
     process_types: list[str] | msgspec.UnsetType = msgspec.UNSET
-    memory_in_mb: int | msgspec.UnsetType | None = msgspec.UNSET
+    memory_in_mb: Number | msgspec.UnsetType | None = msgspec.UNSET
 
 
 async def app_sidecars(call: Call) -> Reply[Page[SidecarShown]]:

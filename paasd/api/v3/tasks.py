@@ -1,9 +1,7 @@
 """`/v3/tasks`, and those of an app."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from paasd.actions import tasks
@@ -12,14 +10,13 @@ from paasd.api.answers import Answer, Described, Links, OfApp, Page
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import Guid, MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, common, list_reply, one_reply, to_one
+from paasd.api.numbers import Number, Positive, whole
 from paasd.api.table import Route, get, patch, post, put
 from paasd.api.v3.processes import by_organization, by_space
 from paasd.api.words import TaskState
 from paasd.errors import BadQuery, Unprocessable
 from paasd.model import Task
-from paasd.state import Condition, Eq, In, ReadTx
-
-Positive = Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
+from paasd.state import Condition, Eq, In
 
 
 class TaskResult(Answer):
@@ -79,10 +76,11 @@ def present_own_tasks(view: View, rows: Sequence[Task]) -> list[TaskShown]:
     return present_tasks(view, rows, commands=bool(rows) and may_read_secrets(view.tx, view.caller, rows[0].app_guid))
 
 
-def _sequences(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
-    if not all(value.isdigit() for value in values):
+def _sequences(_view: View, values: tuple[str, ...]) -> Condition:
+    numbers = [whole(value) for value in values]
+    if None in numbers:
         raise BadQuery("The query parameter is invalid: Sequence ids must be whole numbers")
-    return In("sequence_id", [int(value) for value in values])
+    return In("sequence_id", numbers)
 
 
 FILTERS = {"names": column("name"), "states": column("state")}
@@ -112,7 +110,7 @@ class NewTask(Form):
     name: str | None = None
     memory_in_mb: Positive | None = None
     disk_in_mb: Positive | None = None
-    log_rate_limit_in_bytes_per_second: int | None = None
+    log_rate_limit_in_bytes_per_second: Number | None = None
     droplet_guid: str | None = None
     template: TemplateProcess | None = None
     user: str | None = None

@@ -13,7 +13,7 @@ from paasd.api.table import Route, get, post
 from paasd.api.words import UsedBefore, UsedState
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import AppUsageEvent
-from paasd.state import Condition, Gt, ReadTx
+from paasd.state import Condition, Gt
 
 
 class StateChange(Answer):
@@ -81,10 +81,10 @@ def present_usage_events(view: View, rows: Sequence[AppUsageEvent]) -> list[AppU
     ]
 
 
-def _after(tx: ReadTx, values: tuple[str, ...]) -> Condition:
+def _after(view: View, values: tuple[str, ...]) -> Condition:
     if len(values) != 1:
         raise Unprocessable("After guid filter accepts only one guid")
-    last = tx.get(AppUsageEvent, values[0])
+    last = view.tx.get(AppUsageEvent, values[0])
     if last is None:
         raise Unprocessable("After guid filter must be a valid app usage event guid.")
     return Gt("sequence", last.sequence)
@@ -101,8 +101,8 @@ APP_USAGE_EVENTS = Listing(
 
 
 async def list_app_usage_events(call: Call) -> Reply[Page[AppUsageEventShown]]:
-    """All, oldest first; `after_guid` goes on where one has read to. Empty for who is no administrator."""
-    if call.query.has("after_guid") and not call.caller.admin:
+    """All, oldest first; `after_guid` goes on where one has read to. Empty for who does not see the platform."""
+    if call.query.has("after_guid") and not call.caller.sees_everything:
         return plain_list(call, [])  # which guids there are is nobody else's business either
     return list_reply(call, APP_USAGE_EVENTS)
 

@@ -18,10 +18,10 @@ from paasd.api.v3.jobs import job_reply
 from paasd.api.words import ROLE_TYPES, said
 from paasd.errors import Unprocessable
 from paasd.model import Role, User
-from paasd.state import Condition, HasText, In, Or, ReadTx
+from paasd.state import Condition, HasText, In, Or
 
 
-def partial_usernames(_tx: ReadTx, values: Sequence[str]) -> Condition:
+def partial_usernames(_view: View, values: tuple[str, ...]) -> Condition:
     """Users whose names have one of the texts in them."""
     check_parts("partial_usernames", values)
     return Or(*(HasText("username", value) for value in values))

@@ -14,7 +14,14 @@ from paasd.model.jobs import job_error, open_job
 from paasd.model.manifests.document import AppManifest, ManifestError
 from paasd.model.manifests.planning import Changes, RouteName, State, WantedRoute, parse_route, plan_app
 from paasd.model.metadata import merge_metadata
-from paasd.model.processes import Sizes, add_process, check_command, check_health_check, check_scale
+from paasd.model.processes import (
+    Sizes,
+    add_process,
+    check_command,
+    check_health_check,
+    check_room_for_sidecars,
+    check_scale,
+)
 from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Destination, Domain, Job, Process, Route, Sidecar, Space
 from paasd.model.routes import (
@@ -162,6 +169,10 @@ def _apply_app(tx: Tx, args: ApplyManifest, space: Space, one: AppToApply) -> No
                 _refuse_disabled(args, "app_scaling")
     for name, values in changes.sidecars:
         _change_sidecar(tx, args, app, name, values, state)
+    for process in tx.all(Process, app_guid=app.guid):
+        former = processes.get(process.type)
+        if former is None or former.memory_mb != process.memory_mb:
+            check_room_for_sidecars(tx, process)
     for destination in state.destinations:
         if destination.guid in changes.unmap:
             unmap_route(tx, tx.need(Route, destination.route_guid), destination, args.actor)

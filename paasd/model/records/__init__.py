@@ -14,7 +14,7 @@ from paasd.model.records.platform import AuditChain, AuditEvent, Job, JobError, 
 from paasd.model.records.policy import Buildpack, FeatureFlag, VariableGroup
 from paasd.model.records.quotas import AppUsageEvent, Limits, OrganizationQuota, SpaceQuota
 from paasd.model.records.revisions import Revision, SidecarSnapshot
-from paasd.model.records.routing import Destination, Domain, Route
+from paasd.model.records.routing import Destination, Domain, DomainShare, Route, RouteShare
 from paasd.model.records.sign_in import DeployToken, ExternalIdentity, FactorDemand, Passcode, SecondFactor
 from paasd.model.records.ssh import SshCode, SshHostKey, SshSwitch
 from paasd.model.records.staging import (
@@ -43,6 +43,7 @@ __all__ = [
     "DeployToken",
     "Destination",
     "Domain",
+    "DomainShare",
     "Droplet",
     "DropletBuildpack",
     "DropletLayer",
@@ -73,6 +74,7 @@ __all__ = [
     "Revision",
     "Role",
     "Route",
+    "RouteShare",
     "SecondFactor",
     "SecurityGroup",
     "SecurityGroupSpace",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from paasd.model.records.resource import Resource
+from paasd.state import Record
 
 
 class Domain(Resource, table="domains"):
@@ -12,6 +13,14 @@ class Domain(Resource, table="domains"):
     internal: bool = False
     organization_guid: str | None = None
     deleting: bool = False
+
+
+class DomainShare(Record, table="domain_shares", key=("domain_guid", "organization_guid"), label="Shared domain"):
+    """A further organization whose spaces may have routes on a private domain."""
+
+    domain_guid: str
+    organization_guid: str
+    created_at: str = ""
 
 
 class Route(Resource, table="routes"):
@@ -35,3 +44,11 @@ class Destination(Resource, table="destinations"):
     port: int | None = None
     protocol: str = "http1"
     weight: int | None = None
+
+
+class RouteShare(Record, table="route_shares", key=("route_guid", "space_guid"), label="Shared route"):
+    """A further space whose apps may stand behind a route, and whose people see it."""
+
+    route_guid: str
+    space_guid: str
+    created_at: str = ""

@@ -52,13 +52,17 @@ class FactorDemand(Record, table="factor_demands", key=("organization_guid",)):
 
 
 class Passcode(Record, table="passcodes", key=("code_hash",), secret=("code_hash",)):
-    """A code that somebody who is signed in carries to a client. It counts once; `expires_at` in unix seconds."""
+    """A code that somebody who is signed in carries to a client. It counts once; times are unix seconds.
+
+    The session that it begins counts from `signed_in_at`; 0 is when it is used.
+    """
 
     code_hash: str
     created_at: str = ""
     user_guid: str
     with_factor: bool = False
     expires_at: int
+    signed_in_at: int = 0
 
 
 class ExternalIdentity(Record, table="external_identities", key=("origin", "subject")):

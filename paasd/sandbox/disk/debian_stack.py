@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from paasd.errors import ConfigError, PaasdError
-from paasd.programs import find_program, in_full, system_environment
+from paasd.programs import ProgramMissing, find_program, in_full, system_environment
 from paasd.sandbox.disk import skeleton
 
 Progress = Callable[[str], None]
@@ -118,6 +118,8 @@ async def build(
         raise StackBuildFailed(
             f"building {name} took more than {timeout_s:.0f} s; is the mirror slow? See [disk] stack_mirror"
         ) from error
+    except ProgramMissing as error:
+        raise StackBuildFailed(str(error)) from error
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(skeleton.remove_tree, work)

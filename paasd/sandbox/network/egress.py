@@ -24,8 +24,17 @@ NOT_PUBLIC = (
     "198.18.0.0/15",
     "224.0.0.0/3",
 )
-# No rule opens these: metadata services of clouds (also 100.100.100.200 and 192.0.0.192), loopback, multicast.
-NEVER = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "224.0.0.0/3")
+# No rule opens these: loopback, multicast, and metadata services of clouds, of which Alibaba's, Oracle's and Azure's
+# have addresses of their own. Azure's is a resolver as well, which the host asks for its instances.
+NEVER = (
+    "0.0.0.0/8",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "100.100.100.200/32",
+    "192.0.0.192/32",
+    "168.63.129.16/32",
+    "224.0.0.0/3",
+)
 
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?"

@@ -179,7 +179,7 @@ async def test_a_built_stack_is_mounted_by_its_hash_and_not_built_again(
     assert (root.lower / "etc/os-release").read_text() == "ID=debian\n"
     assert stacks.names() == ("cflinuxfs4", "debian12", "host")
     assert await stacks.build("debian12", print, small=True) == manifest
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("paasd.programs.DIRECTORIES", (str(tmp_path),))
     with pytest.raises(StackBuildFailed, match="apt-get install mmdebstrap"):
         await stacks.build("debian12", print, small=False)
     assert (await stacks.prepare("debian12")).digest == manifest.sha256, "a failed build changes nothing"

@@ -1,0 +1,105 @@
+"""A token is good for what it was asked for, and for nothing else: every endpoint, with tokens of every kind."""
+
+import logging
+import re
+from collections.abc import AsyncIterator
+from typing import Final
+
+import pytest
+import structlog
+
+from paasd.api.app import make_app
+from paasd.api.platform import Platform
+from paasd.api.routes import make_route_table
+from paasd.api.scopes import SIGN_IN, sign_in_name
+from paasd.api.table import Auth, Route
+from paasd.auth.caller import ADMIN_READ_ONLY, GLOBAL_AUDITOR
+from paasd.auth.service import SignIn
+from paasd.auth.tokens import Client
+from tests.api.serving import Served
+from tests.tenancy.calling import Answer, Api
+
+TABLE: Final = [route for route in make_route_table() if route.auth is not Auth.NONE]
+API: Final = ("/v3/", "/paasd/v1/", "/api/v1/", "/networking/v1/")
+# What has to be reachable by nobody at all: a client begins here.
+OPEN: Final = """
+GET / GET /v3 GET /v3/info GET /paasd/v1 GET /paasd/v1/healthz GET /paasd/v1/openapi.json GET /api/v1/info
+GET /login POST /oauth/token GET /token_key GET /token_keys GET /.well-known/openid-configuration
+GET /oauth/token/.well-known/openid-configuration GET /passcode POST /passcode GET /invitation POST /invitation
+GET /oidc/<provider> GET /oidc/<provider>/callback
+"""
+ONESELF: Final = {"GET /userinfo", "GET /Users/<guid>"}
+PASSWORD: Final = {"PUT /Users/<guid>/password"}
+SESSIONS: Final = {"DELETE /oauth/token/revoke/user/<guid>"}
+
+
+def of_api(method: str = "", path: str = "/") -> set[str]:
+    """Endpoints beside sign-in."""
+    return {
+        sign_in_name(route)
+        for route in TABLE
+        if route.path.startswith(API) and method in ("", route.method) and route.path.startswith(path)
+    }
+
+
+READS, CALLS, NETWORK = of_api("GET"), of_api(), of_api(path="/networking/")
+LISTS: Final = {one for one in SIGN_IN if one.startswith(("GET /Users", "GET /Groups", "GET /oauth/clients"))}
+SSH: Final = {"GET /oauth/authorize"}
+# What a token reaches, by its scopes.
+REACHED: Final[dict[str, set[str]]] = {
+    "openid": ONESELF,
+    "cloud_controller.read": ONESELF | READS,
+    "cloud_controller.write": ONESELF | (CALLS - READS) | SSH,
+    "network.write": ONESELF | NETWORK,
+    "password.write": ONESELF | PASSWORD,
+    "uaa.user": ONESELF | SESSIONS,
+    ADMIN_READ_ONLY: ONESELF | READS | LISTS,
+    GLOBAL_AUDITOR: ONESELF | READS | LISTS,
+    # Everything that `cf login` gets:
+    "": ONESELF | CALLS | SSH | PASSWORD | SESSIONS,
+}
+
+
+@pytest.fixture
+async def api(served: Served) -> AsyncIterator[Api]:
+    platform = Platform(served.context, served.auth, served.context.config, "0.0")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield Api(make_app(platform, make_route_table()), served.context.database)
+    structlog.reset_defaults()
+
+
+def refused_for_its_scope(answer: Answer) -> bool:
+    """In the words of either API."""
+    if answer.status != 403:
+        return False
+    body = answer.json
+    return body.get("error") == "insufficient_scope" or body.get("errors", [{"code": 0}])[0]["code"] == 10007
+
+
+def address(route: Route, user_guid: str) -> str:
+    """Oneself where a user is meant, and nothing that there is otherwise."""
+    return re.sub(r"<([a-z_]+)>", lambda found: user_guid if found[1] == "guid" else "none", route.path)
+
+
+def test_every_endpoint_has_a_rule_and_every_exception_an_endpoint() -> None:
+    known = {sign_in_name(route) for route in TABLE}
+    assert set(SIGN_IN) <= known
+    assert {sign_in_name(route) for route in TABLE if not route.path.startswith(API)} == set(SIGN_IN)
+    anybody = {sign_in_name(route) for route in make_route_table() if route.auth is Auth.NONE}
+    words = OPEN.split()
+    assert anybody == {f"{method} {path}" for method, path in zip(words[::2], words[1::2], strict=True)}
+
+
+@pytest.mark.parametrize("scope", REACHED)
+async def test_a_token_reaches_what_its_scopes_are_for(served: Served, api: Api, scope: str) -> None:
+    platform_wide = (scope,) if scope in (ADMIN_READ_ONLY, GLOBAL_AUDITOR) else ()
+    guid = await served.make_user("ada", platform_wide)
+    wrong = []
+    for route in TABLE:
+        user = served.auth.find_user("ada")
+        assert user is not None
+        token = str(served.auth.grant(Client(client_id="cf"), SignIn(user=user), scope.split())["access_token"])
+        answer = await api.call(token, route.method, address(route, guid))
+        if refused_for_its_scope(answer) is (sign_in_name(route) in REACHED[scope]):
+            wrong.append(f"{route.method} {route.path}: {answer.status} {answer.body[:200]}")
+    assert "\n".join(wrong) == ""
