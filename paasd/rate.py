@@ -25,6 +25,11 @@ class Buckets:
             self._levels.popitem(last=False)
         return allowed
 
+    def level(self, client: str, now: float) -> float:
+        """How many `client` has left now."""
+        level, at = self._levels.get(client, (self._burst, now))
+        return min(self._burst, level + (now - at) * self._per_s)
+
 
 class Shares:
     """At most `limit` at once of all clients together, and `share` of each."""

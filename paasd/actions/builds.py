@@ -34,13 +34,14 @@ async def create(
     apps = context.config.apps
     if (staging_disk_mb or 0) > max(apps.disk_limit_mb, apps.build_disk_mb):
         raise Unprocessable("disk limit exceeded")
+    memory_mb = staging_memory_mb or apps.build_memory_mb
     arguments = model.CreateBuild(
         package_guid=package_guid,
         buildpacks=buildpacks or [],
         stack=stack,
         default_stack=context.config.sandbox.stack,
-        staging_memory_mb=staging_memory_mb or apps.build_memory_mb,
-        asked_memory_mb=staging_memory_mb if (staging_memory_mb or 0) > apps.build_memory_mb else None,
+        staging_memory_mb=memory_mb,
+        asked_memory_mb=memory_mb,
         staging_disk_mb=staging_disk_mb or apps.build_disk_mb,
         timeout_s=apps.build_timeout_s,
         metadata=metadata,

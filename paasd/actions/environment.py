@@ -73,12 +73,15 @@ async def update_environment(
         with context.database.read() as tx:
             app = need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
             latest = newest_revision(tx, app.guid)
-        merged = merge(open_environment(context, app), changes)
+        present = open_environment(context, app)
+        merged = merge(present, changes)
+        if merged == present:
+            return merged
         arguments = model.SetEnvironment(
             app_guid=app_guid,
             previous=app.environment,
             environment=seal_again(context, app, latest, merged),
-            names=sorted(changes),
+            names=sorted(name for name in changes if present.get(name) != merged.get(name)),
             actor=actor_of(caller),
         )
         if await context.database.write(model.set_environment, arguments) is not None:

@@ -42,6 +42,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     key_changes: Sequence[KeyChange] = ()
     authorities: Mapping[str, float] = {}
     """The ends (unix seconds) of those that sign, by the words for what they certify."""
+    unlimited: Sequence[str] = ()
+    """What several organizations share without a limit."""
     silent: Collection[str] = ()
     """Nodes that were asked just now, and did not answer."""
 
@@ -142,4 +144,5 @@ def advice(platform: Platform) -> list[str]:
         )
     found += release_advice(platform.nodes)
     found += key_advice(platform.key_changes)
+    found += platform.unlimited
     return found

@@ -27,6 +27,7 @@ from paasd.api.errors import (
     UNKNOWN_ERROR,
     UNKNOWN_REQUEST,
     HeadersTooLarge,
+    TooManyRequests,
     code_of,
     envelope,
     http_status_code,
@@ -113,6 +114,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                     if response.status_code == 401 and route.auth is Auth.BASIC:
                         response.headers["WWW-Authenticate"] = 'Basic realm="paasd"'
             response.headers["X-Vcap-Request-Id"] = request_id
+            response.headers.update(quart.g.get("left", {}))
             if who and call.caller.hidden_organizations:
                 response.headers["X-Cf-Warnings"] = quote(warning_of(call.context, call.caller))
             if hasattr(quart.g, "stale"):
@@ -149,6 +151,7 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     caller = await _caller(platform, route)
     if caller is not None:
         caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
+        quart.g.left = platform.call_limits.count(caller, route.method)
         platform.auth.seen(caller)
     check_scope(caller, route)
     raw = request.query_string.decode("latin-1")
@@ -251,6 +254,8 @@ def _failure(error: Exception, request_id: str, log: Any) -> Response:
         response.headers["X-Paasd-Request-Id"] = known.request_id
         if key is not None:
             response.headers[KEY] = key
+    if isinstance(known, TooManyRequests):
+        response.headers.update(known.headers)
     if code.status == 503:
         response.headers["Retry-After"] = "1"
     return response

@@ -1,6 +1,6 @@
 """The one table from kinds of error to Cloud Foundry's status, code and title, and the envelope around them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -26,7 +26,11 @@ class HeadersTooLarge(PaasdError):
 
 
 class TooManyRequests(PaasdError):
-    """A named limit on simultaneous or repeated requests is reached (429)."""
+    """A named limit on simultaneous or repeated requests is reached (429); `headers` say when to come again."""
+
+    def __init__(self, detail: str, headers: Mapping[str, str]) -> None:
+        super().__init__(detail)
+        self.headers = headers
 
 
 # Searched along the class's ancestors, nearest first; a part's own subclass needs no row unless its code differs.

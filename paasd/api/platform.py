@@ -1,6 +1,7 @@
 """What handlers reach: the actions' context, the judge of tokens, and the addresses of the platform's own doors."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from paasd.actions import Context
 from paasd.api.answers import Answer
 from paasd.api.call import Urls
+from paasd.api.limits import CallLimits
 from paasd.api.stream import Source, Streams
 from paasd.auth.service import Auth
 from paasd.config import Config
@@ -74,6 +76,7 @@ class Platform:
         self.ssh = ssh
         self.downloads = downloads
         self.streams = Streams(config.api.follow_limit)
+        self.call_limits = CallLimits(config.api, time.monotonic, context.clock)
         self.https_port = https_port
 
     def doors(self, urls: Urls) -> dict[str, str]:

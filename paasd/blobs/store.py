@@ -157,18 +157,36 @@ class Blobs:
         """Stream bytes in: `await w.write(chunk)`, at the end `await w.commit()`. Left without commit nothing stays.
 
         After the commit it is also elsewhere, so that a row may refer to it, save without `secure` (it is a copy).
-        Raises TooLarge above `limit_bytes`, DiskFull.
+        Copies may take what the disk has, what is new leaves a reserve. Raises TooLarge above `limit_bytes`, DiskFull.
         """
         with _explained():
-            secured = self._secure if secure else None
+            secured, need_room = (self._secure, self._need_room) if secure else (None, None)
             writer = BlobWriter(
-                self._root / _INCOMING, limit_bytes, self._config.buffer_bytes, self._run, self._keep, secured
+                self._root / _INCOMING,
+                limit_bytes,
+                self._config.buffer_bytes,
+                self._run,
+                self._keep,
+                secured,
+                need_room,
             )
             try:
                 yield writer
             finally:
                 with trio.CancelScope(shield=True):
                     await self._run(writer.discard)
+
+    def _need_room(self, size_bytes: int) -> None:
+        """Raise DiskFull when writing that many bytes would leave too little for state, logs and copies."""
+        disk = os.statvfs(self._root)
+        share_bytes = int(disk.f_blocks * disk.f_frsize * self._config.reserve_percent / 100)
+        reserve_bytes = min(share_bytes, self._config.reserve_limit_bytes)
+        if reserve_bytes and disk.f_bavail * disk.f_frsize - size_bytes < reserve_bytes:
+            raise DiskFull(
+                "no space left for blobs on the disk of this node, "
+                f"which keeps {reserve_bytes // 1024**2} MB free for state and logs (blobs.reserve_percent); nothing "
+                "of it was kept. Go through another node, and tell who runs the platform"
+            )
 
     async def adopt_fd(self, fd: int, limit_bytes: int) -> Blob:
         """Copy a regular file from its beginning; whoever else has it open cannot change the blob. The fd stays open.

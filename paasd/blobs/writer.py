@@ -21,7 +21,14 @@ class BlobWriter:
     """Made by `Blobs.writer`. Used by one task."""
 
     def __init__(
-        self, folder: Path, limit_bytes: int, buffer_bytes: int, run: Run, keep: Keep, secure: Secure | None = None
+        self,
+        folder: Path,
+        limit_bytes: int,
+        buffer_bytes: int,
+        run: Run,
+        keep: Keep,
+        secure: Secure | None = None,
+        need_room: Callable[[int], None] | None = None,
     ) -> None:
         self.size_bytes = 0
         self._limit_bytes = limit_bytes
@@ -29,6 +36,7 @@ class BlobWriter:
         self._run = run
         self._keep = keep
         self._secure = secure
+        self._need_room = need_room
         self._digest = hashlib.sha256()
         self._buffer = bytearray()
         self._path = folder / secrets.token_hex(16)
@@ -80,6 +88,8 @@ class BlobWriter:
         self._buffer.clear()
         self._digest.update(data)
         self._broken = True  # until all of it is written
+        if self._need_room is not None:
+            self._need_room(len(data))
         while data:
             data = data[os.write(fd, data) :]
         self._broken = False

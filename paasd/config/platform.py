@@ -72,6 +72,22 @@ class ApiConfig(Section, frozen=True, kw_only=True):
     follow_limit: Annotated[
         int, Meta(ge=1, description="Log and staging streams open at once; each holds a connection and a small buffer.")
     ] = 256
+    calls_per_h: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Calls that one user, deploy token or client may make of this node in an hour, administrators"
+            " excepted; more are answered with 429. 0 sets no limit.",
+        ),
+    ] = 60_000
+    changes_per_min: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="How many of them may change something, in a minute: each leaves an audit event for a year."
+            " 0 sets no limit.",
+        ),
+    ] = 600
     push_wait_s: Annotated[
         float, Meta(ge=1, description="Longest time that a push with wait=true is followed, in seconds.")
     ] = 3600.0
@@ -169,7 +185,11 @@ class AppsConfig(Section, frozen=True, kw_only=True):
     build_memory_mb: Annotated[int, Meta(ge=64, description="Memory of a build, in MB.")] = 1024
     build_disk_mb: Annotated[int, Meta(ge=128, description="Disk of a build, in MB.")] = 4096
     build_timeout_s: Annotated[
-        float, Meta(ge=10, description="Longest time from the request of a build to its end, in seconds.")
+        float,
+        Meta(
+            ge=10,
+            description="Longest time from the request of a build, or its turn if it waits, to its end, in seconds.",
+        ),
     ] = 900
     upload_timeout_s: Annotated[
         float, Meta(ge=10, description="Longest time that an upload of bits may take, in seconds.")

@@ -122,7 +122,13 @@ class StagingConfig(Section, frozen=True, kw_only=True):
     """[staging]: how source becomes a droplet."""
 
     parallel: Annotated[
-        int, Meta(ge=1, le=64, description="Builds at once on this node; each may use its whole memory and a core.")
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Builds at once on this node, organizations in turn; each may use its whole memory and a core."
+            " One more is for an organization that has none here.",
+        ),
     ] = 2
     timeout_s: Annotated[
         float, Meta(ge=10, description="Longest time for one build, in seconds, from its unpacking to its last layer.")

@@ -103,6 +103,18 @@ class BlobsConfig(Section, frozen=True, kw_only=True):
     collect_after_s: Annotated[
         float, Meta(ge=0, description="Seconds that a blob is kept after the last row that referred to it.")
     ] = 86_400.0
+    reserve_percent: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=50,
+            description="Uploads and builds are refused that would leave less of the disk free, in percent: state and"
+            " logs are on it too. 0 lets blobs fill it.",
+        ),
+    ] = 5.0
+    reserve_limit_bytes: Annotated[
+        int, Meta(ge=0, description="No more than so many bytes are kept free, however large the disk is.")
+    ] = 5 * 1024**3
 
 
 class LogsConfig(Section, frozen=True, kw_only=True):

@@ -1,5 +1,7 @@
 """Builds: opened by a caller, given to a node by the scheduler, ended by that node's stager or by the deadline."""
 
+import msgspec
+
 from paasd.errors import Unprocessable
 from paasd.model.apps import need_app
 from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata, seconds_after
@@ -19,7 +21,7 @@ from paasd.model.records import (
     Space,
     Timing,
 )
-from paasd.state import Lt, Tx, operation
+from paasd.state import Lt, ReadTx, Tx, operation
 
 SWEEP_LIMIT = 100
 OVERDUE = "StagingTimeExpired - staging did not end before its deadline"
@@ -28,7 +30,7 @@ OVERDUE = "StagingTimeExpired - staging did not end before its deadline"
 class CreateBuild(Arguments):
     """Arguments of `create_build`; empty buildpacks and no stack take those of the app, then the platform's.
 
-    `asked_memory_mb` is what somebody asked for beyond what every build has: that has to fit into quotas.
+    `asked_memory_mb` is what has to fit into quotas; nodes of earlier releases send none for a build of usual size.
     """
 
     package_guid: str
@@ -198,6 +200,38 @@ def fail_overdue_builds(tx: Tx, args: FailOverdueBuilds) -> int:
         tx.update(build, state="FAILED", error=OVERDUE)
         _record_failure(tx, build, OVERDUE)
     return len(overdue)
+
+
+class CurrentBuild(msgspec.Struct, frozen=True, kw_only=True):
+    """A build as its node has it."""
+
+    build_guid: str
+    epoch: int
+
+
+class ProlongBuilds(Arguments):
+    """Arguments of `prolong_builds`: each has `timeout_s` from now on."""
+
+    node_guid: str
+    builds: list[CurrentBuild]
+    timeout_s: float
+
+
+@operation("build.prolong", version=1)
+def prolong_builds(tx: Tx, args: ProlongBuilds) -> int:
+    """Put the deadline off of those that are still this node's and wait for their turn, or begin now; how many."""
+    found = [_current(tx, one.build_guid, args.node_guid, one.epoch) for one in args.builds]
+    mine = [build for build in found if build is not None]
+    for build in mine:
+        tx.update(build, deadline_at=seconds_after(tx.now, args.timeout_s))
+    return len(mine)
+
+
+def organization_of(tx: ReadTx, app_guid: str) -> str:
+    """Whose turn it is that a build of the app takes; "" for an app that is gone."""
+    app = tx.get(App, app_guid)
+    space = None if app is None else tx.get(Space, app.space_guid)
+    return "" if space is None else space.organization_guid
 
 
 def _current(tx: Tx, build_guid: str, node_guid: str | None, epoch: int) -> Build | None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from paasd.model.arguments import Actor
-from paasd.model.auditing import append
+from paasd.model.auditing import append, bounded
 from paasd.model.records import App, AuditEvent, Space, User
 from paasd.state import Tx
 
@@ -20,7 +20,10 @@ def record_event(
     organization_guid: str | None = None,
     data: dict[str, Any] | None = None,
 ) -> AuditEvent:
-    """Add one event to its chains; the organization is looked up from the space when it is not given."""
+    """Add one event to its chains; the organization is looked up from the space when it is not given.
+
+    What is long in `data` is cut: an event is kept for a year on every control node.
+    """
     if organization_guid is None and space_guid is not None:
         space = tx.get(Space, space_guid)
         organization_guid = None if space is None else space.organization_guid
@@ -37,7 +40,7 @@ def record_event(
         target_name=target_name,
         space_guid=space_guid,
         organization_guid=organization_guid,
-        data=data or {},
+        data=bounded(data or {}),
         address=actor.address,
         client=actor.client,
         request_id=actor.request_id,

@@ -14,6 +14,7 @@ OWNER_FIELD: Final = {
     ("node.note_refusals", 1): "node_guid",
     ("build.finish", 1): "node_guid",
     ("build.fail", 1): "node_guid",
+    ("build.prolong", 1): "node_guid",
     ("droplet.finish_upload", 1): "node_guid",
     ("droplet.fail_upload", 1): "node_guid",
     ("instances.record_crash", 1): "node_guid",

@@ -17,7 +17,15 @@ from paasd.errors import ConfigError, OutcomeUnknown, PaasdError, Unavailable
 from paasd.logs import Logs
 from paasd.model import App, Build
 from paasd.model.arguments import Arguments
-from paasd.model.builds import FailBuild, fail_build, finish_build
+from paasd.model.builds import (
+    CurrentBuild,
+    FailBuild,
+    ProlongBuilds,
+    fail_build,
+    finish_build,
+    organization_of,
+    prolong_builds,
+)
 from paasd.model.layers import find_layer
 from paasd.model.variable_groups import has_secrets
 from paasd.sandbox import AnySandbox
@@ -28,6 +36,7 @@ from paasd.stager.outcome import StagingError
 from paasd.stager.sources import Sources, read_sources
 from paasd.stager.staging import Staging
 from paasd.stager.toolchains import Image, Toolchains
+from paasd.stager.turns import Turns
 from paasd.stager.uploads import Uploads
 from paasd.state import Database, Operation
 from paasd.unsealing import Unsealed, Unsealing
@@ -38,6 +47,11 @@ _Key = tuple[str, int]  # build guid, epoch
 _RECONCILE_S = 10.0
 _RETRY_S = 2.0
 _REPORT_TRIES = 15
+# A turn that comes this soon needs no new deadline.
+_PROMPT_S = 10.0
+# So often, within the time of a build, the deadlines of waiting ones are put off, so many at most.
+_LOOKS = 3
+_PROLONGED_LIMIT = 500
 
 
 class Stager:
@@ -50,8 +64,9 @@ class Stager:
         self._unsealing = unsealing
         self._api_url = api_url
         self._nursery = nursery
-        self._limiter = trio.CapacityLimiter(tools.config.parallel)
+        self.turns = Turns(tools.config.parallel)
         self._scopes: dict[_Key, trio.CancelScope] = {}
+        self._begun: set[_Key] = set()
         self._reported: set[_Key] = set()
         self._log = structlog.get_logger()
 
@@ -66,7 +81,8 @@ class Stager:
 
     async def run(self) -> None:
         await self._sweep()
-        self._nursery.start_soon(Uploads(self._tools, self._node_guid, self._limiter).run)
+        self._nursery.start_soon(Uploads(self._tools, self._node_guid, self.turns).run)
+        self._nursery.start_soon(self._keep_waiting)
         # Takes pip's start, half a second, for which neither the API nor the running apps need to wait.
         self._sources = await trio.to_thread.run_sync(read_sources, self._tools.config)
         async with self._tools.database.watch("builds") as changes:
@@ -109,11 +125,35 @@ class Stager:
     async def _task(self, key: _Key, build: Build, scope: trio.CancelScope) -> None:
         try:
             with scope:
-                async with self._limiter:
+                asked = trio.current_time()
+                async with self.turns.turn(self._organization(build)):
+                    self._begun.add(key)
+                    if trio.current_time() - asked > _PROMPT_S:
+                        await self._prolong([key])
                     await self._stage(key, build)
         finally:
             self._scopes.pop(key, None)
+            self._begun.discard(key)
             self._reported.discard(key)
+
+    def _organization(self, build: Build) -> str:
+        with self._tools.database.read() as tx:
+            return organization_of(tx, build.app_guid)
+
+    async def _keep_waiting(self) -> None:
+        """The time of a build runs from its turn: the deadline of those that wait is put off again and again."""
+        while True:
+            await trio.sleep(self._tools.config.timeout_s / _LOOKS)
+            if waiting := [key for key in self._scopes if key not in self._begun]:
+                await self._prolong(waiting)
+
+    async def _prolong(self, keys: list[_Key]) -> None:
+        builds = [CurrentBuild(build_guid=guid, epoch=epoch) for guid, epoch in keys[:_PROLONGED_LIMIT]]
+        arguments = ProlongBuilds(node_guid=self._node_guid, builds=builds, timeout_s=self._tools.config.timeout_s)
+        try:
+            await self._tools.database.write(prolong_builds, arguments)
+        except PaasdError as error:
+            self._log.warning("the time of builds is not put off", reason=error.detail)
 
     async def _stage(self, key: _Key, build: Build) -> None:
         limit_s = self._tools.config.timeout_s

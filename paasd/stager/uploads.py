@@ -12,6 +12,7 @@ import trio
 from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
 from paasd.model import App, Build, Droplet, DropletLayer, DropletUpload, Process, Space
 from paasd.model.arguments import Arguments
+from paasd.model.builds import organization_of
 from paasd.model.uploads import (
     FailDropletUpload,
     FinishDropletUpload,
@@ -22,6 +23,7 @@ from paasd.stager.chamber import Chamber, Tools, open_chamber
 from paasd.stager.inputs import Inputs, day
 from paasd.stager.outcome import ResultFile, StagingError, sidecars_of
 from paasd.stager.sources import Sources
+from paasd.stager.turns import Turns
 from paasd.state import Operation, ReadTx
 
 T = TypeVar("T", bound=Arguments)
@@ -31,12 +33,12 @@ _RECONCILE_S = 10.0
 
 
 class Uploads:
-    """Shares `limiter` with the builds: both use a node's memory and cores alike."""
+    """Shares `turns` with the builds: both use a node's memory and cores alike."""
 
-    def __init__(self, tools: Tools, node_guid: str, limiter: trio.CapacityLimiter) -> None:
+    def __init__(self, tools: Tools, node_guid: str, turns: Turns) -> None:
         self._tools = tools
         self._node_guid = node_guid
-        self._limiter = limiter
+        self._turns = turns
         self._scopes: dict[str, trio.CancelScope] = {}
         self._log = structlog.get_logger()
 
@@ -63,7 +65,9 @@ class Uploads:
     async def _task(self, upload: DropletUpload, scope: trio.CancelScope) -> None:
         try:
             with scope:
-                async with self._limiter:
+                with self._tools.database.read() as tx:
+                    organization_guid = organization_of(tx, upload.app_guid)
+                async with self._turns.turn(organization_guid):
                     await self._take_in(upload)
         finally:
             del self._scopes[upload.droplet_guid]

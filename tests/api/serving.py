@@ -31,6 +31,9 @@ from tests.api.conforming import conforms
 PASSWORD = "a quiet harbour town in april"
 CHEAP_HASHES = AuthConfig(hash_memory_kib=64, hash_time_cost=1, login_wait_s=0.0)
 
+API = ApiConfig(port=0, grace_s=1.0, calls_per_h=0, changes_per_min=0)
+"""Some tests make more calls in a minute than people may."""
+
 
 async def content_type_on_everything(request: httpx.Request) -> None:
     """The CLI says that it sends JSON on GET and on empty POST too."""
@@ -101,7 +104,7 @@ class Served:
 async def serve(directory: Path, config: Config | None = None, *, log: Log | None = None) -> AsyncIterator[Served]:
     """Open everything that the API needs, with an administrator, an organization and a space."""
     clock = Clock()
-    config = config or Config(api=ApiConfig(port=0, grace_s=1.0), auth=CHEAP_HASHES)
+    config = config or Config(api=API, auth=CHEAP_HASHES)
     async with (
         open_database(directory, config.state, log=log, clock=clock, sync=False) as database,
         open_blobs(directory / "blobs", config.blobs, clock=clock) as blobs,
@@ -133,4 +136,4 @@ async def serve(directory: Path, config: Config | None = None, *, log: Log | Non
 
 def with_api(**changes: Any) -> Config:
     """A test configuration with other limits of the API."""
-    return Config(api=msgspec.structs.replace(ApiConfig(port=0, grace_s=1.0), **changes), auth=CHEAP_HASHES)
+    return Config(api=msgspec.structs.replace(API, **changes), auth=CHEAP_HASHES)

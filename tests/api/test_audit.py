@@ -253,3 +253,17 @@ async def test_commands_are_hidden_in_lists_and_from_those_who_may_only_look(ser
         shown = await auditor.get(one)
         assert shown.status_code == 200 and SECRET not in shown.text
         await auditor.aclose()
+
+
+async def test_variables_that_did_not_change_are_no_event(served: Served) -> None:
+    async with await served.admin() as http:
+        space = (await http.get("/v3/spaces")).json()["resources"][0]["guid"]
+        made = {"name": "app", "relationships": {"space": {"data": {"guid": space}}}}
+        made["environment_variables"] = {"KEPT": "1"}
+        guid = (await http.post("/v3/apps", json=made)).json()["guid"]
+        path = f"/v3/apps/{guid}/environment_variables"
+        absent = {f"ABSENT_{number}": None for number in range(2000)}
+        assert (await http.patch(path, json={"var": {**absent, "KEPT": "1"}})).json()["var"] == {"KEPT": "1"}
+        assert (await http.get("/v3/audit_events?types=audit.app.update")).json()["resources"] == []
+        await http.patch(path, json={"var": {**absent, "NEW": "2", "KEPT": None}})
+        assert (await newest(http, types="audit.app.update"))["data"] == {"environment_variables": ["KEPT", "NEW"]}

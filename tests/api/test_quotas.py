@@ -9,6 +9,7 @@ from paasd.model import Limits
 from tests.api.serving import Served
 from tests.api.tenants import make_tenant
 
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 APPS = {
     "total_memory_in_mb": 1024,
     "per_process_memory_in_mb": None,
@@ -186,3 +187,23 @@ async def test_a_space_is_shown_what_it_uses_beside_its_limits_by_name(served: S
         assert found["organization"]["counted"]["instances"] == {"used": 1, "limit": 7}
         assert found["space"]["counted"]["instances"] == {"used": 1, "limit": None}
         assert set(Limits.__struct_fields__) >= {limit for _, _, limit in COUNTED}
+
+
+async def test_a_build_of_the_usual_size_has_to_fit_too(served: Served) -> None:
+    tenant = await make_tenant(served, "one", "developer")
+    async with await served.admin() as admin, tenant.client("developer") as http:
+        await quota_of(
+            admin, apps={"total_memory_in_mb": 1500}, relationships={"organizations": data(tenant.organization)}
+        )
+        answers = []
+        for name in ("first", "second"):
+            space = {"space": {"data": {"guid": tenant.space}}}
+            app = (await http.post("/v3/apps", json={"name": name, "relationships": space})).json()["guid"]
+            package = {"type": "bits", "relationships": {"app": {"data": {"guid": app}}}}
+            guid = (await http.post("/v3/packages", json=package)).json()["guid"]
+            files = {"bits": ("bits.zip", EMPTY_ZIP)}
+            assert (await http.post(f"/v3/packages/{guid}/upload", files=files)).status_code == 200
+            answers.append(await http.post("/v3/builds", json={"package": {"guid": guid}}))
+        assert [answer.status_code for answer in answers] == [201, 422]
+        text = "organization's memory limit exceeded: staging requires 1024M memory"
+        assert answers[1].json()["errors"][0]["detail"] == text

@@ -12,7 +12,7 @@ from paasd.config import BlobsConfig
 from paasd.errors import BadRequest, NotFound, TooLarge
 from tests.disks import small_disk_at
 
-CONFIG = BlobsConfig(buffer_bytes=4096)
+CONFIG = BlobsConfig(buffer_bytes=4096, reserve_percent=0)
 
 
 class Clock:
@@ -226,3 +226,22 @@ async def test_a_full_disk_is_a_clear_error_and_leaves_nothing(small_disk: Path)
         assert files_in(small_disk) == [blobs.path(kept)]
         again = await store(blobs, b"fits too" * 1000)
         assert (await blobs.verify(again)).size_bytes == 8000
+
+
+@pytest.mark.root
+async def test_what_is_new_leaves_a_reserve_of_the_disk_that_copies_may_use(small_disk: Path) -> None:
+    async def written(blobs: Blobs, *, secure: bool) -> int:
+        """Bytes that go in before there is no more room; in the end nothing of them is left."""
+        with pytest.raises(DiskFull, match="blobs.reserve_percent" if secure else "no space left"):
+            async with blobs.writer(1 << 30, secure=secure) as writer:
+                while True:
+                    await writer.write(os.urandom(4096))
+        return writer.size_bytes
+
+    async with open_blobs(small_disk, BlobsConfig(buffer_bytes=4096, reserve_percent=25)) as blobs:
+        free = os.statvfs(small_disk).f_bavail * 4096
+        assert free - await written(blobs, secure=True) in range(480 << 10, 520 << 10)
+        assert await written(blobs, secure=False) >= free
+    limited = BlobsConfig(buffer_bytes=4096, reserve_percent=25, reserve_limit_bytes=64 << 10)
+    async with open_blobs(small_disk, limited) as blobs:
+        assert free - await written(blobs, secure=True) in range(50 << 10, 70 << 10)

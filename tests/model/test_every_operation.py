@@ -563,6 +563,13 @@ async def _(seed: Seed) -> Any:
     return builds.FailBuild(build_guid=build.guid, node_guid=NODE, epoch=build.epoch, error="StagingError - no")
 
 
+@case(builds.prolong_builds)
+async def _(seed: Seed) -> Any:
+    build = await seed.build()
+    current = builds.CurrentBuild(build_guid=build.guid, epoch=build.epoch)
+    return builds.ProlongBuilds(node_guid=NODE, builds=[current], timeout_s=900)
+
+
 @case(builds.fail_overdue_builds)
 async def _(seed: Seed) -> Any:
     package = await seed.package()

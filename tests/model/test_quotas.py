@@ -22,7 +22,7 @@ from paasd.model.apps import (
     stop_app,
 )
 from paasd.model.arguments import SYSTEM
-from paasd.model.builds import CreateBuild, create_build
+from paasd.model.builds import CreateBuild, FailBuild, create_build, fail_build
 from paasd.model.deletion import DeleteChunk, delete_chunk
 from paasd.model.domains import CreateDomain, create_domain
 from paasd.model.droplets import CopyDroplet, copy_droplet
@@ -40,7 +40,7 @@ from paasd.model.quotas.definitions import (
 from paasd.model.quotas.usage import usage
 from paasd.model.routes import CreateRoute, create_route
 from paasd.state import Database, Faults, InlineRunner, MemoryLog, open_database
-from tests.model.seeding import SIZES, Seed
+from tests.model.seeding import NODE, SIZES, Seed
 
 
 async def limit(database: Database, **limits: int | None) -> None:
@@ -189,6 +189,21 @@ async def test_a_build_that_asks_for_more_than_others_have_needs_room_in_the_quo
     text = "organization's memory limit exceeded: staging requires 513M memory"
     assert await refused(seed.database, create_build, asked) == text
     assert (await seed.database.write(create_build, replace(asked, asked_memory_mb=512))).state == "STAGING"
+
+
+async def test_what_is_staged_counts_like_what_runs_until_it_ends(seed: Seed) -> None:
+    one, two = await started(seed, "one", "two")
+    await limit(seed.database, total_memory_in_mb=2048)
+    build = await seed.build(await seed.package(await seed.app("three")))
+    with seed.database.read() as tx:
+        used = usage(tx, tx.need(Space, tx.need(App, two.app_guid).space_guid)).memory_mb
+    await scale_refused(seed.database, one, instances=2)
+    fail = FailBuild(build_guid=build.guid, node_guid=NODE, epoch=build.epoch, error="StagingError - no")
+    await seed.database.write(fail_build, fail)
+    with seed.database.read() as tx:
+        left = usage(tx, tx.need(Space, tx.need(App, two.app_guid).space_guid)).memory_mb
+    assert (used, left) == (2048, 1024)
+    await scale(seed.database, one, instances=2)
 
 
 async def test_the_quotas_of_spaces_go_with_their_organization(seed: Seed) -> None:

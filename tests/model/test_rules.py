@@ -185,6 +185,23 @@ async def test_one_build_at_a_time_and_only_of_ready_packages(seed: Seed) -> Non
     assert text == "Only one build can be STAGING at a time per application."
 
 
+async def test_a_build_that_waits_for_its_turn_is_not_overdue(seed: Seed) -> None:
+    package = await seed.package()
+    made = builds.CreateBuild(package_guid=package.guid, default_stack="host", timeout_s=-60, actor=SYSTEM)
+    build = await seed.database.write(builds.create_build, made)
+    assign = builds.AssignBuild(build_guid=build.guid, node_guid=NODE, epoch=build.epoch)
+    await seed.database.write(builds.assign_build, assign)
+    mine = builds.CurrentBuild(build_guid=build.guid, epoch=build.epoch + 1)
+    former = replace(mine, epoch=build.epoch)
+    prolong = builds.ProlongBuilds(node_guid=NODE, builds=[former], timeout_s=900)
+    assert await seed.database.write(builds.prolong_builds, prolong) == 0
+    assert await seed.database.write(builds.prolong_builds, replace(prolong, builds=[mine], node_guid="other")) == 0
+    assert await seed.database.write(builds.prolong_builds, replace(prolong, builds=[mine])) == 1
+    assert await seed.database.write(builds.fail_overdue_builds, builds.FailOverdueBuilds()) == 0
+    await seed.database.write(builds.prolong_builds, replace(prolong, builds=[mine], timeout_s=-1))
+    assert await seed.database.write(builds.fail_overdue_builds, builds.FailOverdueBuilds()) == 1
+
+
 async def test_reports_about_a_build_count_only_from_its_node_and_epoch(seed: Seed) -> None:
     build = await seed.build()
     fail = builds.FailBuild(build_guid=build.guid, node_guid=NODE, epoch=build.epoch, error="StagingError - x")

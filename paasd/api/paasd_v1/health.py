@@ -8,6 +8,7 @@ import trio
 from msgspec import UNSET, UnsetType
 
 from paasd.actions import Context
+from paasd.actions.fairness import unlimited
 from paasd.actions.findings import Platform, advice, problems
 from paasd.actions.upkeep import KeyChange
 from paasd.api.answers import Answer, Link, Links
@@ -118,6 +119,7 @@ async def picture(call: Call) -> Platform:
         brake = brake_finding(tx)
         missing = not_absorbed(nodes, tx.all(Instance))
         authorities = authority_ends(tx)
+        shared = unlimited(tx, context.config)
     return Platform(
         own_guid=context.node_guid,
         nodes=nodes,
@@ -136,6 +138,7 @@ async def picture(call: Call) -> Platform:
         now_s=context.clock(),
         key_changes=key_changes(context),
         authorities=authorities,
+        unlimited=shared,
     )
 
 

@@ -70,6 +70,7 @@ async def v3_root(call: Call) -> Reply[Groups]:
 
 async def info(call: Call) -> Reply[Info]:
     """`GET /v3/info`."""
+    limit = call.platform.config.api.calls_per_h
     return Reply(
         body=Info(
             build=call.platform.version,
@@ -78,7 +79,9 @@ async def info(call: Call) -> Reply[Info]:
             description="paasd",
             name="paasd",
             osbapi_version="2.15",
-            rate_limits=RateLimits(enabled=False, general_limit=None, reset_interval_in_minutes=None),
+            rate_limits=RateLimits(
+                enabled=bool(limit), general_limit=limit or None, reset_interval_in_minutes=60 if limit else None
+            ),
             version=0,
             links={"self": call.urls.link("info"), "support": Link(href="")},
         )

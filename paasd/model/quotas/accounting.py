@@ -79,7 +79,7 @@ def check_task(tx: Tx, space: Space, task: Task) -> None:
 
 
 def check_staging(tx: Tx, space: Space, memory_mb: int) -> None:
-    """Refuse a build that asks for more memory than the quotas leave beside what runs."""
+    """Refuse a build for which the quotas leave too little memory beside what runs and what is staged."""
     places: tuple[Place, ...] = (space, tx.need(Organization, space.organization_guid))
     for place in places:
         limit = limits_of(tx, place).total_memory_in_mb

@@ -1,0 +1,69 @@
+"""One user's calls are counted on each node: Cloud Foundry's headers, its 429, and nobody else waits."""
+
+from pathlib import Path
+
+import httpx
+
+from paasd.api.limits import CallLimits
+from paasd.auth import Caller, root_caller
+from paasd.config import ApiConfig
+from tests.api.serving import serve, with_api
+from tests.api.tenants import make_tenant
+
+LEFT = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+
+
+def refused(answer: httpx.Response) -> str:
+    """What the 429 says."""
+    assert answer.status_code == 429, answer.text
+    [error] = answer.json()["errors"]
+    assert (error["code"], error["title"]) == (10013, "CF-RateLimitExceeded")
+    assert int(answer.headers["Retry-After"]) >= 1
+    return str(error["detail"])
+
+
+async def test_who_calls_too_often_waits_and_nobody_else_does(tmp_path: Path) -> None:
+    async with serve(tmp_path, with_api(calls_per_h=3)) as served:
+        tenant = await make_tenant(served, "one", "developer", "auditor")
+        async with tenant.client("developer") as http, tenant.client("auditor") as other, await served.admin() as admin:
+            answers = [await http.get("/v3/apps") for _ in range(4)]
+            assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
+            assert "3 calls an hour of this node (api.calls_per_h); try again in 1" in refused(answers[3])
+            assert 0 < int(answers[0].headers["X-RateLimit-Reset"]) - served.clock() < 3600
+            assert refused(await http.get("/v3/apps/nothing"))
+            assert (await other.get("/v3/apps")).status_code == 200
+            for _ in range(9):
+                assert (await admin.get("/v3/apps")).status_code == 200
+            told = (await admin.get("/v3/info")).json()["rate_limits"]
+            assert told == {"enabled": True, "general_limit": 3, "reset_interval_in_minutes": 60}
+        async with served.root_client() as root:
+            for _ in range(9):
+                answer = await root.get("/v3/apps")
+                assert answer.status_code == 200
+                assert not any(name in answer.headers for name in LEFT)
+
+
+async def test_changes_have_a_limit_of_their_own(tmp_path: Path) -> None:
+    async with serve(tmp_path, with_api(changes_per_min=2)) as served:
+        tenant = await make_tenant(served, "one", "developer")
+        async with tenant.client("developer") as http:
+            made = {"relationships": {"space": {"data": {"guid": tenant.space}}}}
+            answers = [await http.post("/v3/apps", json={"name": f"app-{one}", **made}) for one in range(3)]
+            assert [answer.status_code for answer in answers[:2]] == [201, 201]
+            assert "2 changes a minute" in refused(answers[2])
+            assert answers[2].headers["X-RateLimit-Limit"] == "2"
+            assert (await http.get("/v3/apps")).json()["pagination"]["total_results"] == 2
+
+
+def test_what_was_used_up_comes_back_with_time() -> None:
+    now = [100.0]
+    limits = CallLimits(ApiConfig(calls_per_h=3600, changes_per_min=0), lambda: now[0], lambda: 1_000_000.0)
+    caller = Caller(user_guid="u", username="ann")
+    for _ in range(3600):
+        headers = limits.count(caller, "POST")
+    assert headers["X-RateLimit-Remaining"] == "0"
+    assert headers["X-RateLimit-Reset"] == str(1_000_000 + 3600)
+    now[0] += 60
+    assert limits.count(caller, "GET")["X-RateLimit-Remaining"] == "59"
+    assert limits.count(root_caller(), "GET") == {}
+    assert CallLimits(ApiConfig(calls_per_h=0), lambda: 0.0, lambda: 0.0).count(caller, "GET") == {}
