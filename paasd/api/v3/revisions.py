@@ -9,6 +9,7 @@ from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, list_reply
 from paasd.api.present.revisions import present_revisions
+from paasd.api.numbers import whole
 from paasd.api.table import Route, get, patch
 from paasd.errors import BadQuery
 from paasd.model import App, Droplet, Revision, Space
@@ -17,9 +18,10 @@ from paasd.state import Condition, Eq, In, InSelect, Not, Or, ReadTx
 
 
 def _by_version(_view: View, values: tuple[str, ...]) -> Condition:
-    if not all(value.isdecimal() for value in values):
+    versions = [whole(value) for value in values]
+    if None in versions:
         raise BadQuery(f"The query parameter is invalid: Versions must be numbers from 1 to {VERSION_LIMIT}")
-    return In("version", [int(value) for value in values if len(value) <= len(str(VERSION_LIMIT))])
+    return In("version", versions)
 
 
 def _deployable(_view: View, values: tuple[str, ...]) -> Condition:

@@ -134,7 +134,7 @@ class Destinations(Form):
 class DestinationChanges(Form):
     """Body of `PATCH /v3/routes/:guid/destinations/:guid`; null is HTTP/1.1."""
 
-    protocol: str | None
+    protocol: Annotated[str, said(*PROTOCOLS)] | None
 
 
 async def list_routes(call: Call) -> Reply[Page[RouteShown]]:
