@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -33,6 +34,7 @@ from paasd.api.errors import (
     http_status_code,
     known_error,
 )
+from paasd.api.lasting import until_refused
 from paasd.api.platform import Platform
 from paasd.api.query import parse_any, parse_query
 from paasd.api.repeating import KEY, repeating, with_the_way_to_repeat
@@ -223,7 +225,8 @@ def _response(reply: Reply[Any], call: Call) -> Response:
     if reply.stream is not None:
         streams = call.platform.streams
         streams.check(call.who)
-        body = StreamBody(reply.stream, streams, call.who)
+        ends = None if reply.may is None else partial(until_refused, call, reply)
+        body = StreamBody(reply.stream, streams, call.who, ends)
         response = Response(body, status=reply.status, content_type=reply.content_type)
         response.timeout = None
     else:

@@ -1,7 +1,7 @@
 """What a handler is given and what it gives back."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
@@ -38,12 +38,17 @@ class Reply(msgspec.Struct, Generic[B], kw_only=True):
 
     The description of the API says of each call what stands in the brackets of its handler's return type: a struct (see
     `paasd.api.answers`), `Literal` media types for what is no JSON, or None for an answer without content.
+
+    A `stream` asks `may` whenever rights change, with the caller as of then, and ends when that raises. It also ends
+    with the token that it was asked for with, unless it is `bounded`: has an end of its own.
     """
 
     status: int = 200
     body: B | None = None
     raw: bytes | None = None
     stream: Source | None = None
+    may: Callable[[Caller], object] | None = None
+    bounded: bool = False
     headers: dict[str, str] = {}
     content_type: str = JSON
 

@@ -1,6 +1,6 @@
 """Answers without a known end: log lines, the progress of a push."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from types import TracebackType
 
@@ -12,6 +12,8 @@ from paasd.errors import Unavailable
 SHARES = 4
 """One user has no more than one of so many parts of what a node can do at once."""
 Source = AbstractAsyncContextManager[AsyncIterable[bytes]]
+Ends = Callable[[], Awaitable[None]]
+"""Returns when a stream may stay open no longer."""
 
 
 class Streams:
@@ -37,30 +39,40 @@ class Streams:
             scope.cancel()
 
     @asynccontextmanager
-    async def counted(self, who: str) -> AsyncIterator[None]:
-        """The block in which a stream is open; it is left early when all streams are ended."""
-        with trio.CancelScope() as scope:  # noqa: ASYNC100 - the caller's block awaits
+    async def counted(self, who: str, ends: Ends | None = None) -> AsyncIterator[None]:
+        """The block in which a stream is open; it is left early when all streams are ended, or `ends` returns."""
+        async with trio.open_nursery() as nursery:
+            scope = nursery.cancel_scope
             self._scopes[scope] = who
             if self._ended:
                 scope.cancel()
+            if ends is not None:
+                nursery.start_soon(_cancel_after, ends, scope)
             try:
                 yield
             finally:
                 del self._scopes[scope]
+            scope.cancel()
+
+
+async def _cancel_after(ends: Ends, scope: trio.CancelScope) -> None:
+    await ends()
+    scope.cancel()
 
 
 class StreamBody(ResponseBody):
     """A response body whose source is opened and closed in the task that sends it."""
 
-    def __init__(self, source: Source, streams: Streams, who: str) -> None:
+    def __init__(self, source: Source, streams: Streams, who: str, ends: Ends | None = None) -> None:
         self._source = source
         self._streams = streams
         self._who = who
+        self._ends = ends
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> AsyncIterable[bytes]:
         await self._stack.__aenter__()
-        await self._stack.enter_async_context(self._streams.counted(self._who))
+        await self._stack.enter_async_context(self._streams.counted(self._who, self._ends))
         pieces = await self._stack.enter_async_context(self._source)
         if isinstance(pieces, AsyncGenerator):
             # Left half way by a client, it must end here and not whenever it is collected.

@@ -7,6 +7,7 @@ import secrets
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -224,6 +225,7 @@ class Auth:
             client=client_id,
             origin=user.origin,
             with_factor=signed_in.with_factor,
+            signature=revocation_signature(user),
             hidden_organizations=() if signed_in.with_factor else demanding(self._database, user),
         )
 
@@ -236,6 +238,9 @@ class Auth:
     def caller(self, token: str) -> Caller:
         """The caller behind an access token. Raises InvalidToken, also when the user is gone or was signed out."""
         claims = self.tokens.verify_access(token, int(self._clock()))
+        return msgspec.structs.replace(self._bearer(claims), expires_at=claims["exp"])
+
+    def _bearer(self, claims: dict[str, Any]) -> Caller:
         scopes = tuple(str(scope) for scope in claims["scope"])
         client_id = str(claims["client_id"])
         if client_id.startswith(DEPLOY_PREFIX):
@@ -251,6 +256,7 @@ class Auth:
                 scopes=scopes,
                 client=client_id,
                 with_factor=True,
+                signature=client.secret_revision,
             )
         return self.caller_of(self._checked(str(claims["user_id"]), claims), scopes, client_id)
 
