@@ -24,7 +24,7 @@ from paasd.actions.permissions import NOT_ALLOWED
 from paasd.actions.second_factor import warning_of
 from paasd.api.answers import OAuthRefusal
 from paasd.api.body import Body, StreamedConnection, StreamedRequest
-from paasd.api.call import JSON, Call, Reply
+from paasd.api.call import JSON, Call, Reply, sent_by_another_site
 from paasd.api.errors import (
     UNKNOWN_ERROR,
     UNKNOWN_REQUEST,
@@ -52,6 +52,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 View = Callable[..., Awaitable[Response]]
 WITH_PASSWORD = ": give name and password (curl -u NAME:PASSWORD) or an access token (Authorization: bearer TOKEN)"
 WITHOUT_PASSWORD = ", or use /paasd/v1, which takes name and password; here they are exchanged first at /oauth/token"
+OTHER_SITE = "A browser sends name and password for whatever page it shows: a page of another site may change nothing"
 EXCHANGE = (
     "; a deploy token itself is taken under /paasd/v1 alone, here a token that it is exchanged for at /oauth/token"
     " (client_credentials, what is before its dot as client id, what is after it as secret)"
@@ -144,6 +145,9 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     if size > config.header_limit_bytes:
         limit = config.header_limit_bytes
         raise HeadersTooLarge(f"The request line and headers are larger than {limit} bytes; send less")
+    scheme = request.headers.get("Authorization", "").strip().partition(" ")[0].lower()
+    if scheme == "basic" and request.method != "GET" and sent_by_another_site(request):
+        raise Forbidden(OTHER_SITE)
     body = cast(Body, request.body)
     body.limit_bytes = config.upload_limit_bytes if route.size is Size.UPLOAD else config.body_limit_bytes
     body.timeout_s = config.body_timeout_s

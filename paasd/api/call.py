@@ -178,6 +178,12 @@ def load_yaml(raw: bytes) -> Any:
         raise BadRequest(f"Request invalid due to parse error: {type(error).__name__} in the YAML document") from error
 
 
+def sent_by_another_site(request: Request) -> bool:
+    """Whether a browser says that a page of another origin made it send this; an app's page is another one, too."""
+    site, origin = request.headers.get("Sec-Fetch-Site", ""), request.headers.get("Origin", "")
+    return site not in ("", "same-origin", "none") or origin not in ("", base_url(request))
+
+
 def base_url(request: Request) -> str:
     """scheme://host as the client typed it, through the router or directly."""
     scheme = request.headers.get("X-Forwarded-Proto", "").split(",")[0].strip()

@@ -38,8 +38,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     `user_guid` is the user's guid, or the client id when a client acts for itself. `admin` stands for the scope
     cloud_controller.admin; the peer of the root-owned Unix socket has it too. `hidden_organizations` (guids) demand a
     second factor, which `with_factor` says was shown: what is in them is not there for a caller without. `address` and
-    `request_id` say from where this request came; empty for what no request asked for. `signature` changes when what was
-    signed in with stops to count; a token does at `expires_at` (unix seconds, 0: what does not expire).
+    `request_id` say from where this request came; empty for what no request asked for. `signature` changes when
+    what was signed in with stops to count; a token does at `expires_at` (unix seconds, 0: what does not expire).
     """
 
     user_guid: str

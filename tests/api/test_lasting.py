@@ -128,11 +128,14 @@ async def test_the_progress_of_a_push_ends_with_the_role_and_not_with_the_token(
     over = trio.Event()
     path = "/paasd/v1/spaces/aaa/dev/push?wait=true&name=two"
     with trio.fail_after(15):
-        async with await served.admin() as admin, tenant.client("developer") as developer:
-            async with reading(developer, path, over, "POST", tar_of({"app.py": b"x"})):
-                await outlive_the_token(served, tenant, admin)
-                await trio.sleep(0.5)
-                assert not over.is_set()
-                served.clock.ahead_s -= 601
-                await lose_roles(served, tenant, admin)
-                await over.wait()
+        async with (
+            await served.admin() as admin,
+            tenant.client("developer") as developer,
+            reading(developer, path, over, "POST", tar_of({"app.py": b"x"})),
+        ):
+            await outlive_the_token(served, tenant, admin)
+            await trio.sleep(0.5)
+            assert not over.is_set()
+            served.clock.ahead_s -= 601
+            await lose_roles(served, tenant, admin)
+            await over.wait()

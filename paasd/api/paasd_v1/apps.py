@@ -126,7 +126,7 @@ async def scale_app(call: Call) -> Reply[ProcessShown]:
 
 
 async def get_logs(call: Call) -> Reply[Lines]:
-    """Recent lines, oldest first; with `follow=1` also what comes, until the client goes away, its right or its token ends."""
+    """Recent lines, oldest first; with `follow=1` also what comes, until client, token or right has gone."""
     app = _app(call)
     plain = call.query.plain
     count = plain.get("lines", str(RECENT_LINES))
