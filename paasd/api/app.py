@@ -110,7 +110,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                     call = await _admit(platform, route, path, request_id)
                     who = "" if call.anonymous else call.caller.username
                     with repeating(call, route):
-                        response = _response(await route.handler(call), call)
+                        response = _response(await _handle(call, route), call)
                 except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
                     response = _failure(error, request_id, log)
                     if response.status_code == 401 and route.auth is Auth.BASIC:
@@ -137,6 +137,16 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
     return view
 
 
+async def _handle(call: Call, route: Route) -> Reply[Any]:
+    """What the handler says; of uploads, which hold connections for long, nobody has more than a share."""
+    if route.size is not Size.UPLOAD:
+        return await route.handler(call)
+    uploads = call.platform.uploads
+    uploads.check(call.who)
+    with uploads.taken(call.who):
+        return await route.handler(call)
+
+
 async def _admit(platform: Platform, route: Route, path: dict[str, str], request_id: str) -> Call:
     """Check sizes, who asks, and the query; in that order, so that nobody unknown learns anything."""
     request = quart.request
@@ -151,6 +161,7 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     body = cast(Body, request.body)
     body.limit_bytes = config.upload_limit_bytes if route.size is Size.UPLOAD else config.body_limit_bytes
     body.timeout_s = config.body_timeout_s
+    body.whole_s = platform.config.apps.upload_timeout_s
     await _refresh(platform, route)
     caller = await _caller(platform, route)
     if caller is not None:

@@ -1,7 +1,7 @@
 """Answers without a known end: log lines, the progress of a push."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from types import TracebackType
 
 import trio
@@ -16,21 +16,38 @@ Ends = Callable[[], Awaitable[None]]
 """Returns when a stream may stay open no longer."""
 
 
-class Streams:
-    """The open streams of one node: at most `limit`, a quarter for one user, all ended when the server drains."""
+class Shares:
+    """What a node does at once at most, of one kind: `limit` altogether, a quarter for one user."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, kind: str = "streams", setting: str = "api.follow_limit") -> None:
         self._limit = limit
+        self._kind = kind
+        self._setting = setting
         self._scopes: dict[trio.CancelScope, str] = {}
-        self._ended = False
 
     def check(self, who: str) -> None:
         """Raise Unavailable when there are as many as allowed, together or of this user."""
         if len(self._scopes) >= self._limit:
-            raise Unavailable(f"There are {self._limit} streams open already (api.follow_limit); try again later")
+            raise Unavailable(f"There are {self._limit} {self._kind} open already ({self._setting}); try again later")
         share = max(1, self._limit // SHARES)
         if sum(one == who for one in self._scopes.values()) >= share:
-            raise Unavailable(f"You have {share} streams open already, which is the share of one user; close one")
+            raise Unavailable(f"You have {share} {self._kind} open already, which is the share of one user; close one")
+
+    @contextmanager
+    def taken(self, who: str) -> Iterator[trio.CancelScope]:
+        """The block that counts, with a scope to leave it early."""
+        with trio.CancelScope() as scope:
+            self._scopes[scope] = who
+            try:
+                yield scope
+            finally:
+                del self._scopes[scope]
+
+
+class Streams(Shares):
+    """The open streams of one node, all ended when the server drains."""
+
+    _ended = False
 
     def end(self) -> None:
         """End all of them: their clients get the regular end of an answer."""
@@ -41,18 +58,16 @@ class Streams:
     @asynccontextmanager
     async def counted(self, who: str, ends: Ends | None = None) -> AsyncIterator[None]:
         """The block in which a stream is open; it is left early when all streams are ended, or `ends` returns."""
-        async with trio.open_nursery() as nursery:
-            scope = nursery.cancel_scope
-            self._scopes[scope] = who
+        with self.taken(who) as scope:
             if self._ended:
                 scope.cancel()
-            if ends is not None:
-                nursery.start_soon(_cancel_after, ends, scope)
-            try:
+            if ends is None:
                 yield
-            finally:
-                del self._scopes[scope]
-            scope.cancel()
+                return
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_cancel_after, ends, scope)
+                yield
+                nursery.cancel_scope.cancel()
 
 
 async def _cancel_after(ends: Ends, scope: trio.CancelScope) -> None:
