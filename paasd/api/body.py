@@ -30,7 +30,7 @@ class Body:
     """The pieces of one request body, in order; to be read once.
 
     Raises TooLarge above `limit_bytes`, BadRequest when no piece comes for `timeout_s`, and when the client makes us
-    wait for more than `whole_s` seconds altogether or sends less than LEAST_RATE: it would hold its connection for days.
+    wait for more than `whole_s` seconds altogether or sends less than LEAST_RATE: its connection is held for days.
     """
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
