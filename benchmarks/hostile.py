@@ -5,7 +5,7 @@
 Under attack each of two tenants makes all attempts of tests/hostile, in an order of its own, and beside them lets a
 container take what it can of processor, memory, processes, disk, network and log. Together their limits are one core:
 0.25 for each container, instance and build, of which a tenant uses two at a time. The platform works for them beyond
-that, as it does for everybody, and the attempts that are tried on the host for comparison have no limit at all. Clients
+that, as it does for everybody; the attempts that are tried on the host for comparison take what is left over. Clients
 send requests at a steady rate through the router. Fails when a request or an attempt failed, and when the median of the
 pairs' ratios of p99 is above 2. Root only.
 """

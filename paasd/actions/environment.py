@@ -10,9 +10,10 @@ from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app
 from paasd.auth import Caller
 from paasd.errors import Unavailable, Unprocessable
-from paasd.model import App, Process, VariableGroup
+from paasd.model import App, Process, Revision, VariableGroup
 from paasd.model import apps as model
 from paasd.model.apps import environment_context
+from paasd.model.revisions import newest_revision
 from paasd.model.variable_groups import GROUPS, group_context, read_group
 from paasd.model.vcap import vcap_application
 from paasd.state import ReadTx
@@ -45,10 +46,21 @@ def seal_environment(context: Context, app_guid: str, variables: dict[str, str])
     return context.sealer.seal(plain, environment_context(app_guid))
 
 
+def seal_again(context: Context, app: App, latest: Revision | None, variables: dict[str, str]) -> str:
+    """As `seal_environment`, but values that are there already keep their text.
+
+    So the next start sees, without a key, whether it starts the app with other variables than the latest revision has.
+    """
+    for kept in (app.environment, "" if latest is None else latest.environment):
+        if kept and open_sealed(context, kept, environment_context(app.guid)) == variables:
+            return kept
+    return seal_environment(context, app.guid, variables)
+
+
 def read_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, str]:
     """The app's own variables. Raises NotFound, Forbidden."""
     with context.database.read() as tx:
-        app = _need_readable(tx, caller, app_guid)
+        app = need_readable(tx, caller, app_guid)
     return open_environment(context, app)
 
 
@@ -60,11 +72,12 @@ async def update_environment(
     for _ in range(RETRIES):
         with context.database.read() as tx:
             app = need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
+            latest = newest_revision(tx, app.guid)
         merged = merge(open_environment(context, app), changes)
         arguments = model.SetEnvironment(
             app_guid=app_guid,
             previous=app.environment,
-            environment=seal_environment(context, app_guid, merged),
+            environment=seal_again(context, app, latest, merged),
             names=sorted(changes),
             actor=actor_of(caller),
         )
@@ -89,9 +102,11 @@ def check_names(names: list[str]) -> None:
             raise Unprocessable(f"Environment variable name '{name}' cannot be empty or contain '='")
 
 
-def _need_readable(tx: ReadTx, caller: Caller, app_guid: str) -> App:
+def need_readable(
+    tx: ReadTx, caller: Caller, app_guid: str, permission: Permission = Permission.READ_ENVIRONMENT
+) -> App:
     """An app whose variables the caller may read. Raises NotFound, Forbidden, FeatureDisabled."""
-    app = need_app(tx, caller, app_guid, Permission.READ_ENVIRONMENT)
+    app = need_app(tx, caller, app_guid, permission)
     flags.require(tx, caller, "env_var_visibility", "space_developer_env_var_visibility")
     return app
 
@@ -103,7 +118,7 @@ def _group(context: Context, row: VariableGroup) -> dict[str, str]:
 def full_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, Any]:
     """The whole of `GET /v3/apps/:guid/env`: own variables and what the platform adds. Raises NotFound, Forbidden."""
     with context.database.read() as tx:
-        app = _need_readable(tx, caller, app_guid)
+        app = need_readable(tx, caller, app_guid)
         running, staging = (read_group(tx, name) for name in GROUPS)
         web = tx.find(Process, app_guid=app.guid, type="web")
         sizes = context.sizes

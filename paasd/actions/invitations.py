@@ -85,10 +85,10 @@ async def create(
 async def deliver(context: Context, offer: Offer, link: str) -> str | None:
     """Send it if that can be done; why it was not, None when a server has taken it."""
     config, row = context.config.mail, offer.row
-    if not config.host:
-        return "no mail server is configured ([mail] host): pass the link on yourself"
     if not mailing.can_send(config, row.address):
-        return "the address is a user name: pass the link on yourself"
+        why = "the address is a user name" if config.host else "no mail server is configured ([mail] host)"
+        only = "" if model.makes_account(row) else ", to somebody with an account: this link makes none"
+        return f"{why}: pass the link on yourself{only}"
     with context.database.read() as tx:
         name = tx.need(Organization, row.organization_guid).name
     text = (
@@ -144,9 +144,7 @@ async def accept(context: Context, caller: Caller, secret: str) -> User:
 
 
 async def sign_up(context: Context, secret: str, username: str, password_hash: str) -> User:
-    """By somebody who gets an account by it. Raises Unprocessable."""
-    if not ADDRESS.fullmatch(username):
-        raise Unprocessable("The user name must not be empty or contain spaces, quotes or brackets")
+    """By somebody who gets an account by it, named as the address that was invited. Raises Unprocessable."""
     arguments = model.AcceptInvitation(secret_hash=hash_secret(secret), username=username, password_hash=password_hash)
     return await context.database.write(model.accept_invitation, arguments)
 

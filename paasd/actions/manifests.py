@@ -1,5 +1,6 @@
 """Manifests: applied by developers, in one write; compared and written out for those who may read secrets."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -7,13 +8,13 @@ import trio
 
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
-from paasd.actions.environment import check_names, merge, open_environment, seal_environment
+from paasd.actions.environment import check_names, merge, open_environment, seal_again, seal_environment
 from paasd.actions.lifecycle import STACKS, buildpack_problem, installed
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_space
 from paasd.auth import Caller
 from paasd.errors import Unavailable
-from paasd.model import App, Destination, Job, Route, Space
+from paasd.model import App, Destination, Job, Revision, Route, Space
 from paasd.model.domains import usable_domains
 from paasd.model.manifests import ApplyManifest, AppManifest, AppToApply, Manifest, ManifestError, apply_manifest
 from paasd.model.manifests.applying import FailManifest, StaleManifest, fail_manifest, read_state
@@ -21,6 +22,7 @@ from paasd.model.manifests.generating import describe, diff, dump, generate
 from paasd.model.manifests.parsing import parse_manifest
 from paasd.model.manifests.planning import State
 from paasd.model.metadata import Labelling, read_metadata
+from paasd.model.revisions import newest_revision
 from paasd.state import In, ReadTx
 
 RETRIES = 5
@@ -102,8 +104,12 @@ async def apply_parsed(context: Context, caller: Caller, space_guid: str, manife
         with context.database.read() as tx:
             space = need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
             known = _known(tx, space, manifest)
+            latest = {name: newest_revision(tx, app.guid) for name, app in known.items()}
             disabled = flags.disabled(tx, caller, "app_scaling", "route_creation")
-        prepared = [_prepare(context, one, known.get(one.name.lower())) for one in manifest.applications]
+        prepared = [
+            _prepare(context, one, known.get(one.name.lower()), latest.get(one.name.lower()))
+            for one in manifest.applications
+        ]
         arguments = ApplyManifest(
             space_guid=space_guid,
             applications=prepared,
@@ -130,7 +136,7 @@ def _known(tx: ReadTx, space: Space, manifest: Manifest) -> dict[str, App]:
     return {app.name.lower(): app for app in tx.all(App, In("name", names), space_guid=space.guid)}
 
 
-def _prepare(context: Context, manifest: AppManifest, app: App | None) -> AppToApply:
+def _prepare(context: Context, manifest: AppManifest, app: App | None, latest: Revision | None = None) -> AppToApply:
     """Everything that an operation may not do itself: guids, words and sealing."""
     guid = context.new_guid() if app is None else app.guid
     previous = "" if app is None else app.environment
@@ -140,7 +146,10 @@ def _prepare(context: Context, manifest: AppManifest, app: App | None) -> AppToA
         present = {} if app is None else open_environment(context, app)
         merged = merge(present, manifest.environment)
         if merged != present:
-            environment = seal_environment(context, guid, merged)
+            seal = (
+                partial(seal_environment, context, guid) if app is None else partial(seal_again, context, app, latest)
+            )
+            environment = seal(merged)
     words = [context.choose(list(ADJECTIVES)), context.choose(list(NOUNS))]
     tail = "".join(context.choose(list(LETTERS)) for _ in range(2))
     return AppToApply(

@@ -26,7 +26,7 @@ class Permission(Enum):
     WRITE_SPACE = "change apps, routes and services of a space"
     OPERATE_APPS = "start, stop, build, scale, configure and route what is there"
     READ_ENVIRONMENT = "read environment variables"
-    READ_SECRETS = "read start commands, manifests and uploaded bits"
+    READ_SECRETS = "read start commands, manifests, uploaded bits and variables of revisions"
     UPDATE_SPACE = "rename a space, grant roles in it"
     MANAGE_ORGANIZATION = "create spaces and private domains, grant roles"
 

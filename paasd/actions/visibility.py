@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from paasd.actions.hiding import counting_roles, holder_of
-from paasd.actions.permissions import SIGHT, Permission, authorise_in_space
+from paasd.actions.permissions import SIGHT, Permission, allowed_in_space, authorise_in_space
 from paasd.auth import Caller
 from paasd.errors import NotFound
 from paasd.model import (
@@ -26,6 +26,7 @@ from paasd.model import (
     OrganizationQuota,
     Package,
     Process,
+    Revision,
     Role,
     Route,
     SecurityGroup,
@@ -81,6 +82,12 @@ def need_of_app(
     if permission is not None:
         need_app(tx, caller, found.app_guid, permission)  # type: ignore[attr-defined]
     return found
+
+
+def may_read_secrets(tx: ReadTx, caller: Caller, app_guid: str) -> bool:
+    """Whether who sees an app may read its start commands, too."""
+    space = tx.need(Space, tx.need(App, app_guid).space_guid)
+    return allowed_in_space(tx, caller, space, Permission.READ_SECRETS)
 
 
 def need_space(tx: ReadTx, caller: Caller, space_guid: str, permission: Permission | None = None) -> Space:
@@ -203,6 +210,7 @@ PRESENT: Final[dict[type[Record], tuple[Condition, ...]]] = {
     App: (*_NOT_DELETING, _LIVE_SPACE),
     Process: (_LIVE_APP,),
     Sidecar: (_LIVE_APP,),
+    Revision: (_LIVE_APP,),
     Package: (_LIVE_APP,),
     Build: (_LIVE_APP,),
     Droplet: (_LIVE_APP,),
@@ -221,6 +229,7 @@ SCOPES: Final[dict[type[Record], Scope]] = {
     App: _in_spaces,
     Process: _in_apps,
     Sidecar: _in_apps,
+    Revision: _in_apps,
     Package: _in_apps,
     Build: _in_apps,
     Droplet: _in_apps,

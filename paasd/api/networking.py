@@ -1,6 +1,7 @@
 """`/networking/v1/external/policies`: Cloud Foundry's network policies, with the errors of that API."""
 
 from collections.abc import Awaitable, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -9,6 +10,7 @@ from paasd.api.answers import Answer, Nothing, Refusal
 from paasd.api.call import Call, Form, Reply
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get, post
+from paasd.api.words import PolicyProtocol, said
 from paasd.errors import BadRequest, Forbidden, Unprocessable
 from paasd.model import NetworkPolicy
 from paasd.model.network_policies import PolicySpec
@@ -31,7 +33,7 @@ class Destination(Form):
     """The app that is connected to."""
 
     id: str = ""
-    protocol: str = ""
+    protocol: Annotated[str, said("tcp", "")] = ""
     ports: Ports = msgspec.field(default_factory=Ports)
 
 
@@ -76,7 +78,7 @@ class TargetShown(Answer):
     """The app that is connected to."""
 
     id: str
-    protocol: str
+    protocol: PolicyProtocol
     ports: PortsShown
 
 

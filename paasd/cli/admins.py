@@ -1,5 +1,6 @@
 """Commands about who administers and who audits the platform as a whole."""
 
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -13,6 +14,17 @@ ROLES: Final = {
     "admin-read-only": "cloud_controller.admin_read_only",
     "global-auditor": "cloud_controller.global_auditor",
 }
+
+
+def whom(command: Callable[..., None]) -> Callable[..., None]:
+    """Whose role it is, and which: what both commands below ask for."""
+    for what in (
+        click.option("--origin", default="uaa", show_default=True, help="Where the user signs in."),
+        click.argument("role", type=click.Choice(list(ROLES))),
+        click.argument("user"),
+    ):
+        command = what(command)
+    return command
 
 
 @click.group("admin", short_help="Who administers or audits the whole platform.")
@@ -47,9 +59,7 @@ def list_admins(target: Target) -> None:
 
 
 @admin.command("grant", short_help="Give somebody one of them.")
-@click.argument("user")
-@click.argument("role", type=click.Choice(list(ROLES)))
-@click.option("--origin", default="uaa", show_default=True, help="Where the user signs in.")
+@whom
 @click.pass_obj
 def grant(target: Target, user: str, role: str, origin: str) -> None:
     """Give USER the ROLE, at once and in every session."""
@@ -61,9 +71,7 @@ def grant(target: Target, user: str, role: str, origin: str) -> None:
 
 
 @admin.command("revoke", short_help="Take one of them away.")
-@click.argument("user")
-@click.argument("role", type=click.Choice(list(ROLES)))
-@click.option("--origin", default="uaa", show_default=True, help="Where the user signs in.")
+@whom
 @click.pass_obj
 def revoke(target: Target, user: str, role: str, origin: str) -> None:
     """Take the ROLE from USER, at once and in every session."""

@@ -43,6 +43,11 @@ class Identity(NamedTuple):
         return {**form, "mfaCode": self.code} if self.code else form
 
 
+def organization_path(name: str) -> str:
+    """The path of an organization in the API of names."""
+    return f"/paasd/v1/organizations/{quote(name, safe='')}"
+
+
 class Target:
     """Which platform, as whom, in which space: options of the command line, each with an environment variable."""
 
@@ -61,6 +66,11 @@ class Target:
     def space_path(self) -> str:
         """The path of the space in the API of names."""
         return f"/paasd/v1/spaces/{quote(self.organization, safe='')}/{quote(self.space, safe='')}"
+
+    @property
+    def organization_path(self) -> str:
+        """The path of the organization in the API of names."""
+        return organization_path(self.organization)
 
     def app_path(self, name: str) -> str:
         """The path of an app of the space. Raises UsageError for a name that no path can hold."""

@@ -37,7 +37,7 @@ def create(target: Target, name: str, role: str, life_s: int | None) -> None:
       paasd deploy-token create watcher --role space_auditor    only reads
     """
     body = {"name": name, "role": role, **({} if life_s is None else {"life_s": life_s})}
-    made = target.connect().call("POST", f"{_place(target, role)}/deploy-tokens", json=body)
+    made = target.connect().call("POST", _path(target, of_organization=not role.startswith("space")), json=body)
     click.echo(made["token"])
     click.echo(
         f"It counts until {made['expires_at']}, as {made['role']}. Keep it as PAASD_DEPLOY_TOKEN of the pipeline;",
@@ -51,8 +51,7 @@ def create(target: Target, name: str, role: str, life_s: int | None) -> None:
 @click.pass_obj
 def list_tokens(target: Target, of_organization: bool) -> None:
     """List the tokens that you made; as a manager of the place all of them."""
-    place = _place(target, "organization" if of_organization else "space")
-    found = target.connect().call("GET", f"{place}/deploy-tokens")["deploy_tokens"]
+    found = target.connect().call("GET", _path(target, of_organization=of_organization))["deploy_tokens"]
     rows = [
         (
             one["name"],
@@ -73,12 +72,11 @@ def list_tokens(target: Target, of_organization: bool) -> None:
 @click.pass_obj
 def revoke(target: Target, name: str, of_organization: bool) -> None:
     """Revoke the token NAME."""
-    place = _place(target, "organization" if of_organization else "space")
-    target.connect().call("DELETE", f"{place}/deploy-tokens/{quote(name, safe='')}")
+    path = _path(target, of_organization=of_organization)
+    target.connect().call("DELETE", f"{path}/{quote(name, safe='')}")
     click.echo(f"Revoked deploy token {name}.")
 
 
-def _place(target: Target, role: str) -> str:
-    if role.startswith("space"):
-        return target.space_path
-    return f"/paasd/v1/organizations/{quote(target.organization, safe='')}"
+def _path(target: Target, *, of_organization: bool) -> str:
+    place = target.organization_path if of_organization else target.space_path
+    return f"{place}/deploy-tokens"

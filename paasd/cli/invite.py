@@ -23,7 +23,7 @@ OF_SPACE = {
 
 @click.group(short_help="Let people into an organization.")
 def invite() -> None:
-    """Offer roles to an e-mail address or a user name; whoever has the link takes them, once.
+    """Offer roles to an e-mail address, or to the account of a user name; whoever has the link takes them, once.
 
     \b
       paasd --space main/dev invite create ann@example.org --role developer
@@ -49,8 +49,10 @@ def create(
 ) -> None:
     """Invite ADDRESS to the organization of --space; with --role also to the space itself.
 
-    If a mail server is configured ([mail] of `paasd config`), the link is sent, and proves the address; else it is
-    shown here. Another invitation of the same address takes the place of the first.
+    If a mail server is configured ([mail] of `paasd config`), the link is sent to an e-mail address, and makes an
+    account of that name for who has none. A link that was not sent is shown here and is for those with an account,
+    unless an administrator invites. A user name without an @ is for the account of that name. Another invitation of
+    the same address takes the place of the first.
     """
     body = {
         "address": address,
@@ -103,4 +105,4 @@ def accept(target: Target, secret: str) -> None:
 
 
 def _path(target: Target) -> str:
-    return f"/paasd/v1/organizations/{quote(target.organization, safe='')}/invitations"
+    return f"{target.organization_path}/invitations"

@@ -19,6 +19,7 @@ from paasd.cli.platform import create_org, create_space, stack, status, stop
 from paasd.cli.push import push
 from paasd.cli.quota import quota
 from paasd.cli.recovery import backup, recover, restore
+from paasd.cli.revisions import revisions
 from paasd.cli.second_factor import second_factor
 from paasd.cli.serve import serve
 from paasd.cli.sessions import sign_out
@@ -46,7 +47,7 @@ On the node itself root needs no sign-in. From elsewhere name the API, a user an
 `paasd COMMAND --help` tells more about each.
 """
 SECTIONS = {
-    "Apps": (push, apps, app, logs, scale, restart, env, run, network, delete, quota),
+    "Apps": (push, apps, app, logs, scale, restart, env, revisions, run, network, delete, quota),
     "ssh": (ssh, cp, ssh_code, enable_ssh, disable_ssh, space_ssh, org_ssh),
     "Platform": (serve, status, stop, config, stack, create_org, create_space, security_group),
     "Sign-in": (invite, admin, deploy_token, second_factor, sign_out),

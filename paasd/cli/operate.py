@@ -83,7 +83,11 @@ def scale(target: Target, /, name: str, process: str, **amounts: int | None) -> 
 def restart(target: Target, name: str) -> None:
     """Stop an app and start it with its newest droplet and environment variables."""
     client = target.connect()
-    app = client.call("GET", target.app_path(name))
+    start_again(client, client.call("GET", target.app_path(name)))
+
+
+def start_again(client: Client, app: dict[str, Any]) -> None:
+    """Restart the app and wait for its instances. Raises ClickException when one crashed or it takes too long."""
     client.call("POST", f"/v3/apps/{app['guid']}/actions/restart")
     for process in client.pages(f"/v3/apps/{app['guid']}/processes"):
         if process["instances"]:

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import click
 
 from paasd.cli import render
-from paasd.cli.client import Target
+from paasd.cli.client import Target, organization_path
 
 MINE = "/paasd/v1/me/second-factor"
 
@@ -91,8 +91,8 @@ def demand(target: Target, organization: str, switch: str) -> None:
 
     Members without one do not see it until they have enrolled; deploy tokens that were made without one stop to count.
     """
-    path = f"/paasd/v1/organizations/{quote(organization, safe='')}/second-factor"
-    target.connect().call("PUT", path, json={"demanded": switch == "on"})
+    path = organization_path(organization)
+    target.connect().call("PUT", f"{path}/second-factor", json={"demanded": switch == "on"})
     click.echo(
         f"{organization} {'demands a second factor' if switch == 'on' else 'demands no second factor any more'}."
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from paasd.cli.client import Target
+from paasd.cli.client import Target, organization_path
 
 _ALIAS = "paasd-instance"
 _ASKPASS = '#!/bin/sh\nprintf "%s\\n" "$PAASD_SSH_CODE"\n'
@@ -188,7 +188,7 @@ def org_ssh(target: Target, /, organization: str, word: str | None) -> None:
 
     Managers of the organization and administrators may say so; who is in goes at once when it is forbidden.
     """
-    client, path = target.connect(), f"/paasd/v1/organizations/{organization}/ssh"
+    client, path = target.connect(), f"{organization_path(organization)}/ssh"
     if word is None:
         now = client.call("GET", path)
     else:

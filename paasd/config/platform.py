@@ -169,6 +169,12 @@ class RetentionConfig(Section, frozen=True, kw_only=True):
         int, Meta(ge=1, description="Droplets kept per app, the newest; more allow going further back.")
     ] = 5
     builds: Annotated[int, Meta(ge=1, description="Ended builds kept per app, the newest.")] = 50
+    revisions: Annotated[
+        int,
+        Meta(
+            ge=1, le=1000, description="Revisions kept per app, the newest; each has the variables of its time, sealed."
+        ),
+    ] = 100
     jobs_s: Annotated[float, Meta(ge=3600, description="Seconds that an ended job can still be asked for.")] = 172_800.0
     events_s: Annotated[
         float, Meta(ge=3600, description="Seconds that audit events are kept; the default is thirteen months.")

@@ -1,7 +1,6 @@
 """What etcd is told when it starts, and which releases of it paasd trusts its state to. Pure, but for finding it."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Final, Literal
@@ -9,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from paasd.errors import PaasdError
+from paasd.programs import DIRECTORIES, ProgramMissing, find_program
 
 HEARTBEAT_MS: Final = 100
 ELECTION_MS: Final = 1000
@@ -75,9 +75,10 @@ def check_version(text: str) -> str:
 
 def find_etcd() -> tuple[Path, str]:
     """The binary and its version. Raises PaasdError naming the package."""
-    found = shutil.which("etcd", path="/usr/bin:/usr/local/bin:/usr/sbin:/opt/etcd")
-    if found is None:
-        raise PaasdError("etcd is not installed on this node, which is to vote; apt-get install etcd-server")
+    try:
+        found = find_program("etcd", (*DIRECTORIES, "/usr/local/bin", "/opt/etcd"))
+    except ProgramMissing as error:
+        raise PaasdError(f"this node is to vote, and {error.detail}") from error
     return Path(found), check_version(
         subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20).stdout
     )

@@ -20,6 +20,8 @@ _PR_CAP_AMBIENT_RAISE = 2
 _CAP_NET_BIND_SERVICE = 10
 _CAPABILITY_VERSION_3 = 0x20080522
 _NICE = -10
+_SYS_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}[os.uname().machine]
+_TURN_NS = 100_000
 
 
 def _prctl(libc: ctypes.CDLL, *arguments: int) -> None:
@@ -48,6 +50,9 @@ def _come_first() -> None:
     """Before tenants' processes, which wait for what runs here: it uses little, but at once."""
     try:
         os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+        # With short turns (Linux 6.12, earlier ones take no notice) it also runs at once when it wakes up.
+        attributes = struct.pack("IIQiIQQQ", 48, 0, 0, _NICE, 0, _TURN_NS, 0, 0)
+        ctypes.CDLL(None, use_errno=True).syscall(_SYS_SCHED_SETATTR, 0, attributes, 0)
         # Where the kernel shares the processor out to sessions first, the priority within this one would mean nothing.
         session = Path("/proc/self/autogroup")
         if session.exists():

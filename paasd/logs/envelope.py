@@ -4,14 +4,14 @@ from base64 import b64encode
 
 import msgspec
 
-from paasd.logs.line import Line
+from paasd.logs.line import Line, Stream
 
 
 class Log(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What was written, in base64, and to which stream."""
 
     payload: str
-    type: str
+    type: Stream
 
 
 class Envelope(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

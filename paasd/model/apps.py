@@ -14,13 +14,14 @@ from paasd.model.network_policies import forget_app
 from paasd.model.processes import Sizes, add_missing_processes, add_process
 from paasd.model.quotas.accounting import accounting
 from paasd.model.records import App, Destination, Droplet, Instance, Job, PlacementFailure, Space
+from paasd.model.revisions import revise
 from paasd.model.sidecars import take_droplet_sidecars
 from paasd.model.task_endings import end_tasks_of
 from paasd.state import Duplicate, In, Portion, Tx, operation
 
 FEATURES: Final = {
     "ssh": True,
-    "revisions": False,
+    "revisions": True,
     "service-binding-k8s": False,
     "file-based-vcap-services": False,
 }
@@ -175,7 +176,7 @@ def start_app(tx: Tx, args: ChangeApp) -> App:
     if app.state == "STARTED":
         return app
     with accounting(tx, app.guid):
-        app = tx.update(app, state="STARTED", version=app.version + 1)
+        app = _started(tx, app, args.actor)
     record_app_event(tx, "audit.app.start", args.actor, app)
     return app
 
@@ -198,9 +199,16 @@ def restart_app(tx: Tx, args: ChangeApp) -> App:
     app = need_app(tx, args.app_guid)
     _check_startable(app)
     with accounting(tx, app.guid):
-        app = tx.update(app, state="STARTED", version=app.version + 1)
+        app = _started(tx, app, args.actor)
     record_app_event(tx, "audit.app.restart", args.actor, app)
     return app
+
+
+def _started(tx: Tx, app: App, actor: Actor) -> App:
+    wanted = app.features.get("revisions", FEATURES["revisions"])
+    revision = revise(tx, app, actor) if wanted else None
+    revision_guid = None if revision is None else revision.guid
+    return tx.update(app, state="STARTED", version=app.version + 1, revision_guid=revision_guid)
 
 
 def _check_startable(app: App) -> None:

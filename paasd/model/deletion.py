@@ -27,6 +27,7 @@ from paasd.model.records import (
     Package,
     PlacementFailure,
     Process,
+    Revision,
     Role,
     Route,
     SecurityGroupSpace,
@@ -49,6 +50,7 @@ APP_PARTS: Final[tuple[type[Record], ...]] = (
     Build,
     DropletUpload,
     Task,
+    Revision,
     Droplet,
     Package,
 )

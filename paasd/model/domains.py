@@ -16,6 +16,7 @@ from paasd.state import Duplicate, Eq, In, IsNull, Or, ReadTx, Tx, operation
 
 DOMAIN_NAME = re.compile(r"([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 NAME_LIMIT = 253
+INTERNAL_OWNED = "Cannot associate an internal domain with an organization"
 DELETE_DEADLINE_S = 3600
 
 
@@ -36,6 +37,8 @@ def create_domain(tx: Tx, args: CreateDomain) -> Domain:
     name = args.name.lower()
     if len(name) > NAME_LIMIT or not DOMAIN_NAME.fullmatch(name):
         raise Unprocessable("Name does not comply with RFC 1035 standards")
+    if args.internal and args.organization_guid is not None:
+        raise Unprocessable(INTERNAL_OWNED)
     if args.organization_guid is not None and tx.get(Organization, args.organization_guid) is None:
         raise Unprocessable("Organization does not exist or you do not have access to it.")
     check_domain_is_free(tx, name, args.organization_guid, args.reserved)

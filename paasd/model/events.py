@@ -4,7 +4,7 @@ from typing import Any
 
 from paasd.model.arguments import Actor
 from paasd.model.auditing import append
-from paasd.model.records import App, AuditEvent, Space
+from paasd.model.records import App, AuditEvent, Space, User
 from paasd.state import Tx
 
 
@@ -55,5 +55,20 @@ def record_app_event(tx: Tx, event_type: str, actor: Actor, app: App, data: dict
         target_guid=app.guid,
         target_name=app.name,
         space_guid=app.space_guid,
+        data=data,
+    )
+
+
+def record_user_event(
+    tx: Tx, event_type: str, actor: Actor | None, user: User, data: dict[str, Any] | None = None
+) -> AuditEvent:
+    """An event whose target is a user; without `actor` they did it themselves."""
+    return record_event(
+        tx,
+        event_type,
+        actor or Actor(guid=user.guid, type="user", name=user.username),
+        target_type="user",
+        target_guid=user.guid,
+        target_name=user.username,
         data=data,
     )

@@ -1,8 +1,8 @@
 """People whom another provider vouches for. They are known by its name for them, which it never gives to another."""
 
 from paasd.errors import Unprocessable
-from paasd.model.arguments import Actor, Arguments
-from paasd.model.events import record_event
+from paasd.model.arguments import Arguments
+from paasd.model.events import record_user_event
 from paasd.model.records import ExternalIdentity, User
 from paasd.state import Tx, operation
 
@@ -31,15 +31,7 @@ def sign_in_externally(tx: Tx, args: SignInExternally) -> User:
         if identity is not None:
             tx.delete(identity)
         tx.insert(ExternalIdentity(origin=args.origin, subject=args.subject, user_guid=user.guid))
-    record_event(
-        tx,
-        "audit.user.sign_in",
-        Actor(guid=user.guid, type="user", name=user.username),
-        target_type="user",
-        target_guid=user.guid,
-        target_name=user.username,
-        data={"by": args.origin, "address": args.address},
-    )
+    record_user_event(tx, "audit.user.sign_in", None, user, {"by": args.origin, "address": args.address})
     return user
 
 
@@ -52,15 +44,7 @@ def _first_time(tx: Tx, args: SignInExternally) -> User:
             )
         email = args.email or args.username
         user = tx.insert(User(username=args.username, origin=args.origin, email=email))
-        record_event(
-            tx,
-            "audit.user.create",
-            Actor(guid=user.guid, type="user", name=user.username),
-            target_type="user",
-            target_guid=user.guid,
-            target_name=user.username,
-            data={"origin": args.origin},
-        )
+        record_user_event(tx, "audit.user.create", None, user, {"origin": args.origin})
         return user
     if tx.exists(ExternalIdentity, user_guid=waiting.guid):
         raise Unprocessable(

@@ -9,6 +9,7 @@ from paasd.model.leases import grant_lease, instance_slot, is_singleton
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.records import App, AuditEvent, Instance, Node, PlacementFailure, Process
 from paasd.model.reserving import reserved_on
+from paasd.model.revisions import droplet_to_run
 from paasd.state import Ge, Gt, ReadTx, Tx, operation
 
 CRASH_EVENT = "app.crash"
@@ -57,7 +58,7 @@ def place_instances(tx: Tx, args: PlaceInstances) -> list[str]:
         epoch = _right_to_run(tx, app, placement)
         if epoch is None:
             continue
-        instance = tx.insert(_instance(app, process, placement, epoch))
+        instance = tx.insert(_instance(app, process, placement, epoch, droplet_to_run(tx, app) or ""))
         reserved[node.guid] = (memory_mb + process.memory_mb, disk_mb + process.disk_mb)
         placed.append(instance.guid)
     return placed
@@ -107,14 +108,14 @@ def _wanted(app: App, process: Process, placement: Placement) -> bool:
     )
 
 
-def _instance(app: App, process: Process, placement: Placement, epoch: int) -> Instance:
+def _instance(app: App, process: Process, placement: Placement, epoch: int, droplet_guid: str) -> Instance:
     return Instance(
         app_guid=app.guid,
         process_guid=process.guid,
         process_type=process.type,
         index=placement.index,
         app_version=app.version,
-        droplet_guid=app.droplet_guid or "",
+        droplet_guid=droplet_guid,
         node_guid=placement.node_guid,
         epoch=epoch,
         memory_mb=process.memory_mb,

@@ -1,6 +1,8 @@
 """Invitations: made by managers of an organization, accepted once, gone when they expire or their organization goes.
 
-Who accepts gets the roles that were offered, if whoever offered them might still grant them.
+Who accepts gets the roles that were offered, if whoever offered them might still grant them. User names count on the
+whole platform, so nobody takes one by an invitation but that of the address which it was mailed to, or which an
+administrator invited. One to a user name is for the account of that name; whether there is any, nobody is told.
 """
 
 from typing import Final
@@ -17,9 +19,9 @@ OPEN_LIMIT: Final = 200
 UNKNOWN: Final = (
     "This invitation is not valid (any more): it was used, revoked or has expired. Ask whoever invited you for another."
 )
-UNPROVED: Final = (
-    "A user name with an @ has to be the address that the invitation was mailed to; choose one without, or ask an"
-    " administrator for an account"
+NO_ACCOUNT: Final = (
+    "This invitation makes no account: only one that was mailed does, or an administrator's. Accept it with the account"
+    " that you have, or ask an administrator for one."
 )
 PLATFORM: Final = "cloud_controller.admin"
 
@@ -99,7 +101,7 @@ def note_sent(tx: Tx, args: NoteSent) -> bool:
 
 
 class AcceptInvitation(Arguments):
-    """Arguments of `accept_invitation`: by the user of `user_guid`, else by a new one with name and password."""
+    """Arguments of `accept_invitation`: by the user of `user_guid`, else by a new one of the address invited."""
 
     secret_hash: str
     user_guid: str | None = None
@@ -112,20 +114,9 @@ def accept_invitation(tx: Tx, args: AcceptInvitation) -> User:
     """Grant what was offered, once. Raises Unprocessable; then nothing was changed and it can be tried again."""
     invitation = open_invitation(tx, args.secret_hash)
     organization = tx.need(Organization, invitation.organization_guid)
-    if args.user_guid is not None:
-        user = tx.need(User, args.user_guid)
-    else:
-        if "@" in args.username and not _is_proved(invitation, args.username):
-            raise Unprocessable(UNPROVED)
-        inviter = Actor(guid=invitation.inviter_guid or "paasd", type="user", name=invitation.invited_by)
-        made = CreateUser(
-            username=args.username,
-            email=invitation.address if "@" in invitation.address and _is_proved(invitation) else "",
-            password_hash=args.password_hash,
-            registered=True,
-            actor=inviter,
-        )
-        user = create_user(tx, made)
+    user = _new_user(tx, invitation, args) if args.user_guid is None else tx.need(User, args.user_guid)
+    if "@" not in invitation.address and user.username != invitation.address:
+        raise Unprocessable(f"This invitation is for the account '{invitation.address}': sign in with that")
     actor = Actor(guid=user.guid, type="user", name=user.username)
     _grant(tx, user, actor, dict.fromkeys(["organization_user", *invitation.organization_roles]), organization, None)
     for space_guid, types in invitation.space_roles.items():
@@ -149,13 +140,27 @@ def open_invitation(tx: ReadTx, secret_hash: str, now: int | None = None) -> Inv
     return found
 
 
-def _is_proved(invitation: Invitation, address: str | None = None) -> bool:
+def makes_account(invitation: Invitation) -> bool:
     """Whether who has the secret reads the mail of the address (nobody else was shown it), or an administrator invites.
 
     Else managers of one organization could make themselves the account to which another is about to give roles.
     """
-    mailed = invitation.sent_at is not None and (address is None or address.lower() == invitation.address.lower())
-    return mailed or not invitation.inviter_guid
+    return invitation.sent_at is not None or not invitation.inviter_guid
+
+
+def _new_user(tx: Tx, invitation: Invitation, args: AcceptInvitation) -> User:
+    if not makes_account(invitation):
+        raise Unprocessable(NO_ACCOUNT)
+    if args.username.lower() != invitation.address.lower():
+        raise Unprocessable(f"The user name has to be {invitation.address}, which was invited")
+    made = CreateUser(
+        username=args.username,
+        email=invitation.address if "@" in invitation.address else "",
+        password_hash=args.password_hash,
+        registered=True,
+        actor=Actor(guid=invitation.inviter_guid or "paasd", type="user", name=invitation.invited_by),
+    )
+    return create_user(tx, made)
 
 
 def check_types(organization_roles: list[str], space_roles: dict[str, list[str]]) -> None:

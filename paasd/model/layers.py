@@ -5,8 +5,8 @@ who may put code into each other's apps anyway.
 """
 
 from paasd.model.arguments import Arguments
-from paasd.model.records import Layer, Node, Space
-from paasd.state import Condition, ReadTx, StartsWith, Tx
+from paasd.model.records import Layer, Node, Organization, Space
+from paasd.state import ROWS, Condition, Portion, ReadTx, StartsWith, Tx, operation
 
 
 class NewLayer(Arguments):
@@ -29,9 +29,9 @@ def find_layer(tx: ReadTx, key: str, space_guid: str | None) -> Layer | None:
     return tx.get(Layer, cache_key(key, space_guid))
 
 
-def layers_of(space_guid: str) -> Condition:
-    """Those that go with this space."""
-    return StartsWith("cache_key", cache_key("", space_guid))
+def layers_of(owner_guid: str) -> Condition:
+    """Those that go with this space; of an organization, those of the time when its spaces shared them."""
+    return StartsWith("cache_key", cache_key("", owner_guid))
 
 
 def register_layer(tx: Tx, layer: NewLayer, space: Space, node_guid: str) -> None:
@@ -53,6 +53,21 @@ def register_layer(tx: Tx, layer: NewLayer, space: Space, node_guid: str) -> Non
                 size_bytes=layer.size_bytes,
             )
         )
+
+
+class ExpireLayers(Arguments):
+    """Arguments of `expire_layers`."""
+
+
+@operation("layer.expire", version=1)
+def expire_layers(tx: Tx, args: ExpireLayers) -> int:
+    """Forget a portion of the layers that no build finds any more, so that their blobs go; how many went.
+
+    Those are the ones that whole organizations shared once. Droplets that are made of one keep its blob.
+    """
+    owners = tx.all(Organization, order=("guid",))
+    lost = (row for owner in owners for row in tx.all(Layer, layers_of(owner.guid), limit=ROWS))
+    return len(Portion(tx).take(lost))
 
 
 def _is_control(tx: ReadTx, node_guid: str) -> bool:

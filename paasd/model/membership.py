@@ -66,15 +66,27 @@ class Advertise(Arguments):
     schema_limit: int
 
 
+WHERE: Final = ("address", "peer_port", "tunnel_port", "etcd_client_port", "etcd_peer_port")
+
+
 @operation("node.advertise", version=1)
 def advertise_node(tx: Tx, args: Advertise) -> bool:
-    """False when the node has no row, or nothing is new."""
+    """False when the node has no row, or nothing is new. Raises Unprocessable for a worker that says it is elsewhere.
+
+    Addresses of nodes are closed to tenants and routers connect to them, so a worker that was broken into could take
+    any address from everybody. Where it is was looked into when somebody with a token let it join.
+    """
     node = tx.get(Node, args.guid)
     if node is None:
         return False
     new = {name: getattr(args, name) for name in args.__struct_fields__ if name != "guid"}
     if all(getattr(node, name) == value for name, value in new.items()):
         return False
+    if node.role == "worker" and any(getattr(node, name) != new[name] for name in WHERE):
+        raise Unprocessable(
+            f"{node.name} joined at {node.address}:{node.peer_port} and says that it is at {args.address}:"
+            f"{args.peer_port}: a worker that has moved joins anew, with a new data directory and token"
+        )
     tx.update(node, **new)
     return True
 

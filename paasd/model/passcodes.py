@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from paasd.model.arguments import Actor, Arguments
-from paasd.model.events import record_event
+from paasd.model.arguments import Arguments
+from paasd.model.events import record_user_event
 from paasd.model.records import Passcode, User
 from paasd.state import Le, Tx, operation
 
@@ -52,13 +52,5 @@ def use_passcode(tx: Tx, args: UsePasscode) -> Passcode | None:
     user = tx.get(User, found.user_guid)
     if found.expires_at <= tx.now_s or user is None:
         return None
-    record_event(
-        tx,
-        "audit.user.sign_in",
-        Actor(guid=user.guid, type="user", name=user.username),
-        target_type="user",
-        target_guid=user.guid,
-        target_name=user.username,
-        data={"by": "passcode", "address": args.address},
-    )
+    record_user_event(tx, "audit.user.sign_in", None, user, {"by": "passcode", "address": args.address})
     return found

@@ -4,7 +4,7 @@ from typing import Final
 
 from paasd.errors import Unprocessable
 from paasd.model.arguments import Actor, Arguments
-from paasd.model.events import record_event
+from paasd.model.events import record_user_event
 from paasd.model.records import User
 from paasd.state import Contains, ReadTx, Tx, operation
 
@@ -35,15 +35,8 @@ def change_platform_role(tx: Tx, args: ChangePlatformRole) -> User:
         return user
     kept = [scope for scope in user.scopes if scope != args.scope]
     changed = tx.update(user, scopes=sorted([*kept, args.scope]) if args.held else kept)
-    record_event(
-        tx,
-        f"audit.user.platform_role_{'add' if args.held else 'remove'}",
-        args.actor,
-        target_type="user",
-        target_guid=user.guid,
-        target_name=user.username,
-        data={"role": args.scope},
-    )
+    verb = "add" if args.held else "remove"
+    record_user_event(tx, f"audit.user.platform_role_{verb}", args.actor, user, {"role": args.scope})
     return changed
 
 

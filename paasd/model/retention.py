@@ -12,7 +12,20 @@ from paasd.model.auditing.trimming import trim
 from paasd.model.events import record_app_event
 from paasd.model.jobs import OPEN_STATES
 from paasd.model.metadata import remove_in
-from paasd.model.records import App, Build, Buildpack, Droplet, DropletUpload, Instance, Job, Layer, Package, Task
+from paasd.model.records import (
+    App,
+    Build,
+    Buildpack,
+    Droplet,
+    DropletUpload,
+    Instance,
+    Job,
+    Layer,
+    Package,
+    Revision,
+    Task,
+)
+from paasd.model.revisions import droplet_to_run
 from paasd.state import ROWS, In, Lt, Not, Portion, ReadTx, Tx, operation
 
 
@@ -23,16 +36,18 @@ class ExpireParts(Arguments):
     packages: int
     droplets: int
     builds: int
+    revisions: int = 100
 
 
 @operation("retention.expire_parts", version=1)
 def expire_parts(tx: Tx, args: ExpireParts) -> int:
-    """Forget a portion of all but the newest packages, droplets and ended builds of an app; 0: no more."""
+    """Forget a portion of all but the newest packages, droplets, ended builds and revisions of an app; 0: no more."""
     app = tx.get(App, args.app_guid)
     if app is None:
         return 0
     running = {instance.droplet_guid for instance in tx.all(Instance, app_guid=app.guid)}
     running |= {task.droplet_guid for task in tx.all(Task, app_guid=app.guid) if not task.ended}
+    running.add(droplet_to_run(tx, app) or "")
     droplets = tx.all(Droplet, app_guid=app.guid, order=("-created_at",))
     kept = [
         droplet
@@ -54,7 +69,8 @@ def expire_parts(tx: Tx, args: ExpireParts) -> int:
     kept_guids = {droplet.guid for droplet in kept}
     old_droplets = [droplet for droplet in droplets if droplet.guid not in kept_guids]
     portion = Portion(tx)
-    gone = remove_in(portion, [*packages, *old_builds, *old_droplets])
+    old_revisions = tx.all(Revision, app_guid=app.guid, order=("-sequence",))[args.revisions :]
+    gone = remove_in(portion, [*packages, *old_builds, *old_droplets, *old_revisions])
     if gone:
         counts = Counter(type(row).__name__.lower() + "s" for row in gone)
         record_app_event(tx, "audit.app.expire", SYSTEM, app, dict(counts))

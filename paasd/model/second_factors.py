@@ -3,11 +3,9 @@
 Codes are judged in `paasd.auth`; here is what has to be the same everywhere: that none counts twice.
 """
 
-from typing import Any
-
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments
-from paasd.model.events import record_event
+from paasd.model.events import record_event, record_user_event
 from paasd.model.records import FactorDemand, Organization, SecondFactor, User
 from paasd.model.users import end_sessions
 from paasd.state import ReadTx, Tx, operation
@@ -32,7 +30,7 @@ def enrol_factor(tx: Tx, args: EnrolFactor) -> SecondFactor:
         raise Unprocessable("You have a second factor; take it away first (`paasd second-factor remove`)")
     if known is not None:
         tx.delete(known)
-    _event(tx, "audit.user.second_factor_enrol", args.actor, user)
+    record_user_event(tx, "audit.user.second_factor_enrol", args.actor, user)
     return tx.insert(SecondFactor(user_guid=user.guid, sealed_secret=args.sealed_secret))
 
 
@@ -56,7 +54,7 @@ def confirm_factor(tx: Tx, args: ConfirmFactor) -> SecondFactor:
     if factor.confirmed:
         raise Unprocessable("The second factor is confirmed already")
     end_sessions(tx, user)
-    _event(tx, "audit.user.second_factor_confirm", args.actor, user)
+    record_user_event(tx, "audit.user.second_factor_confirm", args.actor, user)
     return tx.update(factor, confirmed=True, last_step=args.step, recovery_hashes=args.recovery_hashes)
 
 
@@ -85,7 +83,7 @@ def use_code(tx: Tx, args: UseCode) -> bool:
         return False
     with_ = "totp" if args.step is not None else "recovery code"
     data = {"second_factor": with_, "address": args.address}
-    _event(tx, "audit.user.sign_in", Actor(guid=user.guid, type="user", name=user.username), user, data)
+    record_user_event(tx, "audit.user.sign_in", None, user, data)
     return True
 
 
@@ -101,7 +99,7 @@ class RenewRecovery(Arguments):
 def renew_recovery(tx: Tx, args: RenewRecovery) -> SecondFactor:
     """Replace the recovery codes. Raises NotFound."""
     user, factor = tx.need(User, args.user_guid), tx.need(SecondFactor, args.user_guid)
-    _event(tx, "audit.user.recovery_codes_renew", args.actor, user)
+    record_user_event(tx, "audit.user.recovery_codes_renew", args.actor, user)
     return tx.update(factor, recovery_hashes=args.recovery_hashes)
 
 
@@ -119,7 +117,7 @@ def remove_factor(tx: Tx, args: RemoveFactor) -> None:
     tx.delete(factor)
     end_sessions(tx, user)
     reset = args.actor.guid != user.guid
-    _event(tx, f"audit.user.second_factor_{'reset' if reset else 'remove'}", args.actor, user)
+    record_user_event(tx, f"audit.user.second_factor_{'reset' if reset else 'remove'}", args.actor, user)
 
 
 class DemandFactor(Arguments):
@@ -158,15 +156,3 @@ def factor_of(tx: ReadTx, user_guid: str) -> SecondFactor | None:
     """The confirmed second factor of a user."""
     found = tx.get(SecondFactor, user_guid)
     return found if found is not None and found.confirmed else None
-
-
-def _event(tx: Tx, event_type: str, actor: Actor, user: User, data: dict[str, Any] | None = None) -> None:
-    record_event(
-        tx,
-        event_type,
-        actor,
-        target_type="user",
-        target_guid=user.guid,
-        target_name=user.username,
-        data=data,
-    )

@@ -1,11 +1,9 @@
 """Users. Passwords arrive as hashes; a changed one moves `not_before`, which ends every session at once."""
 
-from typing import Any
-
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, unix_seconds
 from paasd.model.auditing import difference
-from paasd.model.events import record_event
+from paasd.model.events import record_user_event
 from paasd.model.metadata import drop_metadata
 from paasd.model.records import DeployToken, ExternalIdentity, Passcode, Role, SecondFactor, SshCode, User
 from paasd.model.roles import check_not_needed
@@ -46,7 +44,7 @@ def create_user(tx: Tx, args: CreateUser) -> User:
         raise Unprocessable(
             f"User with username '{args.username}' and origin '{args.origin}' already exists."
         ) from error
-    _event(tx, "audit.user.create", args.actor, user)
+    record_user_event(tx, "audit.user.create", args.actor, user)
     return user
 
 
@@ -70,7 +68,7 @@ def update_user(tx: Tx, args: UpdateUser) -> User:
         if value is not None
     }
     changed = tx.update(user, **changes)
-    _event(tx, "audit.user.update", args.actor, changed, difference(user, changed))
+    record_user_event(tx, "audit.user.update", args.actor, changed, difference(user, changed))
     return changed
 
 
@@ -87,7 +85,7 @@ def set_password(tx: Tx, args: SetPassword) -> User:
     """Replace the hash and end every session of the user. Raises NotFound."""
     user = tx.need(User, args.user_guid)
     user = end_sessions(tx, tx.update(user, password_hash=args.password_hash))
-    _event(tx, "audit.user.password_changed", args.actor, user)
+    record_user_event(tx, "audit.user.password_changed", args.actor, user)
     return user
 
 
@@ -102,7 +100,7 @@ class EndSessions(Arguments):
 def sign_out(tx: Tx, args: EndSessions) -> User:
     """End every session of the user, on whatever machine. Raises NotFound."""
     user = end_sessions(tx, tx.need(User, args.user_guid))
-    _event(tx, "audit.user.sign_out_everywhere", args.actor, user)
+    record_user_event(tx, "audit.user.sign_out_everywhere", args.actor, user)
     return user
 
 
@@ -119,8 +117,7 @@ def note_sign_in(tx: Tx, args: NoteSignIn) -> bool:
     user = tx.get(User, args.user_guid)
     if user is None:
         return False
-    actor = Actor(guid=user.guid, type="user", name=user.username)
-    _event(tx, "audit.user.sign_in", actor, user, {"by": "password", "address": args.address})
+    record_user_event(tx, "audit.user.sign_in", None, user, {"by": "password", "address": args.address})
     return True
 
 
@@ -159,7 +156,7 @@ def delete_user(tx: Tx, args: DeleteUser) -> None:
     _forget_ways_in(tx, user)
     drop_metadata(tx, user.guid)
     tx.delete(user)
-    _event(tx, "audit.user.delete", args.actor, user)
+    record_user_event(tx, "audit.user.delete", args.actor, user)
 
 
 @operation("user.forget_roles", version=1)
@@ -170,7 +167,7 @@ def forget_roles(tx: Tx, args: DeleteUser) -> None:
     tx.delete_all(Role, user_guid=user.guid)
     drop_metadata(tx, user.guid)
     tx.update(user, registered=False)
-    _event(tx, "audit.user.delete", args.actor, user)
+    record_user_event(tx, "audit.user.delete", args.actor, user)
 
 
 def find_user(tx: ReadTx, username: str, origin: str | None = None) -> User:
@@ -186,7 +183,3 @@ def find_user(tx: ReadTx, username: str, origin: str | None = None) -> User:
         where = "" if origin is None else f" and origin '{origin}'"
         raise NotFound("User", f"No user exists with the username '{username}'{where}.")
     return named[0]
-
-
-def _event(tx: Tx, event_type: str, actor: Actor, user: User, data: dict[str, Any] | None = None) -> None:
-    record_event(tx, event_type, actor, target_type="user", target_guid=user.guid, target_name=user.username, data=data)

@@ -6,6 +6,7 @@ from paasd.errors import NotFound
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.events import record_event
 from paasd.model.records import App, VariableGroup
+from paasd.model.revisions import deployed_revision
 from paasd.state import ReadTx, Tx, operation
 
 GroupName = Literal["running", "staging"]
@@ -26,7 +27,8 @@ def read_group(tx: ReadTx, name: str) -> VariableGroup:
 
 def has_secrets(tx: ReadTx, app: App, group: GroupName) -> bool:
     """Whether the app's environment has to be opened by somebody with the keys before it is started or staged."""
-    return bool(app.environment or read_group(tx, group).variables)
+    revision = deployed_revision(tx, app)
+    return bool(app.environment or read_group(tx, group).variables or (revision is not None and revision.environment))
 
 
 class SetVariableGroup(Arguments):

@@ -169,14 +169,20 @@ class CgroupDriver:
         current = int((leaf / ("memory.current" if memory.v2 else "memory.usage_in_bytes")).read_text())
         idle = _keyed(leaf / "memory.stat").get("inactive_file" if memory.v2 else "total_inactive_file", 0)
         count = int((self._leaf(pids, guid) / "pids.current").read_text())
-        return Tally(self._cpu_ns(guid), max(0, current - idle), count)
+        return Tally(self.cpu_ns(guid), max(0, current - idle), count)
 
-    def _cpu_ns(self, guid: str) -> int:
+    def cpu_ns(self, guid: str) -> int:
+        """The processor time it took since `create`. Raises OSError when the container is gone."""
         for one in self._hierarchies:
             if "cpuacct" in one.controllers and not one.v2:
                 return int((self._leaf(one, guid) / "cpuacct.usage").read_text())
         leaf = next(self._leaf(one, guid) for one in self._hierarchies if one.v2)
         return _keyed(leaf / "cpu.stat").get("usage_usec", 0) * 1000
+
+    def weigh(self, guid: str, weight: int) -> None:
+        """Its part of the processor beside the others: 100 is usual. Raises OSError when the container is gone."""
+        cpu = self._of("cpu")
+        _weigh_leaf(self._leaf(cpu, guid), cpu.v2, weight)
 
     def pids(self, guid: str) -> set[int]:
         """Every process inside, as this pid namespace counts."""
@@ -272,6 +278,13 @@ def _weigh(node: Path, v2: bool) -> None:
         (node / "cpu.shares").write_text(str(min(262_144, _V1_SHARES * processors)))
 
 
+def _weigh_leaf(leaf: Path, v2: bool, weight: int) -> None:
+    if v2:
+        (leaf / "cpu.weight").write_text(str(min(10_000, weight)))
+    else:
+        (leaf / "cpu.shares").write_text(str(min(262_144, max(2, weight * _V1_SHARES // 100))))
+
+
 def _quota_us(cores: float) -> int:
     return max(_LEAST_QUOTA_US, int(cores * _PERIOD_US))
 
@@ -284,7 +297,7 @@ def _limit_v2(leaf: Path, controllers: frozenset[str], limits: Limits) -> None:
     if "pids" in controllers:
         (leaf / "pids.max").write_text(str(limits.pids))
     if "cpu" in controllers:
-        (leaf / "cpu.weight").write_text(str(limits.cpu_weight))
+        _weigh_leaf(leaf, True, limits.cpu_weight)
         quota = "max" if limits.cpu_cores is None else str(_quota_us(limits.cpu_cores))
         (leaf / "cpu.max").write_text(f"{quota} {_PERIOD_US}")
 
@@ -297,7 +310,7 @@ def _limit_v1(leaf: Path, controllers: frozenset[str], limits: Limits) -> None:
     if "pids" in controllers:
         (leaf / "pids.max").write_text(str(limits.pids))
     if "cpu" in controllers:
-        (leaf / "cpu.shares").write_text(str(max(2, limits.cpu_weight * _V1_SHARES // 100)))
+        _weigh_leaf(leaf, False, limits.cpu_weight)
         quota = -1 if limits.cpu_cores is None else _quota_us(limits.cpu_cores)
         (leaf / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
         (leaf / "cpu.cfs_quota_us").write_text(str(quota))

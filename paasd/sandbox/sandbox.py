@@ -1,5 +1,6 @@
 """The sandbox of a node: makes containers from all their parts, takes them down again, finds them after a restart."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -19,6 +20,7 @@ from paasd.sandbox import adoption, seccomp, upper
 from paasd.sandbox.cgroups import CgroupDriver, detect, read_mountinfo
 from paasd.sandbox.container import Container
 from paasd.sandbox.disk import Images, Stacks, open_disks, open_images, open_stacks
+from paasd.sandbox.fairness import PERIOD_S, Fairness
 from paasd.sandbox.network import Network, Policies, open_network
 from paasd.sandbox.parts import Parts
 from paasd.sandbox.records import ContainerSpec, Record, SandboxError, encode_record
@@ -63,6 +65,7 @@ async def open_sandbox(
         configs = (config, network or NetworkConfig(), disk or DiskConfig())
         parts = await _open_parts(stack, *configs, data_dir, slots, clock)
         sandbox = Sandbox(parts, await adoption.adopt(parts))
+        parts.nursery.start_soon(sandbox.keep_fair)
         try:
             yield sandbox
         finally:
@@ -165,6 +168,7 @@ class Sandbox:
         """Called when a container is gone: its rules may be nobody's any more."""
         self._parts = parts
         self._making: set[str] = set()
+        self._fair = trio.CancelScope()
         for container in containers.values():
             container.owner = self.destroy
 
@@ -241,8 +245,27 @@ class Sandbox:
             for guid in list(self.containers):
                 nursery.start_soon(self.destroy, guid)
 
+    async def keep_fair(self) -> None:
+        """Weigh the containers by what they took lately, until `close`."""
+        fairness = Fairness(os.cpu_count() or 1)
+        with self._fair:
+            while True:
+                await trio.to_thread.run_sync(self._weigh, fairness, dict(self.containers))
+                await trio.sleep(PERIOD_S)
+
+    def _weigh(self, fairness: Fairness, containers: dict[str, Container]) -> None:
+        taken, cgroups = {}, self._parts.cgroups
+        for guid in containers:
+            with contextlib.suppress(OSError):  # on its way out
+                taken[guid] = cgroups.cpu_ns(guid)
+        weights = {guid: containers[guid].spec.limits.cpu_weight for guid in taken}
+        for guid, factor in fairness.measure(taken, weights, time.monotonic()).items():
+            with contextlib.suppress(OSError):
+                cgroups.weigh(guid, weights[guid] * factor)
+
     async def close(self, *, keep: bool) -> None:
         """Let go of all containers, or take them down with all else that the node has on the host."""
+        self._fair.cancel()
         try:
             if not keep:
                 await self.destroy_all()

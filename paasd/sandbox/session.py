@@ -5,7 +5,6 @@ Both kinds of container answer the same messages, so what is here is theirs toge
 
 import contextlib
 import fcntl
-import math
 import os
 import termios
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from paasd.sandbox.records import NotRunning, SandboxError, Terminal
 
 
 class Exec:
-    """A program that was started by `Container.exec`. Closing it, or the end of the daemon, kills the program."""
+    """A program that was started by `exec` of a container. Closing it, or the end of the daemon, kills the program."""
 
     def __init__(self, connection: trio.socket.SocketType) -> None:
         self._connection = connection
@@ -33,7 +32,7 @@ class Exec:
         finally:
             self._connection.close()
         code = os.waitstatus_to_exitcode(answer["exit"])
-        return code if code >= 0 else 128 + int(math.fabs(code))
+        return code if code >= 0 else 128 - code
 
     async def signal(self, signum: int) -> None:
         """Send a signal to the program."""

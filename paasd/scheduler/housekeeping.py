@@ -12,6 +12,7 @@ from paasd.config import RetentionConfig
 from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
 from paasd.model import App
 from paasd.model.arguments import Arguments, rfc3339
+from paasd.model.layers import ExpireLayers, expire_layers
 from paasd.model.retention import (
     ExpireParts,
     ExpireRecords,
@@ -90,11 +91,18 @@ async def _expire(config: RetentionConfig, database: Database, clock: Callable[[
         apps = [app.guid for app in tx.all(App)]
     rows = 0
     for guid in apps:
-        limits = ExpireParts(app_guid=guid, packages=config.packages, droplets=config.droplets, builds=config.builds)
+        limits = ExpireParts(
+            app_guid=guid,
+            packages=config.packages,
+            droplets=config.droplets,
+            builds=config.builds,
+            revisions=config.revisions,
+        )
         rows += await _all_portions(database, expire_parts, limits)
     now_s = clock()
     records = ExpireRecords(jobs_before=rfc3339(now_s - config.jobs_s), events_before=rfc3339(now_s - config.events_s))
     rows += await _all_portions(database, expire_records, records)
+    rows += await _all_portions(database, expire_layers, ExpireLayers())
     rows += await _all_portions(database, expire_usage, ExpireUsage(before=rfc3339(now_s - config.usage_events_s)))
     return rows + await _all_portions(database, expire_tasks, ExpireTasks(before=rfc3339(now_s - config.tasks_s)))
 

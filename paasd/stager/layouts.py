@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from paasd.buildpacks.catalogue import Toolchain
+from paasd.programs import in_full, system_environment
 
 
 def lay_out(tool: Toolchain, files: Sequence[Path], tree: Path) -> None:
@@ -71,7 +72,10 @@ def _debs(tool: Toolchain, files: Sequence[Path], tree: Path) -> None:
     """nginx and the libraries it needs, in one directory each, with a program that finds them there."""
     unpacked = tree / "unpacked"
     for file in files:
-        subprocess.run(["dpkg", "-x", str(file), str(unpacked)], check=True, capture_output=True)
+        command = in_full(["dpkg", "-x", str(file), str(unpacked)])
+        done = subprocess.run(command, check=False, capture_output=True, env=system_environment())
+        if done.returncode:
+            raise ValueError(done.stderr.decode(errors="replace").strip()[:300])
     (tree / "lib").mkdir()
     for library in unpacked.rglob("*.so*"):
         if library.parent.name.endswith("-linux-gnu"):

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ import trio
 from paasd.blobs import Blobs
 from paasd.buildpacks.catalogue import ROOT, Catalogue, Toolchain
 from paasd.errors import NotFound, Unavailable
+from paasd.programs import ProgramMissing, in_full, system_environment
 from paasd.sandbox import mksquashfs_arguments
 from paasd.stager import layouts
 
@@ -128,8 +129,7 @@ class Toolchains:
                 f"toolchain {tool.identity}: the download has an unexpected form: {error}"
             ) from error
         command = mksquashfs_arguments(str(work / "root"), str(work / "image"), keep_times=False)
-        # With that variable in the daemon's environment mksquashfs would refuse its own options.
-        await _run(["env", "-u", "SOURCE_DATE_EPOCH", *command], work, f"squash {tool.identity}")
+        await _run(command, work, f"squash {tool.identity}")
         fd = os.open(work / "image", os.O_RDONLY | os.O_CLOEXEC)
         try:
             blob = await self._blobs.adopt_fd(fd, _IMAGE_LIMIT_BYTES)
@@ -211,13 +211,21 @@ def _write_atomically(path: Path, content: bytes) -> None:
     fresh.replace(path)
 
 
-async def _run(command: list[str], cwd: Path, what: str) -> None:
-    """A client of a registry. Raises ToolchainMissing with its last words."""
+async def _run(command: Sequence[str], cwd: Path, what: str) -> None:
+    """A client of a registry, or what opens and packs. Raises ToolchainMissing with its last words."""
     with trio.move_on_after(_FETCH_TIMEOUT_S) as scope:
         try:
             done = await trio.run_process(
-                command, cwd=cwd, stdin=subprocess.DEVNULL, capture_stdout=True, capture_stderr=True, check=False
+                in_full(command),
+                cwd=cwd,
+                env=system_environment(),
+                stdin=subprocess.DEVNULL,
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
             )
+        except ProgramMissing as error:
+            raise ToolchainMissing(f"cannot {what}: {error.detail}") from error
         except OSError as error:
             raise ToolchainMissing(f"cannot {what}: {command[0]}: {error.strerror}") from error
         if done.returncode:

@@ -1,6 +1,6 @@
 """From rows to a container: what an instance needs to be started, and what it must be recognised by later."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from paasd.blobs import Blobs
 from paasd.buildpacks import launch as droplet_launch
 from paasd.config import SupervisorConfig
 from paasd.errors import PaasdError
-from paasd.model import App, Droplet, DropletLayer, HealthCheck, Instance, Process, Sidecar
+from paasd.model import App, Droplet, DropletLayer, HealthCheck, Instance, Process, Revision, Sidecar, SidecarSnapshot
+from paasd.model.revisions import deployed_revision
 from paasd.model.security_groups import group_name
 from paasd.model.vcap import application_version, running_application, vcap_application
 from paasd.sandbox import PORT, ContainerSpec, Limits, Policies, ProcessSpec
@@ -137,7 +138,9 @@ def plan_launch(
     app = tx.need(App, instance.app_guid)
     process = tx.need(Process, instance.process_guid)
     droplet = tx.need(Droplet, instance.droplet_guid)
-    command = droplet_launch.start_command(process.command, droplet.process_types, process.type)
+    revision = deployed_revision(tx, app)
+    own = process.command if revision is None else revision.commands.get(process.type, process.command)
+    command = droplet_launch.start_command(own, droplet.process_types, process.type)
     if command is None:
         raise PaasdError(f"{droplet_launch.NO_COMMAND}; add a Procfile or push with a command")
     application = vcap_application(
@@ -163,7 +166,7 @@ def plan_launch(
             open_files=config.open_files,
         ),
         command=command,
-        sidecars=_sidecars(tx, app, process),
+        sidecars=_sidecars(tx, app, process, revision),
         environment=unsealed.environment,
         application=running_application(application, process),
         services=unsealed.services,
@@ -177,6 +180,8 @@ def in_order(layers: Iterable[DropletLayer]) -> list[DropletLayer]:
     return sorted(layers, key=lambda layer: _LAYER_ORDER.get(layer.role, 1))
 
 
-def _sidecars(tx: ReadTx, app: App, process: Process) -> tuple[tuple[str, str], ...]:
-    rows = tx.all(Sidecar, app_guid=app.guid, order=("created_at", "name"))
+def _sidecars(tx: ReadTx, app: App, process: Process, revision: Revision | None) -> tuple[tuple[str, str], ...]:
+    """(name, command) of each, as they were at the last start if that is known."""
+    rows: Sequence[Sidecar | SidecarSnapshot]
+    rows = tx.all(Sidecar, app_guid=app.guid, order=("created_at", "name")) if revision is None else revision.sidecars
     return tuple((row.name, row.command) for row in rows if process.type in row.process_types)

@@ -6,6 +6,7 @@ import trio.lowlevel
 from paasd.errors import NotFound
 from paasd.model import App, Build, Instance, Task
 from paasd.model.apps import environment_context
+from paasd.model.revisions import deployed_revision
 from paasd.model.variable_groups import group_context, read_group
 from paasd.state import Database
 from paasd.unsealing.interface import Opener, Unsealed
@@ -35,8 +36,10 @@ class LocalUnsealing:
                 raise NotFound(kind.__name__, f"{kind.__name__} {guid} of epoch {epoch} is not wanted any more")
             app = tx.need(App, row.app_guid)
             group = read_group(tx, "staging" if kind is Build else "running")
+            revision = deployed_revision(tx, app) if kind is Instance else None
         environment = self._open(group.variables, group_context(group.name))
-        environment |= self._open(app.environment, environment_context(app.guid))
+        own = app.environment if revision is None else revision.environment
+        environment |= self._open(own, environment_context(app.guid))
         return Unsealed(environment=environment)
 
     def _open(self, sealed: str, context: str) -> dict[str, str]:

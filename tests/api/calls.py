@@ -115,6 +115,11 @@ class Caller:
         assert (await self.http.post(f"/v3/apps/{app}/actions/start")).is_success
         return {"guid": (await self.http.get("/v3/app_usage_events")).json()["resources"][0]["guid"]}
 
+    async def make_revisions(self) -> dict[str, str]:
+        app = (await self.make_apps())["guid"]
+        assert (await self.http.post(f"/v3/apps/{app}/actions/start")).is_success
+        return {"guid": (await self.http.get(f"/v3/apps/{app}/revisions")).json()["resources"][0]["guid"]}
+
     async def make_oauth(self) -> dict[str, str]:
         name = self.name()
         body = {"client_id": name, "client_secret": PASSWORD, "authorities": ["cloud_controller.read"]}

@@ -20,8 +20,8 @@ async def call_of_people(caller: "Caller", method: str, path: str, places: dict[
         case "GET", "/invitation":
             return {"params": {"secret": (await invite(caller))["secret"]}}
         case "POST", "/invitation":
-            form = {"secret": (await invite(caller))["secret"], "username": caller.name(), "password": PASSWORD}
-            return {"data": form}
+            made = await invite(caller)
+            return {"data": {"secret": made["secret"], "username": made["address"], "password": PASSWORD}}
         case "POST", "/paasd/v1/invitations/accept":
             return {"json": {"secret": (await invite(caller))["secret"]}}
         case "DELETE", path if path == f"{INVITATIONS}/<invitation>":
@@ -41,12 +41,12 @@ async def call_of_people(caller: "Caller", method: str, path: str, places: dict[
 
 
 async def invite(caller: "Caller") -> dict[str, str]:
-    """An invitation, its organization and its secret."""
+    """An invitation, its organization, whom it is for, and its secret."""
     organization = (await caller.make_organizations())["organization"]
     path = INVITATIONS.replace("<organization>", organization)
     made = await caller.http.post(path, json={"address": f"{caller.name()}@example.org"})
     assert made.status_code == 201, made.text
-    return {"organization": organization, "guid": made.json()["guid"], "secret": made.json()["secret"]}
+    return {"organization": organization, **{name: made.json()[name] for name in ("guid", "address", "secret")}}
 
 
 async def confirming(caller: "Caller") -> dict[str, Any]:

@@ -14,8 +14,10 @@ from paasd.api.table import Route
 from tests.api.reached import ELSEWHERE
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
-EMPTY = frozenset({"none_of_them", "none_of_app", "no_security_groups"})
+EMPTY = frozenset({"none_of_them", "no_security_groups"})
 """Handlers that answer with an empty list: clients ask for what there is none of."""
+REFUSING = frozenset({"refuse_deployment"})
+"""Handlers that say what there is instead, to which no client can be called compatible."""
 COMPLETE = 250
 HEAD = """# Which calls work
 
@@ -38,7 +40,7 @@ def page() -> str:
     groups: dict[str, list[Route]] = defaultdict(list)
     for route in routes:
         groups[family(route.path)].append(route)
-    v3 = sum(1 for route in routes if route.path.startswith("/v3") and route.handler.__name__ not in EMPTY)
+    v3 = sum(1 for route in routes if route.path.startswith("/v3") and route.handler.__name__ not in EMPTY | REFUSING)
     parts = [HEAD.format(v3=v3, complete=COMPLETE, file="tests/api/test_openapi.py")]
     parts += [_group(name, group) for name, group in groups.items()]
     return "\n".join(parts)

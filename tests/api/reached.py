@@ -6,6 +6,7 @@ ELSEWHERE: dict[str, str] = {
     "/paasd/v1/spaces/<organization>/<space>/apps/<app>/ssh": "needs a running instance (tests/ssh/test_commands.py)",
     "/oidc/<provider>": "needs a provider (tests/api/test_oidc.py)",
     "/oidc/<provider>/callback": "needs a provider (tests/api/test_oidc.py)",
+    "/v3/deployments": "there are none to be made (tests/api/test_revisions.py)",
     "/v3/isolation_segments": "there are none to be made (tests/api/test_isolation_segments.py)",
     "/v3/isolation_segments/<guid>": "there are none to be made (tests/api/test_isolation_segments.py)",
     "/v3/service_usage_events/<guid>": "there are none (tests/api/test_usage_events.py)",

@@ -87,7 +87,9 @@ def test_every_change_that_takes_json_says_its_form() -> None:
         if route.method in ("POST", "PATCH", "PUT") and body_of(route.handler) is None
     ]
     expected = re.compile(r"/(upload|push|token|apply_manifest|manifest_diff|resource_matches)$|/actions/|/apps/<app>/")
-    bodiless = re.compile(r"(isolation_segments|quotas/<guid>|passcode|invitation|/cancel|/cleanup|me/second-factor)$")
+    bodiless = re.compile(
+        r"(isolation_segments|deployments|quotas/<guid>|passcode|invitation|/cancel|/cleanup|me/second-factor)$"
+    )
     assert [path for path in bare if not expected.search(path) and not bodiless.search(path)] == []
 
 

@@ -154,6 +154,7 @@ async def test_a_variable_group_reaches_every_app_and_the_app_has_the_last_word(
         refused = await admin.patch(path, json={"var": {"VCAP_SERVICES": "x"}})
         assert "set by the platform" in refused.json()["errors"][0]["detail"]
         assert (await admin.get("/v3/environment_variable_groups/none")).status_code == 404
+        await http.post(f"/v3/apps/{app}/actions/restart")
         instance = await tenant.instance(served, app)
         found = await LocalUnsealing(served.context.database, served.context.sealer).instance(instance.guid, 1)
         assert found.environment == {"PROXY": "http://planted-secret", "BOTH": "app"}

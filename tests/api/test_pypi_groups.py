@@ -119,7 +119,9 @@ def apps(v3: Any, app: str) -> None:
     assert "name: hello" in v3.apps.get_manifest(app)
     with pytest.deprecated_call():
         assert v3.apps.get_routes(app)["resources"] == list(v3.apps.list_routes(app))
-    assert list(v3.apps.list_revisions(app)) == list(v3.apps.list_deployed_revisions(app)) == []
+    (revision,) = v3.apps.list_revisions(app)
+    assert (revision["version"], revision["description"]) == (1, "Initial revision.")
+    assert [one["guid"] for one in v3.apps.list_deployed_revisions(app)] == [revision["guid"]]
     package = next(iter(v3.apps.list_packages(app)))
     assert v3.packages.create(app, PackageType.BITS, **LABELS)["metadata"]["annotations"] == {"note": "kept"}
     assert v3.packages.copy(package["guid"], app)["state"] in ("READY", "PROCESSING_UPLOAD")

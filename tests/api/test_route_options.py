@@ -90,3 +90,14 @@ async def test_internal_routes_have_neither_path_nor_wildcard_and_no_route_has_a
         assert detail(refused, 422) == "Routes with protocol 'http' do not support ports."
         answer = await http.post("/v3/domains", json={"name": "tcp.example.org", "router_group": {"guid": "x"}})
         assert detail(answer, 422) == "TCP router groups are not available"
+
+
+async def test_an_internal_domain_belongs_to_no_organization(served: Served):
+    """Its names would be another organization's to look for: names inside are the platform's."""
+    async with await served.admin() as http:
+        organization = (await http.get("/v3/organizations")).json()["resources"][0]["guid"]
+        owned = {"name": "mine.example.org", "relationships": {"organization": {"data": {"guid": organization}}}}
+        refused = await http.post("/v3/domains", json={**owned, "internal": True})
+        assert detail(refused, 422) == "Cannot associate an internal domain with an organization"
+        assert (await http.post("/v3/domains", json={"name": "in.example.org", "internal": True})).status_code == 201
+        assert (await http.post("/v3/domains", json={**owned, "internal": False})).status_code == 201

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from paasd.cli.client import organization_path
 from tests.cli.typing_hands import Typed, paasd
 from tests.node.harness import HELLO, Driver, running_node
 
@@ -72,3 +73,7 @@ async def test_an_app_that_crashes_at_once_shows_its_last_words(node: Driver, tm
     assert "Exited with status 3" in pushed.err
     again = await paasd("restart", "sad", PAASD_DATA=str(node.node.directory))
     assert (again.code, "`paasd logs sad` says more" in again.err) == (1, True)
+
+
+def test_the_name_of_an_organization_is_one_part_of_a_path() -> None:
+    assert organization_path("a/b?c d") == "/paasd/v1/organizations/a%2Fb%3Fc%20d"

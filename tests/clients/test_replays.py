@@ -29,7 +29,7 @@ staging-environment-variable-group set-staging-environment-variable-group
 isolation-segments create-isolation-segment delete-isolation-segment enable-org-isolation
 set-org-default-isolation-segment reset-org-default-isolation-segment set-space-isolation-segment
 reset-space-isolation-segment
-run-task tasks task terminate-task events revisions rollback labels set-label unset-label
+run-task tasks task terminate-task events revisions revision rollback labels set-label unset-label
 enable-ssh disable-ssh ssh-enabled allow-space-ssh disallow-space-ssh space-ssh-allowed
 rename delete restart-app-instance
 """

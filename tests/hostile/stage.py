@@ -83,9 +83,19 @@ def last_object(said: str) -> dict[str, Any]:
 
 
 def on_host(code: str, *wrapper: str, **given: Any) -> dict[str, Any]:
-    """The same probe as root on the host: it must work there, or its failure inside means nothing."""
-    ran = subprocess.run([*wrapper, *program(code, given)], capture_output=True, text=True, check=False, timeout=60)
-    return last_object(ran.stdout + ("" if ran.returncode == 0 else ran.stderr))
+    """The same probe as root on the host: it must work there, or its failure inside means nothing.
+
+    It takes what everybody else leaves of the processor: how fast it is says nothing, and no tenant pays for it.
+    """
+    words = [*wrapper, *program(code, given)]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, start_new_session=True, **pipes) as process:
+        os.setpriority(os.PRIO_PROCESS, process.pid, 19)
+        # Where the kernel shares the processor out to sessions first, those have a priority too.
+        if (session := Path(f"/proc/{process.pid}/autogroup")).exists():
+            session.write_text("19")
+        out, err = process.communicate(timeout=60)
+    return last_object(out + ("" if process.returncode == 0 else err))
 
 
 def in_new_namespaces(code: str, **given: Any) -> dict[str, Any]:

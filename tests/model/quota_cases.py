@@ -1,4 +1,4 @@
-"""Arguments of the operations on quotas, flags, variable groups and usage events."""
+"""Arguments of the operations on quotas, flags, variable groups, usage events, and of housekeeping."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from paasd.model import (
     Task,
     buildpacks,
     feature_flags,
+    layers,
     tasks,
     usage_events,
     variable_groups,
@@ -16,6 +17,7 @@ from paasd.model import (
 from paasd.model.arguments import SYSTEM, Metadata
 from paasd.model.nodes import SetNodeState, set_node_state
 from paasd.model.quotas import applying, definitions
+from tests.model.planting import PlantedLayers, plant_layers
 from tests.model.seeding import NODE, SIZES, Seed
 
 
@@ -185,7 +187,16 @@ async def expire_tasks(seed: Seed) -> Any:
     return tasks.ExpireTasks(before="9999-01-01T00:00:00Z")
 
 
+async def expire_layers(seed: Seed) -> Any:
+    organization, _, _ = await seed.place()
+    await seed.database.write(
+        plant_layers, PlantedLayers(owner_guid=organization.guid, organization_guid=organization.guid)
+    )
+    return layers.ExpireLayers()
+
+
 CASES = {
+    layers.expire_layers: expire_layers,
     tasks.create_task: wanted_task,
     tasks.update_task: update_task,
     tasks.cancel_task: cancel_task,

@@ -17,6 +17,7 @@ from paasd.model import (
     HealthCheck,
     Instance,
     Job,
+    Revision,
     Role,
     apps,
     brake,
@@ -45,6 +46,7 @@ from paasd.model import (
     recovery,
     refusals,
     retention,
+    revisions,
     roles,
     rotation,
     routes,
@@ -206,7 +208,7 @@ async def _(seed: Seed) -> Any:
 @case(invitations.accept_invitation)
 async def _(seed: Seed) -> Any:
     await _invited(seed)
-    return invitations.AcceptInvitation(secret_hash=SECRET, username="ann", password_hash="hash")
+    return invitations.AcceptInvitation(secret_hash=SECRET, username="ann@example.org", password_hash="hash")
 
 
 @case(roles.delete_role)
@@ -820,6 +822,22 @@ async def _(seed: Seed) -> Any:
 async def _(seed: Seed) -> Any:
     await seed.database.write(jobs.start_job, jobs.OpenJob(operation="test.run", deadline_s=-60))
     return jobs.FailOverdueJobs()
+
+
+async def _revision(seed: Seed) -> str:
+    app = await seed.started()
+    with seed.database.read() as tx:
+        return tx.all(Revision, app_guid=app.guid)[0].guid
+
+
+@case(revisions.update_revision)
+async def _(seed: Seed) -> Any:
+    return revisions.UpdateRevision(revision_guid=await _revision(seed), metadata=LABELS, actor=SYSTEM)
+
+
+@case(revisions.record_shown)
+async def _(seed: Seed) -> Any:
+    return revisions.RecordShown(revision_guid=await _revision(seed), actor=SYSTEM)
 
 
 @case(metadata.merge_resource_metadata)

@@ -4,6 +4,8 @@ import pytest
 
 from paasd.model import Layer, builds, layers, membership
 from paasd.model.arguments import SYSTEM
+from paasd.model.organizations import CreateOrganization, create_organization
+from tests.model.planting import PlantedLayers, plant_layers
 from tests.model.seeding import NODE, Seed
 
 PYTHON = layers.NewLayer(key="toolchain/python", role="toolchain", sha256="b" * 64, size_bytes=1, shared=True)
@@ -51,3 +53,25 @@ async def test_the_toolchains_of_everybody_are_made_by_control_nodes_alone(
     with seed.database.read() as tx:
         assert sorted("/" if row.cache_key.startswith("/") else "space" for row in tx.all(Layer)) == kept
         assert (layers.find_layer(tx, PYTHON.key, None) is not None) == (role == "control")
+
+
+async def test_layers_that_no_build_finds_any_more_go_in_portions(seed: Seed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Organizations shared them once; what spaces and the platform have is found, and stays."""
+    monkeypatch.setattr("paasd.state.portions.ROWS", 3)
+    organization, space, _ = await seed.place()
+    other = await seed.database.write(create_organization, CreateOrganization(name="other", actor=SYSTEM))
+    for owner, whose, count in (
+        (organization.guid, organization.guid, 4),
+        (other.guid, other.guid, 1),
+        (space.guid, organization.guid, 2),
+        ("", "", 1),
+    ):
+        planted = PlantedLayers(owner_guid=owner, organization_guid=whose, count=count)
+        await seed.database.write(plant_layers, planted)
+    gone = []
+    while not gone or gone[-1]:
+        gone.append(await seed.database.write(layers.expire_layers, layers.ExpireLayers()))
+    assert gone == [3, 2, 0]
+    with seed.database.read() as tx:
+        left = [row.cache_key for row in tx.all(Layer, order=("cache_key",))]
+    assert sorted(left) == sorted(["/dependencies/0", *(f"{space.guid}/dependencies/{number}" for number in range(2))])

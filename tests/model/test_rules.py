@@ -362,6 +362,7 @@ async def test_a_domain_does_not_take_the_names_of_others(seed: Seed) -> None:
     other = await seed.database.write(
         organizations.create_organization, organizations.CreateOrganization(name="o", actor=SYSTEM)
     )
+    assert "internal domain" in await refused(seed, domains.create_domain, replace(mine, name="a.org", internal=True))
     theirs = replace(mine, organization_guid=other.guid)
     assert "already in use" in await refused(seed, domains.create_domain, theirs)
     for name in ("sub.example.org", "org"):

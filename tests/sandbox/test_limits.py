@@ -1,6 +1,9 @@
 """Bounds hold: each attempt fails inside its own container, and a neighbour notices nothing."""
 
+import os
+import re
 import time
+from pathlib import Path
 
 import pytest
 import trio
@@ -10,6 +13,7 @@ from paasd.sandbox import Limits, Sandbox
 from .place import MIB, SMALL, output, python, run, shell, spec
 
 pytestmark = pytest.mark.root
+KNOBS = (("", "weight"), ("*/", "weight"), ("cpu*/", "shares"))
 
 
 async def test_a_fork_bomb_meets_its_limit_and_the_neighbour_does_not(sandbox: Sandbox) -> None:
@@ -105,3 +109,33 @@ async def test_usage_counts_what_is_used(sandbox: Sandbox) -> None:
     assert 50 * MIB < used.memory_bytes < 90 * MIB
     assert used.disk_bytes - before.disk_bytes >= 10 * MIB
     assert used.cpu_ns > before.cpu_ns
+
+
+async def test_who_takes_little_of_the_processor_counts_for_more_than_who_takes_much(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paasd.sandbox.sandbox.PERIOD_S", 0.05)
+    light, heavy = await sandbox.create(spec("light")), await sandbox.create(spec("heavy"))
+    await light.start(shell("sleep 100"))
+    await heavy.start(shell("while :; do :; done"))
+    with trio.fail_after(20):
+        while (weights := (weight_of(sandbox, "light"), weight_of(sandbox, "heavy"))) != (16 * weights[1], weights[1]):
+            await trio.sleep(0.05)
+
+
+def weight_of(sandbox: Sandbox, guid: str) -> int:
+    leaf = f"paasd-{sandbox.prefix}/{guid}"
+    (knob,) = (path for tree, name in KNOBS for path in Path("/sys/fs/cgroup").glob(f"{tree}{leaf}/cpu.{name}"))
+    return int(knob.read_text())
+
+
+async def test_turns_on_the_processor_are_short(sandbox: Sandbox) -> None:
+    if tuple(int(word) for word in re.findall(r"\d+", os.uname().release)[:2]) < (6, 12):
+        pytest.skip("before Linux 6.12 all turns have one length")
+    code = (
+        "import ctypes, os, struct\nlibc = ctypes.CDLL(None)\nattr = ctypes.create_string_buffer(56)\n"
+        "libc.syscall({'x86_64': 315, 'aarch64': 275}[os.uname().machine], 0, attr, 56, 0)\n"
+        "print(struct.unpack('IIQiIQQQII', attr.raw)[5])\n"
+    )
+    _ended, said = await run(await sandbox.create(spec("one")), python(code))
+    assert said.strip() == "100000"

@@ -1,6 +1,7 @@
 """The spool on disk, written directly: order, limits, and that every lost byte is counted."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,13 @@ def test_a_full_host_disk_loses_output_but_leaves_no_torn_record(tmp_path: Path)
         records(tmp_path)
     finally:
         os.system(f"umount -l {tmp_path}")
+
+
+def test_a_flood_of_what_is_dropped_costs_little(tmp_path: Path) -> None:
+    writer = SpoolWriter(str(tmp_path), 1000)
+    began, used = time.monotonic(), time.process_time()
+    for _ in range(100):
+        writer.write(OUT, bytes(65536))
+    assert time.process_time() - used < (time.monotonic() - began) / 2
+    writer.close()
+    assert lost_bytes(tmp_path) == 100 * 65536

@@ -10,12 +10,13 @@ from paasd.actions import builds, packages
 from paasd.blobs import Blobs, open_blobs
 from paasd.config import BlobsConfig, RetentionConfig, StateConfig
 from paasd.errors import Unavailable
-from paasd.model import App, Build, Droplet, Instance, Job, Package
+from paasd.model import App, Build, Droplet, Instance, Job, Package, Space
 from paasd.model.jobs import OpenJob, start_finished_job, start_job
 from paasd.model.retention import ExpireParts, blobs_of_node, expire_parts, referenced_blobs
 from paasd.scheduler.housekeeping import tidy
 from paasd.state import Eq, Faults, MemoryLog, open_database
 from tests.actions.world import World, archive, chunks, open_world
+from tests.model.planting import PlantedLayers, plant_layers
 
 LITTLE = RetentionConfig(packages=1, droplets=1, builds=1)
 
@@ -86,6 +87,21 @@ async def test_a_blob_goes_when_its_rows_are_gone_and_not_before(world: World, t
         await tidy(LITTLE, world.context.database, blobs, lambda: [kept], world.context.clock)
         assert blobs.has(kept)
         assert not blobs.has(gone)
+
+
+async def test_the_blob_of_a_layer_goes_that_no_build_finds_any_more(world: World, tmp_path: Path) -> None:
+    database = world.context.database
+    with database.read() as tx:
+        space = tx.all(Space)[0]
+    async with open_blobs(tmp_path / "other", BlobsConfig(collect_after_s=0)) as blobs:
+        lost, found = await write(blobs, b"an organization's"), await write(blobs, b"a space's")
+        for owner, sha256 in ((space.organization_guid, lost), (space.guid, found)):
+            planted = PlantedLayers(owner_guid=owner, organization_guid=space.organization_guid, sha256=sha256)
+            await database.write(plant_layers, planted)
+        await tidy(LITTLE, database, blobs, list, world.context.clock, lambda _subject: False)
+        assert (blobs.has(lost), blobs.has(found)) == (True, True), "another node tidies rows"
+        await tidy(LITTLE, database, blobs, list, world.context.clock)
+        assert (blobs.has(lost), blobs.has(found)) == (False, True)
 
 
 async def test_a_node_that_is_cut_off_deletes_no_blobs_since_its_rows_are_old(tmp_path: Path) -> None:

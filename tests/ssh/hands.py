@@ -83,6 +83,24 @@ class Hands:
         )
 
 
+async def ask_through(process: trio.Process, near: int, request: bytes) -> bytes:
+    """All that is answered through the forwarded port of a client that has just been started, and never asks more."""
+    while True:
+        try:
+            stream = await trio.open_tcp_stream("127.0.0.1", near)
+            break
+        except OSError:
+            assert process.poll() is None
+            await trio.sleep(0.05)
+    async with stream:
+        await stream.send_all(request)
+        await stream.send_eof()
+        answer = b""
+        while data := await stream.receive_some():
+            answer += data
+    return answer
+
+
 async def token(api: httpx.AsyncClient, username: str, password: str) -> dict[str, str]:
     """The header of somebody who has signed in."""
     form = {"grant_type": "password", "username": username, "password": password}

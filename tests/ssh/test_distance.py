@@ -11,7 +11,7 @@ import trio
 import paasd.testing
 from paasd.testing.cluster import Cluster
 from tests.node.harness import free_port
-from tests.ssh.hands import LIMIT_S, Hands
+from tests.ssh.hands import LIMIT_S, Hands, ask_through
 from tests.testing.apps import HELLO
 
 BYTES = 6 * 1024 * 1024
@@ -72,19 +72,7 @@ async def echo(hands: Hands, user: str) -> None:
     near = free_port()
     process = await hands.start(user, options=["-N", "-L", f"{near}:127.0.0.1:{port}"])
     with trio.fail_after(LIMIT_S):
-        while True:
-            try:
-                stream = await trio.open_tcp_stream("127.0.0.1", near)
-                break
-            except OSError:
-                assert process.poll() is None
-                await trio.sleep(0.05)
-        async with stream:
-            await stream.send_all(b"GET / HTTP/1.0\r\n\r\n")
-            await stream.send_eof()
-            answer = b""
-            while data := await stream.receive_some():
-                answer += data
+        answer = await ask_through(process, near, b"GET / HTTP/1.0\r\n\r\n")
         assert answer.endswith(f"instance {user[-1]}".encode())
     process.terminate()
     await process.wait()

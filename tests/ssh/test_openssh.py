@@ -16,7 +16,7 @@ import trio
 from paasd.actions.audit import REFUSALS
 from paasd.config import SshConfig
 from tests.node.harness import SPACE, Driver, free_port
-from tests.ssh.hands import LIMIT_S, token
+from tests.ssh.hands import LIMIT_S, ask_through, token
 from tests.ssh.scene import Scene, ended, open_scene, waiting
 
 pytestmark = pytest.mark.root
@@ -138,19 +138,7 @@ async def ports(scene: Scene) -> None:
     ]
     process = await scene.hands.start(scene.user, options=forwards)
     with trio.fail_after(LIMIT_S):
-        while True:
-            try:
-                stream = await trio.open_tcp_stream("127.0.0.1", near)
-                break
-            except OSError:
-                assert process.poll() is None
-                await trio.sleep(0.05)
-        async with stream:
-            await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            await stream.send_eof()
-            answer = b""
-            while data := await stream.receive_some():
-                answer += data
+        answer = await ask_through(process, near, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert b" 200 OK" in answer
         guid = (await scene.hands.ssh(scene.user, "echo $CF_INSTANCE_GUID")).stdout
         assert answer.endswith(guid)

@@ -14,6 +14,10 @@ from paasd.blobs import open_blobs
 from paasd.config import SupervisorConfig
 from paasd.errors import NotFound, PaasdError
 from paasd.model import App, Destination, Domain, Droplet, DropletLayer, HealthCheck, Instance, Process, Route, Sidecar
+from paasd.model.apps import ChangeApp, SetDroplet, SetEnvironment, restart_app, set_current_droplet, set_environment
+from paasd.model.arguments import SYSTEM
+from paasd.model.processes import Sizes, UpdateProcess, update_process
+from paasd.model.sidecars import UpdateSidecar, update_sidecar
 from paasd.model.vcap import application_uris
 from paasd.state import Database, Tx, open_database, operation
 from paasd.supervisor.launch import Identity, Plan, identity_of, web_concurrency
@@ -132,6 +136,28 @@ async def test_the_command_is_the_processs_else_the_droplets_and_lacking_both_is
     async with seeded(tmp_path / "two", None, []) as (database, blobs):
         with pytest.raises(PaasdError, match=r"no start command.*Procfile"):
             await plan(database, blobs)
+
+
+async def test_instances_run_what_the_last_start_said_whatever_was_changed_since(tmp_path: Path) -> None:
+    async with seeded(tmp_path, "run", ["app"]) as (database, blobs):
+        change = ChangeApp(app_guid="app", actor=SYSTEM)
+        await database.write(
+            set_current_droplet, SetDroplet(app_guid="app", droplet_guid="d", sizes=Sizes(), actor=SYSTEM)
+        )
+        await database.write(restart_app, change)
+        with database.read() as tx:
+            [beside] = tx.all(Sidecar, name="beside")
+        await database.write(
+            set_environment,
+            SetEnvironment(app_guid="app", previous='{"A": "1"}', environment="", names=["A"], actor=SYSTEM),
+        )
+        await database.write(update_process, UpdateProcess(process_guid="p", command="walk", actor=SYSTEM))
+        await database.write(update_sidecar, UpdateSidecar(sidecar_guid=beside.guid, command="rest", actor=SYSTEM))
+        made = await plan(database, blobs)
+        assert (made.command, made.sidecars, made.environment) == ("run", (("beside", "help"),), {"A": "1"})
+        await database.write(restart_app, change)
+        made = await plan(database, blobs)
+        assert (made.command, made.sidecars, made.environment) == ("walk", (("beside", "rest"),), {})
 
 
 async def test_vcap_application_names_the_routes_of_the_app(tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ READS: Final = f"""
 {App}/tasks
 {App}/revisions
 {App}/revisions/deployed
+/v3/revisions/<guid=revision>
+/v3/revisions/<guid=revision>/environment_variables
 /v3/processes
 {Process}
 {Process}/stats
@@ -164,6 +166,7 @@ CHANGES: Final[dict[str, Any]] = {
     f"PATCH {Process}": {"metadata": {"labels": {"a": "b"}}},
     f"POST {Process}/actions/scale": {"instances": 1},
     "PATCH /v3/sidecars/<guid=sidecar>": {"command": "walk"},
+    "PATCH /v3/revisions/<guid=revision>": {"metadata": {"labels": {"a": "b"}}},
     "POST /v3/packages": [
         {"relationships": one(app="app")},
         ("?source_guid=$package", {"relationships": one(app="app")}),
@@ -267,7 +270,7 @@ GET / GET /v3 GET /v3/info POST /v3/resource_matches GET /v3/stacks GET /v3/stac
 GET /v3/buildpacks GET /v3/buildpacks/<guid> GET /v3/feature_flags GET /v3/feature_flags/<name>
 POST /v3/buildpacks PATCH /v3/buildpacks/<guid> DELETE /v3/buildpacks/<guid> POST /v3/buildpacks/<guid>/upload
 PATCH /v3/feature_flags/<name> GET /v3/environment_variable_groups/<name> PATCH /v3/environment_variable_groups/<name>
-GET /v3/deployments GET /v3/revisions
+GET /v3/deployments POST /v3/deployments
 GET /v3/isolation_segments POST /v3/isolation_segments GET /v3/isolation_segments/<guid>
 GET /v3/service_brokers GET /v3/service_credential_bindings GET /v3/service_instances GET /v3/service_offerings
 GET /v3/service_plans GET /v3/service_route_bindings

@@ -36,6 +36,9 @@ SEEDS: Final[list[tuple[str, str, Any]]] = [
     ("package", "POST /v3/packages", {"metadata": LABEL, "relationships": one(app="app")}),
     ("", "stage", None),
     ("process", "GET /v3/apps/$app/processes/web", None),
+    ("", "POST /v3/apps/$app/actions/start", {}),
+    ("revision", "GET /v3/apps/$app/revisions", None),
+    ("", "POST /v3/apps/$app/actions/stop", {}),
     ("sidecar", "POST /v3/apps/$app/sidecars", {"name": "side", "command": "run", "process_types": ["web"]}),
     (
         "route",

@@ -64,6 +64,9 @@ NEEDS: Final[dict[str, tuple[str, Permission | None]]] = {
     "GET /v3/droplets/<guid>": ("app", None),
     "GET /v3/builds/<guid>": ("app", None),
     "GET /v3/sidecars/<guid>": ("app", None),
+    "GET /v3/revisions/<guid>": ("app", None),
+    "GET /v3/revisions/<guid>/environment_variables": ("app", Permission.READ_SECRETS),
+    "PATCH /v3/revisions/<guid>": ("app", Permission.WRITE_SPACE),
     "GET /v3/tasks/<guid>": ("app", None),
     "GET /api/v1/read/<source_id>": ("app", None),
     "POST /v3/apps": ("space", Permission.WRITE_SPACE),
@@ -120,6 +123,7 @@ async def test_who_only_reads_the_platform_sees_all_of_it_and_changes_nothing(
         theirs = world.organizations[0]
         token = await reader(world, scope)
         secret = {f"GET {App}/env", f"GET {App}/environment_variables", f"GET {App}/manifest"}
+        secret.add("GET /v3/revisions/<guid=revision>/environment_variables")
         wrong = []
         for entry in entries(set(world.nobody.values)):
             answer = await world.api.call(token, *request(entry, theirs.values))

@@ -4,6 +4,7 @@ from msgspec import UNSET, UnsetType
 
 from paasd.api.answers.basis import Answer, Described, OfApp, Related, Shown
 from paasd.api.answers.pages import Including
+from paasd.api.words import AppState, HealthCheckType, InstanceState, LifecycleType, SidecarOrigin
 
 
 class LifecycleDataShown(Answer):
@@ -16,7 +17,7 @@ class LifecycleDataShown(Answer):
 class LifecycleShown(Answer):
     """Only buildpacks are built here."""
 
-    type: str
+    type: LifecycleType
     data: LifecycleDataShown
 
 
@@ -31,7 +32,7 @@ class AppShown(Including):
     """An app."""
 
     name: str
-    state: str
+    state: AppState
     lifecycle: LifecycleShown
     relationships: AppRelations
 
@@ -53,14 +54,14 @@ class HealthCheckData(ReadinessData):
 class HealthCheckShown(Answer):
     """How an instance proves that it is well."""
 
-    type: str
+    type: HealthCheckType
     data: HealthCheckData
 
 
 class ReadinessShown(Answer):
     """How an instance proves that it can be sent requests."""
 
-    type: str
+    type: HealthCheckType
     data: ReadinessData
 
 
@@ -68,7 +69,7 @@ class InstanceShown(Answer):
     """The short form of an instance; `since` counts seconds."""
 
     index: int
-    state: str
+    state: InstanceState
     since: int
 
 
@@ -102,7 +103,7 @@ class SidecarShown(Shown):
     command: str
     process_types: list[str]
     memory_in_mb: int | None
-    origin: str
+    origin: SidecarOrigin
     relationships: OfApp
 
 
@@ -131,7 +132,7 @@ class StatShown(Answer):
 
     type: str
     index: int
-    state: str
+    state: InstanceState
     routable: bool
     uptime: int
     isolation_segment: None

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from paasd.api.words import Method
+
 Html = Literal["text/html"]
 Lines = Literal["text/plain", "application/x-ndjson"]
 """For people, or for programs that ask for JSON."""
@@ -25,7 +27,7 @@ class Link(Answer):
     """Where something is."""
 
     href: str
-    method: str | msgspec.UnsetType = msgspec.UNSET
+    method: Method | msgspec.UnsetType = msgspec.UNSET
 
 
 Links = dict[str, Link]

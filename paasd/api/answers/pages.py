@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 from msgspec import UNSET, UnsetType
 
 from paasd.api.answers.basis import Answer, Described, Pagination, Related, RelatedMany
+from paasd.api.words import RouteProtocol
 
 S = TypeVar("S", bound=Answer)
 
@@ -64,7 +65,7 @@ class DomainShown(Described):
     name: str
     internal: bool
     router_group: None
-    supported_protocols: list[str]
+    supported_protocols: list[RouteProtocol]
     relationships: DomainRelations
 
 

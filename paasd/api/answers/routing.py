@@ -4,6 +4,7 @@ from msgspec import UNSET, UnsetType
 
 from paasd.api.answers.basis import Answer, Links, Related
 from paasd.api.answers.pages import Including
+from paasd.api.words import Algorithm, DestinationProtocol, RouteProtocol
 
 
 class DestinationProcessShown(Answer):
@@ -28,7 +29,7 @@ class DestinationShown(Answer):
     app: DestinationAppShown
     weight: int | None
     port: int
-    protocol: str
+    protocol: DestinationProtocol
 
 
 class DestinationsShown(Answer):
@@ -41,7 +42,7 @@ class DestinationsShown(Answer):
 class RouteOptions(Answer):
     """How requests are spread; what was not set is absent."""
 
-    loadbalancing: str | UnsetType = UNSET
+    loadbalancing: Algorithm | UnsetType = UNSET
     hash_header: str | UnsetType = UNSET
     hash_balance: int | float | str | UnsetType = UNSET
 
@@ -56,7 +57,7 @@ class RouteRelations(Answer):
 class RouteShown(Including):
     """A route."""
 
-    protocol: str
+    protocol: RouteProtocol
     host: str
     path: str
     port: int | None

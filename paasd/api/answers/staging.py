@@ -1,13 +1,16 @@
 """Packages, builds and droplets."""
 
+from typing import Literal
+
 from paasd.api.answers.apps import LifecycleShown
 from paasd.api.answers.basis import Answer, Described, Nothing, OfApp, Reference
+from paasd.api.words import BuildState, DropletState, LifecycleType, PackageState, PackageType
 
 
 class Checksum(Answer):
     """Of bits; null until there are any."""
 
-    type: str
+    type: Literal["sha256"]
     value: str | None
 
 
@@ -21,9 +24,9 @@ class PackageData(Answer):
 class PackageShown(Described):
     """A package."""
 
-    type: str
+    type: PackageType
     data: PackageData
-    state: str
+    state: PackageState
     relationships: OfApp
 
 
@@ -46,7 +49,7 @@ class Creator(Answer):
 class BuildShown(Described):
     """A build."""
 
-    state: str
+    state: BuildState
     error: str | None
     staging_memory_in_mb: int
     staging_disk_in_mb: int
@@ -62,7 +65,7 @@ class BuildShown(Described):
 class DropletLifecycle(Answer):
     """Made by buildpacks."""
 
-    type: str
+    type: LifecycleType
     data: Nothing
 
 
@@ -78,7 +81,7 @@ class DropletBuildpackShown(Answer):
 class DropletShown(Described):
     """A droplet; in lists the start commands are hidden."""
 
-    state: str
+    state: DropletState
     error: str | None
     lifecycle: DropletLifecycle
     execution_metadata: str

@@ -1,5 +1,7 @@
 """Deploy tokens of a space or an organization: made, listed and revoked by name."""
 
+from typing import Annotated
+
 import msgspec
 
 from paasd.actions import deploy_tokens as actions
@@ -7,9 +9,11 @@ from paasd.api.answers import Answer
 from paasd.api.call import Call, Form, Reply, created, no_content
 from paasd.api.paasd_v1.names import find_organization, find_space
 from paasd.api.table import Auth, Route, delete, get, post
+from paasd.api.words import DeployTokenRole, said
 from paasd.auth.deploy import client_id_of
 from paasd.model import DeployToken
 from paasd.model.arguments import rfc3339
+from paasd.model.deploy_tokens import MAKERS
 
 PERMISSION = "has the role, or manages the place"
 
@@ -18,7 +22,7 @@ class NewToken(Form):
     """What the token is for; without `life_s` (seconds) it lives as long as the platform says."""
 
     name: str
-    role: str | None = None
+    role: Annotated[str, said(*MAKERS)] | None = None
     life_s: int | None = None
 
 
@@ -28,7 +32,7 @@ class DeployTokenShown(Answer):
     guid: str
     name: str
     client_id: str
-    role: str
+    role: DeployTokenRole
     created_at: str
     created_by: str
     expires_at: str

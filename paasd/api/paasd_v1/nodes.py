@@ -1,11 +1,15 @@
 """Nodes and join tokens, for administrators of the platform."""
 
+from typing import Annotated
+
 from paasd.actions import nodes as actions
 from paasd.api.answers import Answer
 from paasd.api.call import Call, Form, Reply, created, no_content
 from paasd.api.query import QuerySpec
 from paasd.api.table import Auth, Route, delete, get, post
+from paasd.api.words import NODE_ROLES, NodeRole, NodeState, NodeVoting, said
 from paasd.model import JoinToken, Node
+from paasd.observed import Reachability
 
 ADMIN = "platform administrator"
 
@@ -13,7 +17,7 @@ ADMIN = "platform administrator"
 class TokenForm(Form):
     """What the token allows."""
 
-    role: str = "control"
+    role: Annotated[str, said(*NODE_ROLES)] = "control"
     zone: str | None = None
     ttl_s: int = actions.TTL_S
     uses: int = 1
@@ -23,7 +27,7 @@ class JoinTokenMade(Answer):
     """A token by which machines join; `expires_at` in unix seconds."""
 
     token: str
-    role: str
+    role: NodeRole
     zone: str | None
     uses: int
     expires_at: int
@@ -33,7 +37,7 @@ class JoinTokenShown(Answer):
     """A join token without its secret."""
 
     id: str
-    role: str
+    role: NodeRole
     zone: str | None
     uses_left: int
     expires_at: int
@@ -52,11 +56,11 @@ class NodeShown(Answer):
     guid: str
     name: str
     zone: str
-    role: str
-    state: str
-    reachability: str
+    role: NodeRole
+    state: NodeState
+    reachability: Reachability
     voter: bool
-    voting: str
+    voting: NodeVoting
     version: str
     address: str
     memory_mb: int
@@ -80,7 +84,7 @@ class Drained(Answer):
 
     guid: str
     name: str
-    state: str
+    state: NodeState
     drained: bool
     progress: str
 

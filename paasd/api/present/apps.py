@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from paasd.api.answers import Link, Links, OfApp
+from paasd.api.answers import Link, Links, OfApp, Related
 from paasd.api.answers.apps import (
     AppRelations,
     AppShown,
@@ -18,7 +18,7 @@ from paasd.api.answers.apps import (
     SidecarShown,
 )
 from paasd.api.listing import View, common, to_one
-from paasd.model import App, Droplet, HealthCheck, Process, Sidecar
+from paasd.model import App, Droplet, HealthCheck, Process, Revision, Sidecar
 from paasd.state import In
 
 REDACTED = "[PRIVATE DATA HIDDEN IN LISTS]"
@@ -92,6 +92,7 @@ def present_processes(view: View, rows: Sequence[Process], *, redact: bool = Tru
     apps = _apps_of(view, rows)
     spaces = {guid: app.space_guid for guid, app in apps.items()}
     commands = _commands(view, apps, rows)
+    revisions = _revisions(view, apps)
     return [
         ProcessShown(
             **base,
@@ -105,7 +106,7 @@ def present_processes(view: View, rows: Sequence[Process], *, redact: bool = Tru
             log_rate_limit_in_bytes_per_second=row.log_rate_limit_bytes,
             health_check=present_health_check(row.health_check),
             readiness_health_check=present_readiness(row.readiness_health_check),
-            relationships=ProcessRelations(app=to_one(row.app_guid), revision=to_one(None)),
+            relationships=ProcessRelations(app=to_one(row.app_guid), revision=_revision(revisions, row)),
         )
         for base, row, command in zip(common(view, rows, links), rows, commands, strict=True)
     ]
@@ -116,6 +117,18 @@ def _commands(view: View, apps: dict[str, App], rows: Sequence[Process]) -> list
     guids = {app.droplet_guid for app in apps.values() if app.droplet_guid is not None}
     droplets = {droplet.guid: droplet.process_types for droplet in view.tx.all(Droplet, In("guid", guids))}
     return [row.command or droplets.get(apps[row.app_guid].droplet_guid or "", {}).get(row.type) for row in rows]
+
+
+def _revisions(view: View, apps: dict[str, App]) -> dict[str, Revision]:
+    """By app, with what it was started the last time."""
+    guids = {app.revision_guid for app in apps.values() if app.revision_guid is not None}
+    return {revision.app_guid: revision for revision in view.tx.all(Revision, In("guid", guids))}
+
+
+def _revision(revisions: dict[str, Revision], row: Process) -> Related:
+    """None for a process that was added since."""
+    found = revisions.get(row.app_guid)
+    return to_one(found.guid if found is not None and row.type in found.commands else None)
 
 
 def present_sidecars(_view: View, rows: Sequence[Sidecar], *, redact: bool = True) -> list[SidecarShown]:

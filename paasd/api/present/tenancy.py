@@ -13,6 +13,7 @@ from paasd.api.answers.pages import (
     UserShown,
 )
 from paasd.api.listing import View, common, to_one
+from paasd.api.words import RoleType
 from paasd.model import Organization, Role, Space, User
 
 
@@ -27,7 +28,7 @@ class RoleRelations(Answer):
 class RoleShown(Shown):
     """A role; it has no metadata."""
 
-    type: str
+    type: RoleType
     relationships: RoleRelations
     links: Links
     included: Included | UnsetType = UNSET

@@ -1,5 +1,7 @@
 """What sign-in answers with, in the words of OAuth, OpenID and UAA."""
 
+from typing import Literal
+
 from msgspec import UNSET, UnsetType
 
 from paasd.api.answers import Answer, Nothing
@@ -34,7 +36,7 @@ class TokenShown(Answer):
     """An access token, good for `expires_in` seconds; a client that signs in for itself gets no refresh token."""
 
     access_token: str
-    token_type: str
+    token_type: Literal["bearer"]
     expires_in: int
     scope: str
     jti: str
@@ -44,13 +46,13 @@ class TokenShown(Answer):
 class PublicKey(Answer):
     """A public key, as a JWK."""
 
-    kty: str
-    crv: str
+    kty: Literal["EC"]
+    crv: Literal["P-256"]
     x: str
     y: str
     kid: str
-    use: str
-    alg: str
+    use: Literal["sig"]
+    alg: Literal["ES256"]
 
 
 class KeySet(Answer):

@@ -4,6 +4,7 @@ A group's id is its name. Only administrators see and change them: a client that
 """
 
 import re
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,6 +13,7 @@ from paasd.api.answers import Answer
 from paasd.api.call import Call, Reply
 from paasd.api.table import Route, delete, get, post
 from paasd.api.uaa.users import SCHEMAS, demand, need_user
+from paasd.api.words import said
 from paasd.auth.service import OAuthError
 from paasd.model import User
 from paasd.model.platform_roles import PLATFORM_ROLES, holders
@@ -23,7 +25,7 @@ class NewMember(msgspec.Struct, kw_only=True):
     """Body of `POST /Groups/:id/members`: `value` is the guid of an account."""
 
     value: str
-    type: str = "USER"
+    type: Annotated[str, said("USER")] = "USER"
     origin: str = "uaa"
 
 
@@ -31,7 +33,7 @@ class MemberShown(Answer):
     """An account that is in a group."""
 
     value: str
-    type: str
+    type: Literal["USER"]
     origin: str
     display: str
 

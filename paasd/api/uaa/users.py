@@ -1,6 +1,7 @@
 """SCIM users: what `cf create-user`, `delete-user`, `passwd` and role commands look up."""
 
 import re
+from typing import Literal
 
 import msgspec
 
@@ -72,7 +73,7 @@ class GroupOfUser(Answer):
 
     value: str
     display: str
-    type: str
+    type: Literal["DIRECT"]
 
 
 class ScimUser(Answer):
@@ -104,7 +105,7 @@ class ScimUsers(Answer):
 class Done(Answer):
     """It was done."""
 
-    status: str
+    status: Literal["ok"]
     message: str
 
 

@@ -1,12 +1,13 @@
-"""Lists of what this platform does not have (yet) and clients ask for: services, deployments, revisions."""
+"""Lists of what this platform does not have (yet) and clients ask for: services, deployments."""
 
-from paasd.actions.visibility import need_visible
+from typing import Final
+
 from paasd.api.answers import Nothing, Page
 from paasd.api.call import Call, Reply
 from paasd.api.listing import plain_list
 from paasd.api.query import QuerySpec
-from paasd.api.table import Route, get
-from paasd.model import App
+from paasd.api.table import Route, get, post
+from paasd.errors import Unprocessable
 
 
 async def none_of_them(call: Call) -> Reply[Page[Nothing]]:
@@ -14,11 +15,16 @@ async def none_of_them(call: Call) -> Reply[Page[Nothing]]:
     return plain_list(call, [])
 
 
-async def none_of_app(call: Call) -> Reply[Page[Nothing]]:
-    """An empty page below an app that the caller may see."""
-    with call.context.database.read() as tx:
-        need_visible(tx, call.caller, App, call.path["guid"])
-    return plain_list(call, [])
+NO_DEPLOYMENTS: Final = (
+    "This platform has no deployments: push, restart and restage without --strategy. To go back to a revision, "
+    "take the guid of its droplet from /v3/apps/:guid/revisions, then `cf set-droplet APP DROPLET_GUID` and "
+    "`cf restart APP`."
+)
+
+
+async def refuse_deployment(_call: Call) -> Reply[None]:
+    """422, which says what to do instead."""
+    raise Unprocessable(NO_DEPLOYMENTS)
 
 
 COMMON = ("guids", "names", "organization_guids", "space_guids", "app_guids")
@@ -67,7 +73,6 @@ def _plain_query(*filters: str) -> QuerySpec:
 
 EMPTY: dict[str, QuerySpec] = {
     "deployments": _plain_query("states", "status_reasons", "status_values", "droplet_guids"),
-    "revisions": _plain_query("versions"),
     "service_brokers": SERVICE_QUERY,
     "service_credential_bindings": SERVICE_QUERY,
     "service_instances": SERVICE_QUERY,
@@ -75,11 +80,7 @@ EMPTY: dict[str, QuerySpec] = {
     "service_plans": SERVICE_QUERY,
     "service_route_bindings": SERVICE_QUERY,
 }
-APP_EMPTY: dict[str, QuerySpec] = {
-    "revisions": _plain_query("versions"),
-    "revisions/deployed": _plain_query("versions"),
-}
 ROUTES: tuple[Route, ...] = (
     *(get(f"/v3/{name}", none_of_them, query, permission="signed in") for name, query in EMPTY.items()),
-    *(get(f"/v3/apps/<guid>/{name}", none_of_app, query) for name, query in APP_EMPTY.items()),
+    post("/v3/deployments", refuse_deployment, permission="signed in"),
 )

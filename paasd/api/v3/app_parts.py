@@ -17,7 +17,7 @@ from paasd.model import App, Space
 
 FEATURES = {
     "ssh": ("Enable SSHing into the app.", True),
-    "revisions": ("Enable versioning of an application", False),
+    "revisions": ("Enable versioning of an application", True),
     "service-binding-k8s": ("Enable k8s service bindings for the app", False),
     "file-based-vcap-services": ("Enable file-based VCAP service bindings for the app", False),
 }

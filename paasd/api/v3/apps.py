@@ -1,41 +1,26 @@
 """`/v3/apps`: the app itself, starting and stopping it, its droplet."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from paasd.actions import apps
-from paasd.actions.permissions import Permission, allowed_in_space
-from paasd.actions.visibility import need_visible, visible
+from paasd.actions.visibility import may_read_secrets, need_visible
 from paasd.api.answers import LinkedRelation, Page, Reference
 from paasd.api.answers.apps import AppShown
-from paasd.api.answers.pages import OrganizationShown, SpaceShown
 from paasd.api.answers.staging import DropletShown
 from paasd.api.call import Call, Form, Reply, Urls
 from paasd.api.forms import MetadataForm, Name, ToOne, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
 from paasd.api.present.apps import present_apps
+from paasd.api.present.including import include_organizations_of_spaces, include_spaces
 from paasd.api.present.staging import present_droplets
-from paasd.api.present.tenancy import present_organizations, present_spaces
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.words import said
 from paasd.errors import NotFound, Unprocessable
-from paasd.model import App, Droplet, Organization, Space
+from paasd.model import App, Droplet, Space
 from paasd.state import Condition, In, InSelect, IsNull, Or, ReadTx
-
-
-def include_spaces(view: View, rows: Sequence[App]) -> tuple[str, list[SpaceShown]]:
-    """The spaces of apps."""
-    guids = {row.space_guid for row in rows}
-    return "spaces", present_spaces(view, view.tx.all(Space, In("guid", guids), *visible(view.tx, view.caller, Space)))
-
-
-def include_organizations(view: View, rows: Sequence[App]) -> tuple[str, list[OrganizationShown]]:
-    """The organizations of the spaces of apps."""
-    wanted = InSelect("guid", Space, "organization_guid", In("guid", {row.space_guid for row in rows}))
-    found = view.tx.all(Organization, wanted, *visible(view.tx, view.caller, Organization))
-    return "organizations", present_organizations(view, found)
 
 
 def _by_organization(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
@@ -61,8 +46,8 @@ APPS = Listing(
     order_by={"name": "name", "state": "state"},
     includes={
         "space": include_spaces,
-        "org": include_organizations,
-        "space.organization": include_organizations,
+        "org": include_organizations_of_spaces,
+        "space.organization": include_organizations_of_spaces,
     },
 )
 
@@ -77,7 +62,7 @@ class LifecycleData(Form):
 class Lifecycle(Form):
     """Only buildpacks are built here."""
 
-    type: str = "buildpack"
+    type: Annotated[str, said("buildpack")] = "buildpack"
     data: LifecycleData = msgspec.field(default_factory=LifecycleData)
 
     def check(self) -> None:
@@ -202,8 +187,7 @@ async def current_droplet(call: Call) -> Reply[DropletShown]:
         if droplet is None:
             raise NotFound("Droplet")
         view = View(tx, call.urls, call.caller, call)
-        space = tx.need(Space, row.space_guid)
-        may_read = allowed_in_space(tx, call.caller, space, Permission.READ_SECRETS)
+        may_read = may_read_secrets(tx, call.caller, row.guid)
         return Reply(body=present_droplets(view, [droplet], redact=not may_read)[0])
 
 

@@ -1,6 +1,7 @@
 """`/v3/buildpacks`."""
 
 from collections.abc import AsyncGenerator, Sequence
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -14,6 +15,7 @@ from paasd.api.listing import Listing, View, column, common, list_reply, one_rep
 from paasd.api.multipart import Multipart
 from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.words import LifecycleType, said
 from paasd.model import Buildpack
 from paasd.state import And, Condition, In, ReadTx
 
@@ -22,11 +24,11 @@ class BuildpackShown(Described):
     """A buildpack; one without bits awaits them."""
 
     name: str
-    state: str
+    state: Literal["READY", "AWAITING_UPLOAD"]
     filename: str | None
     stack: str | None
     position: int
-    lifecycle: str
+    lifecycle: LifecycleType
     enabled: bool
     locked: bool
 
@@ -88,7 +90,7 @@ class NewBuildpack(Form):
     position: int = 1
     enabled: bool = True
     locked: bool = False
-    lifecycle: str | None = None
+    lifecycle: Annotated[str, said("buildpack")] | None = None
     metadata: MetadataForm | None = None
 
 

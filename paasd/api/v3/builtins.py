@@ -1,5 +1,7 @@
 """Stacks: what comes with the platform and cannot be changed by calls."""
 
+from typing import Literal
+
 from paasd.api.answers import Described, MetadataShown, Page
 from paasd.api.answers.apps import AppShown
 from paasd.api.call import Call, Reply
@@ -27,7 +29,7 @@ class StackShown(Described):
     build_rootfs_image: str
     run_rootfs_image: str
     default: bool
-    state: str
+    state: Literal["ACTIVE"]
     state_reason: str | None
 
 

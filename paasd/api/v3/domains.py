@@ -13,6 +13,7 @@ from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.errors import Unprocessable
 from paasd.model import Domain
+from paasd.model.domains import INTERNAL_OWNED
 
 DOMAINS = Listing(
     record=Domain,
@@ -65,6 +66,8 @@ async def get_domain(call: Call) -> Reply[DomainShown]:
 async def create_domain(call: Call) -> Reply[DomainShown]:
     """201; shared ones are the administrator's."""
     form = await call.json(NewDomain)
+    if form.internal and form.relationships is not None:
+        raise Unprocessable(INTERNAL_OWNED)
     relations = form.relationships or DomainRelationships()
     if form.router_group is not None:
         raise Unprocessable("TCP router groups are not available")

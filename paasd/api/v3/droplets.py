@@ -6,8 +6,8 @@ from typing import Literal
 import msgspec
 
 from paasd.actions import droplets
-from paasd.actions.permissions import Permission, allowed_in_space
-from paasd.actions.visibility import need_of_app, need_visible
+from paasd.actions.permissions import Permission
+from paasd.actions.visibility import may_read_secrets, need_of_app, need_visible
 from paasd.api.answers import Page
 from paasd.api.answers.staging import DropletShown
 from paasd.api.call import Call, Form, Reply
@@ -20,7 +20,7 @@ from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.processes import by_organization, by_space
 from paasd.errors import BadQuery
-from paasd.model import App, Droplet, Package, Space
+from paasd.model import App, Droplet, Package
 from paasd.state import Eq, ReadTx
 
 FIELD_LIMIT_BYTES = 64 * 1024
@@ -143,8 +143,7 @@ async def delete_droplet(call: Call) -> Reply[None]:
 
 def _one_droplet(call: Call, tx: ReadTx, row: Droplet, status: int = 200) -> Reply[DropletShown]:
     view = View(tx, call.urls, call.caller, call)
-    space = tx.need(Space, tx.need(App, row.app_guid).space_guid)
-    may_read = allowed_in_space(tx, call.caller, space, Permission.READ_SECRETS)
+    may_read = may_read_secrets(tx, call.caller, row.app_guid)
     return Reply(status=status, body=present_droplets(view, [row], redact=not may_read)[0])
 
 

@@ -5,6 +5,7 @@ from paasd.api.answers import Answer, ErrorObject, Links, Shown
 from paasd.api.call import Call, Reply
 from paasd.api.errors import UNKNOWN_ERROR, error_object
 from paasd.api.table import Route, get
+from paasd.api.words import JobState
 from paasd.model import Job
 
 
@@ -18,7 +19,7 @@ class JobShown(Shown):
     """Something that a client waits for."""
 
     operation: str
-    state: str
+    state: JobState
     errors: list[ErrorObject]
     warnings: list[Warned]
     links: Links

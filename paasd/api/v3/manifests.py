@@ -16,7 +16,7 @@ YAML = "application/x-yaml"
 class Change(Answer):
     """A change at a path of the manifest: `was` is what it replaces or takes away, `value` what it puts there."""
 
-    op: str
+    op: Literal["add", "remove", "replace"]
     path: str
     was: Any = UNSET
     value: Any = UNSET

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from io import BufferedReader
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import trio
@@ -22,6 +22,7 @@ from paasd.api.query import QuerySpec
 from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.processes import by_organization, by_space
+from paasd.api.words import said
 from paasd.errors import Unprocessable
 from paasd.model import App, Package
 from paasd.packing import UNREADABLE
@@ -53,7 +54,7 @@ class NewPackage(Form):
     """Body of `POST /v3/packages`."""
 
     relationships: PackageRelationships
-    type: str = "bits"
+    type: Annotated[str, said("bits")] = "bits"
     data: dict[str, Any] = {}
     metadata: MetadataForm | None = None
 

@@ -1,13 +1,13 @@
 """`/v3/processes`, by guid and by app and type, and their instances."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
 from paasd.actions import processes
-from paasd.actions.permissions import Permission, allowed_in_space
 from paasd.actions.stats import stats_of
-from paasd.actions.visibility import need_visible
+from paasd.actions.visibility import may_read_secrets, need_visible
 from paasd.api.answers import Answer, Links, Page
 from paasd.api.answers.apps import InstanceShown, ProcessShown, StatsShown
 from paasd.api.call import Call, Form, Reply, no_content
@@ -16,9 +16,10 @@ from paasd.api.listing import Listing, View, column, list_reply
 from paasd.api.present.apps import present_processes, present_sidecars
 from paasd.api.present.stats import present_process_instances, present_stats
 from paasd.api.table import Route, delete, get, patch, post
+from paasd.api.words import said
 from paasd.errors import BadQuery, NotFound
 from paasd.model import App, HealthCheck, Process, Sidecar, Space
-from paasd.model.processes import find_process
+from paasd.model.processes import HEALTH_CHECK_TYPES, find_process
 from paasd.state import Condition, Eq, In, InSelect, ReadTx
 
 
@@ -78,7 +79,7 @@ class HealthData(Form):
 class HealthForm(Form):
     """A health or readiness check."""
 
-    type: str | None = None
+    type: Annotated[str, said(*HEALTH_CHECK_TYPES)] | None = None
     data: HealthData = msgspec.field(default_factory=HealthData)
 
     def merged(self, old: HealthCheck) -> HealthCheck:
@@ -211,8 +212,7 @@ def _need(call: Call, tx: ReadTx) -> Process:
 
 def _one(call: Call, tx: ReadTx, row: Process) -> Reply[ProcessShown]:
     view = View(tx, call.urls, call.caller, call)
-    space = tx.need(Space, tx.need(App, row.app_guid).space_guid)
-    may_read = allowed_in_space(tx, call.caller, space, Permission.READ_SECRETS)
+    may_read = may_read_secrets(tx, call.caller, row.app_guid)
     return Reply(body=present_processes(view, [row], redact=not may_read)[0])
 
 

@@ -1,45 +1,33 @@
 """`/v3/routes` and their destinations."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from paasd.actions import routes
-from paasd.actions.visibility import need_visible, visible
+from paasd.actions.visibility import need_visible
 from paasd.api.answers import Page
-from paasd.api.answers.pages import DomainShown, OrganizationShown, SpaceShown
+from paasd.api.answers.pages import DomainShown
 from paasd.api.answers.routing import DestinationsShown, RouteShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, ToOne, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
+from paasd.api.present.including import include_organizations_of_spaces, include_spaces
 from paasd.api.present.routing import present_destination, present_domains, present_routes
-from paasd.api.present.tenancy import present_organizations, present_spaces
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
-from paasd.model import App, Destination, Domain, Organization, Space
+from paasd.api.words import said
+from paasd.model import App, Destination, Domain, Space
 from paasd.model import Route as RouteRecord
-from paasd.model.routes import NewDestination
+from paasd.model.routes import PROTOCOLS, NewDestination
 from paasd.state import Condition, Eq, In, InSelect, ReadTx
 
 
 def include_domains(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[DomainShown]]:
     """The domains of routes."""
     return "domains", present_domains(view, view.tx.all(Domain, In("guid", {row.domain_guid for row in rows})))
-
-
-def include_spaces(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[SpaceShown]]:
-    """The spaces of routes."""
-    guids = {row.space_guid for row in rows}
-    return "spaces", present_spaces(view, view.tx.all(Space, In("guid", guids), *visible(view.tx, view.caller, Space)))
-
-
-def include_organizations(view: View, rows: Sequence[RouteRecord]) -> tuple[str, list[OrganizationShown]]:
-    """The organizations of the spaces of routes."""
-    wanted = InSelect("guid", Space, "organization_guid", In("guid", {row.space_guid for row in rows}))
-    found = view.tx.all(Organization, wanted, *visible(view.tx, view.caller, Organization))
-    return "organizations", present_organizations(view, found)
 
 
 def _by_app(_tx: ReadTx, values: tuple[str, ...]) -> Condition:
@@ -74,7 +62,7 @@ LISTED = Listing(
     includes={
         "domain": include_domains,
         "space": include_spaces,
-        "space.organization": include_organizations,
+        "space.organization": include_organizations_of_spaces,
     },
 )
 
@@ -122,7 +110,7 @@ class DestinationForm(Form):
 
     app: DestinationApp
     port: int | None = None
-    protocol: str | None = None
+    protocol: Annotated[str, said(*PROTOCOLS)] | None = None
     weight: int | None = None
 
     def wanted(self) -> NewDestination:

@@ -14,6 +14,7 @@ from paasd.api.forms import Guid, Name, ToMany
 from paasd.api.listing import Filter, Listing, View, column, flag, list_reply, one_reply
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.words import RuleProtocol
 from paasd.errors import Unprocessable
 from paasd.model import SecurityGroup, SecurityGroupSpace, Space
 from paasd.model.records.network import Phase
@@ -25,7 +26,7 @@ from paasd.state import Eq, In, InSelect, ReadTx
 class RuleShown(Answer):
     """Where connections may go. What does not count for the protocol is as it was sent."""
 
-    protocol: str
+    protocol: RuleProtocol
     destination: str
     ports: Any = UNSET
     type: Any = UNSET

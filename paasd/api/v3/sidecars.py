@@ -3,8 +3,7 @@
 import msgspec
 
 from paasd.actions import processes
-from paasd.actions.permissions import Permission, allowed_in_space
-from paasd.actions.visibility import need_visible
+from paasd.actions.visibility import may_read_secrets, need_visible
 from paasd.api.answers import Page
 from paasd.api.answers.apps import SidecarShown
 from paasd.api.call import Call, Form, Reply, no_content
@@ -13,7 +12,7 @@ from paasd.api.listing import View, list_reply
 from paasd.api.present.apps import present_sidecars
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.processes import SIDECARS
-from paasd.model import App, Process, Sidecar, Space
+from paasd.model import App, Process, Sidecar
 from paasd.state import Contains, Eq, ReadTx
 
 
@@ -57,8 +56,7 @@ async def get_sidecar(call: Call) -> Reply[SidecarShown]:
 
 def _one(call: Call, row: Sidecar, tx: ReadTx, status: int = 200) -> Reply[SidecarShown]:
     """With its command for those who may read secrets of the app."""
-    space = tx.need(Space, tx.need(App, row.app_guid).space_guid)
-    may_read = allowed_in_space(tx, call.caller, space, Permission.READ_SECRETS)
+    may_read = may_read_secrets(tx, call.caller, row.app_guid)
     view = View(tx, call.urls, call.caller, call)
     return Reply(status=status, body=present_sidecars(view, [row], redact=not may_read)[0])
 

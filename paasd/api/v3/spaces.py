@@ -1,30 +1,21 @@
 """`/v3/spaces`."""
 
-from collections.abc import Sequence
-
 from paasd.actions import routes, spaces
-from paasd.actions.visibility import need_visible, visible
+from paasd.actions.visibility import need_visible
 from paasd.api.answers import FeatureShown, LinkedRelation, Page
-from paasd.api.answers.pages import OrganizationShown, SpaceShown, UserShown
+from paasd.api.answers.pages import SpaceShown, UserShown
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, Name, ToOne, metadata_of
-from paasd.api.listing import Listing, View, column, list_reply, one_reply
-from paasd.api.present.tenancy import present_organizations, present_spaces
+from paasd.api.listing import Listing, column, list_reply, one_reply
+from paasd.api.present.including import include_organizations
+from paasd.api.present.tenancy import present_spaces
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.users import USERS
 from paasd.errors import NotFound
-from paasd.model import Organization, Role, Space
-from paasd.state import Eq, In, InSelect
-
-
-def include_organizations(view: View, rows: Sequence[Space]) -> tuple[str, list[OrganizationShown]]:
-    """The organizations of spaces."""
-    guids = {row.organization_guid for row in rows}
-    found = view.tx.all(Organization, In("guid", guids), *visible(view.tx, view.caller, Organization))
-    return "organizations", present_organizations(view, found)
-
+from paasd.model import Role, Space
+from paasd.state import Eq, InSelect
 
 SPACES = Listing(
     record=Space,

@@ -7,16 +7,16 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from paasd.actions import tasks
-from paasd.actions.permissions import Permission, allowed_in_space
-from paasd.actions.visibility import need_app, need_visible
+from paasd.actions.visibility import may_read_secrets, need_app, need_visible
 from paasd.api.answers import Answer, Described, Links, OfApp, Page
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import Guid, MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, common, list_reply, one_reply, to_one
 from paasd.api.table import Route, get, patch, post, put
 from paasd.api.v3.processes import by_organization, by_space
+from paasd.api.words import TaskState
 from paasd.errors import BadQuery, Unprocessable
-from paasd.model import App, Space, Task
+from paasd.model import Task
 from paasd.state import Condition, Eq, In, ReadTx
 
 Positive = Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
@@ -35,7 +35,7 @@ class TaskShown(Described, kw_only=True):
     name: str
     command: str | UnsetType = UNSET
     user: str
-    state: str
+    state: TaskState
     memory_in_mb: int
     disk_in_mb: int
     log_rate_limit_in_bytes_per_second: int
@@ -76,12 +76,7 @@ def present_tasks(view: View, rows: Sequence[Task], *, commands: bool = False) -
 
 def present_own_tasks(view: View, rows: Sequence[Task]) -> list[TaskShown]:
     """The tasks of one app."""
-    return present_tasks(view, rows, commands=bool(rows) and _may_read(view, rows[0]))
-
-
-def _may_read(view: View, row: Task) -> bool:
-    space = view.tx.need(Space, view.tx.need(App, row.app_guid).space_guid)
-    return allowed_in_space(view.tx, view.caller, space, Permission.READ_SECRETS)
+    return present_tasks(view, rows, commands=bool(rows) and may_read_secrets(view.tx, view.caller, rows[0].app_guid))
 
 
 def _sequences(_tx: ReadTx, values: tuple[str, ...]) -> Condition:

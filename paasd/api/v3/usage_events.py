@@ -10,6 +10,7 @@ from paasd.api.call import Call, Reply
 from paasd.api.listing import Listing, View, list_reply, one_reply, plain_list
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get, post
+from paasd.api.words import UsedBefore, UsedState
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import AppUsageEvent
 from paasd.state import Condition, Gt, ReadTx
@@ -18,8 +19,8 @@ from paasd.state import Condition, Gt, ReadTx
 class StateChange(Answer):
     """From what to what."""
 
-    current: str
-    previous: str | None
+    current: UsedState
+    previous: UsedBefore | None
 
 
 class SizeChange(Answer):

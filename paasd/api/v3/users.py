@@ -1,20 +1,23 @@
 """`/v3/users` and `/v3/roles`."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from paasd.actions import jobs, roles, users
-from paasd.actions.visibility import need_visible, visible
+from paasd.actions.visibility import need_visible
 from paasd.api.answers import Page
-from paasd.api.answers.pages import OrganizationShown, SpaceShown, UserShown
+from paasd.api.answers.pages import UserShown
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
-from paasd.api.present.tenancy import RoleShown, present_organizations, present_roles, present_spaces, present_users
+from paasd.api.present.including import include_organizations, include_spaces
+from paasd.api.present.tenancy import RoleShown, present_roles, present_users
 from paasd.api.query import check_parts
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.words import ROLE_TYPES, said
 from paasd.errors import Unprocessable
-from paasd.model import Organization, Role, Space, User
+from paasd.model import Role, User
 from paasd.state import Condition, HasText, In, Or, ReadTx
 
 
@@ -38,19 +41,6 @@ USERS = Listing(
 def include_users(view: View, rows: Sequence[Role]) -> tuple[str, list[UserShown]]:
     """The users of roles; who may see the role may see whose it is."""
     return "users", present_users(view, view.tx.all(User, In("guid", {row.user_guid for row in rows})))
-
-
-def include_spaces(view: View, rows: Sequence[Role]) -> tuple[str, list[SpaceShown]]:
-    """The spaces of roles."""
-    guids = {row.space_guid for row in rows if row.space_guid is not None}
-    return "spaces", present_spaces(view, view.tx.all(Space, In("guid", guids), *visible(view.tx, view.caller, Space)))
-
-
-def include_organizations(view: View, rows: Sequence[Role]) -> tuple[str, list[OrganizationShown]]:
-    """The organizations of roles."""
-    guids = {row.organization_guid for row in rows if row.organization_guid is not None}
-    found = view.tx.all(Organization, In("guid", guids), *visible(view.tx, view.caller, Organization))
-    return "organizations", present_organizations(view, found)
 
 
 ROLES = Listing(
@@ -119,7 +109,7 @@ class RoleRelationships(Form):
 class NewRole(Form):
     """Body of `POST /v3/roles`."""
 
-    type: str
+    type: Annotated[str, said(*ROLE_TYPES)]
     relationships: RoleRelationships
 
 

@@ -13,6 +13,7 @@ from paasd.model.records.placement import Instance, Node, PlacementFailure
 from paasd.model.records.platform import AuditChain, AuditEvent, Job, JobError, Setting, SigningKey
 from paasd.model.records.policy import Buildpack, FeatureFlag, VariableGroup
 from paasd.model.records.quotas import AppUsageEvent, Limits, OrganizationQuota, SpaceQuota
+from paasd.model.records.revisions import Revision, SidecarSnapshot
 from paasd.model.records.routing import Destination, Domain, Route
 from paasd.model.records.sign_in import DeployToken, ExternalIdentity, FactorDemand, Passcode, SecondFactor
 from paasd.model.records.ssh import SshCode, SshHostKey, SshSwitch
@@ -69,6 +70,7 @@ __all__ = [
     "Passcode",
     "PlacementFailure",
     "Process",
+    "Revision",
     "Role",
     "Route",
     "SecondFactor",
@@ -76,6 +78,7 @@ __all__ = [
     "SecurityGroupSpace",
     "Setting",
     "Sidecar",
+    "SidecarSnapshot",
     "SigningKey",
     "Space",
     "SpaceQuota",

@@ -19,7 +19,8 @@ class App(Resource, table="apps", secret=("environment",)):
     """`environment` is the sealed JSON object of user variables (context `environment_context(guid)`), "" when empty.
 
     `version` grows with every start and restart; instances carry the version that they were placed for, and the
-    scheduler replaces those of an older one. A new droplet or environment waits for the next restart.
+    scheduler replaces those of an older one. A new droplet or environment waits for the next restart, which notes in
+    `revision_guid` with what it starts the app.
     """
 
     name: str
@@ -33,6 +34,7 @@ class App(Resource, table="apps", secret=("environment",)):
     features: dict[str, bool] = {}
     version: int = 0
     deleting: bool = False
+    revision_guid: str | None = None
 
 
 class Process(Resource, table="processes", secret=("command",)):

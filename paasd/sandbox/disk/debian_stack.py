@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import tomllib
@@ -14,8 +13,8 @@ import msgspec
 import trio
 
 from paasd.errors import ConfigError, PaasdError
+from paasd.programs import find_program, in_full, system_environment
 from paasd.sandbox.disk import skeleton
-from paasd.sandbox.disk.tools import tool_environment
 
 Progress = Callable[[str], None]
 # No manuals, translations and documentation: a third of the size; licences stay.
@@ -27,7 +26,6 @@ _LEAN = (
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
 )
-_PROGRAMS = ("unshare", "mmdebstrap", "mksquashfs")
 _URI = re.compile(r"https?://[^\s\]]+")
 _DEFAULT_MIRROR = "http://deb.debian.org/debian"
 _DEFAULT_SECURITY = "http://deb.debian.org/debian-security"
@@ -144,8 +142,8 @@ def _make_work(definition: StackDefinition, directory: Path, sources_list: str) 
 
 def _bootstrap_command(definition: StackDefinition, work: Path, *, small: bool) -> list[str]:
     # A mount namespace of its own: what the package scripts mount is gone when they are killed.
-    command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "mmdebstrap"]
-    command += ["--mode=root", "--variant=minbase", f"--keyring={definition.keyring}"]
+    command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
+    command += [find_program("mmdebstrap"), "--mode=root", "--variant=minbase", f"--keyring={definition.keyring}"]
     command += [f"--include={','.join(definition.packages(small=small))}", '--aptopt=APT::Install-Recommends "false"']
     command += [f"--dpkgopt={option}" for option in _LEAN]
     return [*command, "--format=directory", definition.suite, str(work / "root"), str(work / "sources.list")]
@@ -191,12 +189,13 @@ def _store(name: str, directory: Path, image: Path, inputs: str, small: bool) ->
 
 async def _run(command: list[str], progress: Progress) -> None:
     """Run to the end with each line of output given to `progress`. Cancelling kills it. Raises StackBuildFailed."""
-    missing = [name for name in command if name in _PROGRAMS and shutil.which(name) is None]
-    if missing:
-        raise StackBuildFailed(f"{', '.join(missing)} is not installed: apt-get install mmdebstrap squashfs-tools")
     tail: list[str] = []
     process = await trio.lowlevel.open_process(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=tool_environment()
+        in_full(command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=system_environment(),
     )
     assert process.stdout is not None
     try:

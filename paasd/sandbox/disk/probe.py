@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from paasd.programs import in_full
 from paasd.sandbox import mounts
 from paasd.sandbox.disk.loops import mount_image
 from paasd.sandbox.disk.pack import mksquashfs_arguments
@@ -18,7 +19,7 @@ from paasd.sandbox.disk.tools import run_tool
 def user_namespace(base: int, count: int = 65536) -> Iterator[int]:
     """An fd of a new user namespace that maps ids 0.. to `base`.. of the host."""
     # The child says when it is inside, and ends when its standard input does.
-    command = ["unshare", "--user", "sh", "-c", "echo; read _"]
+    command = in_full(["unshare", "--user", "/bin/sh", "-c", "echo; read _"])
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None and child.stdout is not None
         try:

@@ -19,7 +19,7 @@ from paasd.sandbox.launcher.family import descendants_of
 from paasd.sandbox.nest.keeper import Keeper
 from paasd.sandbox.nest.layers import Layers
 from paasd.sandbox.records import ContainerSpec, Exit, NotRunning, ProcessSpec, SandboxError, Terminal, Usage
-from paasd.sandbox.session import Session, session_message, started
+from paasd.sandbox.session import Exec, Session, session_message, started
 
 ADDRESS = "127.0.0.1"
 _FALLBACK_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -154,7 +154,7 @@ class PlainContainer:
 
     async def exec(
         self, argv: Sequence[str], env: dict[str, str], cwd: str, fds: tuple[int, int, int] | None = None
-    ) -> "PlainExec":
+    ) -> Exec:
         ours, theirs = socket.socketpair()
         connection = trio.socket.from_stdlib_socket(ours)
         message = {"verb": "exec", "argv": list(argv), "env": {"PATH": _FALLBACK_PATH, **env}, "cwd": cwd}
@@ -171,7 +171,7 @@ class PlainContainer:
         if "error" in answer:
             connection.close()
             raise SandboxError(f"cannot run {argv[0]} in the container: {answer['error']}")
-        return PlainExec(connection)
+        return Exec(connection)
 
     async def open_session(
         self, argv: Sequence[str], env: dict[str, str], cwd: str | None, terminal: Terminal | None
@@ -249,29 +249,3 @@ class PlainContainer:
                 os.close(self._app)
                 self._app = -1
             self._ended.set()
-
-
-class PlainExec:
-    """A program that was started by `PlainContainer.exec`. Closing it kills the program."""
-
-    def __init__(self, connection: trio.socket.SocketType) -> None:
-        self._connection = connection
-
-    async def wait(self) -> int:
-        """Exit code; 128 + number when a signal ended it. Call once. NotRunning when it was lost."""
-        try:
-            answer = await channel.receive(self._connection)
-        except (EOFError, OSError) as error:
-            raise NotRunning("the program ended with its container") from error
-        finally:
-            self._connection.close()
-        code = os.waitstatus_to_exitcode(answer["exit"])
-        return code if code >= 0 else 128 - code
-
-    async def signal(self, signum: int) -> None:
-        """Send a signal to the program."""
-        with contextlib.suppress(OSError):
-            await channel.send(self._connection, {"signal": signum})
-
-    def close(self) -> None:
-        self._connection.close()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import trio
 
+from paasd.programs import ProgramMissing, in_full
 from paasd.sandbox.records import SandboxError
 
 _TOOLCHAINS = "opt/toolchains"
@@ -45,11 +46,13 @@ class Layers:
         target = self._directory / image.name
         if not target.exists():
             part = target.with_suffix(".new")
-            command = ["unsquashfs", "-no-progress", "-quiet", "-no-xattrs", "-dest", str(part), str(image)]
             try:
-                done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-            except FileNotFoundError as error:
-                raise SandboxError("there is no unsquashfs; install squashfs-tools") from error
+                command = in_full(
+                    ["unsquashfs", "-no-progress", "-quiet", "-no-xattrs", "-dest", str(part), str(image)]
+                )
+            except ProgramMissing as error:
+                raise SandboxError(error.detail) from error
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
             if done.returncode:
                 said = (done.stderr or done.stdout).strip().splitlines()
                 raise SandboxError(f"layer {image.name[:12]} cannot be unpacked: {said[-1] if said else 'no reason'}")

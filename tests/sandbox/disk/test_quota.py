@@ -227,7 +227,7 @@ async def test_a_copied_file_system_is_as_sound_as_a_made_one(disks: Disks, plac
 async def test_what_cannot_be_made_says_why(disks: Disks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     with pytest.raises(MountError, match=r"mkfs\.ext4 failed: .*inodes"):
         await disks.create("one", 4096, 3_000_000, UID)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("paasd.programs.DIRECTORIES", (str(tmp_path),))
     with pytest.raises(MountError, match=r"mkfs\.ext4 is not installed: apt-get install e2fsprogs"):
         await disks.create("one", 16 * MIB, 100, UID)
     assert await disks.leftovers() == set()
