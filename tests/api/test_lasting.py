@@ -1,7 +1,11 @@
 """A stream that is open ends when whoever opened it could not open it any more."""
 
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import httpx
 import pytest
@@ -139,3 +143,23 @@ async def test_the_progress_of_a_push_ends_with_the_role_and_not_with_the_token(
             served.clock.ahead_s -= 601
             await lose_roles(served, tenant, admin)
             await over.wait()
+
+
+async def test_the_command_goes_on_with_the_next_token(served: Served) -> None:
+    tenant = await make_tenant(served, "aaa", "developer")
+    app = await tenant.started_app(served, "one")
+    words = ["--api", served.doors.url, "--space", "aaa/dev", "logs", "one", "-f", "-n", "0"]
+    environment = {**os.environ, "PAASD_USER": "developer@aaa", "PAASD_PASSWORD": PASSWORD}
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery, served.root_client() as root:
+            run = partial(trio.run_process, stdout=subprocess.PIPE, check=False, env=environment)
+            process = await nursery.start(run, [sys.executable, "-u", "-m", "paasd", *words])
+            seen = b""
+            for text in (b"first", b"second"):
+                while text not in seen:
+                    served.context.logs.say(app, "APP/PROC/WEB", text.decode())
+                    with trio.move_on_after(0.2):
+                        seen += await process.stdout.receive_some()
+                served.clock.ahead_s += 601
+                await root.patch(f"/v3/spaces/{tenant.space}", json={"metadata": {"labels": {"l": text.decode()}}})
+            process.kill()
