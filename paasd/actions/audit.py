@@ -54,6 +54,16 @@ def scope(context: Context, caller: Caller, organization: str | None) -> Scope:
         return Scope(found.guid, found.name)
 
 
+def check_scope(context: Context, caller: Caller, kept: Scope) -> None:
+    """Raise NotFound, Forbidden for who may not read the chain any more, whatever its organization is called by now."""
+    name = None
+    if kept.chain != PLATFORM:
+        with context.database.read() as tx:
+            found = tx.get(Organization, kept.chain)
+        name = "" if found is None else found.name
+    scope(context, caller, name)
+
+
 def head(context: Context, scope: Scope) -> Head:
     """The newest event of the chain; 0 when there is none."""
     with context.database.read() as tx:

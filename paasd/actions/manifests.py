@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import trio
 
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
@@ -53,12 +54,20 @@ NOUNS = (
     "stoat",
     "wren",
 )
+APPLICATIONS_LIMIT = 100
 LETTERS = "abcdefghijkmnpqrstuvwxyz"
 
 
-def parse(context: Context, text: str | bytes, name: str | None = None) -> Manifest:
-    """The manifest, with buildpacks and stacks that exist; `name` as of parse_manifest. Raises ManifestError."""
-    manifest = parse_manifest(text, context.config.apps.manifest_limit_bytes, name)
+async def parse(context: Context, text: str | bytes, name: str | None = None) -> Manifest:
+    """The manifest, with buildpacks and stacks that exist; `name` as of parse_manifest. Raises ManifestError.
+
+    YAML takes its time, about a second for the longest text, so it is read in a thread.
+    """
+    limit_bytes = context.config.apps.manifest_limit_bytes
+    manifest = await trio.to_thread.run_sync(parse_manifest, text, limit_bytes, name)
+    if len(manifest.applications) > APPLICATIONS_LIMIT:
+        count = len(manifest.applications)
+        raise ManifestError([f"A manifest names at most {APPLICATIONS_LIMIT} applications, not {count}; split it"])
     known = installed(context)
     problems: list[str] = []
     for one in manifest.applications:
@@ -79,7 +88,7 @@ async def apply(context: Context, caller: Caller, space_guid: str, text: str | b
     """
     with context.database.read() as tx:
         need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
-    manifest = parse(context, text)
+    manifest = await parse(context, text)
     try:
         return await apply_parsed(context, caller, space_guid, manifest)
     except ManifestError as error:
@@ -161,9 +170,9 @@ def generate_text(context: Context, caller: Caller, app_guid: str) -> str:
     return dump([generate(state, open_environment(context, app), labelling)])
 
 
-def difference(context: Context, caller: Caller, space_guid: str, text: str | bytes) -> list[dict[str, Any]]:
+async def difference(context: Context, caller: Caller, space_guid: str, text: str | bytes) -> list[dict[str, Any]]:
     """`POST /v3/spaces/:guid/manifest_diff`: what applying would change. Raises ManifestError, NotFound, Forbidden."""
-    manifest = parse(context, text)
+    manifest = await parse(context, text)
     rows: list[dict[str, Any]] = []
     with context.database.read() as tx:
         space = need_space(tx, caller, space_guid, Permission.WRITE_SPACE)

@@ -70,7 +70,7 @@ def find_app(context: Context, caller: Caller, space: Space, name: str) -> App:
     return found
 
 
-def choose_application(context: Context, text: str | bytes | None, name: str | None) -> Manifest:
+async def choose_application(context: Context, text: str | bytes | None, name: str | None) -> Manifest:
     """The manifest with just the application to push, given a default route unless it says otherwise.
 
     Raises ManifestError, Unprocessable when it is not clear which one.
@@ -79,7 +79,7 @@ def choose_application(context: Context, text: str | bytes | None, name: str | N
         if not name:
             raise Unprocessable("Send a manifest or name the app with the query parameter 'name'.")
         return Manifest(applications=[AppManifest(name=name, default_route=True)])
-    manifest = manifests.parse(context, text, name)
+    manifest = await manifests.parse(context, text, name)
     chosen = [one for one in manifest.applications if name is None or one.name.lower() == name.lower()]
     if not chosen and len(manifest.applications) == 1 and name:
         chosen = [msgspec.structs.replace(manifest.applications[0], name=name)]
@@ -121,7 +121,7 @@ async def open_push(
     with context.database.read() as tx:
         need_space(tx, caller, place.guid, Permission.WRITE_SPACE)
         flags.require(tx, caller, "app_bits_upload")
-    chosen = choose_application(context, manifest, name)
+    chosen = await choose_application(context, manifest, name)
     send, receive = trio.open_memory_channel[PushEvent](EVENTS_BUFFER)
     async with trio.open_nursery() as nursery:
         steps = _Steps(context, caller, place, chosen, send, start=start)

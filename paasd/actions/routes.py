@@ -116,6 +116,7 @@ def _change(
     context: Context, caller: Caller, route_guid: str, destinations: Sequence[NewDestination]
 ) -> model.ChangeDestinations:
     _authorise(context, caller, route_guid)
+    model.check_count(len(destinations))
     with context.database.read() as tx:
         for wanted in destinations:
             try:

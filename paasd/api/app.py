@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -22,7 +23,7 @@ from werkzeug.exceptions import HTTPException
 from paasd.actions.second_factor import warning_of
 from paasd.api.answers import OAuthRefusal
 from paasd.api.body import Body, StreamedConnection, StreamedRequest
-from paasd.api.call import JSON, Call, Reply
+from paasd.api.call import JSON, Call, Reply, sent_by_another_site
 from paasd.api.errors import (
     UNKNOWN_ERROR,
     UNKNOWN_REQUEST,
@@ -33,6 +34,7 @@ from paasd.api.errors import (
     http_status_code,
     known_error,
 )
+from paasd.api.lasting import until_refused
 from paasd.api.platform import Platform
 from paasd.api.query import parse_any, parse_query
 from paasd.api.repeating import KEY, repeating, with_the_way_to_repeat
@@ -51,6 +53,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 View = Callable[..., Awaitable[Response]]
 WITH_PASSWORD = ": give name and password (curl -u NAME:PASSWORD) or an access token (Authorization: bearer TOKEN)"
 WITHOUT_PASSWORD = ", or use /paasd/v1, which takes name and password; here they are exchanged first at /oauth/token"
+OTHER_SITE = "A browser sends name and password for whatever page it shows: a page of another site may change nothing"
 EXCHANGE = (
     "; a deploy token itself is taken under /paasd/v1 alone, here a token that it is exchanged for at /oauth/token"
     " (client_credentials, what is before its dot as client id, what is after it as secret)"
@@ -108,7 +111,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                     call = await _admit(platform, route, path, request_id)
                     who = "" if call.anonymous else call.caller.username
                     with repeating(call, route):
-                        response = _response(await route.handler(call), call)
+                        response = _response(await _handle(call, route), call)
                 except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
                     response = _failure(error, request_id, log)
                     if response.status_code == 401 and route.auth is Auth.BASIC:
@@ -136,6 +139,16 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
     return view
 
 
+async def _handle(call: Call, route: Route) -> Reply[Any]:
+    """What the handler says; of uploads, which hold connections for long, nobody has more than a share."""
+    if route.size is not Size.UPLOAD:
+        return await route.handler(call)
+    uploads = call.platform.uploads
+    uploads.check(call.who)
+    with uploads.taken(call.who):
+        return await route.handler(call)
+
+
 async def _admit(platform: Platform, route: Route, path: dict[str, str], request_id: str) -> Call:
     """Check sizes, who asks, and the query; in that order, so that nobody unknown learns anything."""
     request = quart.request
@@ -144,9 +157,13 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     if size > config.header_limit_bytes:
         limit = config.header_limit_bytes
         raise HeadersTooLarge(f"The request line and headers are larger than {limit} bytes; send less")
+    scheme = request.headers.get("Authorization", "").strip().partition(" ")[0].lower()
+    if scheme == "basic" and request.method != "GET" and sent_by_another_site(request):
+        raise Forbidden(OTHER_SITE)
     body = cast(Body, request.body)
     body.limit_bytes = config.upload_limit_bytes if route.size is Size.UPLOAD else config.body_limit_bytes
     body.timeout_s = config.body_timeout_s
+    body.whole_s = platform.config.apps.upload_timeout_s
     await _refresh(platform, route)
     caller = await _caller(platform, route)
     if caller is not None:
@@ -219,7 +236,8 @@ def _response(reply: Reply[Any], call: Call) -> Response:
     if reply.stream is not None:
         streams = call.platform.streams
         streams.check(call.who)
-        body = StreamBody(reply.stream, streams, call.who)
+        ends = None if reply.may is None else partial(until_refused, call, reply)
+        body = StreamBody(reply.stream, streams, call.who, ends)
         response = Response(body, status=reply.status, content_type=reply.content_type)
         response.timeout = None
     else:

@@ -4,6 +4,7 @@ Quart buffers a body without limit while the handler is slow. Here the reader pu
 read the next piece off the socket only when the last one is taken, and the total is capped whatever the headers say.
 """
 
+import math
 from collections.abc import Generator
 from typing import Any, cast
 
@@ -20,12 +21,16 @@ from paasd.errors import BadRequest, TooLarge
 LINGER_S = 2.0
 WHOLE_S = 30.0
 """For a body that is no upload."""
+LEAST_RATE = 10_000
+"""Bytes per second that must come on the average, but for the first `SLOW_S` seconds of waiting for them."""
+SLOW_S = 60.0
 
 
 class Body:
     """The pieces of one request body, in order; to be read once.
 
-    Raises TooLarge above `limit_bytes`, BadRequest when no piece comes for `timeout_s`.
+    Raises TooLarge above `limit_bytes`, BadRequest when no piece comes for `timeout_s`, and when the client makes us
+    wait for more than `whole_s` seconds altogether or sends less than LEAST_RATE: its connection is held for days.
     """
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
@@ -33,6 +38,8 @@ class Body:
         self.expected_bytes = expected_content_length
         self.limit_bytes = max_content_length
         self.timeout_s = 60.0
+        self.whole_s = math.inf
+        self.waited_s = 0.0
         self.received_bytes = 0
         self.finished = trio.Event()
 
@@ -60,6 +67,7 @@ class Body:
         limit = self.limit_bytes
         if limit is not None and max(self.expected_bytes or 0, self.received_bytes) > limit:
             raise TooLarge(f"The request body is larger than the limit of {limit} bytes")
+        began = trio.current_time()
         try:
             with trio.fail_after(self.timeout_s):
                 piece = await self._receive.receive()
@@ -67,9 +75,15 @@ class Body:
             raise StopAsyncIteration from None
         except trio.TooSlowError:
             raise BadRequest(f"No part of the request body arrived for {self.timeout_s:g} s") from None
+        self.waited_s += trio.current_time() - began
         self.received_bytes += len(piece)
         if limit is not None and self.received_bytes > limit:
             raise TooLarge(f"The request body is larger than the limit of {limit} bytes")
+        if self.waited_s > self.whole_s or self.received_bytes < LEAST_RATE * (self.waited_s - SLOW_S):
+            raise BadRequest(
+                f"The request body comes too slowly: {self.received_bytes} bytes in {self.waited_s:.0f} s;"
+                f" send at least {LEAST_RATE} bytes a second, and all of it within {self.whole_s:g} s"
+            )
         return piece
 
     async def read(self) -> bytes:

@@ -1,13 +1,12 @@
 """What a handler is given and what it gives back."""
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import msgspec
 import quart
 import trio
-import yaml
 from quart.wrappers import Request
 from quart_trio import QuartTrio
 
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 B = TypeVar("B")
 JSON = "application/json"
+ENTRIES_LIMIT: Final = 1000
+"""Of each list and each object in a body of JSON."""
 HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 
 
@@ -38,12 +39,17 @@ class Reply(msgspec.Struct, Generic[B], kw_only=True):
 
     The description of the API says of each call what stands in the brackets of its handler's return type: a struct (see
     `paasd.api.answers`), `Literal` media types for what is no JSON, or None for an answer without content.
+
+    A `stream` asks `may` whenever rights change, with the caller as of then, and ends when that raises. It also ends
+    with the token that it was asked for with, unless it is `bounded`: has an end of its own.
     """
 
     status: int = 200
     body: B | None = None
     raw: bytes | None = None
     stream: Source | None = None
+    may: Callable[[Caller], object] | None = None
+    bounded: bool = False
     headers: dict[str, str] = {}
     content_type: str = JSON
 
@@ -136,17 +142,27 @@ class Call:
             raise BadRequest(f"Request invalid due to parse error: {error}") from error
         if not isinstance(value, dict):
             raise BadRequest("Request invalid due to parse error: the body is not a JSON object")
+        check_lengths(value)
         return convert(value, kind)
-
-    async def yaml(self) -> Any:
-        """The body as YAML (JSON is YAML too). Raises BadRequest."""
-        return load_yaml(await self._read())
 
     async def _read(self) -> bytes:
         raw = await self.body.read()
         if (request := current_request()) is not None:
             request.bind(raw)
         return raw
+
+
+def check_lengths(body: Any) -> None:
+    """Raise Unprocessable for a list or an object that is too long: what is looked up for each entry would add up."""
+    todo = [body]
+    while todo:
+        one = todo.pop()
+        if len(one) > ENTRIES_LIMIT:
+            kind = "list" if isinstance(one, list) else "object"
+            raise Unprocessable(
+                f"A {kind} in the body has {len(one)} entries; send at most {ENTRIES_LIMIT} in one call"
+            )
+        todo += [inner for inner in (one if isinstance(one, list) else one.values()) if isinstance(inner, list | dict)]
 
 
 def convert(value: Any, kind: type[T]) -> T:
@@ -157,20 +173,10 @@ def convert(value: Any, kind: type[T]) -> T:
         raise Unprocessable(_readable(str(error))) from error
 
 
-def load_yaml(raw: bytes) -> Any:
-    """Parse YAML from a tenant. Raises BadRequest, also for documents that blow up through aliases."""
-    try:
-        text = raw.decode()
-        if text.count("*") > 1000 and text.count("&") > 20:
-            raise BadRequest("Request invalid due to parse error: too many aliases in the YAML document")
-        return yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        # Its own text shows the line, in which there may be a secret.
-        mark = error.problem_mark
-        place = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
-        raise BadRequest(f"Request invalid due to parse error: {error.problem}{place}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise BadRequest(f"Request invalid due to parse error: {type(error).__name__} in the YAML document") from error
+def sent_by_another_site(request: Request) -> bool:
+    """Whether a browser says that a page of another origin made it send this; an app's page is another one, too."""
+    site, origin = request.headers.get("Sec-Fetch-Site", ""), request.headers.get("Origin", "")
+    return site not in ("", "same-origin", "none") or origin not in ("", base_url(request))
 
 
 def base_url(request: Request) -> str:

@@ -11,7 +11,7 @@ from paasd.actions import Context
 from paasd.api.answers import Answer
 from paasd.api.call import Urls
 from paasd.api.limits import CallLimits
-from paasd.api.stream import Source, Streams
+from paasd.api.stream import Shares, Source, Streams
 from paasd.auth.service import Auth
 from paasd.config import Config
 from paasd.errors import Unavailable
@@ -77,6 +77,8 @@ class Platform:
         self.downloads = downloads
         self.streams = Streams(config.api.follow_limit)
         self.call_limits = CallLimits(config.api, time.monotonic, context.clock)
+        # Half, so that calls which take no time always find a connection.
+        self.uploads = Shares(config.api.connections_limit // 2, "uploads", "half of api.connections_limit")
         self.https_port = https_port
 
     def doors(self, urls: Urls) -> dict[str, str]:

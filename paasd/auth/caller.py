@@ -44,7 +44,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     `hidden_organizations` (guids) demand a second factor, which `with_factor` says was shown: what is in them is not
     there for a caller without. `signed_in_at` (unix seconds) is when a person last proved who they are, which
     refreshing does not do; 0 for others. `address` and `request_id` say from where this request came; empty for what
-    no request asked for.
+    no request asked for. `signature` changes when what was signed in with stops to count; a token does at `expires_at`
+    (unix seconds, 0: what does not expire).
     """
 
     user_guid: str
@@ -57,6 +58,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     hidden_organizations: tuple[str, ...] = ()
     signed_in_at: int = 0
     root: bool = False
+    signature: str = ""
+    expires_at: int = 0
     address: str = ""
     request_id: str = ""
 

@@ -6,6 +6,7 @@ import secrets
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -236,6 +237,7 @@ class Auth:
             origin=user.origin,
             with_factor=signed_in.with_factor,
             signed_in_at=signed_in.at,
+            signature=revocation_signature(user),
             hidden_organizations=() if signed_in.with_factor else demanding(self._database, user),
         )
 
@@ -248,6 +250,9 @@ class Auth:
     def caller(self, token: str) -> Caller:
         """The caller behind an access token. Raises InvalidToken, also when the user is gone or was signed out."""
         claims = self.tokens.verify_access(token, self._now)
+        return msgspec.structs.replace(self._bearer(claims), expires_at=claims["exp"])
+
+    def _bearer(self, claims: dict[str, Any]) -> Caller:
         scopes = tuple(str(scope) for scope in claims["scope"])
         client_id = str(claims["client_id"])
         if client_id.startswith(DEPLOY_PREFIX):
@@ -263,6 +268,7 @@ class Auth:
                 scopes=scopes,
                 client=client_id,
                 with_factor=True,
+                signature=client.secret_revision,
             )
         return self.caller_of(self._checked(str(claims["user_id"]), claims), scopes, client_id)
 

@@ -1,6 +1,7 @@
 """Commands that look at apps: list, show, logs, env."""
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from paasd.cli.urls import Urls
 
 GUIDS_PER_CALL = 100
 """How many fit into a URL well."""
+LINES_LIMIT = 1000
 
 
 @click.command(short_help="List the apps of the space.")
@@ -106,10 +108,9 @@ def _instance(stats: dict[str, Any]) -> tuple[object, ...]:
 @click.pass_obj
 def logs(target: Target, name: str, follow: bool, lines: int) -> None:
     """Print an app's log: its output (APP), builds (STG), requests (RTR), instances (CELL) and changes (API)."""
-    params = {"lines": str(lines), **({"follow": "1"} if follow else {})}
     count = 0
     try:
-        for envelope in target.connect().stream("GET", target.app_path(name) + "/logs", params=params):
+        for envelope in _lines(target.connect(), target.app_path(name) + "/logs", follow, lines):
             render.log_line(envelope)
             count += 1
     except KeyboardInterrupt:
@@ -118,6 +119,21 @@ def logs(target: Target, name: str, follow: bool, lines: int) -> None:
         raise click.ClickException("the daemon ended the stream, as it does when it stops; `paasd status` shows it")
     if not count and lines:
         click.echo(f"{name} has logged nothing yet.", err=True)
+
+
+def _lines(client: Client, path: str, follow: bool, lines: int) -> Iterator[dict[str, Any]]:
+    """Envelopes; a stream ends with the token that it was asked for with, and goes on with the next."""
+    newest, before = 0, 0
+    while True:
+        params = {"lines": str(lines), **({"follow": "1"} if follow else {})}
+        for envelope in client.stream("GET", path, params=params):
+            at = int(envelope["timestamp"])
+            if at > before:
+                yield envelope
+            newest = max(newest, at)
+        if not follow or not client.renew():
+            return
+        before, lines = newest, LINES_LIMIT
 
 
 @click.command(short_help="Show or change environment variables.")

@@ -113,9 +113,14 @@ def export(
     lines = target.connect().stream("GET", "/paasd/v1/audit/events", params=params)
     if output is None:
         _write(lines, sys.stdout.buffer)
-        return
-    with output.open("wb") as file:
-        _write(lines, file)
+    else:
+        with output.open("wb") as file:
+            _write(lines, file)
+    if follow:
+        raise click.ClickException(
+            "the stream ended, as it does with its token (after 10 minutes of --api), with the right to read it, and"
+            " when the daemon stops; go on with --since and the time of the last event"
+        )
 
 
 def _write(lines: Iterator[dict[str, Any]], file: BinaryIO) -> None:

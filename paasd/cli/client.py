@@ -3,7 +3,7 @@
 import json
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -82,7 +82,7 @@ class Target:
         """A client of the named API, else of this machine's daemon through its admin socket."""
         if self.api is None:
             return Client(_local(Path(self.data)))
-        return Client(_remote(self.api, self.ca, self.identity))
+        return _remote(self.api, self.ca, self.identity)
 
 
 class ApiError(click.ClickException):
@@ -102,8 +102,16 @@ _SENT_AGAIN = "; it was sent again, because the first answer was lost: the first
 class Client:
     """A few verbs over httpx; every failure is a ClickException that says what to do."""
 
-    def __init__(self, http: httpx.Client) -> None:
+    def __init__(self, http: httpx.Client, renew: Callable[[], None] | None = None) -> None:
         self._http = http
+        self._renew = renew
+
+    def renew(self) -> bool:
+        """Take a new token, when it is by one that calls are made. Raises ClickException when none is given."""
+        if self._renew is None:
+            return False
+        self._renew()
+        return True
 
     def call(self, method: str, path: str, **options: Any) -> Any:
         """The JSON of an answer (None for an empty one)."""
@@ -235,7 +243,7 @@ class _LocalhostTransport(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-def _remote(api: str, ca: str | None, identity: Identity) -> httpx.Client:
+def _remote(api: str, ca: str | None, identity: Identity) -> Client:
     form = identity.form()
     url = api if "://" in api else f"https://{api}"
     if not urlsplit(url).hostname:
@@ -257,14 +265,23 @@ def _remote(api: str, ca: str | None, identity: Identity) -> httpx.Client:
             raise click.ClickException(
                 f"{url} answers, but is no Cloud Foundry API; --api wants one such as https://api.system.localhost"
             ) from error
-        answer = http.post(
-            login + "/oauth/token", data=form, auth=httpx.USE_CLIENT_DEFAULT if identity.token else ("cf", "")
-        )
-    if answer.is_error:
-        name = form.get("username") or form.get("client_id") or "whom the passcode was made for"
-        raise click.ClickException(_sign_in_refused(name, answer))
-    http.headers["Authorization"] = "bearer " + answer.json()["access_token"]
-    return http
+    refresh: dict[str, str] = {}
+
+    def sign_in() -> None:
+        auth = httpx.USE_CLIENT_DEFAULT if identity.token else ("cf", "")
+        with _explained():
+            http.headers.pop("Authorization", None)
+            answer = http.post(login + "/oauth/token", data=refresh or form, auth=auth)
+        if answer.is_error:
+            name = form.get("username") or form.get("client_id") or "whom the passcode was made for"
+            raise click.ClickException(_sign_in_refused(name, answer))
+        reply = answer.json()
+        http.headers["Authorization"] = "bearer " + reply["access_token"]
+        if "refresh_token" in reply:
+            refresh.update(grant_type="refresh_token", refresh_token=reply["refresh_token"])
+
+    sign_in()
+    return Client(http, sign_in)
 
 
 def _sign_in_refused(user: str, answer: httpx.Response) -> str:

@@ -192,7 +192,7 @@ class AppsConfig(Section, frozen=True, kw_only=True):
         ),
     ] = 900
     upload_timeout_s: Annotated[
-        float, Meta(ge=10, description="Longest time that an upload of bits may take, in seconds.")
+        float, Meta(ge=10, description="Longest time that an upload or the source of a push may take, in seconds.")
     ] = 900
     environment_limit_bytes: Annotated[
         int, Meta(ge=1024, description="Most bytes of an app's environment variables, names and values together.")

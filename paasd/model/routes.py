@@ -219,6 +219,12 @@ def destinations_of(tx: Tx, route: Route) -> list[Destination]:
     return tx.all(Destination, route_guid=route.guid, order=("created_at", "guid"))
 
 
+def check_count(count: int) -> None:
+    """Raise Unprocessable for more destinations than a route may have."""
+    if count > DESTINATION_LIMIT:
+        raise Unprocessable(f"Routes can be mapped to at most {DESTINATION_LIMIT} destinations.")
+
+
 def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Destination:
     """The destination that is wanted, inserted unless it is there. Raises Unprocessable."""
     app = tx.get(App, wanted.app_guid)
@@ -237,8 +243,7 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
         if changes != {"weight": present.weight, "protocol": present.protocol}:
             present = tx.update(present, **changes)
         return present
-    if tx.count(Destination, route_guid=route.guid) >= DESTINATION_LIMIT:
-        raise Unprocessable(f"Routes can be mapped to at most {DESTINATION_LIMIT} destinations.")
+    check_count(tx.count(Destination, route_guid=route.guid) + 1)
     destination = tx.insert(
         Destination(
             route_guid=route.guid,

@@ -243,7 +243,7 @@ applications:
   processes: [{type: web, instances: 3, memory: 128M}]
 - name: fresh
 """
-    rows = manifests.difference(world.context, world.admin, world.space.guid, text)
+    rows = await manifests.difference(world.context, world.admin, world.space.guid, text)
     assert rows == [
         {"op": "replace", "path": "/applications/0/env/GREETING", "value": "goodbye", "was": "hello"},
         {"op": "add", "path": "/applications/0/env/NEW", "value": "1"},
@@ -255,11 +255,11 @@ applications:
 async def test_a_written_manifest_differs_in_nothing(world: World) -> None:
     await apply(world, FULL)
     text = manifests.generate_text(world.context, world.admin, app_of(world).guid)
-    assert manifests.difference(world.context, world.admin, world.space.guid, text) == []
+    assert await manifests.difference(world.context, world.admin, world.space.guid, text) == []
 
 
 async def test_secrets_do_not_travel_in_the_arguments_of_the_write(world: World) -> None:
-    manifest = manifests.parse(world.context, "applications: [{name: dora, env: {KEY: sesame}}]")
+    manifest = await manifests.parse(world.context, "applications: [{name: dora, env: {KEY: sesame}}]")
     prepared = manifests._prepare(world.context, manifest.applications[0], None)
     assert "sesame" not in repr(prepared)
     assert prepared.environment

@@ -55,9 +55,9 @@ def incoming_is_empty(directory: Path) -> Iterator[None]:
     assert list((directory / "blobs" / "incoming").iterdir()) == []
 
 
-async def new_package(http: httpx.AsyncClient) -> str:
+async def new_package(http: httpx.AsyncClient, name: str = "up") -> str:
     space = (await http.get("/v3/spaces?names=dev")).json()["resources"][0]["guid"]
-    app = await http.post("/v3/apps", json={"name": "up", "relationships": {"space": {"data": {"guid": space}}}})
+    app = await http.post("/v3/apps", json={"name": name, "relationships": {"space": {"data": {"guid": space}}}})
     body = {"type": "bits", "relationships": {"app": {"data": {"guid": app.json()["guid"]}}}}
     return str((await http.post("/v3/packages", json=body)).json()["guid"])
 
@@ -227,3 +227,74 @@ async def test_strangers_cannot_send_large_forms(served: Served) -> None:
         form = {"grant_type": "password", "username": "admin", "password": "x" * 100_000}
         answer = await http.post("/oauth/token", data=form, auth=("cf", ""))
     assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("piece", "every_s", "whole_s", "ends_s"), [(1, 59, 900, 120), (9_000, 1, 900, 700), (20_000, 1, 900, 910)]
+)
+async def test_an_upload_that_comes_too_slowly_is_refused(
+    autojump_clock: trio.testing.MockClock, piece: int, every_s: float, whole_s: float, ends_s: float
+) -> None:
+    body = Body(None, None)
+    body.whole_s = whole_s
+
+    async def dribble() -> None:
+        while True:
+            await body.put(b"x" * piece)
+            await trio.sleep(every_s)
+
+    async def read() -> None:
+        async for _ in body:
+            pass
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dribble)
+        with trio.fail_after(ends_s), pytest.raises(BadRequest, match="too slowly"):
+            await read()
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_waits_for_us_is_not_too_slow(autojump_clock: trio.testing.MockClock) -> None:
+    body = Body(None, None)
+    body.whole_s = 10
+
+    async def send() -> None:
+        for _ in range(20):
+            await body.put(b"x")
+        body.close()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        async for _ in body:
+            await trio.sleep(30)
+    assert body.received_bytes == 20
+
+
+async def test_nobody_has_more_than_a_share_of_the_uploads(tmp_path: Path) -> None:
+    async with serve(tmp_path, with_api(connections_limit=16)) as served, await served.admin() as http:
+        guids = [await new_package(http, f"up-{number}") for number in range(3)]
+        head = "Host: x\r\nContent-Length: 1000000\r\nContent-Type: multipart/form-data; boundary=B\r\n"
+        part = '--B\r\nContent-Disposition: form-data; name="bits"; filename="a"\r\n\r\nPK'
+        token = http.headers["Authorization"]
+        streams = []
+        with trio.fail_after(20):
+            for guid in guids:
+                stream = await trio.open_tcp_stream(served.doors.host, served.doors.port)
+                asked = f"POST /v3/packages/{guid}/upload HTTP/1.1\r\nAuthorization: {token}\r\n{head}\r\n{part}"
+                await stream.send_all(asked.encode())
+                streams.append(stream)
+                while (
+                    guid != guids[-1] and (await http.get(f"/v3/packages/{guid}")).json()["state"] == "AWAITING_UPLOAD"
+                ):
+                    await trio.sleep(0.01)
+            answer = b""
+            while b"You have 2 uploads open already" not in answer:
+                answer += await streams[-1].receive_some(4096) or pytest.fail(f"it ended after {answer!r}")
+            assert b" 503 " in answer
+            await streams[0].aclose()
+            while (await http.get(f"/v3/packages/{guids[0]}")).json()["state"] != "FAILED":
+                await trio.sleep(0.01)
+            fits = await http.post(f"/v3/packages/{guids[2]}/upload", files={"bits": ("a", tar_of({"a": b"x"}))})
+            assert fits.status_code == 200, fits.text
+            for stream in streams:
+                await stream.aclose()

@@ -11,6 +11,7 @@ import msgspec
 from paasd.actions import apps, environment, processes
 from paasd.actions import routes as route_actions
 from paasd.actions.stats import stats_of
+from paasd.actions.visibility import need_app
 from paasd.api.answers import Lines, Page
 from paasd.api.answers.apps import AppShown, ProcessShown, StatsShown
 from paasd.api.call import Call, Reply
@@ -25,6 +26,7 @@ from paasd.api.v3.app_parts import EnvironmentShown
 from paasd.api.v3.apps import APPS
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.processes import Scale
+from paasd.auth import Caller
 from paasd.errors import BadQuery, NotFound
 from paasd.logs import Line, Query, envelope
 from paasd.model import App, Destination, Process
@@ -125,7 +127,7 @@ async def scale_app(call: Call) -> Reply[ProcessShown]:
 
 
 async def get_logs(call: Call) -> Reply[Lines]:
-    """Recent lines, oldest first; with `follow=1` also what comes, until the client goes away."""
+    """Recent lines, oldest first; with `follow=1` also what comes, until client, token or right has gone."""
     app = _app(call)
     plain = call.query.plain
     count = whole(plain.get("lines", str(RECENT_LINES)), most=RECENT_LIMIT)
@@ -137,7 +139,12 @@ async def get_logs(call: Call) -> Reply[Lines]:
     if not follow:
         raw = b"".join(encode_line(line, as_json) for line in await _recent(call, app, count))
         return Reply(raw=raw, content_type=content_type)
-    return Reply(stream=_follow(call, app, count, as_json), content_type=content_type)
+
+    def may(caller: Caller) -> None:
+        with call.context.database.read() as tx:
+            need_app(tx, caller, app.guid)
+
+    return Reply(stream=_follow(call, app, count, as_json), may=may, content_type=content_type)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from paasd.api.call import Call, Reply
 from paasd.api.numbers import whole
 from paasd.api.query import TIMESTAMP, QuerySpec
 from paasd.api.table import Auth, Route, get
+from paasd.auth import Caller
 from paasd.errors import BadQuery
 from paasd.model.auditing.following import Head
 
@@ -85,7 +86,10 @@ async def export(call: Call) -> Reply[Literal["application/x-ndjson"]]:
         async with aclosing(actions.export(call.context, scope, since, until, lambda: follow)) as pieces:
             yield pieces
 
-    return Reply(stream=lines(), content_type=NDJSON)
+    def may(caller: Caller) -> None:
+        actions.check_scope(call.context, caller, scope)
+
+    return Reply(stream=lines(), may=may, content_type=NDJSON)
 
 
 def _time(call: Call, name: str) -> str | None:

@@ -17,6 +17,7 @@ import trio
 from paasd.actions import jobs, push
 from paasd.actions.permissions import Permission, authorise_in_space
 from paasd.actions.stats import RUNNING, stats_of
+from paasd.actions.visibility import need_visible
 from paasd.api.answers import Lines
 from paasd.api.call import Call, Reply
 from paasd.api.listing import View
@@ -27,10 +28,11 @@ from paasd.api.present.apps import present_apps
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, Size, post, put
 from paasd.api.v3.jobs import job_reply
+from paasd.auth import Caller
 from paasd.blobs import Blob
 from paasd.errors import BadQuery, PaasdError, Unprocessable
 from paasd.log import traceback_of
-from paasd.model import App, Job, JobError, Process
+from paasd.model import App, Job, JobError, Process, Space
 from paasd.model.jobs import job_error
 
 LISTENER_BUFFER = 500
@@ -56,7 +58,8 @@ async def push_app(call: Call) -> Reply[Lines] | Reply[None]:
     wait = _flag(plain, "wait", False)
     start = _flag(plain, "start", True)
     with call.context.database.read() as tx:
-        authorise_in_space(tx, call.caller, find_space(call, tx), Permission.WRITE_SPACE)
+        space = find_space(call, tx)
+        authorise_in_space(tx, call.caller, space, Permission.WRITE_SPACE)
     source = await receive(call)
     runner = Runner(call, source, name=plain.get("name"), start=start)
     nursery = call.background()
@@ -69,7 +72,12 @@ async def push_app(call: Call) -> Reply[Lines] | Reply[None]:
     await nursery.start(runner.run, send)
     as_json = wants_json(call)
     content_type = NDJSON if as_json else "text/plain; charset=utf-8"
-    return Reply(stream=_listen(receive_events, as_json), content_type=content_type)
+
+    def may(caller: Caller) -> None:
+        with call.context.database.read() as tx:
+            authorise_in_space(tx, caller, need_visible(tx, caller, Space, space.guid), Permission.WRITE_SPACE)
+
+    return Reply(stream=_listen(receive_events, as_json), may=may, bounded=True, content_type=content_type)
 
 
 async def receive(call: Call) -> Source:

@@ -9,7 +9,7 @@ from string import Template
 from typing import Final
 
 from paasd.api.answers import Html
-from paasd.api.call import Call, Reply
+from paasd.api.call import Call, Reply, sent_by_another_site
 from paasd.errors import Forbidden
 
 STYLE: Final = (
@@ -75,9 +75,7 @@ def base(call: Call) -> str:
 
 def check_same_site(call: Call) -> None:
     """Raise Forbidden for a form that another site had sent: it could sign somebody in as somebody else."""
-    site = call.header("Sec-Fetch-Site")
-    origin = call.header("Origin")
-    if site not in ("", "same-origin", "none") or (origin and origin != call.urls.base):
+    if sent_by_another_site(call.request):
         raise Forbidden("This form was sent by another site; open the page yourself")
 
 

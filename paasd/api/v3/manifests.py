@@ -37,7 +37,7 @@ async def apply_manifest(call: Call) -> Reply[None]:
 async def manifest_diff(call: Call) -> Reply[Difference]:
     """201: what applying it would change. Nothing is changed."""
     text = await call.body.read()
-    rows = manifests.difference(call.context, call.caller, call.path["guid"], text)
+    rows = await manifests.difference(call.context, call.caller, call.path["guid"], text)
     return Reply(status=201, body=Difference(diff=[Change(**row) for row in rows]))
 
 

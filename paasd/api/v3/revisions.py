@@ -8,8 +8,8 @@ from paasd.api.answers.revisions import RevisionShown, RevisionVariables
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, list_reply
-from paasd.api.present.revisions import present_revisions
 from paasd.api.numbers import whole
+from paasd.api.present.revisions import present_revisions
 from paasd.api.table import Route, get, patch
 from paasd.errors import BadQuery
 from paasd.model import App, Droplet, Revision, Space

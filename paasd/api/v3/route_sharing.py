@@ -1,10 +1,13 @@
 """`/v3/routes/:guid/relationships`: spaces that share a route, and the one that it belongs to."""
 
+from typing import Annotated
+
 from paasd.actions import route_sharing
 from paasd.api.answers import Answer, LinkedMany, Reference
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import Guid
 from paasd.api.table import Route, delete, get, patch, post
+from paasd.api.words import held
 
 
 class SharedWith(Form):
@@ -22,7 +25,7 @@ class NewSpace(Form):
 class Moved(Answer):
     """That it was done."""
 
-    status: str
+    status: Annotated[str, held("ok")]
 
 
 def _shown(call: Call) -> Reply[LinkedMany]:

@@ -1,0 +1,41 @@
+"""Whether one who came in some time ago would still be let in: what stays open is asked this, again and again."""
+
+from typing import Final
+
+import msgspec
+
+from paasd.actions.context import Context
+from paasd.auth import DEPLOY_TOKEN, Caller
+from paasd.auth.service import Auth, SignIn
+from paasd.auth.tokens import EXPIRED, INVALID, revocation_signature
+from paasd.errors import InvalidToken
+from paasd.model import User
+from paasd.model.ssh import ROOT
+
+WATCHED: Final = (
+    *("apps", "spaces", "organizations", "roles", "users", "deploy_tokens", "factor_demands", "settings"),
+)
+"""Tables whose rows say who may do what. Settings hold OAuth clients."""
+
+
+def again(context: Context, auth: Auth, caller: Caller) -> Caller:
+    """The caller as of now, with the scopes that are left. Raises InvalidToken when nothing is: a token has expired, a
+    deploy token was revoked, an account deleted or signed out, a password or a client's secret changed.
+    """
+    if caller.expires_at and caller.expires_at <= context.clock():
+        raise InvalidToken(EXPIRED)
+    if caller.user_guid == ROOT and caller.client == ROOT:
+        return caller
+    if caller.origin == DEPLOY_TOKEN:
+        return auth.deploy.caller_by_name(caller.client)
+    if caller.client == caller.user_guid:
+        client = auth.find_client(caller.client)
+        if client is None or client.secret_revision != caller.signature:
+            raise InvalidToken(INVALID)
+        return caller
+    with context.database.read() as tx:
+        user = tx.get(User, caller.user_guid)
+    if user is None or revocation_signature(user) != caller.signature:
+        raise InvalidToken(INVALID)
+    now = auth.caller_of(SignIn(user=user, with_factor=caller.with_factor), caller.scopes, caller.client)
+    return msgspec.structs.replace(now, expires_at=caller.expires_at)
