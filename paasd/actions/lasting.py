@@ -10,7 +10,6 @@ from paasd.auth.service import Auth, SignIn
 from paasd.auth.tokens import EXPIRED, INVALID, revocation_signature
 from paasd.errors import InvalidToken
 from paasd.model import User
-from paasd.model.ssh import ROOT
 
 WATCHED: Final = (
     *("apps", "spaces", "organizations", "roles", "users", "deploy_tokens", "factor_demands", "settings"),
@@ -24,7 +23,7 @@ def again(context: Context, auth: Auth, caller: Caller) -> Caller:
     """
     if caller.expires_at and caller.expires_at <= context.clock():
         raise InvalidToken(EXPIRED)
-    if caller.user_guid == ROOT and caller.client == ROOT:
+    if caller.root:
         return caller
     if caller.origin == DEPLOY_TOKEN:
         return auth.deploy.caller_by_name(caller.client)
@@ -37,5 +36,5 @@ def again(context: Context, auth: Auth, caller: Caller) -> Caller:
         user = tx.get(User, caller.user_guid)
     if user is None or revocation_signature(user) != caller.signature:
         raise InvalidToken(INVALID)
-    now = auth.caller_of(SignIn(user=user, with_factor=caller.with_factor), caller.scopes, caller.client)
+    now = auth.caller_of(SignIn(user=user, at=caller.signed_in_at, with_factor=caller.with_factor), caller.scopes, caller.client)
     return msgspec.structs.replace(now, expires_at=caller.expires_at)

@@ -45,7 +45,7 @@ from paasd.auth import Caller, root_caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import INVALID
-from paasd.errors import BadRequest, InvalidToken, NotAuthenticated, OutcomeUnknown
+from paasd.errors import BadRequest, Forbidden, InvalidToken, NotAuthenticated, OutcomeUnknown
 from paasd.log import traceback_of
 from paasd.model.manifests import ManifestError
 
