@@ -36,5 +36,6 @@ def again(context: Context, auth: Auth, caller: Caller) -> Caller:
         user = tx.get(User, caller.user_guid)
     if user is None or revocation_signature(user) != caller.signature:
         raise InvalidToken(INVALID)
-    now = auth.caller_of(SignIn(user=user, at=caller.signed_in_at, with_factor=caller.with_factor), caller.scopes, caller.client)
+    signed_in = SignIn(user=user, at=caller.signed_in_at, with_factor=caller.with_factor)
+    now = auth.caller_of(signed_in, caller.scopes, caller.client)
     return msgspec.structs.replace(now, expires_at=caller.expires_at)

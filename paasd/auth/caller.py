@@ -84,3 +84,12 @@ def system_caller(name: str = "paasd") -> Caller:
 def root_caller() -> Caller:
     """The peer of the Unix socket whose uid is 0."""
     return Caller(user_guid="root", username="root", admin=True, scopes=ADMIN_SCOPES, client="root", root=True)
+
+
+def client_caller(client_id: str, scopes: tuple[str, ...], secret_revision: str) -> Caller:
+    """An OAuth client for itself: a program, of which nobody asks a second factor."""
+    admin, names = (
+        "cloud_controller.admin" in scopes,
+        {"user_guid": client_id, "username": client_id, "client": client_id},
+    )
+    return Caller(**names, admin=admin, scopes=scopes, with_factor=True, signature=secret_revision)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from paasd.auth.caller import USER_SCOPES, Caller
+from paasd.auth.caller import USER_SCOPES, Caller, client_caller
 from paasd.auth.demands import demanding
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.deploy import DeployTokens
@@ -261,15 +261,7 @@ class Auth:
             client = self.find_client(client_id)
             if client is None or client.secret_revision != claims.get("rev_sig"):
                 raise InvalidToken(INVALID)
-            return Caller(
-                user_guid=client_id,
-                username=client_id,
-                admin=ADMIN_SCOPE in scopes,
-                scopes=scopes,
-                client=client_id,
-                with_factor=True,
-                signature=client.secret_revision,
-            )
+            return client_caller(client_id, scopes, client.secret_revision)
         return self.caller_of(self._checked(str(claims["user_id"]), claims), scopes, client_id)
 
     async def password_grant(
