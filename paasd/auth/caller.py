@@ -88,8 +88,12 @@ def root_caller() -> Caller:
 
 def client_caller(client_id: str, scopes: tuple[str, ...], secret_revision: str) -> Caller:
     """An OAuth client for itself: a program, of which nobody asks a second factor."""
-    admin, names = (
-        "cloud_controller.admin" in scopes,
-        {"user_guid": client_id, "username": client_id, "client": client_id},
+    return Caller(
+        user_guid=client_id,
+        username=client_id,
+        admin="cloud_controller.admin" in scopes,
+        scopes=scopes,
+        client=client_id,
+        with_factor=True,
+        signature=secret_revision,
     )
-    return Caller(**names, admin=admin, scopes=scopes, with_factor=True, signature=secret_revision)
