@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -98,7 +99,8 @@ async def test_a_token_reaches_what_its_scopes_are_for(served: Served, api: Api,
     for route in TABLE:
         user = served.auth.find_user("ada")
         assert user is not None
-        token = str(served.auth.grant(Client(client_id="cf"), SignIn(user=user), scope.split())["access_token"])
+        signed_in = SignIn(user=user, at=int(time.time()))
+        token = str(served.auth.grant(Client(client_id="cf"), signed_in, scope.split())["access_token"])
         answer = await api.call(token, route.method, address(route, guid))
         if refused_for_its_scope(answer) is (sign_in_name(route) in REACHED[scope]):
             wrong.append(f"{route.method} {route.path}: {answer.status} {answer.body[:200]}")
