@@ -249,6 +249,7 @@ def test_32_a_flood_of_lookups_ends_in_the_kernel_and_keeps_nobody_busy(stage: S
     code = """
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sock.connect(("169.254.1.1", 53))
+import time
 began = time.monotonic()
 found["sent"] = sum(tried(sock.send, b"x" * 30) == "ok" for _ in range(20000))
 found["took_s"] = time.monotonic() - began
