@@ -26,6 +26,9 @@ TTL_S = 3600
 TTL_LIMIT_S = 30 * 86400
 USES_LIMIT = 1000
 
+KEYS = ("authority", "domains", "etcd", "gossip", "root", "data", HOST_KEY)
+"""What can be changed."""
+
 
 def _membership(context: Context) -> Membership:
     if context.membership is None:
@@ -148,6 +151,8 @@ async def change_key(context: Context, caller: Caller, what: str, *, at_once: bo
     if what == HOST_KEY:
         return await change_host_key(context, caller, at_once=at_once)
     authorise_admin(caller)
+    if what not in KEYS:
+        raise NotFound("Key", f"there is no key {what!r} to change; there are {', '.join(KEYS)}")
     if at_once:
         raise Unprocessable("only the host key of ssh can be changed at once; others wait until every node is ready")
     rotation = _rotation(context)
@@ -159,8 +164,6 @@ async def change_key(context: Context, caller: Caller, what: str, *, at_once: bo
         "root": rotation.change_root_key,
         "data": rotation.change_data_key,
     }
-    if what not in changes:
-        raise NotFound("Key", f"there is no key {what!r} to change; there are {', '.join([*changes, HOST_KEY])}")
     return await changes[what](actor_of(caller))
 
 

@@ -96,7 +96,7 @@ async def test_a_push_a_variable_and_a_command_make_more_and_the_list_filters_an
         assert newest["pagination"]["total_results"] == 4
         assert await dora.versions() == [1, 2, 3, 4]
         assert await dora.versions("?versions=2,4&order_by=-updated_at") in ([4, 2], [2, 4])
-        assert await dora.versions("?versions=5,99999999999999999999") == []
+        assert await dora.versions("?versions=5,99999") == []
         wrong = await dora.http.get(f"{dora.app}/revisions?versions=one")
         assert (wrong.status_code, wrong.json()["errors"][0]["detail"]) == (
             400,

@@ -152,7 +152,7 @@ BAD = [
     ({"rules": [{"protocol": "icmp", "destination": "1.1.1.1", "type": 8}]}, "Rules[0]: code is required for"),
     ({"rules": [{"protocol": "icmp", "destination": "1.1.1.1", "type": 8, "code": 256}]}, "Rules[0]: code must be an"),
     ({"rules": [{"protocol": "icmpv6", "destination": "1.1.1.1", "type": 8, "code": 0}]}, "Rules[0]: icmpv6 cannot"),
-    ({"rules": [TCP] * 1001}, "Rules must not be more than 1000"),
+    ({"rules": [TCP] * 1001}, "has 1001 entries; send at most 1000"),
     ({"rules": [{**TCP, "description": "x" * 100_000}]}, "Rules length must not exceed 100000 characters"),
     ({"globally_enabled": 1}, "Globally enabled must be an object"),
     ({"globally_enabled": {"x": True}}, "Globally enabled only allows keys 'running' or 'staging'"),
