@@ -185,7 +185,8 @@ class Blobs:
             raise DiskFull(
                 "no space left for blobs on the disk of this node, "
                 f"which keeps {reserve_bytes // 1024**2} MB free for state and logs (blobs.reserve_percent); nothing "
-                "of it was kept. Go through another node, and tell who runs the platform"
+                "of it was kept. Go through another node, and tell who runs the platform: `paasd status` and "
+                "`df` say what takes the space"
             )
 
     async def adopt_fd(self, fd: int, limit_bytes: int) -> Blob:

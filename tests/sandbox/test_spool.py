@@ -44,6 +44,7 @@ def test_a_full_spool_drops_counts_and_tells_when_there_is_room_again(tmp_path: 
     first = min(tmp_path.glob("*.seg"))
     consumed = first.stat().st_size // (HEADER.size + 10_000)
     first.unlink()
+    time.sleep(0.03)  # so often is looked whether there is room
     writer.write(OUT, b"after")
     writer.close()
     found = records(tmp_path)

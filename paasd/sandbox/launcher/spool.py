@@ -14,9 +14,11 @@ OUT, ERR, LOST = 1, 2, 3
 SEGMENT_LIMIT_BYTES = 1024 * 1024
 _SUFFIX = ".seg"
 _LOST_RECORD_BYTES = HEADER.size + 8
-# After each block that is dropped: a flood of output must not cost the node more than it costs the tenant. A pipe is
-# emptied once in this time, so 32 MB/s can still be dropped.
-_PAUSE_S = 0.002
+# A flood of output must not cost the node more than it costs the tenant. After each block that is dropped, which is a
+# pipe full at most, so 200 MB/s can still be dropped:
+_PAUSE_S = 0.0002
+# A full spool is looked at no more often than this:
+_LOOK_AGAIN_S = 0.02
 
 
 class SpoolWriter:
@@ -36,6 +38,7 @@ class SpoolWriter:
         self._segment_bytes = 0
         self._total_bytes = self._measure()
         self._lost_bytes = 0
+        self._look_at = 0.0
 
     def write(self, stream: int, payload: bytes) -> None:
         size = HEADER.size + len(payload)
@@ -64,6 +67,9 @@ class SpoolWriter:
     def _room_for(self, size: int) -> bool:
         if self._total_bytes + size <= self._limit_bytes:
             return True
+        if (now := time.monotonic()) < self._look_at:
+            return False
+        self._look_at = now + _LOOK_AGAIN_S
         self._total_bytes = self._measure()
         return self._total_bytes + size <= self._limit_bytes
 
