@@ -145,6 +145,7 @@ import stat
 for name, kind, number in (("block", stat.S_IFBLK, os.makedev(7, 0)), ("char", stat.S_IFCHR, os.makedev(1, 3))):
     found["mknod " + name] = tried(os.mknod, f"{where}/{name}", kind | 0o666, number)
 found["mknod fifo"] = tried(os.mknod, f"{where}/fifo", stat.S_IFIFO | 0o600)
+tried(os.remove, f"{where}/fifo")
 for name in ("mem", "kmsg", "kvm", "port", "sda", "vda", "loop0", "loop-control", "fuse", "net/tun", "mapper/control",
              "null", "urandom"):
     found[name] = tried(lambda: os.close(os.open("/dev/" + name, os.O_RDWR)))
