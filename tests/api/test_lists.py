@@ -83,6 +83,10 @@ async def test_an_empty_path_asks_for_routes_without_one(served: Served) -> None
         assert [one["guid"] for one in both["included"]["domains"]] == [domain]
         reserved = await http.get(f"/v3/domains/{domain}/route_reservations?host=r9")
         assert reserved.json() == {"matching_route": True}
+        for query in ("", "?unmapped=false"):
+            refused = await http.delete(f"/v3/spaces/{space}/routes{query}")
+            assert refused.status_code == 422
+            assert "Use 'unmapped=true' parameter" in refused.json()["errors"][0]["detail"]
         job = await http.delete(f"/v3/spaces/{space}/routes?unmapped=true")
         assert (await http.get(job.headers["Location"])).json()["state"] == "COMPLETE"
         assert (await http.get("/v3/routes?hosts=r9")).json()["resources"] == []

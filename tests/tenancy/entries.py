@@ -143,7 +143,7 @@ CHANGES: Final[dict[str, Any]] = {
     f"PATCH {Space}/features/<feature=ssh>": {"enabled": True},
     f"POST {Space}/actions/apply_manifest": "applications: [{name: second, no-route: true}]",
     f"POST {Space}/manifest_diff": "applications: [{name: second}]",
-    f"DELETE {Space}/routes": {},
+    f"DELETE {Space}/routes": [("?unmapped=true", {})],
     "PATCH /v3/users/<guid=user>": {"metadata": {"labels": {"a": "b"}}},
     "POST /v3/roles": [
         {"type": "space_supporter", "relationships": one(user="user", space="space")},

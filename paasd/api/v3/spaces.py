@@ -13,7 +13,7 @@ from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.users import USERS
-from paasd.errors import NotFound
+from paasd.errors import NotFound, Unprocessable
 from paasd.model import Role, Space
 from paasd.state import Eq, InSelect
 
@@ -92,7 +92,11 @@ async def delete_space(call: Call) -> Reply[None]:
 
 
 async def delete_unmapped_routes(call: Call) -> Reply[None]:
-    """202 with a job: `cf delete-orphaned-routes`."""
+    """202 with a job: `cf delete-orphaned-routes`. All routes of a space are not deleted by one call."""
+    if call.query.plain.get("unmapped") != "true":
+        raise Unprocessable(
+            "Mass delete not supported for routes. Use 'unmapped=true' parameter to delete all unmapped routes."
+        )
     return job_reply(call, await routes.delete_unmapped(call.context, call.caller, call.path["guid"]))
 
 
