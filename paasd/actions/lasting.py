@@ -11,9 +11,7 @@ from paasd.auth.tokens import EXPIRED, INVALID, revocation_signature
 from paasd.errors import InvalidToken
 from paasd.model import User
 
-WATCHED: Final = (
-    *("apps", "spaces", "organizations", "roles", "users", "deploy_tokens", "factor_demands", "settings"),
-)
+WATCHED: Final = "apps", "spaces", "organizations", "roles", "users", "deploy_tokens", "factor_demands", "settings"
 """Tables whose rows say who may do what. Settings hold OAuth clients."""
 
 

@@ -264,6 +264,13 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
     return destination
 
 
+def _destination(tx: Tx, route: Route, guid: str) -> Destination:
+    destination = tx.get(Destination, guid)
+    if destination is None or destination.route_guid != route.guid:
+        raise Unprocessable(NO_DESTINATION)
+    return destination
+
+
 class RemoveDestination(Arguments):
     """Arguments of `remove_destination`."""
 
@@ -276,9 +283,7 @@ class RemoveDestination(Arguments):
 def remove_destination(tx: Tx, args: RemoveDestination) -> None:
     """Raises NotFound for the route, Unprocessable for a destination that is not of this route."""
     route = tx.need(Route, args.route_guid)
-    destination = tx.get(Destination, args.destination_guid)
-    if destination is None or destination.route_guid != route.guid:
-        raise Unprocessable(NO_DESTINATION)
+    destination = _destination(tx, route, args.destination_guid)
     unmap_route(tx, route, destination, args.actor)
 
 
@@ -295,9 +300,7 @@ class UpdateDestination(Arguments):
 def update_destination(tx: Tx, args: UpdateDestination) -> Destination:
     """How instances are spoken to. Raises NotFound for the route, Unprocessable."""
     route = tx.need(Route, args.route_guid)
-    destination = tx.get(Destination, args.destination_guid)
-    if destination is None or destination.route_guid != route.guid:
-        raise Unprocessable(NO_DESTINATION)
+    destination = _destination(tx, route, args.destination_guid)
     protocol = _protocol(args.protocol)
     if protocol != destination.protocol:
         data = {"route_guid": route.guid, "destination_guid": destination.guid, "protocol": protocol}

@@ -8,6 +8,7 @@ import copy
 import json
 import os
 import queue
+import signal
 import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -94,7 +95,11 @@ def on_host(code: str, *wrapper: str, **given: Any) -> dict[str, Any]:
         # Where the kernel shares the processor out to sessions first, those have a priority too.
         if (session := Path(f"/proc/{process.pid}/autogroup")).exists():
             session.write_text("19")
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     return last_object(out + ("" if process.returncode == 0 else err))
 
 

@@ -1,8 +1,7 @@
 """Revisions: `/v3/revisions/:guid`, and those of an app."""
 
 from paasd.actions import revisions
-from paasd.actions.permissions import Permission, allowed_in_space
-from paasd.actions.visibility import need_visible
+from paasd.actions.visibility import may_read_secrets, need_visible
 from paasd.api.answers import Page
 from paasd.api.answers.revisions import RevisionShown, RevisionVariables
 from paasd.api.call import Call, Form, Reply
@@ -12,7 +11,7 @@ from paasd.api.numbers import whole
 from paasd.api.present.revisions import present_revisions
 from paasd.api.table import Route, get, patch
 from paasd.errors import BadQuery
-from paasd.model import App, Droplet, Revision, Space
+from paasd.model import App, Droplet, Revision
 from paasd.model.revisions import VERSION_LIMIT
 from paasd.state import Condition, Eq, In, InSelect, Not, Or, ReadTx
 
@@ -89,8 +88,7 @@ async def variables(call: Call) -> Reply[RevisionVariables]:
 
 
 def _one(call: Call, tx: ReadTx, row: Revision) -> Reply[RevisionShown]:
-    space = tx.need(Space, tx.need(App, row.app_guid).space_guid)
-    may_read = allowed_in_space(tx, call.caller, space, Permission.READ_SECRETS)
+    may_read = may_read_secrets(tx, call.caller, row.app_guid)
     return Reply(body=present_revisions(View(tx, call.urls, call.caller, call), [row], redact=not may_read)[0])
 
 
