@@ -139,10 +139,12 @@ def current_droplet(context: Context, caller: Caller, app_guid: str) -> Droplet:
 
 
 async def set_feature(context: Context, caller: Caller, app_guid: str, feature: str, enabled: bool) -> bool:
-    """Raises NotFound (`Feature not found`), Forbidden."""
+    """Raises NotFound (`Feature not found`), Forbidden, Unprocessable for one that would do nothing here."""
     with context.database.read() as tx:
         permission = Permission.OPERATE_APPS if feature in SUPPORTED_FEATURES else Permission.WRITE_SPACE
         need_app(tx, caller, app_guid, permission)
+    if enabled and feature in model.OF_SERVICES:
+        raise Unprocessable(f"The feature {feature} cannot be enabled: this platform has no services to bind.")
     arguments = model.SetFeature(app_guid=app_guid, feature=feature, enabled=enabled, actor=actor_of(caller))
     await context.database.write(model.set_feature, arguments)
     return enabled

@@ -25,6 +25,8 @@ FEATURES: Final = {
     "service-binding-k8s": False,
     "file-based-vcap-services": False,
 }
+OF_SERVICES: Final = ("service-binding-k8s", "file-based-vcap-services")
+"""Features that say how bindings reach an app; off, for there is nothing to bind."""
 DELETE_DEADLINE_S = 1800
 NAME_LIMIT = 255
 

@@ -135,6 +135,9 @@ async def test_environment_and_features_of_an_app(served: Served) -> None:
         assert (await http.patch(f"{base}/features/ssh", json={"enabled": False})).json()["enabled"] is False
         assert (await http.get(f"{base}/ssh_enabled")).json() == {"enabled": False, "reason": "Disabled for app"}
         assert (await http.get(f"{base}/features/flying")).status_code == 404
+        refused = await http.patch(f"{base}/features/service-binding-k8s", json={"enabled": True})
+        assert (refused.status_code, "no services to bind" in refused.text) == (422, True)
+        assert (await http.patch(f"{base}/features/service-binding-k8s", json={"enabled": False})).status_code == 200
         start = await http.post(f"{base}/actions/start")
         assert start.json()["errors"][0]["detail"] == "Assign a droplet before starting this app."
         assert (await http.get(f"{base}/droplets/current")).json()["errors"][0]["detail"] == "Droplet not found"
