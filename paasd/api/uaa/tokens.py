@@ -22,6 +22,7 @@ from paasd.api.uaa.answers import (
     UserInfo,
     Version,
 )
+from paasd.api.whom import PLATFORM_READERS
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import Client
 from paasd.errors import BadRequest, Unavailable, Unprocessable
@@ -224,7 +225,7 @@ TOKEN_ROUTES: tuple[Route, ...] = tuple(
         get(f"{prefix}/.well-known/openid-configuration", discovery, auth=Auth.NONE, any_query=True),
         get(f"{prefix}/oauth/token/.well-known/openid-configuration", discovery, auth=Auth.NONE, any_query=True),
         get(f"{prefix}/userinfo", userinfo, any_query=True),
-        get(f"{prefix}/oauth/clients", list_clients, any_query=True, permission="admin"),
+        get(f"{prefix}/oauth/clients", list_clients, any_query=True, permission=PLATFORM_READERS),
         post(f"{prefix}/oauth/clients", create_client, any_query=True, permission="admin"),
         delete(f"{prefix}/oauth/clients/<client_id>", delete_client, any_query=True, permission="admin"),
     )

@@ -132,15 +132,15 @@ async def route_reservations(call: Call) -> Reply[Reservation]:
 ONE = "/v3/domains/<guid>"
 ROUTES: tuple[Route, ...] = (
     get("/v3/domains", list_domains, DOMAINS.query),
-    post("/v3/domains", create_domain, permission="admin, or organization_manager for a private one"),
+    post("/v3/domains", create_domain, permission="organization_manager for a private one"),
     get(ONE, get_domain),
-    patch(ONE, update_domain, permission="admin, or organization_manager for a private one"),
-    delete(ONE, delete_domain, permission="admin, or organization_manager for a private one"),
+    patch(ONE, update_domain, permission="organization_manager for a private one"),
+    delete(ONE, delete_domain, permission="organization_manager for a private one"),
     post(f"{ONE}/relationships/shared_organizations", share_domain, permission="organization_manager of both"),
     delete(
         f"{ONE}/relationships/shared_organizations/<organization_guid>",
         unshare_domain,
-        permission="organization_manager of either",
+        permission="organization_manager of either, who sees both",
     ),
     get(f"{ONE}/route_reservations", route_reservations, QuerySpec(plain=("host", "path", "port"))),
 )

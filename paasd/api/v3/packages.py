@@ -22,6 +22,7 @@ from paasd.api.query import QuerySpec
 from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.processes import by_organization, by_space
+from paasd.api.whom import DEVELOPERS, SECRET_READERS
 from paasd.api.words import said
 from paasd.errors import Unprocessable
 from paasd.model import App, Package
@@ -172,15 +173,14 @@ def _present(call: Call, row: Package, status: int = 200) -> Reply[PackageShown]
 
 
 ONE = "/v3/packages/<guid>"
-WRITE = "space_developer"
 ROUTES: tuple[Route, ...] = (
     get("/v3/packages", list_packages, PACKAGES.query),
-    post("/v3/packages", create_package, QuerySpec(plain=("source_guid",)), permission=WRITE),
+    post("/v3/packages", create_package, QuerySpec(plain=("source_guid",)), permission=DEVELOPERS),
     get(ONE, get_package),
-    patch(ONE, update_package, permission=WRITE),
-    delete(ONE, delete_package, permission=WRITE),
-    post(f"{ONE}/upload", upload_package, size=Size.UPLOAD, permission=WRITE),
-    get(f"{ONE}/download", download_package, permission=WRITE),
+    patch(ONE, update_package, permission=DEVELOPERS),
+    delete(ONE, delete_package, permission=DEVELOPERS),
+    post(f"{ONE}/upload", upload_package, size=Size.UPLOAD, permission=DEVELOPERS),
+    get(f"{ONE}/download", download_package, permission=SECRET_READERS),
     get("/v3/apps/<guid>/packages", app_packages, PACKAGES.query),
     post("/v3/resource_matches", resource_matches, permission="signed in"),
 )

@@ -15,6 +15,7 @@ from paasd.api.present.tenancy import RoleShown, present_roles, present_users
 from paasd.api.query import check_parts
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.whom import SPACE_MANAGERS
 from paasd.api.words import ROLE_TYPES, said
 from paasd.errors import Unprocessable
 from paasd.model import Role, User
@@ -206,7 +207,7 @@ ROUTES: tuple[Route, ...] = (
     patch("/v3/users/<guid>", update_user, permission="admin"),
     delete("/v3/users/<guid>", delete_user, permission="admin"),
     get("/v3/roles", list_roles, ROLES.query),
-    post("/v3/roles", create_role, permission="organization_manager or space_manager"),
+    post("/v3/roles", create_role, permission=SPACE_MANAGERS),
     get("/v3/roles/<guid>", get_role, ROLES.single),
-    delete("/v3/roles/<guid>", delete_role, permission="organization_manager or space_manager"),
+    delete("/v3/roles/<guid>", delete_role, permission=SPACE_MANAGERS),
 )
