@@ -13,6 +13,8 @@ from paasd.errors import Unavailable, Unprocessable
 from paasd.model import App, Process, Revision, VariableGroup
 from paasd.model import apps as model
 from paasd.model.apps import environment_context
+from paasd.model.arguments import rfc3339
+from paasd.model.environment_shown import RecordEnvironmentShown, record_environment_shown, shown_lately
 from paasd.model.revisions import newest_revision
 from paasd.model.variable_groups import GROUPS, group_context, read_group
 from paasd.model.vcap import vcap_application
@@ -57,11 +59,23 @@ def seal_again(context: Context, app: App, latest: Revision | None, variables: d
     return seal_environment(context, app.guid, variables)
 
 
-def read_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, str]:
+async def read_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, str]:
     """The app's own variables. Raises NotFound, Forbidden."""
     with context.database.read() as tx:
         app = need_readable(tx, caller, app_guid)
+    await note_shown(context, caller, app_guid)
     return open_environment(context, app)
+
+
+async def note_shown(context: Context, caller: Caller, app_guid: str) -> None:
+    """Write down that the caller reads the variables, before they do. Only the first time within an hour is a write."""
+    actor = actor_of(caller)
+    with context.database.read() as tx:
+        told = shown_lately(tx, app_guid, actor, rfc3339(context.clock()))
+    if not told:
+        await context.database.write(
+            record_environment_shown, RecordEnvironmentShown(app_guid=app_guid, actor=actor)
+        )
 
 
 async def update_environment(
@@ -118,7 +132,7 @@ def _group(context: Context, row: VariableGroup) -> dict[str, str]:
     return open_sealed(context, row.variables, group_context(row.name))
 
 
-def full_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, Any]:
+async def full_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, Any]:
     """The whole of `GET /v3/apps/:guid/env`: own variables and what the platform adds. Raises NotFound, Forbidden."""
     with context.database.read() as tx:
         app = need_readable(tx, caller, app_guid)
@@ -133,6 +147,7 @@ def full_environment(context: Context, caller: Caller, app_guid: str) -> dict[st
             disk_mb=sizes.disk_mb if web is None else web.disk_mb,
             fds=FILE_LIMIT,
         )
+    await note_shown(context, caller, app_guid)
     return {
         "staging_env_json": _group(context, staging),
         "running_env_json": _group(context, running),

@@ -22,12 +22,13 @@ NOT_OF_ORGANIZATION: Final = (
 
 
 class CreateRole(Arguments):
-    """Arguments of `create_role`; exactly one of the two places."""
+    """Arguments of `create_role`; exactly one of the two places. `invited_by` names whose offer the user accepts."""
 
     type: str
     user_guid: str
     organization_guid: str | None = None
     space_guid: str | None = None
+    invited_by: str = ""
     actor: Actor
 
 
@@ -53,7 +54,7 @@ def _create_organization_role(tx: Tx, args: CreateRole, user: User) -> Role:
             f"User '{user.username}' already has '{args.type}' role in organization '{organization.name}'."
         )
     role = tx.insert(Role(type=args.type, user_guid=user.guid, organization_guid=organization.guid))
-    _event(tx, "add", args.actor, role, user, None, organization.guid)
+    _event(tx, "add", args.actor, role, user, None, organization.guid, args.invited_by)
     return role
 
 
@@ -66,7 +67,7 @@ def _create_space_role(tx: Tx, args: CreateRole, user: User) -> Role:
     if tx.exists(Role, type=args.type, user_guid=user.guid, space_guid=space.guid):
         raise Unprocessable(f"User '{user.username}' already has '{args.type}' role in space '{space.name}'.")
     role = tx.insert(Role(type=args.type, user_guid=user.guid, space_guid=space.guid))
-    _event(tx, "add", args.actor, role, user, space.guid, space.organization_guid)
+    _event(tx, "add", args.actor, role, user, space.guid, space.organization_guid, args.invited_by)
     return role
 
 
@@ -123,7 +124,14 @@ def check_not_needed(tx: ReadTx, user: User) -> None:
 
 
 def _event(
-    tx: Tx, verb: str, actor: Actor, role: Role, user: User, space_guid: str | None, organization_guid: str | None
+    tx: Tx,
+    verb: str,
+    actor: Actor,
+    role: Role,
+    user: User,
+    space_guid: str | None,
+    organization_guid: str | None,
+    invited_by: str = "",
 ) -> None:
     record_event(
         tx,
@@ -134,4 +142,5 @@ def _event(
         target_name=user.username,
         space_guid=space_guid,
         organization_guid=organization_guid,
+        data={"invited_by": invited_by} if invited_by else None,
     )

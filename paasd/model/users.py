@@ -20,6 +20,7 @@ class CreateUser(Arguments):
     password_hash: str | None = None
     scopes: list[str] = []
     registered: bool = False
+    invited_by: str = ""
     actor: Actor
 
 
@@ -44,7 +45,8 @@ def create_user(tx: Tx, args: CreateUser) -> User:
         raise Unprocessable(
             f"User with username '{args.username}' and origin '{args.origin}' already exists."
         ) from error
-    record_user_event(tx, "audit.user.create", args.actor, user)
+    data = {"invited_by": args.invited_by} if args.invited_by else None
+    record_user_event(tx, "audit.user.create", args.actor, user, data)
     return user
 
 

@@ -95,7 +95,8 @@ async def stop_app(call: Call) -> Reply[AppShown]:
 
 async def get_env(call: Call) -> Reply[EnvironmentShown]:
     """The whole environment."""
-    return Reply(body=EnvironmentShown(**environment.full_environment(call.context, call.caller, _app(call).guid)))
+    found = await environment.full_environment(call.context, call.caller, _app(call).guid)
+    return Reply(body=EnvironmentShown(**found))
 
 
 async def get_stats(call: Call) -> Reply[StatsShown]:

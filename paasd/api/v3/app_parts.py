@@ -69,12 +69,13 @@ class PermissionsShown(Answer):
 
 async def get_env(call: Call) -> Reply[EnvironmentShown]:
     """Everything that an instance finds in its environment."""
-    return Reply(body=EnvironmentShown(**environment.full_environment(call.context, call.caller, call.path["guid"])))
+    found = await environment.full_environment(call.context, call.caller, call.path["guid"])
+    return Reply(body=EnvironmentShown(**found))
 
 
 async def get_variables(call: Call) -> Reply[VariablesShown]:
     """The variables that users set."""
-    found = environment.read_environment(call.context, call.caller, call.path["guid"])
+    found = await environment.read_environment(call.context, call.caller, call.path["guid"])
     return _variables(call, found)
 
 

@@ -44,7 +44,7 @@ async def manifest_diff(call: Call) -> Reply[Difference]:
 
 async def app_manifest(call: Call) -> Reply[Literal["application/x-yaml"]]:
     """The app as YAML, so that a push with it would change nothing."""
-    text = manifests.generate_text(call.context, call.caller, call.path["guid"])
+    text = await manifests.generate_text(call.context, call.caller, call.path["guid"])
     return Reply(raw=text.encode(), content_type=YAML)
 
 

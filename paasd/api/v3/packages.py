@@ -128,11 +128,8 @@ async def upload_package(call: Call) -> Reply[PackageShown]:
 
 async def download_package(call: Call) -> Reply[Literal["application/octet-stream"]]:
     """The bits as they were uploaded."""
-    with call.context.database.read() as tx:
-        row = need_of_app(tx, call.caller, Package, call.path["guid"], Permission.READ_SECRETS)
-    if row.state != "READY" or row.blob_sha256 is None:
-        raise Unprocessable("Package has no bits to download.")
-    return await blob_reply(call, row.blob_sha256, "application/octet-stream")
+    sha256 = await packages.download(call.context, call.caller, call.path["guid"])
+    return await blob_reply(call, sha256, "application/octet-stream")
 
 
 async def blob_reply(call: Call, sha256: str, content_type: str) -> Reply[Literal["application/octet-stream"]]:

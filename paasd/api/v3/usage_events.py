@@ -153,6 +153,6 @@ ROUTES: tuple[Route, ...] = (
     get(f"{APPS}/<guid>", get_app_usage_event, permission=PLATFORM_READERS),
     post(f"{APPS}/{PURGE}", purge_app_usage_events, permission="admin"),
     get(SERVICES, list_service_usage_events, SERVICE_QUERY, permission=READERS),
-    get(f"{SERVICES}/<guid>", get_service_usage_event, permission=PLATFORM_READERS),
+    get(f"{SERVICES}/<guid>", get_service_usage_event, permission="signed in"),
     post(f"{SERVICES}/{PURGE}", purge_service_usage_events, permission="admin"),
 )
