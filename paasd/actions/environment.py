@@ -73,9 +73,7 @@ async def note_shown(context: Context, caller: Caller, app_guid: str) -> None:
     with context.database.read() as tx:
         told = shown_lately(tx, app_guid, actor, rfc3339(context.clock()))
     if not told:
-        await context.database.write(
-            record_environment_shown, RecordEnvironmentShown(app_guid=app_guid, actor=actor)
-        )
+        await context.database.write(record_environment_shown, RecordEnvironmentShown(app_guid=app_guid, actor=actor))
 
 
 async def update_environment(

@@ -13,8 +13,9 @@ import msgspec
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, unix_seconds
 from paasd.model.events import record_event
+from paasd.model.last_holders import MANAGER
 from paasd.model.records import Invitation, Organization, Role, Space, User
-from paasd.model.roles import MANAGER, ORGANIZATION_ROLES, SPACE_ROLES, CreateRole, create_role
+from paasd.model.roles import ORGANIZATION_ROLES, SPACE_ROLES, CreateRole, create_role
 from paasd.model.users import CreateUser, create_user
 from paasd.state import Lt, ReadTx, Tx, operation
 

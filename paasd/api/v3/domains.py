@@ -7,11 +7,12 @@ from paasd.api.answers.pages import DomainShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import Guid, MetadataForm, Name, ToMany, ToOneOrNone, metadata_of
 from paasd.api.listing import Listing, column, list_reply, one_reply
+from paasd.api.numbers import whole
 from paasd.api.present.routing import present_domains, shared_organizations
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
-from paasd.errors import Unprocessable
+from paasd.errors import BadQuery, Unprocessable
 from paasd.model import Domain
 from paasd.model.domains import INTERNAL_OWNED
 
@@ -121,10 +122,14 @@ async def unshare_domain(call: Call) -> Reply[None]:
 
 
 async def route_reservations(call: Call) -> Reply[Reservation]:
-    """Whether a route is taken by anybody, also where the caller may not see it."""
+    """Whether a route is taken, also by what the caller may not see; then making it would be refused."""
     plain = call.query.plain
+    text = plain.get("port", "")
+    port = whole(text)
+    if text and port is None:
+        raise BadQuery("The query parameter is invalid: Port must be an integer")
     matching = domains.reserved(
-        call.context, call.caller, call.path["guid"], host=plain.get("host", ""), path=plain.get("path", "")
+        call.context, call.caller, call.path["guid"], host=plain.get("host", ""), path=plain.get("path", ""), port=port
     )
     return Reply(body=Reservation(matching_route=matching))
 
