@@ -1,5 +1,7 @@
 """Environment variables: sealed in rows, opened only for those who may read secrets."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -22,6 +24,8 @@ from paasd.state import ReadTx
 
 RETRIES = 5
 FILE_LIMIT = 16384
+NAME = re.compile(r"[^=\s\x00-\x1f\x7f]+")
+NAME_RULE = "cannot be empty or contain '=', spaces or control characters"
 
 
 def open_environment(context: Context, app: App) -> dict[str, str]:
@@ -80,7 +84,7 @@ async def update_environment(
     context: Context, caller: Caller, app_guid: str, changes: dict[str, str | None]
 ) -> dict[str, str]:
     """Set the given variables, take away those that are None; the new whole. Takes effect with the next restart."""
-    check_names(list(changes))
+    check_variables(changes)
     for _ in range(RETRIES):
         with context.database.read() as tx:
             app = need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
@@ -106,15 +110,19 @@ def merge(present: dict[str, str], changes: dict[str, str | None]) -> dict[str, 
     return {name: value for name, value in {**present, **changes}.items() if value is not None}
 
 
-def check_names(names: list[str]) -> None:
-    """Raise Unprocessable for names that the platform sets itself or that no process can have."""
-    for name in names:
+def check_variables(changes: Mapping[str, str | None]) -> None:
+    """Raise Unprocessable for what the platform sets itself and for what no process can have.
+
+    A name that could be given formerly can still be taken away.
+    """
+    for name, value in changes.items():
         if name.upper() in ("PORT",) or name.upper().startswith("VCAP_"):
             raise Unprocessable(
                 f"Environment variable '{name}' is set by the platform: names cannot be PORT or begin with VCAP_"
             )
-        if not name or "=" in name or "\0" in name:
-            raise Unprocessable(f"Environment variable name '{name}' cannot be empty or contain '='")
+        if value is not None and ("\0" in value or not NAME.fullmatch(name)):
+            what = "value cannot contain the character NUL" if "\0" in value else f"name {NAME_RULE}"
+            raise Unprocessable(f"Environment variable {name!a}: its {what}")
 
 
 def need_readable(

@@ -61,7 +61,7 @@ def app_of(world: World, name: str = "dora") -> App:
 
 def urls_of(world: World, name: str = "dora") -> list[str]:
     app = app_of(world, name)
-    entry = yaml.safe_load(manifests.generate_text(world.context, world.admin, app.guid))["applications"][0]
+    entry = yaml.safe_load(await manifests.generate_text(world.context, world.admin, app.guid))["applications"][0]
     return [one["route"] for one in entry.get("routes", [])]
 
 
@@ -80,7 +80,7 @@ async def test_a_full_manifest_makes_the_app_with_everything(world: World) -> No
     assert sidecar is not None and sidecar.memory_mb == 32
     assert metadata.labels == {"team": "blue"}
     assert app.features == {"ssh": False}
-    variables = environment.read_environment(world.context, world.admin, app.guid)
+    variables = await environment.read_environment(world.context, world.admin, app.guid)
     assert variables == {"GREETING": "hello", "COUNT": "3", "DEBUG": "true", "VERSION": "1.10"}
     assert urls_of(world) == ["dora.apps.localhost", "dora.apps.localhost/api"]
 
@@ -97,10 +97,10 @@ async def test_applying_it_again_changes_nothing(world: World) -> None:
 
 async def test_the_written_manifest_makes_the_same_app_elsewhere(world: World) -> None:
     await apply(world, FULL)
-    text = manifests.generate_text(world.context, world.admin, app_of(world).guid)
+    text = await manifests.generate_text(world.context, world.admin, app_of(world).guid)
     copied = text.replace("name: dora", "name: copy").replace("dora.apps", "copy.apps")
     await apply(world, copied)
-    again = manifests.generate_text(world.context, world.admin, app_of(world, "copy").guid)
+    again = await manifests.generate_text(world.context, world.admin, app_of(world, "copy").guid)
     assert again == copied
 
 
@@ -112,7 +112,7 @@ async def test_what_is_not_mentioned_stays(world: World) -> None:
         web = tx.find(Process, app_guid=app.guid, type="web")
     assert web is not None
     assert (web.memory_mb, web.instances, web.command, app.buildpacks) == (256, 2, "./run", ["python_buildpack"])
-    variables = environment.read_environment(world.context, world.admin, app.guid)
+    variables = await environment.read_environment(world.context, world.admin, app.guid)
     assert variables == {"GREETING": "hello", "COUNT": "3", "VERSION": "1.10", "EXTRA": "more"}
     assert len(urls_of(world)) == 2
 
@@ -231,7 +231,7 @@ async def test_only_developers_apply_and_only_members_see_the_space(world: World
     with pytest.raises(NotFound):
         await manifests.apply(world.context, stranger, world.space.guid, text)
     with pytest.raises(Forbidden):
-        manifests.generate_text(world.context, auditor, app_of(world).guid)
+        await manifests.generate_text(world.context, auditor, app_of(world).guid)
 
 
 async def test_the_difference_names_what_would_change(world: World) -> None:
@@ -254,7 +254,7 @@ applications:
 
 async def test_a_written_manifest_differs_in_nothing(world: World) -> None:
     await apply(world, FULL)
-    text = manifests.generate_text(world.context, world.admin, app_of(world).guid)
+    text = await manifests.generate_text(world.context, world.admin, app_of(world).guid)
     assert await manifests.difference(world.context, world.admin, world.space.guid, text) == []
 
 

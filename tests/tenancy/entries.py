@@ -352,6 +352,7 @@ TAKEN: Final[list[tuple[str, Any]]] = [
     ),
     ("POST /v3/domains", {"name": "example.com", "relationships": one(organization="org")}),
     ("POST /v3/organizations", {"name": "$org.name"}),
+    ("PATCH /v3/organizations/<guid=org>", {"name": "$org.name"}),
     ("POST /Users", {"userName": "$user.name", "password": "long enough to be one"}),
 ]
 

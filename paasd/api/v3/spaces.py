@@ -12,7 +12,7 @@ from paasd.api.present.tenancy import present_spaces
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
-from paasd.api.v3.users import USERS
+from paasd.api.v3.users import USERS, people_reply
 from paasd.api.whom import OPERATORS, SPACE_MANAGERS
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import Role, Space
@@ -125,7 +125,7 @@ async def isolation_segment(call: Call) -> Reply[LinkedRelation]:
 async def list_users(call: Call) -> Reply[Page[UserShown]]:
     """Users with a role in the space."""
     guid = _need(call).guid
-    return list_reply(call, USERS, InSelect("guid", Role, "user_guid", Eq("space_guid", guid)))
+    return people_reply(call, InSelect("guid", Role, "user_guid", Eq("space_guid", guid)))
 
 
 def _feature(call: Call, row: Space) -> FeatureShown:
