@@ -59,7 +59,7 @@ def app_of(world: World, name: str = "dora") -> App:
     return app
 
 
-def urls_of(world: World, name: str = "dora") -> list[str]:
+async def urls_of(world: World, name: str = "dora") -> list[str]:
     app = app_of(world, name)
     entry = yaml.safe_load(await manifests.generate_text(world.context, world.admin, app.guid))["applications"][0]
     return [one["route"] for one in entry.get("routes", [])]
@@ -82,7 +82,7 @@ async def test_a_full_manifest_makes_the_app_with_everything(world: World) -> No
     assert app.features == {"ssh": False}
     variables = await environment.read_environment(world.context, world.admin, app.guid)
     assert variables == {"GREETING": "hello", "COUNT": "3", "DEBUG": "true", "VERSION": "1.10"}
-    assert urls_of(world) == ["dora.apps.localhost", "dora.apps.localhost/api"]
+    assert await urls_of(world) == ["dora.apps.localhost", "dora.apps.localhost/api"]
 
 
 async def test_applying_it_again_changes_nothing(world: World) -> None:
@@ -114,7 +114,7 @@ async def test_what_is_not_mentioned_stays(world: World) -> None:
     assert (web.memory_mb, web.instances, web.command, app.buildpacks) == (256, 2, "./run", ["python_buildpack"])
     variables = await environment.read_environment(world.context, world.admin, app.guid)
     assert variables == {"GREETING": "hello", "COUNT": "3", "VERSION": "1.10", "EXTRA": "more"}
-    assert len(urls_of(world)) == 2
+    assert len(await urls_of(world)) == 2
 
 
 async def test_a_null_command_goes_back_to_the_droplets(world: World) -> None:
@@ -136,7 +136,7 @@ async def test_instances_act_at_once_and_memory_waits_for_the_restart(world: Wor
 
 async def test_a_default_route_is_made_once(world: World) -> None:
     await apply(world, "applications: [{name: My App, default-route: true}]")
-    assert urls_of(world, "My App") == ["my-app.apps.localhost"]
+    assert await urls_of(world, "My App") == ["my-app.apps.localhost"]
     await apply(world, "applications: [{name: My App, default-route: true}]")
     with world.context.database.read() as tx:
         assert tx.count(Route) == 1
@@ -145,21 +145,21 @@ async def test_a_default_route_is_made_once(world: World) -> None:
 async def test_a_default_route_is_not_made_for_an_app_that_has_one(world: World) -> None:
     await apply(world, "applications: [{name: dora, routes: [{route: other.apps.localhost}]}]")
     await apply(world, "applications: [{name: dora, default-route: true}]")
-    assert urls_of(world) == ["other.apps.localhost"]
+    assert await urls_of(world) == ["other.apps.localhost"]
 
 
 async def test_a_random_route_is_made_once(world: World) -> None:
     await apply(world, "applications: [{name: dora, random-route: true}]")
-    made = urls_of(world)
+    made = await urls_of(world)
     assert len(made) == 1 and made[0].startswith("dora-") and made[0].endswith(".apps.localhost")
     await apply(world, "applications: [{name: dora, random-route: true}]")
-    assert urls_of(world) == made
+    assert await urls_of(world) == made
 
 
 async def test_no_route_unmaps_and_keeps_the_route(world: World) -> None:
     await apply(world, FULL)
     await apply(world, "applications: [{name: dora, no-route: true, routes: [{route: more.apps.localhost}]}]")
-    assert urls_of(world) == []
+    assert await urls_of(world) == []
     with world.context.database.read() as tx:
         assert tx.count(Route) == 2
 
@@ -191,7 +191,7 @@ async def test_a_listed_route_of_another_space_is_refused(world: World) -> None:
 async def test_two_apps_may_share_a_new_route(world: World) -> None:
     text = "applications:\n- &a {name: one, routes: [{route: both.apps.localhost}]}\n- {<<: *a, name: two}"
     assert (await apply(world, text)).state == "COMPLETE"
-    assert urls_of(world, "one") == urls_of(world, "two") == ["both.apps.localhost"]
+    assert await urls_of(world, "one") == await urls_of(world, "two") == ["both.apps.localhost"]
 
 
 async def test_a_name_of_the_platform_is_refused(world: World) -> None:
