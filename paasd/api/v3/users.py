@@ -115,7 +115,7 @@ class NewRole(Form):
 
 async def list_users(call: Call) -> Reply[Page[UserShown]]:
     """Administrators see all, others those they share an organization with."""
-    return list_reply(call, USERS)
+    return await list_reply(call, USERS)
 
 
 async def get_user(call: Call) -> Reply[UserShown]:
@@ -158,7 +158,7 @@ async def delete_user(call: Call) -> Reply[None]:
 
 async def list_roles(call: Call) -> Reply[Page[RoleShown]]:
     """Roles in places that the caller may see."""
-    return list_reply(call, ROLES)
+    return await list_reply(call, ROLES)
 
 
 async def get_role(call: Call) -> Reply[RoleShown]:
