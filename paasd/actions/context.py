@@ -19,6 +19,7 @@ from paasd.model.auditing.following import Head
 from paasd.model.processes import Sizes
 from paasd.observed import Observed
 from paasd.state import Database
+from paasd.turns import Apart
 
 
 class Sealing(Protocol):
@@ -55,6 +56,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     choose: Callable[[list[str]], str] = secrets.choice
     routed: Callable[[str], Awaitable[None]] = _without_router
     seen_heads: Collection[Head] = ()
+    apart: Apart = msgspec.field(default_factory=Apart)
     postage: Postage = msgspec.field(default_factory=Postage)
 
     @property

@@ -45,7 +45,7 @@ from paasd.auth import Caller, root_caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import INVALID
-from paasd.errors import BadRequest, Forbidden, InvalidToken, NotAuthenticated, OutcomeUnknown
+from paasd.errors import BadRequest, Crowded, Forbidden, InvalidToken, NotAuthenticated, OutcomeUnknown
 from paasd.log import traceback_of
 from paasd.model.manifests import ManifestError
 
@@ -111,7 +111,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                     call = await _admit(platform, route, path, request_id)
                     who = "" if call.anonymous else call.caller.username
                     with repeating(call, route):
-                        response = _response(await _handle(call, route), call)
+                        response = await _handle(call, route)
                 except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
                     response = _failure(error, request_id, log)
                     if response.status_code == 401 and route.auth is Auth.BASIC:
@@ -139,14 +139,17 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
     return view
 
 
-async def _handle(call: Call, route: Route) -> Reply[Any]:
-    """What the handler says; of uploads, which hold connections for long, nobody has more than a share."""
-    if route.size is not Size.UPLOAD:
-        return await route.handler(call)
-    uploads = call.platform.uploads
-    uploads.check(call.who)
-    with uploads.taken(call.who):
-        return await route.handler(call)
+async def _handle(call: Call, route: Route) -> Response:
+    """What the handler says, in the caller's turn; of uploads, which last long, nobody has more than a share."""
+    if route.size is Size.UPLOAD:
+        uploads = call.platform.uploads
+        uploads.check(call.who)
+        with uploads.taken(call.who):
+            return _response(await route.handler(call), call)
+    if call.anonymous:
+        return _response(await route.handler(call), call)
+    async with call.platform.call_turns.turn(call.caller, route.method):
+        return _response(await route.handler(call), call)
 
 
 async def _admit(platform: Platform, route: Route, path: dict[str, str], request_id: str) -> Call:
@@ -274,7 +277,7 @@ def _failure(error: Exception, request_id: str, log: Any) -> Response:
             response.headers[KEY] = key
     if isinstance(known, TooManyRequests):
         response.headers.update(known.headers)
-    if code.status == 503:
+    if code.status == 503 or isinstance(known, Crowded):
         response.headers["Retry-After"] = "1"
     return response
 

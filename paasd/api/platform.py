@@ -12,6 +12,7 @@ from paasd.api.answers import Answer
 from paasd.api.call import Urls
 from paasd.api.limits import CallLimits
 from paasd.api.stream import Shares, Source, Streams
+from paasd.api.turns import CallTurns
 from paasd.auth.service import Auth
 from paasd.config import Config
 from paasd.errors import Unavailable
@@ -77,6 +78,7 @@ class Platform:
         self.downloads = downloads
         self.streams = Streams(config.api.follow_limit)
         self.call_limits = CallLimits(config.api, time.monotonic, context.clock)
+        self.call_turns = CallTurns(config.api, context.database)
         # Half, so that calls which take no time always find a connection.
         self.uploads = Shares(config.api.connections_limit // 2, "uploads", "half of api.connections_limit")
         self.https_port = https_port

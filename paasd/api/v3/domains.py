@@ -61,7 +61,7 @@ class Reservation(Answer):
 
 async def list_domains(call: Call) -> Reply[Page[DomainShown]]:
     """Shared ones and those of the caller's organizations."""
-    return list_reply(call, DOMAINS)
+    return await list_reply(call, DOMAINS)
 
 
 async def get_domain(call: Call) -> Reply[DomainShown]:

@@ -74,14 +74,14 @@ class Matches(Answer):
 
 async def list_packages(call: Call) -> Reply[Page[PackageShown]]:
     """All that the caller may see."""
-    return list_reply(call, PACKAGES)
+    return await list_reply(call, PACKAGES)
 
 
 async def app_packages(call: Call) -> Reply[Page[PackageShown]]:
     """Packages of one app."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
-    return list_reply(call, PACKAGES, Eq("app_guid", app.guid))
+    return await list_reply(call, PACKAGES, Eq("app_guid", app.guid))
 
 
 async def get_package(call: Call) -> Reply[PackageShown]:

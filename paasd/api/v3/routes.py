@@ -140,14 +140,14 @@ class DestinationChanges(Form):
 
 async def list_routes(call: Call) -> Reply[Page[RouteShown]]:
     """All that the caller may see."""
-    return list_reply(call, LISTED)
+    return await list_reply(call, LISTED)
 
 
 async def app_routes(call: Call) -> Reply[Page[RouteShown]]:
     """Routes of one app."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
-    return list_reply(call, LISTED, InSelect("guid", Destination, "route_guid", Eq("app_guid", app.guid)))
+    return await list_reply(call, LISTED, InSelect("guid", Destination, "route_guid", Eq("app_guid", app.guid)))
 
 
 async def get_route(call: Call) -> Reply[RouteShown]:
