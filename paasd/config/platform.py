@@ -88,6 +88,17 @@ class ApiConfig(Section, frozen=True, kw_only=True):
             " 0 sets no limit.",
         ),
     ] = 600
+    changes_per_day: Annotated[
+        int, Meta(ge=0, description="The same for a day: 20,000 with the longest events are 80 MB. 0 sets no limit.")
+    ] = 20_000
+    organization_changes_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Changes in a day of all who have a role in one organization together, deploy tokens too."
+            " 0 sets no limit.",
+        ),
+    ] = 60_000
     push_wait_s: Annotated[
         float, Meta(ge=1, description="Longest time that a push with wait=true is followed, in seconds.")
     ] = 3600.0
