@@ -96,6 +96,17 @@ class ApiConfig(Section, frozen=True, kw_only=True):
             " 0 sets no limit.",
         ),
     ] = 600
+    changes_per_day: Annotated[
+        int, Meta(ge=0, description="The same for a day: 20,000 with the longest events are 80 MB. 0 sets no limit.")
+    ] = 20_000
+    organization_changes_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Changes in a day of all who have a role in one organization together, deploy tokens too."
+            " 0 sets no limit.",
+        ),
+    ] = 60_000
     calls_at_once: Annotated[
         int,
         Meta(

@@ -84,6 +84,14 @@ def total(
     return text.replace("count(*)", f"coalesce(sum({product}), 0)", 1), values
 
 
+def distinct(
+    cls: type[Record], names: tuple[str, ...], where: Sequence[c.Condition], equals: dict[str, Any]
+) -> tuple[str, list[Any]]:
+    text, values = _filtered(cls, _COUNT, where, equals)
+    columns = ", ".join(quote(table_of(cls).column(name).name) for name in names)
+    return text.replace("count(*)", f"DISTINCT {columns}", 1), values
+
+
 def delete_where(cls: type[Record], where: Sequence[c.Condition], equals: dict[str, Any]) -> tuple[str, list[Any]]:
     return _filtered(cls, _DELETE, where, equals)
 

@@ -122,7 +122,9 @@ async def upload_package(call: Call) -> Reply[PackageShown]:
         need_of_app(tx, call.caller, Package, call.path["guid"], Permission.WRITE_SPACE)
     parts = Multipart(call, file_field="bits", field_limit_bytes=RESOURCES_LIMIT_BYTES)
     async with aclosing(parts.file()) as bits:
-        row = await packages.upload(call.context, call.caller, call.path["guid"], bits)
+        row = await packages.upload(
+            call.context, call.caller, call.path["guid"], bits, size_bytes=call.request.content_length
+        )
     return _present(call, row)
 
 
