@@ -1,10 +1,14 @@
 """The host is left as it was found: nothing of a node of this run may be there when the run is over."""
 
+import functools
 import os
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import msgspec
 import psutil
 import pytest
@@ -15,6 +19,22 @@ from paasd.sandbox.sandbox import SLOTS
 # What was killed last may take the kernel a moment.
 _PATIENCE_S = 20.0
 _DEPTH = 4
+
+_read_authorities = httpx._transports.default.create_ssl_context
+_usual_authorities = functools.cache(lambda: _read_authorities())
+
+
+def _authorities(
+    verify: ssl.SSLContext | str | bool = True, cert: Any = None, trust_env: bool = True
+) -> ssl.SSLContext:
+    """Each client of httpx reads all authorities that this machine trusts, for 30 ms, also where there is no TLS. Here
+    the clients of one process share them."""
+    if verify is True and cert is None and not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys():
+        return _usual_authorities()
+    return _read_authorities(verify=verify, cert=cert, trust_env=trust_env)
+
+
+httpx._transports.default.create_ssl_context = _authorities
 
 
 @pytest.fixture(scope="session", autouse=True)
