@@ -12,11 +12,13 @@ from paasd.actions.mailing import Postage
 from paasd.auth import Caller
 from paasd.blobs import Blobs
 from paasd.config import Config
+from paasd.config.ports import Ranges, port_ranges
 from paasd.logs import Logs
 from paasd.membership import Membership
 from paasd.model.arguments import Actor
 from paasd.model.auditing.following import Head
 from paasd.model.processes import Sizes
+from paasd.model.router_groups import RouterGroup
 from paasd.observed import Observed
 from paasd.state import Database
 
@@ -67,6 +69,16 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             disk_limit_mb=apps.disk_limit_mb,
             log_rate_limit_bytes=apps.log_rate_limit_bytes,
         )
+
+    @property
+    def tcp_ports(self) -> Ranges:
+        """Those that TCP routes may reserve; none where there are no TCP routes."""
+        return port_ranges(self.config.router.tcp_ports)
+
+    @property
+    def router_groups(self) -> list[RouterGroup]:
+        """One with ports to reserve, or none."""
+        return [RouterGroup(reservable=self.tcp_ports)] if self.tcp_ports else []
 
     @property
     def reserved_hosts(self) -> list[str]:

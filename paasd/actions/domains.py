@@ -17,7 +17,7 @@ from paasd.model import Domain, Job, Organization, Route
 from paasd.model import domain_sharing as sharing
 from paasd.model import domains as model
 from paasd.model.arguments import Metadata
-from paasd.state import ReadTx
+from paasd.state import Eq, IsNull, ReadTx
 
 
 async def create(
@@ -29,8 +29,9 @@ async def create(
     organization_guid: str | None = None,
     metadata: Metadata | None = None,
     shared_organizations: Sequence[str] = (),
+    router_group_guid: str | None = None,
 ) -> Domain:
-    """Raises Forbidden, Unprocessable."""
+    """With a router group it is for TCP routes, and everybody's. Raises Forbidden, Unprocessable."""
     if organization_guid is None:
         authorise_admin(caller)
         if shared_organizations:
@@ -45,6 +46,8 @@ async def create(
             authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
             flags.require(tx, caller, "private_domain_creation")
             _check_shareable(tx, caller, shared_organizations)
+    if router_group_guid is not None:
+        return await _create_tcp(context, caller, name, router_group_guid, metadata)
     arguments = model.CreateDomain(
         name=name,
         internal=internal,
@@ -55,6 +58,21 @@ async def create(
         actor=actor_of(caller),
     )
     return await context.database.write(model.create_domain, arguments)
+
+
+async def _create_tcp(
+    context: Context, caller: Caller, name: str, router_group_guid: str, metadata: Metadata | None
+) -> Domain:
+    if router_group_guid not in [group.guid for group in context.router_groups]:
+        raise Unprocessable(f"Router group with guid '{router_group_guid}' not found.")
+    arguments = model.CreateTcpDomain(
+        name=name,
+        router_group_guid=router_group_guid,
+        metadata=metadata,
+        reserved=context.reserved_hosts,
+        actor=actor_of(caller),
+    )
+    return await context.database.write(model.create_tcp_domain, arguments)
 
 
 async def update(context: Context, caller: Caller, domain_guid: str, metadata: Metadata | None) -> Domain:
@@ -115,11 +133,14 @@ def _check_shareable(tx: ReadTx, caller: Caller, organization_guids: Sequence[st
             raise Unprocessable(f"Organization '{organization.name}' is suspended.")
 
 
-def reserved(context: Context, caller: Caller, domain_guid: str, *, host: str = "", path: str = "") -> bool:
+def reserved(
+    context: Context, caller: Caller, domain_guid: str, *, host: str = "", path: str = "", port: int | None = None
+) -> bool:
     """Whether a route of this name exists on the domain (`GET /v3/domains/:guid/route_reservations`)."""
     with context.database.read() as tx:
         need_visible(tx, caller, Domain, domain_guid)
-        return tx.exists(Route, domain_guid=domain_guid, host=host.lower(), path=path)
+        with_port = IsNull("port") if port is None else Eq("port", port)
+        return tx.exists(Route, with_port, domain_guid=domain_guid, host=host.lower(), path=path)
 
 
 def _authorise(context: Context, caller: Caller, domain_guid: str) -> None:

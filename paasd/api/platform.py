@@ -137,7 +137,7 @@ class Platform:
             "login": Door(href=doors["login"]),
             "uaa": Door(href=doors["uaa"]),
             "credhub": None,
-            "routing": None,
+            "routing": Door(href=f"{api}/routing") if self.context.tcp_ports else None,
             "logging": Door(href=doors["logging"]),
             "log_cache": Door(href=doors["log_cache"]),
             "log_stream": None,
