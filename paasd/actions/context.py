@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 import msgspec
@@ -40,8 +40,8 @@ async def _without_router(app_guid: str) -> None:
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """One per node. `clock` gives unix seconds; `new_guid` the guids that must be known before the write.
 
-    `routed` returns when the router serves the routes of an app, named by its guid, as they are now. `seen_heads` are
-    those that the chain of audit events had while this daemon ran.
+    `routed` returns when the router serves the routes of an app, named by its guid, as they are now. `busy_ports` are
+    those of TCP routes that another program of this host has. `seen_heads` are those that the chain of audit events had while this daemon ran.
     """
 
     config: Config
@@ -56,6 +56,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     new_guid: Callable[[], str] = lambda: str(uuid.uuid4())
     choose: Callable[[list[str]], str] = secrets.choice
     routed: Callable[[str], Awaitable[None]] = _without_router
+    busy_ports: Callable[[], Sequence[int]] = tuple
     seen_heads: Collection[Head] = ()
     postage: Postage = msgspec.field(default_factory=Postage)
 

@@ -63,8 +63,8 @@ def check_ports(config: "Config", ephemeral: tuple[int, int], spared: Ranges) ->
         if not any(first <= low and high <= last for first, last in spared):
             raise ConfigError(
                 f"{KNOB}: the kernel gives away {low}-{high} to outgoing connections, so a route's port might be taken:"
-                f" choose ports below {ephemeral[0]}, or keep these back on every node with `sysctl -w"
-                f" net.ipv4.ip_local_reserved_ports={low}-{high}`"
+                f" choose ports below {ephemeral[0]}, or add these to what every node keeps back (`sysctl"
+                " net.ipv4.ip_local_reserved_ports`)"
             )
 
 
