@@ -41,7 +41,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """One per node. `clock` gives unix seconds; `new_guid` the guids that must be known before the write.
 
     `routed` returns when the router serves the routes of an app, named by its guid, as they are now. `busy_ports` are
-    those of TCP routes that another program of this host has. `seen_heads` are those that the chain of audit events had while this daemon ran.
+    those of TCP routes that another program of this host has. `seen_heads` are those that the chain of audit
+    events had while this daemon ran.
     """
 
     config: Config
