@@ -12,6 +12,7 @@ import trio
 from paasd.router import Certificates, Endpoint, RouteEntry, Router, RouteTable, open_router, rtr_line
 
 from .conftest import CONFIG, DOMAINS, Journal
+from .members import Authority, members, remote
 
 
 class Echo:
@@ -215,3 +216,36 @@ async def test_a_connection_on_which_nothing_moves_is_closed(tmp_path: Path, cer
             async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
                 assert await stream.receive_some(2) == b"a\n"
                 assert await stream.receive_some(1) == b""
+
+
+async def test_any_node_listens_and_reaches_instances_of_another(tmp_path: Path, certificates: Certificates) -> None:
+    port = free_port()
+    async with echoes("a") as (a,), members(tmp_path, certificates, Authority(), "edge", "owner") as (edge, owner):
+        await owner.link(edge, a__1=a)  # type: ignore[arg-type]
+        await edge.link(owner)
+        there = remote(a, owner)  # type: ignore[arg-type]
+        await publish(edge.router, route(port, endpoints=(there,)))
+        assert await said(port, b"x" * 100_000) == ("a", b"x" * 100_000)
+        with trio.fail_after(5):
+            while not edge.journal.entries:
+                await trio.sleep(0.02)
+        (entry,) = edge.journal.entries
+        assert (entry.instance_guid, entry.node_guid, entry.bytes_in) == ("a", "owner", 100_000)
+        outdated = remote(a, owner, epoch=2)  # type: ignore[arg-type]
+        await publish(edge.router, route(port, endpoints=(outdated,)))
+        assert await said(port) == ("", b"")
+
+
+async def test_an_adopted_envoy_goes_on_listening(tmp_path: Path, certificates: Certificates) -> None:
+    port = free_port()
+    async with echoes("a") as (a,):
+        async with open_router(CONFIG, tmp_path, certificates) as first:
+            await publish(first, route(port, a))
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            assert await stream.receive_some(2) == b"a\n"
+            async with open_router(CONFIG, tmp_path, certificates, outlive=False) as second:
+                assert second.engine.adopted
+                await publish(second, route(port, a))
+                assert (second.taken_ports, second.sent_count) == ((), 0)
+                await stream.send_all(b"on")
+                assert await stream.receive_some(2) == b"on"
