@@ -99,7 +99,7 @@ def test_ports_are_set_aside_as_people_write_them(text: str, ranges: Ranges) -> 
         ("20000-30000", "at most 10000"),
         ("7000-8000", "7480, which is [api] port: leave it out"),
         ("2222", "2222, which is [ssh] port"),
-        ("7401-7500", "7401, which is [cluster] tunnel_port"),
+        ("7401-7410", "7401, which is [cluster] tunnel_port"),
         ("32000-33000", "32768-33000 to outgoing connections"),
         ("40000,60000-61000", "40000-40000 to outgoing connections"),
     ],
