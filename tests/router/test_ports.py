@@ -221,7 +221,7 @@ async def test_a_connection_on_which_nothing_moves_is_closed(tmp_path: Path, cer
 async def test_any_node_listens_and_reaches_instances_of_another(tmp_path: Path, certificates: Certificates) -> None:
     port = free_port()
     async with echoes("a") as (a,), members(tmp_path, certificates, Authority(), "edge", "owner") as (edge, owner):
-        await owner.link(edge, a__1=a)  # type: ignore[arg-type]
+        await owner.link(edge, a_1=a)  # type: ignore[arg-type]
         await edge.link(owner)
         there = remote(a, owner)  # type: ignore[arg-type]
         await publish(edge.router, route(port, endpoints=(there,)))
