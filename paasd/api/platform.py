@@ -110,10 +110,12 @@ class Platform:
         }
 
     def app_url(self, name: str) -> str:
-        """Where people reach a route, by HTTPS."""
+        """Where people reach a route: by HTTPS, or at the port that it has."""
+        host, slash, path = name.partition("/")
+        if ":" in host:
+            return f"tcp://{name}"
         if self.https_port == 443:
             return f"https://{name}"
-        host, slash, path = name.partition("/")
         return f"https://{host}:{self.https_port}{slash}{path}"
 
     def public_url(self, door: str, path: str) -> str:

@@ -97,6 +97,9 @@ async def test_an_app_answers_on_its_port_until_it_is_unmapped(tmp_path: Path) -
             assert await echoed(port, b"a\n") == b"instance 0\na\n"
         await until_said(taken, b"b\n", b"instance 0\nb\n")
         assert [one for one in await problems(node) if "another program" in one] == []
+        again = await node.push("echo", files())
+        assert {f"tcp://tcp.localhost:{port}", f"tcp://tcp.localhost:{taken}"} <= set(again["urls"])
+        await until_said(port, b"c\n", b"instance 0\nc\n")
         assert (await node.api.delete(f"{mapped}/{destination['guid']}")).status_code == 204
         await until_closed(port)
         assert (await node.api.post(f"/v3/apps/{app['guid']}/actions/stop")).is_success
