@@ -141,7 +141,7 @@ async def unshare_domain(call: Call) -> Reply[None]:
 
 
 async def route_reservations(call: Call) -> Reply[Reservation]:
-    """Whether a route is taken by anybody, also where the caller may not see it."""
+    """Whether a route is taken, also by what the caller may not see; then making it would be refused."""
     plain = call.query.plain
     text = plain.get("port", "")
     port = whole(text)
@@ -156,15 +156,15 @@ async def route_reservations(call: Call) -> Reply[Reservation]:
 ONE = "/v3/domains/<guid>"
 ROUTES: tuple[Route, ...] = (
     get("/v3/domains", list_domains, DOMAINS.query),
-    post("/v3/domains", create_domain, permission="admin, or organization_manager for a private one"),
+    post("/v3/domains", create_domain, permission="organization_manager for a private one"),
     get(ONE, get_domain),
-    patch(ONE, update_domain, permission="admin, or organization_manager for a private one"),
-    delete(ONE, delete_domain, permission="admin, or organization_manager for a private one"),
+    patch(ONE, update_domain, permission="organization_manager for a private one"),
+    delete(ONE, delete_domain, permission="organization_manager for a private one"),
     post(f"{ONE}/relationships/shared_organizations", share_domain, permission="organization_manager of both"),
     delete(
         f"{ONE}/relationships/shared_organizations/<organization_guid>",
         unshare_domain,
-        permission="organization_manager of either",
+        permission="organization_manager of either, who sees both",
     ),
     get(f"{ONE}/route_reservations", route_reservations, QuerySpec(plain=("host", "path", "port"))),
 )
