@@ -14,7 +14,11 @@ pytestmark = pytest.mark.root
 
 
 def files() -> dict[str, str | bytes]:
-    return {path.name: path.read_text() for path in (EXAMPLES / "tcp-echo").iterdir() if path.is_file()}
+    return {
+        path.name: path.read_text()
+        for path in (EXAMPLES / "tcp-routes" / "echo").iterdir()
+        if path.name != "manifest.yml"
+    }
 
 
 def free_ports() -> list[int]:
