@@ -161,8 +161,9 @@ async def test_a_port_of_another_program_is_left_out_until_it_is_let_go_of(route
     port, other = free_port(), free_port()
     async with echoes("a") as (a,):
         with socket.create_server(("127.0.0.1", port)):
-            await publish(router, route(port, a), route(other, a))
-            assert router.taken_ports == (port,)
+            router.publish(RouteTable(domains=DOMAINS, ports={port: route(port, a), other: route(other, a)}))
+            assert router.taken_ports == (port,)  # before Envoy is asked
+            await router.settled()
             assert await said(other) == ("a", b"hello")
         with trio.fail_after(5):
             while router.taken_ports:
