@@ -9,10 +9,11 @@ import trio
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.environment import (
-    check_names,
+    check_variables,
     may_read,
     merge,
     need_readable,
+    note_shown,
     open_environment,
     seal_again,
     seal_environment,
@@ -150,7 +151,7 @@ def _prepare(context: Context, manifest: AppManifest, app: App | None, latest: R
     previous = "" if app is None else app.environment
     environment: str | None = None
     if manifest.environment:
-        check_names(list(manifest.environment))
+        check_variables(manifest.environment)
         present = {} if app is None else open_environment(context, app)
         merged = merge(present, manifest.environment)
         if merged != present:
@@ -170,11 +171,12 @@ def _prepare(context: Context, manifest: AppManifest, app: App | None, latest: R
     )
 
 
-def generate_text(context: Context, caller: Caller, app_guid: str) -> str:
+async def generate_text(context: Context, caller: Caller, app_guid: str) -> str:
     """`GET /v3/apps/:guid/manifest`: YAML. Raises NotFound, Forbidden, FeatureDisabled."""
     with context.database.read() as tx:
         app = need_readable(tx, caller, app_guid, Permission.READ_SECRETS)
         state, labelling = _present(tx, tx.need(Space, app.space_guid), AppManifest(name=app.name))
+    await note_shown(context, caller, app.guid)
     return dump([generate(state, open_environment(context, app), labelling)])
 
 
