@@ -172,6 +172,13 @@ def _compile(condition: c.Condition, table: Table, values: list[Any]) -> str:
             return "(" + (" OR ".join(_compile(part, table, values) for part in parts) or "0") + ")"
         case c.Not(part):
             return "((" + _compile(part, table, values) + ") IS NOT 1)"
+        case c.Outgrows(name, other, key):
+            theirs, here = table_of(other), quote(table.name)
+            size, guid = quote(theirs.column(name).name), quote(theirs.column("guid").name)
+            text = (
+                f"SELECT o.{size} FROM {quote(theirs.name)} o WHERE o.{guid} = {here}.{quote(table.column(key).name)}"
+            )
+            return f"{quote(table.column(name).name)} > ({text})"
         case c.InSelect(name, other, other_column, parts):
             inner = table_of(other)
             text = f"SELECT {quote(inner.column(other_column).name)} FROM {quote(inner.name)}"
