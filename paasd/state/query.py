@@ -173,11 +173,9 @@ def _compile(condition: c.Condition, table: Table, values: list[Any]) -> str:
         case c.Not(part):
             return "((" + _compile(part, table, values) + ") IS NOT 1)"
         case c.Outgrows(name, other, key):
-            theirs, here = table_of(other), quote(table.name)
+            theirs, link = table_of(other), f"{quote(table.name)}.{quote(table.column(key).name)}"
             size, guid = quote(theirs.column(name).name), quote(theirs.column("guid").name)
-            text = (
-                f"SELECT o.{size} FROM {quote(theirs.name)} o WHERE o.{guid} = {here}.{quote(table.column(key).name)}"
-            )
+            text = f"SELECT o.{size} FROM {quote(theirs.name)} o WHERE o.{guid} = {link}"
             return f"{quote(table.column(name).name)} > ({text})"
         case c.InSelect(name, other, other_column, parts):
             inner = table_of(other)
