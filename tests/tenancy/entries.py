@@ -41,6 +41,7 @@ READS: Final = f"""
 /v3/organizations/<guid=org>/relationships/default_isolation_segment
 /v3/spaces
 {Space}
+{Space}/features
 {Space}/features/<feature=ssh>
 {Space}/relationships/isolation_segment
 {Space}/running_security_groups
