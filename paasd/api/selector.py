@@ -1,6 +1,7 @@
 """Label selectors: `env=prod,tier in (a,b),!legacy` as conditions over the labels of a resource. The parser is pure."""
 
 import re
+from collections.abc import Mapping
 
 from paasd.api.query import check_parts
 from paasd.errors import BadQuery
@@ -47,9 +48,15 @@ def selector_conditions(text: str) -> list[Condition]:
     return made
 
 
-def suits_bare(text: str) -> bool:
-    """Whether a resource that has no label at all is among what is asked for. Raises BadQuery."""
-    return all(verb in ("missing", "notin") for _, verb, _ in parse_selector(text))
+def suits(text: str, labels: Mapping[str, str]) -> bool:
+    """Whether a resource that is no row, and has these labels, is among what is asked for. Raises BadQuery."""
+    held = {
+        "exists": lambda key, _: key in labels,
+        "missing": lambda key, _: key not in labels,
+        "in": lambda key, values: labels.get(key) in values,
+        "notin": lambda key, values: labels.get(key) not in values,
+    }
+    return all(held[verb](key, values) for key, verb, values in parse_selector(text))
 
 
 def _pieces(text: str) -> list[str]:

@@ -7,6 +7,7 @@ ELSEWHERE: dict[str, str] = {
     "/oidc/<provider>": "needs a provider (tests/api/test_oidc.py)",
     "/oidc/<provider>/callback": "needs a provider (tests/api/test_oidc.py)",
     "/v3/deployments": "there are none to be made (tests/api/test_revisions.py)",
+    "/v3/stacks": "there are none to be made (tests/api/test_stacks.py)",
     "/v3/isolation_segments": "there are none to be made (tests/api/test_isolation_segments.py)",
     "/v3/isolation_segments/<guid>": "there are none to be made (tests/api/test_isolation_segments.py)",
     "/v3/service_usage_events/<guid>": "there are none (tests/api/test_usage_events.py)",
