@@ -9,7 +9,7 @@ import trio
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.environment import check_names, merge, open_environment, seal_again, seal_environment
-from paasd.actions.lifecycle import STACKS, buildpack_problem, installed
+from paasd.actions.lifecycle import buildpack_problem, installed
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_space
 from paasd.auth import Caller
@@ -23,6 +23,7 @@ from paasd.model.manifests.parsing import parse_manifest
 from paasd.model.manifests.planning import State
 from paasd.model.metadata import Labelling, read_metadata
 from paasd.model.revisions import newest_revision
+from paasd.model.stacks import STACKS
 from paasd.state import In, ReadTx
 
 RETRIES = 5

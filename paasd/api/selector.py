@@ -50,13 +50,12 @@ def selector_conditions(text: str) -> list[Condition]:
 
 def suits(text: str, labels: Mapping[str, str]) -> bool:
     """Whether a resource that is no row, and has these labels, is among what is asked for. Raises BadQuery."""
-    held = {
-        "exists": lambda key, _: key in labels,
-        "missing": lambda key, _: key not in labels,
-        "in": lambda key, values: labels.get(key) in values,
-        "notin": lambda key, values: labels.get(key) not in values,
-    }
-    return all(held[verb](key, values) for key, verb, values in parse_selector(text))
+
+    def held(key: str, verb: str, values: tuple[str, ...]) -> bool:
+        found = key in labels if verb in ("exists", "missing") else labels.get(key) in values
+        return found is (verb in ("exists", "in"))
+
+    return all(held(*requirement) for requirement in parse_selector(text))
 
 
 def _pieces(text: str) -> list[str]:
