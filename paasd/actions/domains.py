@@ -7,6 +7,7 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import (
     Permission,
     allowed_in_organization,
+    allowed_in_space,
     authorise_admin,
     authorise_in_organization,
 )
@@ -17,6 +18,7 @@ from paasd.model import Domain, Job, Organization, Route
 from paasd.model import domain_sharing as sharing
 from paasd.model import domains as model
 from paasd.model.arguments import Metadata
+from paasd.model.names import check_name_is_free, normal_path, spaces_beside
 from paasd.state import ReadTx
 
 
@@ -45,6 +47,7 @@ async def create(
             authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
             flags.require(tx, caller, "private_domain_creation")
             _check_shareable(tx, caller, shared_organizations)
+        _check_suffix(context, caller, name)
     arguments = model.CreateDomain(
         name=name,
         internal=internal,
@@ -115,11 +118,37 @@ def _check_shareable(tx: ReadTx, caller: Caller, organization_guids: Sequence[st
             raise Unprocessable(f"Organization '{organization.name}' is suspended.")
 
 
-def reserved(context: Context, caller: Caller, domain_guid: str, *, host: str = "", path: str = "") -> bool:
-    """Whether a route of this name exists on the domain (`GET /v3/domains/:guid/route_reservations`)."""
+def reserved(
+    context: Context, caller: Caller, domain_guid: str, *, host: str = "", path: str = "", port: int | None = None
+) -> bool:
+    """Whether a route of this name is taken for the caller (`GET /v3/domains/:guid/route_reservations`).
+
+    It is there already, or making it would be refused in each of the caller's spaces: the name is another space's, the
+    platform's, or of another domain.
+    """
     with context.database.read() as tx:
-        need_visible(tx, caller, Domain, domain_guid)
-        return tx.exists(Route, domain_guid=domain_guid, host=host.lower(), path=path)
+        domain = need_visible(tx, caller, Domain, domain_guid)
+        if port is not None:
+            return tx.exists(Route, domain_guid=domain.guid, host=host.lower(), path=normal_path(path), port=port)
+        try:
+            holder = check_name_is_free(tx, domain, host, path, context.reserved_hosts)
+        except Unprocessable:
+            return True
+        beside = [] if holder is None else spaces_beside(tx, domain, holder)
+        return holder is not None and not any(
+            allowed_in_space(tx, caller, space, Permission.OPERATE_APPS) for space in beside
+        )
+
+
+def _check_suffix(context: Context, caller: Caller, name: str) -> None:
+    """Raise Unprocessable for a name under which many have theirs: nobody could have one beside its owner."""
+    own = name.lower()
+    suffixes = context.config.domains.public_suffixes
+    if not caller.admin and any(f".{suffix.lower()}".endswith(f".{own}") for suffix in suffixes):
+        raise Unprocessable(
+            f'The domain name "{own}" is one under which many organizations have theirs; choose a name below it,'
+            f" such as example.{own}, or ask an administrator."
+        )
 
 
 def _authorise(context: Context, caller: Caller, domain_guid: str) -> None:

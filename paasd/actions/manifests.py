@@ -8,7 +8,7 @@ import trio
 
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
-from paasd.actions.environment import check_names, merge, open_environment, seal_again, seal_environment
+from paasd.actions.environment import check_variables, merge, note_shown, open_environment, seal_again, seal_environment
 from paasd.actions.lifecycle import buildpack_problem, installed
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_space
@@ -143,7 +143,7 @@ def _prepare(context: Context, manifest: AppManifest, app: App | None, latest: R
     previous = "" if app is None else app.environment
     environment: str | None = None
     if manifest.environment:
-        check_names(list(manifest.environment))
+        check_variables(manifest.environment)
         present = {} if app is None else open_environment(context, app)
         merged = merge(present, manifest.environment)
         if merged != present:
@@ -163,11 +163,12 @@ def _prepare(context: Context, manifest: AppManifest, app: App | None, latest: R
     )
 
 
-def generate_text(context: Context, caller: Caller, app_guid: str) -> str:
+async def generate_text(context: Context, caller: Caller, app_guid: str) -> str:
     """`GET /v3/apps/:guid/manifest`: YAML. Raises NotFound, Forbidden."""
     with context.database.read() as tx:
         app = need_app(tx, caller, app_guid, Permission.READ_SECRETS)
         state, labelling = _present(tx, tx.need(Space, app.space_guid), AppManifest(name=app.name))
+    await note_shown(context, caller, app.guid)
     return dump([generate(state, open_environment(context, app), labelling)])
 
 

@@ -39,6 +39,20 @@ async def create(
     return await context.database.write(model.create_package, arguments)
 
 
+async def download(context: Context, caller: Caller, package_guid: str) -> str:
+    """The blob of the bits, if the caller may have them; that they were asked for is an audit event.
+
+    Raises NotFound, Forbidden, and Unprocessable for a package without bits.
+    """
+    with context.database.read() as tx:
+        need_of_app(tx, caller, Package, package_guid, Permission.READ_SECRETS)
+    arguments = model.RecordPackageDownload(package_guid=package_guid, actor=actor_of(caller))
+    package = await context.database.write(model.record_package_download, arguments)
+    if package.blob_sha256 is None:
+        raise NotFound("Package")
+    return package.blob_sha256
+
+
 async def upload(context: Context, caller: Caller, package_guid: str, chunks: AsyncIterable[bytes]) -> Package:
     """Stream zip, tar or tar.gz into a blob; READY when this returns. A generator is closed in any case.
 

@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from paasd.config.section import Section
 from paasd.config.sign_in import OidcConfig
+from paasd.config.suffixes import PUBLIC_SUFFIXES
 
 
 class NodeConfig(Section, frozen=True, kw_only=True):
@@ -31,6 +32,13 @@ class DomainsConfig(Section, frozen=True, kw_only=True):
     system: Annotated[str, Meta(description="Domain of api., login., log-cache. and the other doors.")] = (
         "system.localhost"
     )
+    public_suffixes: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names under which many have theirs. Only administrators make such a name, or one above it, a "
+            "private domain: nobody else could have a name below it then. [] lets managers have any."
+        ),
+    ] = PUBLIC_SUFFIXES
 
 
 class ApiConfig(Section, frozen=True, kw_only=True):

@@ -35,6 +35,24 @@ def create_package(tx: Tx, args: CreatePackage) -> Package:
     return package
 
 
+class RecordPackageDownload(Arguments):
+    """Arguments of `record_package_download`."""
+
+    package_guid: str
+    actor: Actor
+
+
+@operation("package.record_download", version=1)
+def record_package_download(tx: Tx, args: RecordPackageDownload) -> Package:
+    """The audit event of a download. Raises NotFound, or Unprocessable when there is nothing to download."""
+    package = tx.need(Package, args.package_guid)
+    if package.state != "READY" or package.blob_sha256 is None:
+        raise Unprocessable("Package has no bits to download.")
+    app = tx.need(App, package.app_guid)
+    record_app_event(tx, "audit.app.package.download", args.actor, app, {"package_guid": package.guid})
+    return package
+
+
 class BeginUpload(Arguments):
     """Arguments of `begin_upload`."""
 

@@ -30,6 +30,7 @@ from paasd.model import (
     domains,
     draining,
     droplets,
+    environment_shown,
     identities,
     instances,
     invitations,
@@ -592,6 +593,17 @@ async def _(seed: Seed) -> Any:
 @case(droplets.record_download)
 async def _(seed: Seed) -> Any:
     return droplets.RecordDownload(droplet_guid=(await seed.droplet()).guid, actor=SYSTEM)
+
+
+@case(packages.record_package_download)
+async def _(seed: Seed) -> Any:
+    package = await seed.package()
+    return packages.RecordPackageDownload(package_guid=package.guid, actor=SYSTEM)
+
+
+@case(environment_shown.record_environment_shown)
+async def _(seed: Seed) -> Any:
+    return environment_shown.RecordEnvironmentShown(app_guid=(await seed.app()).guid, actor=SYSTEM)
 
 
 @case(uploads.begin_droplet_upload)

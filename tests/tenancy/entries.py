@@ -232,7 +232,7 @@ CHANGES: Final[dict[str, Any]] = {
     "POST /networking/v1/external/policies": POLICY,
     "POST /networking/v1/external/policies/delete": POLICY,
     f"POST {Organization}/deploy-tokens": {"name": "another"},
-    f"POST {Named}/deploy-tokens": {"name": "another"},
+    f"POST {Named}/deploy-tokens": [{"name": "another"}, {"name": "lesser", "role": "space_auditor"}],
     f"DELETE {Organization}/deploy-tokens/<name=label>": {},
     f"DELETE {Named}/deploy-tokens/<name=label>": {},
     f"PUT {Organization}/second-factor": {"demanded": False},
@@ -354,6 +354,7 @@ TAKEN: Final[list[tuple[str, Any]]] = [
     ),
     ("POST /v3/domains", {"name": "example.com", "relationships": one(organization="org")}),
     ("POST /v3/organizations", {"name": "$org.name"}),
+    ("PATCH /v3/organizations/<guid=org>", {"name": "$org.name"}),
     ("POST /Users", {"userName": "$user.name", "password": "long enough to be one"}),
 ]
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from paasd.actions import invitations
 from paasd.api.answers import Html
+from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get, post
 from paasd.api.uaa.pages import check_same_site, error_of, page
@@ -43,7 +44,14 @@ async def answer(call: Call) -> Reply[Html]:
         if (why := why_weak(password, username)) is not None:
             raise Unprocessable(why)
         hashed = await call.platform.auth.passwords.hash(password)
-        user = await invitations.sign_up(call.context, secret, username.strip(), hashed)
+        user = await invitations.sign_up(
+            call.context,
+            secret,
+            username.strip(),
+            hashed,
+            address=client_address(call.request),
+            request_id=call.request_id,
+        )
     except PaasdError as error:
         return _form(call, secret, error.detail)
     text = f"You are {escape(user.username)} in {escape(organization)} now. Sign in with <code>cf login</code>."

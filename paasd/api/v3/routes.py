@@ -19,6 +19,7 @@ from paasd.api.present.routing import present_destination, present_domains, pres
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.whom import OPERATORS
 from paasd.api.words import said
 from paasd.model import App, Destination, Domain, Space
 from paasd.model import Route as RouteRecord
@@ -242,14 +243,14 @@ ONE = "/v3/routes/<guid>"
 BELOW = f"{ONE}/destinations"
 ROUTES: tuple[Route, ...] = (
     get("/v3/routes", list_routes, LISTED.query),
-    post("/v3/routes", create_route, permission="space_developer or space_supporter"),
+    post("/v3/routes", create_route, permission=OPERATORS),
     get(ONE, get_route, LISTED.single),
-    patch(ONE, update_route, permission="space_developer or space_supporter"),
-    delete(ONE, delete_route, permission="space_developer or space_supporter"),
+    patch(ONE, update_route, permission=OPERATORS),
+    delete(ONE, delete_route, permission=OPERATORS),
     get(BELOW, list_destinations, QuerySpec(filters=("guids", "app_guids"))),
-    post(BELOW, add_destinations, permission="space_developer or space_supporter"),
-    patch(BELOW, replace_destinations, permission="space_developer or space_supporter"),
-    patch(f"{BELOW}/<destination_guid>", update_destination, permission="space_developer or space_supporter"),
-    delete(f"{BELOW}/<destination_guid>", remove_destination, permission="space_developer or space_supporter"),
+    post(BELOW, add_destinations, permission=OPERATORS),
+    patch(BELOW, replace_destinations, permission=OPERATORS),
+    patch(f"{BELOW}/<destination_guid>", update_destination, permission=OPERATORS),
+    delete(f"{BELOW}/<destination_guid>", remove_destination, permission=OPERATORS),
     get("/v3/apps/<guid>/routes", app_routes, LISTED.query),
 )
