@@ -18,7 +18,7 @@ from paasd.actions.environment import (
     seal_again,
     seal_environment,
 )
-from paasd.actions.lifecycle import STACKS, buildpack_problem, installed
+from paasd.actions.lifecycle import buildpack_problem, installed
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_space
 from paasd.auth import Caller
@@ -32,6 +32,7 @@ from paasd.model.manifests.parsing import parse_manifest
 from paasd.model.manifests.planning import State
 from paasd.model.metadata import Labelling, read_metadata
 from paasd.model.revisions import newest_revision
+from paasd.model.stacks import STACKS
 from paasd.state import In, ReadTx
 
 RETRIES = 5
