@@ -105,9 +105,7 @@ def _is_only(tx: ReadTx, role: Role) -> bool:
 def _check_no_space_roles(tx: Tx, user: User, role_type: str, organization_guid: str) -> None:
     for space in tx.all(Space, organization_guid=organization_guid):
         if tx.exists(Role, user_guid=user.guid, space_guid=space.guid):
-            raise Unprocessable(
-                f"Cannot delete {role_type} role while user has roles in spaces in that organization."
-            )
+            raise Unprocessable(f"Cannot delete {role_type} role while user has roles in spaces in that organization.")
 
 
 def _event(
