@@ -125,6 +125,7 @@ async def apply_parsed(context: Context, caller: Caller, space_guid: str, manife
             warnings=manifest.warnings,
             sizes=context.sizes,
             reserved=context.reserved_hosts,
+            reservable=list(context.tcp_ports),
             wildcards=caller.admin,
             disabled=disabled,
             actor=actor_of(caller),

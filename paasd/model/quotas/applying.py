@@ -10,7 +10,7 @@ from paasd.model.arguments import Actor, Arguments
 from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.quotas.arithmetic import UNLIMITED
-from paasd.model.quotas.usage import Place, within
+from paasd.model.quotas.places import Place, within
 from paasd.model.records import App, Limits, Organization, OrganizationQuota, Process, Space, SpaceQuota
 from paasd.state import In, InSelect, ReadTx, Tx, operation
 

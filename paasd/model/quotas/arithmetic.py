@@ -87,6 +87,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     domains: int = 0
     service_instances: int = 0
     service_keys: int = 0
+    blobs_mb: int = 0
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,12 +3,12 @@
 import msgspec
 
 from paasd.model.quotas.arithmetic import Usage
+from paasd.model.quotas.blobs import MIB, stored_bytes
 from paasd.model.quotas.holding import held_by
-from paasd.model.records import App, Build, Domain, Organization, Process, Route, Space, Task
+from paasd.model.quotas.places import Place, within
+from paasd.model.records import App, Build, Domain, Organization, Process, Route, Task
 from paasd.model.records.tasks import ENDED
-from paasd.state import Condition, Eq, Gt, In, InSelect, IsNull, Not, ReadTx
-
-Place = Organization | Space
+from paasd.state import Eq, Gt, In, InSelect, IsNull, Not, ReadTx
 
 
 def usage(tx: ReadTx, place: Place) -> Usage:
@@ -19,6 +19,7 @@ def usage(tx: ReadTx, place: Place) -> Usage:
         routes=count_routes(tx, place),
         reserved_ports=count_routes(tx, place, with_port=True),
         domains=count_domains(tx, organization_guid),
+        blobs_mb=-(-stored_bytes(tx, place) // MIB),
     )
 
 
@@ -53,11 +54,3 @@ def count_routes(tx: ReadTx, place: Place, *, with_port: bool = False) -> int:
 def count_domains(tx: ReadTx, organization_guid: str) -> int:
     """Private domains that the organization owns."""
     return tx.count(Domain, organization_guid=organization_guid, deleting=False)
-
-
-def within(place: Place) -> Condition:
-    """That a row with a `space_guid` is in the place; what is in a space on its way out is not."""
-    if isinstance(place, Space):
-        return Eq("space_guid", place.guid)
-    live = Eq("deleting", False)
-    return InSelect("space_guid", Space, "guid", Eq("organization_guid", place.guid), live)
