@@ -22,6 +22,8 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True):
 def record_change(tx: Tx, app: App, space: Space, was: Footprint | None, now: Footprint) -> None:
     """One event if the process was started, stopped, or sized while it runs; other changes cost nobody anything."""
     before = None if was is None else was.process
+    if not now.process.instances and not (before and before.instances):
+        return  # an app may have many types that nobody scaled up, and be started all day
     sized = before is None or (before.instances, before.memory_mb) != (now.process.instances, now.process.memory_mb)
     started_or_stopped = (was is None and now.state == STARTED) or (was is not None and was.state != now.state)
     if not started_or_stopped and not (now.state == STARTED and sized):

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from paasd.model import Process
+from paasd.model import AppUsageEvent, Process
 from paasd.model.apps import SetDroplet, set_current_droplet
 from paasd.model.arguments import SYSTEM
 from paasd.model.processes import PROCESS_TYPES_LIMIT
@@ -103,3 +103,26 @@ async def test_an_app_has_only_so_many_sidecars(served: Served) -> None:
         first = (await http.get(f"/v3/apps/{app}/sidecars")).json()["resources"][0]["guid"]
         await http.delete(f"/v3/sidecars/{first}")
         assert (await add(SIDECARS_LIMIT)).status_code == 201
+
+
+async def test_processes_without_instances_leave_no_usage_events(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "developer")
+    app = await tenant.started_app(served, "dora")
+    async with tenant.client("developer") as http:
+        await choose(http, app, await staged(served, app, types(20)))
+        before = events(served)
+        for action in ("stop", "start"):
+            assert (await http.post(f"/v3/apps/{app}/actions/{action}")).status_code == 200
+        assert events(served)[len(before) :] == [("web", "STOPPED", 1, 1), ("web", "STARTED", 1, 1)]
+        before = events(served)
+        for instances in (0, 2, 0):
+            body = {"instances": instances, "memory_in_mb": 100 + instances}
+            await http.post(f"/v3/apps/{app}/processes/t0/actions/scale", json=body)
+        found = events(served)[len(before) :]
+        assert found == [("t0", "STARTED", 0, 2), ("t0", "STARTED", 2, 0)], "as soon as there is one, and to its end"
+
+
+def events(served: Served) -> list[tuple[str | None, str, int | None, int]]:
+    with served.context.database.read() as tx:
+        rows = tx.all(AppUsageEvent, order=("sequence",))
+    return [(one.process_type, one.state, one.previous_instances, one.instances) for one in rows]
