@@ -65,6 +65,10 @@ class Unavailable(PaasdError):
     """The platform cannot do this now and nothing was changed; trying again may work (503)."""
 
 
+class Crowded(PaasdError):
+    """As much of this as anybody gets at once is under way or waiting (429); later it is served."""
+
+
 class OutcomeUnknown(PaasdError):
     """The write was sent and its fate is not known yet (504); asking again with `request_id` tells."""
 

@@ -28,6 +28,7 @@ from paasd.state import Condition, Eq, Ge, Gt, In, Le, ReadTx
 
 READERS: Final = ("organization_auditor", "organization_manager")
 PORTION: Final = 200
+DONE: Final = object()
 REFUSALS: Final = "refusals.jsonl"
 """A file of a node, a chain itself: whom it turned away."""
 
@@ -85,8 +86,10 @@ async def check(context: Context, scope: Scope, heads: tuple[Head, ...] = ()) ->
             return Checked(scope=scope.chain, problem=gone)
         kept = ()
     looking = Check(context.database.read, scope.chain, (*kept, *heads))
-    for _ in looking.portions():
-        await trio.lowlevel.checkpoint()
+    portions = looking.portions()
+    async with context.apart.turn(scope.chain):
+        while await context.apart.run(lambda: next(portions, DONE)) is not DONE:
+            pass
     found = looking.found
     if whole and found.problem is None:
         found.problem = await trio.to_thread.run_sync(_check_refusals, context, folder / REFUSALS)

@@ -18,7 +18,7 @@ from paasd.model import Domain, Job, Organization, Route
 from paasd.model import domain_sharing as sharing
 from paasd.model import domains as model
 from paasd.model.arguments import Metadata
-from paasd.model.names import check_name_is_free, normal_path, spaces_beside
+from paasd.model.names import check_name_is_free, spaces_beside
 from paasd.state import ReadTx
 
 
@@ -31,8 +31,9 @@ async def create(
     organization_guid: str | None = None,
     metadata: Metadata | None = None,
     shared_organizations: Sequence[str] = (),
+    router_group_guid: str | None = None,
 ) -> Domain:
-    """Raises Forbidden, Unprocessable."""
+    """With a router group it is for TCP routes, and everybody's. Raises Forbidden, Unprocessable."""
     if organization_guid is None:
         authorise_admin(caller)
         if shared_organizations:
@@ -48,6 +49,8 @@ async def create(
             flags.require(tx, caller, "private_domain_creation")
             _check_shareable(tx, caller, shared_organizations)
         _check_suffix(context, caller, name)
+    if router_group_guid is not None:
+        return await _create_tcp(context, caller, name, router_group_guid, metadata)
     arguments = model.CreateDomain(
         name=name,
         internal=internal,
@@ -58,6 +61,21 @@ async def create(
         actor=actor_of(caller),
     )
     return await context.database.write(model.create_domain, arguments)
+
+
+async def _create_tcp(
+    context: Context, caller: Caller, name: str, router_group_guid: str, metadata: Metadata | None
+) -> Domain:
+    if router_group_guid not in [group.guid for group in context.router_groups]:
+        raise Unprocessable(f"Router group with guid '{router_group_guid}' not found.")
+    arguments = model.CreateTcpDomain(
+        name=name,
+        router_group_guid=router_group_guid,
+        metadata=metadata,
+        reserved=context.reserved_hosts,
+        actor=actor_of(caller),
+    )
+    return await context.database.write(model.create_tcp_domain, arguments)
 
 
 async def update(context: Context, caller: Caller, domain_guid: str, metadata: Metadata | None) -> Domain:
@@ -128,8 +146,10 @@ def reserved(
     """
     with context.database.read() as tx:
         domain = need_visible(tx, caller, Domain, domain_guid)
+        if domain.router_group_guid is not None:
+            return port is not None and not host and not path and tx.exists(Route, port=port)
         if port is not None:
-            return tx.exists(Route, domain_guid=domain.guid, host=host.lower(), path=normal_path(path), port=port)
+            return False
         try:
             holder = check_name_is_free(tx, domain, host, path, context.reserved_hosts)
         except Unprocessable:

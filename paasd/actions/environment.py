@@ -11,7 +11,7 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app
 from paasd.auth import Caller
-from paasd.errors import Unavailable, Unprocessable
+from paasd.errors import Forbidden, NotFound, Unavailable, Unprocessable
 from paasd.model import App, Process, Revision, VariableGroup
 from paasd.model import apps as model
 from paasd.model.apps import environment_context
@@ -83,16 +83,21 @@ async def note_shown(context: Context, caller: Caller, app_guid: str) -> None:
 async def update_environment(
     context: Context, caller: Caller, app_guid: str, changes: dict[str, str | None]
 ) -> dict[str, str]:
-    """Set the given variables, take away those that are None; the new whole. Takes effect with the next restart."""
+    """Set the given variables, take away those that are None. Takes effect with the next restart.
+
+    The new whole, or only what was sent where the caller may not read the rest.
+    """
     check_variables(changes)
     for _ in range(RETRIES):
         with context.database.read() as tx:
             app = need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
             latest = newest_revision(tx, app.guid)
+            readable = may_read(tx, caller, app_guid)
         present = open_environment(context, app)
         merged = merge(present, changes)
+        shown = merged if readable else merge({}, changes)
         if merged == present:
-            return merged
+            return shown
         arguments = model.SetEnvironment(
             app_guid=app_guid,
             previous=app.environment,
@@ -101,7 +106,7 @@ async def update_environment(
             actor=actor_of(caller),
         )
         if await context.database.write(model.set_environment, arguments) is not None:
-            return merged
+            return shown
     raise Unavailable("the environment was being changed by others; nothing was changed, try again")
 
 
@@ -132,6 +137,15 @@ def need_readable(
     app = need_app(tx, caller, app_guid, permission)
     flags.require(tx, caller, "env_var_visibility", "space_developer_env_var_visibility")
     return app
+
+
+def may_read(tx: ReadTx, caller: Caller, app_guid: str) -> bool:
+    """Whether the caller may read the app's variables, by role and by the flags."""
+    try:
+        need_readable(tx, caller, app_guid)
+    except (NotFound, Forbidden):
+        return False
+    return True
 
 
 def _group(context: Context, row: VariableGroup) -> dict[str, str]:

@@ -45,9 +45,11 @@ from paasd.auth import Caller, root_caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import INVALID
-from paasd.errors import BadRequest, Forbidden, InvalidToken, NotAuthenticated, OutcomeUnknown
+from paasd.errors import BadRequest, Crowded, Forbidden, InvalidToken, NotAuthenticated, OutcomeUnknown
 from paasd.log import traceback_of
+from paasd.model import Role, Space
 from paasd.model.manifests import ManifestError
+from paasd.state import Eq, InSelect
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 View = Callable[..., Awaitable[Response]]
@@ -111,7 +113,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                     call = await _admit(platform, route, path, request_id)
                     who = "" if call.anonymous else call.caller.username
                     with repeating(call, route):
-                        response = _response(await _handle(call, route), call)
+                        response = await _handle(call, route)
                 except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
                     response = _failure(error, request_id, log)
                     if response.status_code == 401 and route.auth is Auth.BASIC:
@@ -139,14 +141,17 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
     return view
 
 
-async def _handle(call: Call, route: Route) -> Reply[Any]:
-    """What the handler says; of uploads, which hold connections for long, nobody has more than a share."""
-    if route.size is not Size.UPLOAD:
-        return await route.handler(call)
-    uploads = call.platform.uploads
-    uploads.check(call.who)
-    with uploads.taken(call.who):
-        return await route.handler(call)
+async def _handle(call: Call, route: Route) -> Response:
+    """What the handler says, in the caller's turn; of uploads, which last long, nobody has more than a share."""
+    if route.size is Size.UPLOAD:
+        uploads = call.platform.uploads
+        uploads.check(call.who)
+        with uploads.taken(call.who):
+            return _response(await route.handler(call), call)
+    if call.anonymous:
+        return _response(await route.handler(call), call)
+    async with call.platform.call_turns.turn(call.caller, route.method):
+        return _response(await route.handler(call), call)
 
 
 async def _admit(platform: Platform, route: Route, path: dict[str, str], request_id: str) -> Call:
@@ -168,12 +173,23 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     caller = await _caller(platform, route)
     if caller is not None:
         caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
-        quart.g.left = platform.call_limits.count(caller, route.method)
+        quart.g.left = platform.call_limits.count(caller, route.method, partial(_organizations, platform, caller))
         platform.auth.seen(caller)
     check_scope(caller, route)
     raw = request.query_string.decode("latin-1")
     query = parse_any(raw) if route.any_query else parse_query(raw, route.query)
     return Call(platform, request, caller=caller, path=path, query=query, request_id=request_id)
+
+
+def _organizations(platform: Platform, caller: Caller) -> list[str]:
+    """Those in which the caller has a role, be it in a space."""
+    spaces = InSelect("guid", Role, "space_guid", Eq("user_guid", caller.user_guid))
+    with platform.context.database.read() as tx:
+        found = [
+            *tx.distinct(Role, ("organization_guid",), user_guid=caller.user_guid),
+            *tx.distinct(Space, ("organization_guid",), spaces),
+        ]
+    return [guid for (guid,) in found if guid is not None]
 
 
 async def _refresh(platform: Platform, route: Route) -> None:
@@ -274,7 +290,7 @@ def _failure(error: Exception, request_id: str, log: Any) -> Response:
             response.headers[KEY] = key
     if isinstance(known, TooManyRequests):
         response.headers.update(known.headers)
-    if code.status == 503:
+    if code.status == 503 or isinstance(known, Crowded):
         response.headers["Retry-After"] = "1"
     return response
 

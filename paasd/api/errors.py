@@ -48,6 +48,7 @@ CODES: dict[type[PaasdError], Code] = {
     errors.TooLarge: Code(413, 290002, "CF-RequestEntityTooLarge"),
     HeadersTooLarge: Code(431, 290003, "CF-RequestHeaderFieldsTooLarge"),
     TooManyRequests: Code(429, 10013, "CF-RateLimitExceeded"),
+    errors.Crowded: Code(429, 10013, "CF-RateLimitExceeded"),
     errors.Unavailable: Code(503, 10015, "CF-ServiceUnavailable"),
     errors.OutcomeUnknown: Code(504, 290004, "CF-OutcomeUnknown"),
     errors.ConfigError: Code(500, 10001, "UnknownError"),

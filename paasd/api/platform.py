@@ -12,6 +12,7 @@ from paasd.api.answers import Answer
 from paasd.api.call import Urls
 from paasd.api.limits import CallLimits
 from paasd.api.stream import Shares, Source, Streams
+from paasd.api.turns import CallTurns
 from paasd.auth.service import Auth
 from paasd.config import Config
 from paasd.errors import Unavailable
@@ -77,6 +78,7 @@ class Platform:
         self.downloads = downloads
         self.streams = Streams(config.api.follow_limit)
         self.call_limits = CallLimits(config.api, time.monotonic, context.clock)
+        self.call_turns = CallTurns(config.api, context.database)
         # Half, so that calls which take no time always find a connection.
         self.uploads = Shares(config.api.connections_limit // 2, "uploads", "half of api.connections_limit")
         self.https_port = https_port
@@ -110,10 +112,12 @@ class Platform:
         }
 
     def app_url(self, name: str) -> str:
-        """Where people reach a route, by HTTPS."""
+        """Where people reach a route: by HTTPS, or at the port that it has."""
+        host, slash, path = name.partition("/")
+        if ":" in host:
+            return f"tcp://{name}"
         if self.https_port == 443:
             return f"https://{name}"
-        host, slash, path = name.partition("/")
         return f"https://{host}:{self.https_port}{slash}{path}"
 
     def public_url(self, door: str, path: str) -> str:
@@ -137,7 +141,7 @@ class Platform:
             "login": Door(href=doors["login"]),
             "uaa": Door(href=doors["uaa"]),
             "credhub": None,
-            "routing": None,
+            "routing": Door(href=f"{api}/routing") if self.context.tcp_ports else None,
             "logging": Door(href=doors["logging"]),
             "log_cache": Door(href=doors["log_cache"]),
             "log_stream": None,

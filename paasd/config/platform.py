@@ -96,6 +96,25 @@ class ApiConfig(Section, frozen=True, kw_only=True):
             " 0 sets no limit.",
         ),
     ] = 600
+    changes_per_day: Annotated[
+        int, Meta(ge=0, description="The same for a day: 20,000 with the longest events are 80 MB. 0 sets no limit.")
+    ] = 20_000
+    organization_changes_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Changes in a day of all who have a role in one organization together, deploy tokens too."
+            " 0 sets no limit.",
+        ),
+    ] = 60_000
+    calls_at_once: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Calls of one user, deploy token or client that a node carries out at once, as many that read"
+            " as that change something; of one organization twice as many. Further ones wait. 0 sets no limit.",
+        ),
+    ] = 4
     push_wait_s: Annotated[
         float, Meta(ge=1, description="Longest time that a push with wait=true is followed, in seconds.")
     ] = 3600.0

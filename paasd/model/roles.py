@@ -7,7 +7,7 @@ from paasd.model.arguments import Actor, Arguments
 from paasd.model.events import record_event
 from paasd.model.last_holders import check_not_last
 from paasd.model.records import Organization, Role, Space, User
-from paasd.state import Tx, operation
+from paasd.state import Eq, Not, ReadTx, Tx, operation
 
 ORGANIZATION_ROLES: Final = (
     "organization_user",
@@ -87,8 +87,8 @@ def delete_role(tx: Tx, args: DeleteRole) -> None:
     if user is None:
         raise NotFound("User")
     organization_guid = role.organization_guid
-    if role.type == "organization_user" and organization_guid is not None:
-        _check_no_space_roles(tx, user, organization_guid)
+    if organization_guid is not None and (role.type == "organization_user" or _is_only(tx, role)):
+        _check_no_space_roles(tx, user, role.type, organization_guid)
     check_not_last(tx, role, strictly=args.strictly)
     if role.space_guid is not None:
         organization_guid = tx.need(Space, role.space_guid).organization_guid
@@ -96,12 +96,16 @@ def delete_role(tx: Tx, args: DeleteRole) -> None:
     _event(tx, "remove", args.actor, role, user, role.space_guid, organization_guid)
 
 
-def _check_no_space_roles(tx: Tx, user: User, organization_guid: str) -> None:
+def _is_only(tx: ReadTx, role: Role) -> bool:
+    """Whether the person would be left without any role in the organization."""
+    others = Not(Eq("guid", role.guid))
+    return not tx.exists(Role, others, user_guid=role.user_guid, organization_guid=role.organization_guid)
+
+
+def _check_no_space_roles(tx: Tx, user: User, role_type: str, organization_guid: str) -> None:
     for space in tx.all(Space, organization_guid=organization_guid):
         if tx.exists(Role, user_guid=user.guid, space_guid=space.guid):
-            raise Unprocessable(
-                "Cannot delete organization_user role while user has roles in spaces in that organization."
-            )
+            raise Unprocessable(f"Cannot delete {role_type} role while user has roles in spaces in that organization.")
 
 
 def _event(

@@ -50,7 +50,7 @@ async def list_apps(call: Call) -> Reply[Page[AppShown]]:
     """Apps of the space."""
     with call.context.database.read() as tx:
         space = find_space(call, tx)
-    return list_reply(call, APPS, Eq("space_guid", space.guid))
+    return await list_reply(call, APPS, Eq("space_guid", space.guid))
 
 
 async def get_app(call: Call) -> Reply[AppShown]:

@@ -99,7 +99,7 @@ class AppChanges(Form):
 
 async def list_apps(call: Call) -> Reply[Page[AppShown]]:
     """All that the caller may see."""
-    return list_reply(call, APPS)
+    return await list_reply(call, APPS)
 
 
 async def get_app(call: Call) -> Reply[AppShown]:

@@ -97,7 +97,7 @@ class NewBuildpack(Form):
 
 async def list_buildpacks(call: Call) -> Reply[Page[BuildpackShown]]:
     """All, in the order in which they are asked."""
-    return list_reply(call, BUILDPACKS)
+    return await list_reply(call, BUILDPACKS)
 
 
 async def get_buildpack(call: Call) -> Reply[BuildpackShown]:

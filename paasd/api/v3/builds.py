@@ -47,14 +47,14 @@ class BuildChanges(Form):
 
 async def list_builds(call: Call) -> Reply[Page[BuildShown]]:
     """All that the caller may see."""
-    return list_reply(call, BUILDS)
+    return await list_reply(call, BUILDS)
 
 
 async def app_builds(call: Call) -> Reply[Page[BuildShown]]:
     """Builds of one app."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
-    return list_reply(call, BUILDS, Eq("app_guid", app.guid))
+    return await list_reply(call, BUILDS, Eq("app_guid", app.guid))
 
 
 async def get_build(call: Call) -> Reply[BuildShown]:

@@ -91,7 +91,7 @@ def _need(call: Call) -> StackShown:
 
 async def stack_apps(call: Call) -> Reply[Page[AppShown]]:
     """Apps that name it, of those that the caller may see."""
-    return list_reply(call, APPS, Eq("stack", _need(call).guid))
+    return await list_reply(call, APPS, Eq("stack", _need(call).guid))
 
 
 STACK_QUERY = QuerySpec(filters=("guids", "names"), plain=("default",), order_by=("name",), pages=True, labels=True)

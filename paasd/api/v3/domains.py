@@ -16,6 +16,9 @@ from paasd.errors import BadQuery, Unprocessable
 from paasd.model import Domain
 from paasd.model.domains import INTERNAL_OWNED
 
+GROUP_INTERNAL = "Internal domains cannot be associated to a router group."
+GROUP_OWNED = "Domains scoped to an organization cannot be associated to a router group."
+
 DOMAINS = Listing(
     record=Domain,
     present=present_domains,
@@ -61,7 +64,7 @@ class Reservation(Answer):
 
 async def list_domains(call: Call) -> Reply[Page[DomainShown]]:
     """Shared ones and those of the caller's organizations."""
-    return list_reply(call, DOMAINS)
+    return await list_reply(call, DOMAINS)
 
 
 async def get_domain(call: Call) -> Reply[DomainShown]:
@@ -76,8 +79,7 @@ async def create_domain(call: Call) -> Reply[DomainShown]:
     if form.internal and form.relationships is not None:
         raise Unprocessable(INTERNAL_OWNED)
     relations = form.relationships or DomainRelationships()
-    if form.router_group is not None:
-        raise Unprocessable("TCP router groups are not available")
+    group = _router_group(form)
     shared = relations.shared_organizations or ToMany()
     owner = None if relations.organization is None or relations.organization.data is None else relations.organization
     row = await domains.create(
@@ -88,9 +90,26 @@ async def create_domain(call: Call) -> Reply[DomainShown]:
         organization_guid=None if owner is None or owner.data is None else owner.data.guid,
         metadata=metadata_of(form.metadata),
         shared_organizations=[one.guid for one in shared.data],
+        router_group_guid=group,
     )
     with call.context.database.read() as tx:
         return one_reply(call, DOMAINS, row, tx, 201)
+
+
+def _router_group(form: NewDomain) -> str | None:
+    """The guid of the one that is named, which goes with nothing that says whose the domain is."""
+    if form.router_group is None:
+        return None
+    if form.internal:
+        raise Unprocessable(GROUP_INTERNAL)
+    if form.relationships is not None:
+        raise Unprocessable(GROUP_OWNED)
+    if unknown := form.router_group.keys() - {"guid"}:
+        listed = "', '".join(sorted(unknown))
+        raise Unprocessable(f"Router group Unknown field(s): '{listed}'")
+    if "guid" not in form.router_group:
+        raise Unprocessable("Router group guid must be a string")
+    return form.router_group["guid"]
 
 
 async def update_domain(call: Call) -> Reply[DomainShown]:

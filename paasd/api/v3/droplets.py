@@ -102,7 +102,7 @@ async def download_droplet(call: Call) -> Reply[Literal["application/gzip"]]:
 
 async def list_droplets(call: Call) -> Reply[Page[DropletShown]]:
     """All that the caller may see."""
-    return list_reply(call, DROPLETS)
+    return await list_reply(call, DROPLETS)
 
 
 async def app_droplets(call: Call) -> Reply[Page[DropletShown]]:
@@ -113,14 +113,14 @@ async def app_droplets(call: Call) -> Reply[Page[DropletShown]]:
     if current not in (None, "true", "false"):
         raise BadQuery("The query parameter is invalid: Current must be 'true' or 'false'")
     within = [Eq("guid", app.droplet_guid or "")] if current == "true" else []
-    return list_reply(call, APP_DROPLETS, Eq("app_guid", app.guid), *within)
+    return await list_reply(call, APP_DROPLETS, Eq("app_guid", app.guid), *within)
 
 
 async def package_droplets(call: Call) -> Reply[Page[DropletShown]]:
     """Droplets made from one package."""
     with call.context.database.read() as tx:
         package = need_visible(tx, call.caller, Package, call.path["guid"])
-    return list_reply(call, DROPLETS, Eq("package_guid", package.guid))
+    return await list_reply(call, DROPLETS, Eq("package_guid", package.guid))
 
 
 async def get_droplet(call: Call) -> Reply[DropletShown]:

@@ -66,7 +66,7 @@ EVENTS = Listing(
 
 async def list_events(call: Call) -> Reply[Page[AuditEventShown]]:
     """All that the caller may see."""
-    return list_reply(call, EVENTS)
+    return await list_reply(call, EVENTS)
 
 
 async def get_event(call: Call) -> Reply[AuditEventShown]:

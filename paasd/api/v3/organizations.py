@@ -44,7 +44,7 @@ class OrganizationChanges(Form):
 
 async def list_organizations(call: Call) -> Reply[Page[OrganizationShown]]:
     """All that the caller has a role in."""
-    return list_reply(call, ORGANIZATIONS)
+    return await list_reply(call, ORGANIZATIONS)
 
 
 async def get_organization(call: Call) -> Reply[OrganizationShown]:
@@ -86,7 +86,7 @@ async def list_domains(call: Call) -> Reply[Page[DomainShown]]:
     """Domains on which the organization's spaces may have routes."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, Organization, call.path["guid"])
-    return list_reply(call, DOMAINS, usable_by(row.guid))
+    return await list_reply(call, DOMAINS, usable_by(row.guid))
 
 
 async def get_default_domain(call: Call) -> Reply[DomainShown]:
@@ -104,7 +104,7 @@ async def list_users(call: Call) -> Reply[Page[UserShown]]:
     with call.context.database.read() as tx:
         guid = need_visible(tx, call.caller, Organization, call.path["guid"]).guid
     in_spaces = InSelect("space_guid", Space, "guid", Eq("organization_guid", guid))
-    return people_reply(call, InSelect("guid", Role, "user_guid", Or(Eq("organization_guid", guid), in_spaces)))
+    return await people_reply(call, InSelect("guid", Role, "user_guid", Or(Eq("organization_guid", guid), in_spaces)))
 
 
 async def default_isolation_segment(call: Call) -> Reply[LinkedRelation]:

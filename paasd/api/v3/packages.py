@@ -74,14 +74,14 @@ class Matches(Answer):
 
 async def list_packages(call: Call) -> Reply[Page[PackageShown]]:
     """All that the caller may see."""
-    return list_reply(call, PACKAGES)
+    return await list_reply(call, PACKAGES)
 
 
 async def app_packages(call: Call) -> Reply[Page[PackageShown]]:
     """Packages of one app."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
-    return list_reply(call, PACKAGES, Eq("app_guid", app.guid))
+    return await list_reply(call, PACKAGES, Eq("app_guid", app.guid))
 
 
 async def get_package(call: Call) -> Reply[PackageShown]:
@@ -122,7 +122,9 @@ async def upload_package(call: Call) -> Reply[PackageShown]:
         need_of_app(tx, call.caller, Package, call.path["guid"], Permission.WRITE_SPACE)
     parts = Multipart(call, file_field="bits", field_limit_bytes=RESOURCES_LIMIT_BYTES)
     async with aclosing(parts.file()) as bits:
-        row = await packages.upload(call.context, call.caller, call.path["guid"], bits)
+        row = await packages.upload(
+            call.context, call.caller, call.path["guid"], bits, size_bytes=call.request.content_length
+        )
     return _present(call, row)
 
 

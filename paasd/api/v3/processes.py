@@ -123,14 +123,14 @@ class Scale(Form):
 
 async def list_processes(call: Call) -> Reply[Page[ProcessShown]]:
     """All that the caller may see."""
-    return list_reply(call, PROCESSES)
+    return await list_reply(call, PROCESSES)
 
 
 async def app_processes(call: Call) -> Reply[Page[ProcessShown]]:
     """Processes of one app."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
-    return list_reply(call, PROCESSES, Eq("app_guid", app.guid))
+    return await list_reply(call, PROCESSES, Eq("app_guid", app.guid))
 
 
 async def get_process(call: Call) -> Reply[ProcessShown]:

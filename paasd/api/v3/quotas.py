@@ -148,12 +148,12 @@ def _name(form: QuotaChanges, *, required: bool) -> str:
 
 async def list_organization_quotas(call: Call) -> Reply[Page[OrganizationQuotaShown]]:
     """Those of the caller's organizations."""
-    return list_reply(call, ORGANIZATION_QUOTAS)
+    return await list_reply(call, ORGANIZATION_QUOTAS)
 
 
 async def list_space_quotas(call: Call) -> Reply[Page[SpaceQuotaShown]]:
     """Those that apply to the caller's spaces, and all of organizations that the caller manages."""
-    return list_reply(call, SPACE_QUOTAS)
+    return await list_reply(call, SPACE_QUOTAS)
 
 
 def _need(call: Call, record: Any) -> Any:

@@ -52,7 +52,7 @@ async def of_app(call: Call) -> Reply[Page[RevisionShown]]:
     """What the app was started with, oldest first."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
-    return list_reply(call, OF_APP, Eq("app_guid", app.guid))
+    return await list_reply(call, OF_APP, Eq("app_guid", app.guid))
 
 
 async def deployed(call: Call) -> Reply[Page[RevisionShown]]:
@@ -60,7 +60,7 @@ async def deployed(call: Call) -> Reply[Page[RevisionShown]]:
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
     running = app.revision_guid if app.state == "STARTED" else None
-    return list_reply(call, DEPLOYED, Eq("guid", running or ""))
+    return await list_reply(call, DEPLOYED, Eq("guid", running or ""))
 
 
 async def get_revision(call: Call) -> Reply[RevisionShown]:

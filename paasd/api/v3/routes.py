@@ -23,7 +23,7 @@ from paasd.api.whom import OPERATORS
 from paasd.api.words import said
 from paasd.model import App, Destination, Domain, Space
 from paasd.model import Route as RouteRecord
-from paasd.model.routes import PROTOCOLS, NewDestination
+from paasd.model.routes import PROTOCOLS, TCP_PROTOCOLS, NewDestination
 from paasd.state import Condition, Eq, In, InSelect
 
 
@@ -112,7 +112,7 @@ class DestinationForm(Form):
 
     app: DestinationApp
     port: Number | None = None
-    protocol: Annotated[str, said(*PROTOCOLS)] | None = None
+    protocol: Annotated[str, said(*PROTOCOLS, *TCP_PROTOCOLS)] | None = None
     weight: Number | None = None
 
     def wanted(self) -> NewDestination:
@@ -121,7 +121,7 @@ class DestinationForm(Form):
             app_guid=self.app.guid,
             process_type=self.app.process.type,
             port=self.port,
-            protocol=self.protocol or "http1",
+            protocol=self.protocol,
             weight=self.weight,
         )
 
@@ -135,19 +135,19 @@ class Destinations(Form):
 class DestinationChanges(Form):
     """Body of `PATCH /v3/routes/:guid/destinations/:guid`; null is HTTP/1.1."""
 
-    protocol: Annotated[str, said(*PROTOCOLS)] | None
+    protocol: Annotated[str, said(*PROTOCOLS, *TCP_PROTOCOLS)] | None
 
 
 async def list_routes(call: Call) -> Reply[Page[RouteShown]]:
     """All that the caller may see."""
-    return list_reply(call, LISTED)
+    return await list_reply(call, LISTED)
 
 
 async def app_routes(call: Call) -> Reply[Page[RouteShown]]:
     """Routes of one app."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
-    return list_reply(call, LISTED, InSelect("guid", Destination, "route_guid", Eq("app_guid", app.guid)))
+    return await list_reply(call, LISTED, InSelect("guid", Destination, "route_guid", Eq("app_guid", app.guid)))
 
 
 async def get_route(call: Call) -> Reply[RouteShown]:

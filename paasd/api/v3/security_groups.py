@@ -157,7 +157,7 @@ def _checked(form: NewGroup | GroupChanges) -> dict[str, Any]:
 
 async def list_groups(call: Call) -> Reply[Page[SecurityGroupShown]]:
     """Those that count for all spaces, and those of the caller's."""
-    return list_reply(call, LISTED)
+    return await list_reply(call, LISTED)
 
 
 async def get_group(call: Call) -> Reply[SecurityGroupShown]:
@@ -240,18 +240,18 @@ async def _unbind(call: Call, phase: Phase) -> Reply[None]:
 
 async def running_groups(call: Call) -> Reply[Page[SecurityGroupShown]]:
     """What counts for the instances of a space."""
-    return _of_space(call, "running")
+    return await _of_space(call, "running")
 
 
 async def staging_groups(call: Call) -> Reply[Page[SecurityGroupShown]]:
     """What counts for the builds of a space."""
-    return _of_space(call, "staging")
+    return await _of_space(call, "staging")
 
 
-def _of_space(call: Call, phase: Phase) -> Reply[Page[SecurityGroupShown]]:
+async def _of_space(call: Call, phase: Phase) -> Reply[Page[SecurityGroupShown]]:
     with call.context.database.read() as tx:
         space = _need_space(tx, call)
-    return list_reply(call, OF_SPACE, counting_for(phase, space.guid))
+    return await list_reply(call, OF_SPACE, counting_for(phase, space.guid))
 
 
 def _need_space(tx: ReadTx, call: Call) -> Space:

@@ -39,14 +39,14 @@ async def app_sidecars(call: Call) -> Reply[Page[SidecarShown]]:
     """Sidecars of an app."""
     with call.context.database.read() as tx:
         app = need_visible(tx, call.caller, App, call.path["guid"])
-    return list_reply(call, SIDECARS, Eq("app_guid", app.guid))
+    return await list_reply(call, SIDECARS, Eq("app_guid", app.guid))
 
 
 async def process_sidecars(call: Call) -> Reply[Page[SidecarShown]]:
     """Sidecars that run beside a process."""
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, Process, call.path["guid"])
-    return list_reply(call, SIDECARS, Eq("app_guid", row.app_guid), Contains("process_types", row.type))
+    return await list_reply(call, SIDECARS, Eq("app_guid", row.app_guid), Contains("process_types", row.type))
 
 
 async def get_sidecar(call: Call) -> Reply[SidecarShown]:

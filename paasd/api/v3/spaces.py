@@ -56,7 +56,7 @@ class Enabled(Form):
 
 async def list_spaces(call: Call) -> Reply[Page[SpaceShown]]:
     """All that the caller may see."""
-    return list_reply(call, SPACES)
+    return await list_reply(call, SPACES)
 
 
 async def get_space(call: Call) -> Reply[SpaceShown]:
@@ -125,7 +125,7 @@ async def isolation_segment(call: Call) -> Reply[LinkedRelation]:
 async def list_users(call: Call) -> Reply[Page[UserShown]]:
     """Users with a role in the space."""
     guid = _need(call).guid
-    return people_reply(call, InSelect("guid", Role, "user_guid", Eq("space_guid", guid)))
+    return await people_reply(call, InSelect("guid", Role, "user_guid", Eq("space_guid", guid)))
 
 
 def _feature(call: Call, row: Space) -> FeatureShown:

@@ -126,14 +126,14 @@ class TaskChanges(Form):
 
 async def list_tasks(call: Call) -> Reply[Page[TaskShown]]:
     """All that the caller may see."""
-    return list_reply(call, TASKS)
+    return await list_reply(call, TASKS)
 
 
 async def app_tasks(call: Call) -> Reply[Page[TaskShown]]:
     """Those of one app."""
     with call.context.database.read() as tx:
         app = need_app(tx, call.caller, call.path["guid"])
-    return list_reply(call, OWN_TASKS, Eq("app_guid", app.guid))
+    return await list_reply(call, OWN_TASKS, Eq("app_guid", app.guid))
 
 
 async def get_task(call: Call) -> Reply[TaskShown]:

@@ -105,7 +105,7 @@ async def list_app_usage_events(call: Call) -> Reply[Page[AppUsageEventShown]]:
     """All, oldest first; `after_guid` goes on where one has read to. Empty for who does not see the platform."""
     if call.query.has("after_guid") and not call.caller.sees_everything:
         return plain_list(call, [])  # which guids there are is nobody else's business either
-    return list_reply(call, APP_USAGE_EVENTS)
+    return await list_reply(call, APP_USAGE_EVENTS)
 
 
 async def get_app_usage_event(call: Call) -> Reply[AppUsageEventShown]:

@@ -120,17 +120,17 @@ class NewRole(Form):
 
 async def list_users(call: Call) -> Reply[Page[UserShown]]:
     """Administrators see all, others those they share an organization with."""
-    return people_reply(call)
+    return await people_reply(call)
 
 
-def people_reply(call: Call, *conditions: Condition) -> Reply[Page[UserShown]]:
+async def people_reply(call: Call, *conditions: Condition) -> Reply[Page[UserShown]]:
     """A page of users. Raises BadQuery for filters that do not go together: `origins` narrows names down."""
     named = [name for name in ("usernames", "partial_usernames") if call.query.has(name)]
     if len(named) > 1:
         raise BadQuery(BOTH_NAMES)
     if call.query.has("origins") and not named:
         raise BadQuery(ORIGINS_ALONE)
-    return list_reply(call, USERS, *conditions)
+    return await list_reply(call, USERS, *conditions)
 
 
 async def get_user(call: Call) -> Reply[UserShown]:
@@ -173,7 +173,7 @@ async def delete_user(call: Call) -> Reply[None]:
 
 async def list_roles(call: Call) -> Reply[Page[RoleShown]]:
     """Roles in places that the caller may see."""
-    return list_reply(call, ROLES)
+    return await list_reply(call, ROLES)
 
 
 async def get_role(call: Call) -> Reply[RoleShown]:

@@ -155,7 +155,7 @@ class Database:
         return call.result  # type: ignore[return-value]
 
     def read(self) -> "Reading":
-        """`with database.read() as tx`: one snapshot, microseconds, inline; do not await inside."""
+        """`with database.read() as tx`: one snapshot, microseconds, inline or in a thread; do not await inside."""
         return Reading(self.path, self._take_reader, self._readers.append)
 
     @asynccontextmanager
@@ -290,8 +290,11 @@ class Database:
         return self._writer.conflicts
 
     def _take_reader(self) -> apsw.Connection:
-        while self._readers:
-            reader = self._readers.pop()
+        while True:
+            try:
+                reader = self._readers.pop()
+            except IndexError:  # asked for it could be there still: threads read, too
+                break
             if self._shown.get(reader) == self._replica.schema:
                 return reader
             self._drop_reader(reader)

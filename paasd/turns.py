@@ -1,0 +1,60 @@
+"""Turns: of one person, organization or source no more than a few things at once; further ones wait, oldest first.
+
+Whoever sends a thousand calls at a time then waits for themselves, and the others are served between.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import trio
+
+from paasd.errors import Crowded
+
+Result = TypeVar("Result")
+THREADS: Final = 2
+"""Work beside the loop of a node: with more, the loop would wait for them instead."""
+WAITING: Final = 64
+"""Of one key; each holds a connection."""
+
+
+class Turns:
+    """`at_once` turns of each key, 0 for as many as come. `what` names in the plural what has turns."""
+
+    def __init__(self, at_once: int, what: str, waiting: int = WAITING) -> None:
+        self._at_once = at_once
+        self._what = what
+        self._waiting = waiting
+        self._given: dict[str, trio.Semaphore] = {}
+
+    @asynccontextmanager
+    async def turn(self, key: str) -> AsyncIterator[None]:
+        """Wait for a turn and have it until the block ends. Raises Crowded when too many wait already."""
+        if not self._at_once:
+            yield
+            return
+        given = self._given.setdefault(key, trio.Semaphore(self._at_once))
+        if given.statistics().tasks_waiting >= self._waiting:
+            raise Crowded(
+                f"{self._waiting} {self._what} wait for their turn already, {self._at_once} have it at once;"
+                " send fewer at a time"
+            )
+        try:
+            async with given:
+                yield
+        finally:
+            if given.value == self._at_once:
+                self._given.pop(key, None)
+
+
+class Apart:
+    """Work that takes long, in threads beside the loop: one thing at a time of each key."""
+
+    def __init__(self) -> None:
+        self._turns = Turns(1, "long looks")
+        self._threads = trio.CapacityLimiter(THREADS)
+        self.turn = self._turns.turn
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns; it should take well under a second, since it cannot be cancelled."""
+        return await trio.to_thread.run_sync(work, limiter=self._threads)

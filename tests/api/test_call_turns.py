@@ -1,0 +1,169 @@
+"""Whoever has many calls in progress waits for themselves, and what takes long runs beside the loop."""
+
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import trio
+
+from paasd.actions import audit
+from paasd.api.v3.events import EVENTS
+from paasd.model import App
+from paasd.model.arguments import SYSTEM, Arguments
+from paasd.model.events import record_app_event
+from paasd.state import Tx, operation
+from tests.api.serving import Served, serve, with_api
+from tests.api.tenants import Tenant, make_tenant
+
+PATIENCE_S = 30
+
+
+class Held:
+    """Calls whose bodies end when the test says so: until then their handlers wait."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._end = trio.Event()
+        self.answers: list[int] = []
+
+    async def begin(self, tenant: Tenant, kind: str) -> None:
+        """Send one that its handler has begun to read."""
+        begun = trio.Event()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b'{"name":'
+            begun.set()
+            await self._end.wait()
+            yield b"7}"
+
+        async def call() -> None:
+            async with tenant.client(kind) as http:
+                self.answers.append((await http.post("/v3/apps", content=pieces())).status_code)
+
+        self._nursery.start_soon(call)
+        await begun.wait()
+
+    def end(self) -> None:
+        """The bodies end."""
+        self._end.set()
+
+
+async def asked(http: httpx.AsyncClient, answers: list[str], name: str) -> None:
+    answer = await http.post("/v3/apps", json={"name": 7})
+    assert answer.status_code == 422, answer.text
+    answers.append(name)
+
+
+async def test_who_has_many_calls_in_progress_waits_and_others_do_not(tmp_path: Path) -> None:
+    answers: list[str] = []
+    async with serve(tmp_path, with_api(calls_at_once=2)) as served:
+        mine, other = await make_tenant(served, "one", "developer", "manager"), await make_tenant(served, "two")
+        with trio.fail_after(PATIENCE_S):
+            async with (
+                mine.client("developer") as http,
+                other.client("developer") as others,
+                trio.open_nursery() as all_,
+            ):
+                held = Held(all_)
+                for _ in range(2):
+                    await held.begin(mine, "developer")
+                await asked(others, answers, "other")
+                all_.start_soon(asked, http, answers, "mine")
+                async with mine.client("manager") as colleague:
+                    for _ in range(3):
+                        await asked(others, answers, "other")
+                        await asked(colleague, answers, "colleague")
+                        assert (await http.get("/v3/apps")).status_code == 200
+                assert "mine" not in answers
+                held.end()
+    assert answers[-1] == "mine"
+    assert held.answers == [422, 422]
+
+
+async def test_an_organization_has_twice_the_turns_of_a_person(tmp_path: Path) -> None:
+    answers: list[str] = []
+    async with serve(tmp_path, with_api(calls_at_once=1)) as served:
+        mine, other = await make_tenant(served, "one"), await make_tenant(served, "two")
+        with trio.fail_after(PATIENCE_S):
+            async with mine.client("auditor") as http, other.client("auditor") as others, trio.open_nursery() as all_:
+                held = Held(all_)
+                for kind in ("developer", "manager"):
+                    await held.begin(mine, kind)
+                all_.start_soon(asked, http, answers, "mine")
+                for _ in range(3):
+                    await asked(others, answers, "other")
+                async with await served.admin() as admin:
+                    await asked(admin, answers, "administrator")
+                assert "mine" not in answers
+                held.end()
+    assert answers[-1] == "mine"
+
+
+class ManyEvents(Arguments):
+    """Arguments of `many_events`."""
+
+    app_guid: str
+
+
+@operation("test.many_events", version=1)
+def many_events(tx: Tx, args: ManyEvents) -> None:
+    """As many as fit into one write."""
+    app = tx.need(App, args.app_guid)
+    for number in range(100):
+        record_app_event(tx, "audit.app.update", SYSTEM, app, {"number": number})
+
+
+async def with_events(served: Served) -> Tenant:
+    """A tenant with 2,000 events."""
+    tenant = await make_tenant(served, "one", "auditor")
+    app = await tenant.started_app(served, "one")
+    for _ in range(20):
+        await served.context.database.write(many_events, ManyEvents(app_guid=app))
+    return tenant
+
+
+async def test_a_chain_is_checked_beside_the_loop(served: Served) -> None:
+    tenant = await with_events(served)
+    loop, whole = time.thread_time(), time.process_time()
+    found = await audit.check(served.context, audit.Scope(tenant.organization, "one"))
+    loop, whole = time.thread_time() - loop, time.process_time() - whole
+    assert found.problem is None
+    assert found.events > 2000
+    assert loop < whole / 2, f"{loop:.3f} s of {whole:.3f} s were the loop's"
+
+
+async def test_a_chain_is_checked_by_one_at_a_time(served: Served) -> None:
+    tenant = await with_events(served)
+    ended: list[str] = []
+
+    async def check() -> None:
+        await audit.check(served.context, audit.Scope(tenant.organization, "one"))
+        ended.append("check")
+
+    with trio.fail_after(PATIENCE_S):
+        async with trio.open_nursery() as nursery, served.context.apart.turn(tenant.organization):
+            nursery.start_soon(check)
+            await audit.check(served.context, audit.Scope("another"))
+            ended.append("another")
+    assert ended == ["another", "check"]
+
+
+async def test_a_long_page_is_made_beside_the_loop_and_a_short_one_in_it(served: Served, monkeypatch: Any) -> None:
+    tenant = await with_events(served)
+    rows: dict[bool, int] = {}
+
+    def present(view: Any, found: Any) -> Any:
+        rows[threading.current_thread() is threading.main_thread()] = len(found)
+        return original(view, found)
+
+    original = EVENTS.present
+    monkeypatch.setattr("paasd.api.v3.events.EVENTS", msgspec.structs.replace(EVENTS, present=present))
+    async with tenant.client("auditor") as http:
+        for per_page in (100, 1500):
+            answer = await http.get(f"/v3/audit_events?per_page={per_page}")
+            assert len(answer.json()["resources"]) == per_page
+    assert rows == {True: 100, False: 1500}
