@@ -12,6 +12,7 @@ from paasd.errors import NotFound, Unprocessable
 from paasd.model import App, Droplet, Job
 from paasd.model import apps as model
 from paasd.model.arguments import Metadata
+from paasd.model.processes import check_number_of_types
 
 # Those that supporters may switch; the others open ways into the app.
 SUPPORTED_FEATURES = ("revisions",)
@@ -119,10 +120,11 @@ async def set_current_droplet(context: Context, caller: Caller, app_guid: str, d
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
         try:
-            need_of_app(tx, caller, Droplet, droplet_guid)
+            droplet = need_of_app(tx, caller, Droplet, droplet_guid)
         except NotFound as error:
             text = "Unable to assign current droplet. Ensure the droplet exists and belongs to this app."
             raise Unprocessable(text) from error
+        check_number_of_types(tx, app_guid, droplet.process_types)
     arguments = model.SetDroplet(
         app_guid=app_guid, droplet_guid=droplet_guid, sizes=context.sizes, actor=actor_of(caller)
     )

@@ -12,6 +12,7 @@ from paasd.errors import NotFound, Unprocessable
 from paasd.model import Droplet, Job, uploads
 from paasd.model import droplets as model
 from paasd.model.arguments import Metadata
+from paasd.model.processes import PROCESS_TYPES_LIMIT
 
 NAME_LIMIT = 255
 COMMAND_LIMIT = 65_536
@@ -26,6 +27,8 @@ async def create(
     metadata: Metadata | None = None,
 ) -> Droplet:
     """A droplet that awaits its bits. Raises Unprocessable for an app that cannot be seen or a bad type, Forbidden."""
+    if len(process_types or {}) > PROCESS_TYPES_LIMIT:
+        raise Unprocessable(f"Process types: at most {PROCESS_TYPES_LIMIT} of them, not {len(process_types or {})}")
     for name, command in (process_types or {}).items():
         if not TYPE_NAME.fullmatch(name) or len(name) > NAME_LIMIT or len(command) > COMMAND_LIMIT:
             raise Unprocessable(

@@ -22,7 +22,7 @@ from paasd.actions.lifecycle import buildpack_problem, installed
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_space
 from paasd.auth import Caller
-from paasd.errors import Unavailable
+from paasd.errors import Unavailable, Unprocessable
 from paasd.model import App, Destination, Job, Revision, Route, Space
 from paasd.model.domains import usable_domains
 from paasd.model.manifests import ApplyManifest, AppManifest, AppToApply, Manifest, ManifestError, apply_manifest
@@ -31,6 +31,7 @@ from paasd.model.manifests.generating import describe, diff, dump, generate
 from paasd.model.manifests.parsing import parse_manifest
 from paasd.model.manifests.planning import State
 from paasd.model.metadata import Labelling, read_metadata
+from paasd.model.processes import check_number_of_types
 from paasd.model.revisions import newest_revision
 from paasd.model.stacks import STACKS
 from paasd.state import In, ReadTx
@@ -114,6 +115,7 @@ async def apply_parsed(context: Context, caller: Caller, space_guid: str, manife
         with context.database.read() as tx:
             space = need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
             known = _known(tx, space, manifest)
+            _check_numbers(tx, manifest, known)
             latest = {name: newest_revision(tx, app.guid) for name, app in known.items()}
             disabled = flags.disabled(tx, caller, "app_scaling", "route_creation")
         prepared = [
@@ -145,6 +147,21 @@ async def apply_parsed(context: Context, caller: Caller, space_guid: str, manife
 def _known(tx: ReadTx, space: Space, manifest: Manifest) -> dict[str, App]:
     names = [one.name for one in manifest.applications]
     return {app.name.lower(): app for app in tx.all(App, In("name", names), space_guid=space.guid)}
+
+
+def _check_numbers(tx: ReadTx, manifest: Manifest, known: dict[str, App]) -> None:
+    """Before anything is written, since all of it would be one write. Raises ManifestError."""
+    problems: list[str] = []
+    for one in manifest.applications:
+        app = known.get(one.name.lower())
+        # A new app has a web process, whatever its manifest names.
+        types = [*(process.type for process in one.processes), *(["web"] if app is None else [])]
+        try:
+            check_number_of_types(tx, "" if app is None else app.guid, types)
+        except Unprocessable as error:
+            problems.append(f"For application '{one.name}': {error.detail}")
+    if problems:
+        raise ManifestError(problems)
 
 
 def _prepare(context: Context, manifest: AppManifest, app: App | None, latest: Revision | None = None) -> AppToApply:

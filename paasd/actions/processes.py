@@ -7,6 +7,7 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_of_app
 from paasd.auth import Caller
+from paasd.errors import Unprocessable
 from paasd.model import HealthCheck, Process, Sidecar
 from paasd.model import processes as model
 from paasd.model import sidecars as sidecar_model
@@ -93,6 +94,8 @@ async def create_sidecar(
     """Raises NotFound, Forbidden, Unprocessable."""
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
+        if tx.count(Sidecar, app_guid=app_guid) >= sidecar_model.SIDECARS_LIMIT:
+            raise Unprocessable(f"An app has at most {sidecar_model.SIDECARS_LIMIT} sidecars")
     arguments = sidecar_model.CreateSidecar(
         app_guid=app_guid,
         name=name,

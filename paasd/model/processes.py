@@ -1,5 +1,6 @@
 """Processes: how many instances of each type, how large, and how their health is checked."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -16,6 +17,8 @@ from paasd.state import ReadTx, Tx, operation
 HEALTH_CHECK_TYPES: Final = ("http", "port", "process")
 COMMAND_LIMIT = 4096
 INSTANCES_LIMIT = 1_000
+PROCESS_TYPES_LIMIT: Final = 50
+"""Of one app: what it is started, stopped and scaled by is a row and an event for each."""
 HEALTH_SECONDS_LIMIT = 86_400
 UNLIMITED: Final = -1
 MEMORY_LIMIT_MB: Final = 2**31 - 1
@@ -56,6 +59,14 @@ def add_missing_processes(tx: Tx, app: App, droplet: Droplet, sizes: Sizes) -> N
     for process_type in droplet.process_types:
         if process_type not in present:
             add_process(tx, app, process_type, sizes)
+
+
+def check_number_of_types(tx: ReadTx, app_guid: str, wanted: Iterable[str]) -> None:
+    """Raise Unprocessable for types that would be too many for the app beside those that it has."""
+    present = {process.type for process in tx.all(Process, app_guid=app_guid)}
+    together = present | set(wanted)
+    if len(together) > max(PROCESS_TYPES_LIMIT, len(present)):
+        raise Unprocessable(f"An app has at most {PROCESS_TYPES_LIMIT} process types; this would make {len(together)}")
 
 
 def check_room_for_sidecars(tx: ReadTx, process: Process) -> None:

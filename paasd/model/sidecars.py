@@ -1,5 +1,7 @@
 """Sidecars: further programs beside the processes of an app."""
 
+from typing import Final
+
 import msgspec
 
 from paasd.errors import Unprocessable
@@ -9,6 +11,9 @@ from paasd.model.events import record_app_event
 from paasd.model.processes import check_command, check_memory
 from paasd.model.records import App, Droplet, Process, Sidecar
 from paasd.state import Duplicate, Tx, operation
+
+SIDECARS_LIMIT: Final = 50
+"""Of one app: each is checked against all others."""
 
 
 class CreateSidecar(Arguments):

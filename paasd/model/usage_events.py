@@ -30,6 +30,8 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True):
 
 def record_change(tx: Tx, app: App, space: Space, was: Footprint | None, now: Footprint) -> None:
     """One event if the process was started, stopped, or sized while it runs; other changes cost nobody anything."""
+    if not now.process.instances and (was is None or not was.process.instances):
+        return  # an app may have many types that nobody scaled up, and be started all day
     sized = was is None or was.size != now.size
     started_or_stopped = (was is None and now.state == STARTED) or (was is not None and was.state != now.state)
     if not started_or_stopped and not (now.state == STARTED and sized):

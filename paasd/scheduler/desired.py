@@ -1,8 +1,9 @@
 """What should run against what has a place. Pure: rows in, a plan out."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import filterfalse
 
 import msgspec
 
@@ -10,6 +11,7 @@ from paasd.config import SchedulerConfig
 from paasd.model import App, Build, Instance, Lease, Node, PlacementFailure, Process, Task
 from paasd.model.builds import AssignBuild
 from paasd.model.leases import instance_slot
+from paasd.scheduler.demands import Demands
 from paasd.scheduler.placement import Demand, NodeCapacity, Placed, demand_for, place
 from paasd.scheduler.rebalance import Rebalancing, at_once, demands_of
 from paasd.scheduler.singles import ONLY_ONE, WAITING, SingleVerdict, judge_single
@@ -44,6 +46,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     calm: bool = False
     tasks: list[Task] = []
     taken: dict[str, Reserved] = {}
+
+    @property
+    def size(self) -> int:
+        """Instances that a plan may have to decide, those that are there and those that are wanted."""
+        return len(self.instances) + sum(process.instances for process in self.processes)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,8 +97,9 @@ def make_plan(snapshot: Snapshot, config: SchedulerConfig | None = None) -> Plan
     demands = _demands(apps, wanted.values(), verdicts, singles, snapshot.zones, moves)
     capacities = _capacities(snapshot.nodes, nodes, kept, snapshot.taken)
     present = [(one.process_guid, one.node_guid) for one in kept]
-    placed, failed = place(demands, capacities, present, headroom=config.headroom)
-    if snapshot.calm and not snapshot.frozen and not demands and not nodes.draining and len(capacities) > 1:
+    wanting = bool(demands)
+    placed, failed = place(demands, capacities, present, headroom=config.headroom, give_up=demands.give_up)
+    if snapshot.calm and not snapshot.frozen and not wanting and not nodes.draining and len(capacities) > 1:
         limit = min(moves, at_once(config.rebalance_share, len(kept), len(successors)))
         movable = [verdict.kept[0] for verdict in verdicts.values() if len(verdict.kept) == 1]
         placed = _evened(capacities, movable, demands_of(wanted, snapshot.zones), config).moves(limit)
@@ -160,29 +168,28 @@ def _demands(
     singles: dict[str, SingleVerdict],
     zones: dict[str, tuple[str, ...]],
     moves: int,
-) -> list[Demand]:
+) -> Demands:
     """What is missing or lost, lowest indices of every process first, so that every app gets something; then moves."""
-    missing: list[Demand] = []
+    runs: list[Iterator[Demand]] = []
     moving: list[Demand] = []
+    present: dict[str, dict[int, Verdict]] = defaultdict(dict)
+    for (guid, index), verdict in verdicts.items():
+        present[guid][index] = verdict
     for process in processes:
         single = singles.get(process.guid)
         want = partial(demand_for, process, apps[process.app_guid].version, zones.get(process.app_guid, ()))
         if single is not None:
             if single.need == "place":
-                missing.append(want(0))
+                runs.append(iter([want(0)]))
             elif single.need == "move" and single.kept is not None:
                 moving.append(want(0, single.kept))
             continue
-        for index in range(process.instances):
-            verdict = verdicts.get((process.guid, index))
-            if verdict is None:
-                missing.append(want(index))
-            elif verdict.need == "lost":
-                missing.append(want(index, verdict.newest, lost=True))
-            elif verdict.need == "move":
-                moving.append(want(index, verdict.newest))
-    missing.sort(key=lambda demand: demand.index)
-    return missing + moving[:moves]
+        slots = present.get(process.guid, {})
+        there = sorted(slots.items())
+        runs.append(map(want, filterfalse(slots.__contains__, range(process.instances))))
+        runs.append(iter([want(index, one.newest, lost=True) for index, one in there if one.need == "lost"]))
+        moving += [want(index, one.newest) for index, one in there if one.need == "move"]
+    return Demands(runs, moving[:moves])
 
 
 def _capacities(

@@ -7,8 +7,9 @@ A share of every node, the headroom, is only for instances that were lost elsewh
 
 import fnmatch
 import heapq
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -117,8 +118,11 @@ def place(
     present: Iterable[tuple[str, str]] = (),
     *,
     headroom: float = 0.0,
+    give_up: Callable[[Demand], None] = lambda demand: None,
 ) -> tuple[list[Placed], list[Failure]]:
     """Decide every demand in order. `present` are (process guid, node guid) of instances that stay.
+
+    `give_up` is told at once what fits nowhere, before the next demand is asked for.
 
     The `nodes` are used up on the way: their `used_*` say afterwards what is reserved. In a single zone there is no
     headroom: nothing is left of it to absorb its loss.
@@ -130,6 +134,7 @@ def place(
         node = cluster.choose(demand)
         if node is None:
             failures.append(Failure(demand=demand, reason=cluster.shortage(demand)))
+            give_up(demand)
         else:
             placed.append(Placed(demand=demand, node_guid=node.guid))
     return placed, failures
@@ -145,8 +150,7 @@ class _Cluster:
         self._zone_of = {node.guid: node.zone for node in nodes}
         self._on_node: dict[tuple[str, str], int] = defaultdict(int)
         self._in_zone: dict[tuple[str, str], int] = defaultdict(int)
-        # The smallest demands that fitted nowhere: room only shrinks, so what is no smaller fails at once.
-        self._hopeless: list[Demand] = []
+        self._hopeless = _Hopeless()
         for position, node in enumerate(nodes):
             self._heaps[node.zone].append((node.load, position))
         for heap in self._heaps.values():
@@ -162,7 +166,7 @@ class _Cluster:
 
     def choose(self, demand: Demand) -> NodeCapacity | None:
         """Reserve room for the demand on the best node; None when it fits nowhere."""
-        if any(_no_smaller(demand, hopeless) for hopeless in self._hopeless):
+        if demand in self._hopeless:
             return None
         zones = sorted(
             (zone for zone, heap in self._heaps.items() if heap and demand.allows(zone)),
@@ -177,7 +181,7 @@ class _Cluster:
             node = self._nodes[position]
             if demand.allows(node.zone) and node.fits(demand, self._headroom):
                 return self._reserve(position, demand)
-        self._hopeless.append(demand)
+        self._hopeless.add(demand)
         return None
 
     def _best_of(self, zone: str, demand: Demand) -> int | None:
@@ -220,11 +224,29 @@ class _Cluster:
         return f"insufficient resources: {', '.join(short) or 'memory and disk on one node'}"
 
 
-def _no_smaller(demand: Demand, other: Demand) -> bool:
-    """Whether the demand fits nowhere if the other one did not."""
-    return (
-        demand.memory_mb >= other.memory_mb
-        and demand.disk_mb >= other.disk_mb
-        and demand.zones == other.zones
-        and (other.urgent or not demand.urgent)
-    )
+class _Hopeless:
+    """The smallest demands that fitted nowhere: room only shrinks, so what is no smaller fails at once.
+
+    Of the same zones and urgency each has less memory and more disk than the next one, so that a look takes few steps
+    even where thousands of sizes are asked for of which none is smaller than another.
+    """
+
+    def __init__(self) -> None:
+        self._fronts: dict[tuple[tuple[str, ...], bool], list[tuple[int, int]]] = defaultdict(list)
+
+    def __contains__(self, demand: Demand) -> bool:
+        """What fails though it is urgent fails all the more when it is not."""
+        for urgent in {True, demand.urgent}:
+            front = self._fronts[demand.zones, urgent]
+            behind = bisect_right(front, demand.memory_mb, key=lambda size: size[0])
+            if behind and front[behind - 1][1] <= demand.disk_mb:
+                return True
+        return False
+
+    def add(self, demand: Demand) -> None:
+        """One that is not in here yet."""
+        front = self._fronts[demand.zones, demand.urgent]
+        start = end = bisect_left(front, demand.memory_mb, key=lambda size: size[0])
+        while end < len(front) and front[end][1] >= demand.disk_mb:
+            end += 1
+        front[start:end] = [(demand.memory_mb, demand.disk_mb)]

@@ -139,7 +139,7 @@ class Scheduler:
 
     async def _plan(self, snapshot: Snapshot) -> Plan:
         """Large ones take seconds, in which the node has other things to do."""
-        if len(snapshot.instances) < LARGE:
+        if snapshot.size < LARGE:
             return make_plan(snapshot, self._config.scheduler)
         return await trio.to_thread.run_sync(make_plan, snapshot, self._config.scheduler)
 

@@ -65,13 +65,16 @@ class PutDroplet(Arguments):
     """Arguments of `put_droplet`."""
 
     app_guid: str
+    process_types: dict[str, str] = {}
 
 
 @operation("test.put_droplet", version=1)
 def put_droplet(tx: Tx, args: PutDroplet) -> Droplet:
     """A droplet that nothing was staged for."""
     layer = DropletLayer(role="app", sha256="b" * 64, size_bytes=9)
-    return tx.insert(Droplet(app_guid=args.app_guid, layers=[layer], process_types={"web": "run"}))
+    return tx.insert(
+        Droplet(app_guid=args.app_guid, layers=[layer], process_types=args.process_types or {"web": "run"})
+    )
 
 
 async def make_tenant(served: Served, name: str, *kinds: str) -> Tenant:

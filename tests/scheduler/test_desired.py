@@ -1,5 +1,7 @@
 """Plans from rows, without a database."""
 
+import tracemalloc
+
 from msgspec.structs import replace
 
 from paasd.config import SchedulerConfig
@@ -234,3 +236,33 @@ def test_control_nodes_are_spared_while_there_are_workers() -> None:
     plan = make_plan(snapshot(nodes=[NODE, worker]), spared)
     assert {one.node_guid for one in plan.place} == {"n2"}
     assert len(make_plan(snapshot(nodes=[NODE]), spared).place) == 2
+
+
+def test_a_plan_does_not_grow_with_what_is_wanted_and_has_no_room() -> None:
+    none_is_smaller = [
+        replace(WEB, guid=f"p{number}", instances=1000, memory_mb=9000 + number, disk_mb=9000 - number)
+        for number in range(30)
+    ]
+    rows = snapshot(processes=none_is_smaller)
+    tracemalloc.start()
+    try:
+        plan = make_plan(rows)
+        most_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(plan.reasons) == 30 and plan.place == []
+    assert most_bytes < 500_000, "30,000 demands would be ten times that"
+
+
+def test_what_is_lost_is_placed_though_the_room_for_more_of_its_process_is_used_up() -> None:
+    rows = [instance(index, node_guid="n1") for index in range(9)] + [instance(15, node_guid="n3")]
+    plan = make_plan(
+        snapshot(processes=[replace(WEB, instances=40)], instances=rows, nodes=[NODE, replace(OTHER, zone="b")]),
+        SchedulerConfig(headroom=0.1),
+    )
+    assert ("i15", 15) in [(one.demand.replaces, one.demand.index) for one in plan.place]
+    assert plan.reasons["p"].startswith("insufficient resources")
+
+
+def test_what_is_wanted_counts_for_the_size_of_a_plan() -> None:
+    assert snapshot(processes=[replace(WEB, instances=1000)] * 3, instances=[instance(0)]).size == 3001

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from paasd.scheduler import Demand, NodeCapacity, place
+from paasd.scheduler.demands import Demands
+from paasd.scheduler.placement import _Hopeless
 
 
 def node(number: int, zone: str = "a", memory_mb: int = 1000, **more: int) -> NodeCapacity:
@@ -88,6 +90,42 @@ def test_an_app_that_is_bound_to_zones_runs_in_no_other() -> None:
     full = [replace(one, zones=("gcp/a",)) for one in demands(1, memory_mb=2000)]
     placed, _ = place([*full, *demands(1)], nodes)
     assert len(placed) == 1
+
+
+def test_of_what_fits_nowhere_only_the_first_of_a_run_is_looked_at() -> None:
+    wanted = Demands([iter(demands(1000, "big", 600)), iter(demands(1000, "huge", 5000)), iter(demands(3, "small"))])
+    placed, failed = place(wanted, [node(1)], give_up=wanted.give_up)
+    assert [one.demand.process_guid for one in failed] == ["huge", "big"]
+    assert [(one.demand.process_guid, one.demand.index) for one in placed] == [
+        ("big", 0),
+        ("small", 0),
+        ("small", 1),
+        ("small", 2),
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.booleans()), max_size=60))
+def test_what_is_hopeless_is_what_is_no_smaller_than_something_that_was(sizes: list[tuple[int, int, bool]]) -> None:
+    hopeless = _Hopeless()
+    known: list[Demand] = []
+    for memory_mb, disk_mb, urgent in sizes:
+        one = Demand(
+            process_guid="p",
+            index=0,
+            app_version=1,
+            memory_mb=memory_mb,
+            disk_mb=disk_mb,
+            replaces="i" if urgent else None,
+        )
+        expected = any(
+            memory_mb >= other.memory_mb and disk_mb >= other.disk_mb and (other.urgent or not urgent)
+            for other in known
+        )
+        assert (one in hopeless) == expected
+        if not expected:
+            hopeless.add(one)
+            known.append(one)
 
 
 @settings(max_examples=60, deadline=None)

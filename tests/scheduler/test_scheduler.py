@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from paasd.actions import apps, builds, domains, organizations, packages, routes, spaces, stats
 from paasd.errors import NotFound, TooLarge
@@ -50,6 +51,20 @@ async def test_it_acts_on_its_own_when_something_changes(world: World) -> None:
                     if found.node_guid is not None:
                         break
     assert (found.node_guid, found.epoch) == (NODE, 1)
+
+
+async def test_a_plan_for_much_that_is_wanted_leaves_the_event_loop_to_others(world: World) -> None:
+    app = await world.app()
+    await world.staged(app)
+    scheduler = later(world, 0)
+    small = scheduler.snapshot()
+    with trio.testing.assert_no_checkpoints():
+        await scheduler._plan(small)
+    many = [
+        msgspec.structs.replace(Process(app_guid=app.guid, type="web", instances=1000), guid=str(i)) for i in (1, 2, 3)
+    ]
+    with trio.testing.assert_checkpoints():
+        await scheduler._plan(msgspec.structs.replace(small, processes=many))
 
 
 async def test_a_report_under_an_old_epoch_changes_nothing(world: World) -> None:

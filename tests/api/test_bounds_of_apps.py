@@ -1,0 +1,128 @@
+"""How much one app may ask for, and that what asks for nothing leaves nothing behind."""
+
+from typing import Any
+
+import httpx
+
+from paasd.model import AppUsageEvent, Process
+from paasd.model.apps import SetDroplet, set_current_droplet
+from paasd.model.arguments import SYSTEM
+from paasd.model.processes import PROCESS_TYPES_LIMIT
+from paasd.model.sidecars import SIDECARS_LIMIT
+from tests.api.serving import Served
+from tests.api.tenants import PutDroplet, Tenant, make_tenant, put_droplet
+
+TOO_MANY = f"An app has at most {PROCESS_TYPES_LIMIT} process types; this would make {PROCESS_TYPES_LIMIT + 1}"
+
+
+def types(count: int, of: str = "t") -> dict[str, str]:
+    return {f"{of}{number}": "x" for number in range(count)}
+
+
+async def staged(served: Served, app: str, process_types: dict[str, str]) -> str:
+    """A droplet of the app, as a build of any Procfile leaves it."""
+    droplet = await served.context.database.write(put_droplet, PutDroplet(app_guid=app, process_types=process_types))
+    return droplet.guid
+
+
+def detail(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["errors"][0]["detail"]
+
+
+async def choose(http: httpx.AsyncClient, app: str, droplet: str) -> httpx.Response:
+    return await http.patch(f"/v3/apps/{app}/relationships/current_droplet", json={"data": {"guid": droplet}})
+
+
+def present(served: Served, app: str) -> int:
+    with served.context.database.read() as tx:
+        return tx.count(Process, app_guid=app)
+
+
+async def test_an_app_has_only_so_many_process_types_whatever_names_them(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "developer")
+    app = await tenant.started_app(served, "dora")
+    async with tenant.client("developer") as http:
+        # One of them is web, which is there.
+        assert (await choose(http, app, await staged(served, app, types(PROCESS_TYPES_LIMIT - 1)))).status_code == 200
+        assert present(served, app) == PROCESS_TYPES_LIMIT
+        more = await staged(served, app, types(1, "another"))
+        assert detail(await choose(http, app, more)) == (422, TOO_MANY)
+        assert (await choose(http, app, await staged(served, app, types(3)))).status_code == 200
+        asked = {"relationships": {"app": {"data": {"guid": app}}}, "process_types": types(PROCESS_TYPES_LIMIT + 1)}
+        words = f"Process types: at most {PROCESS_TYPES_LIMIT} of them, not {PROCESS_TYPES_LIMIT + 1}"
+        assert detail(await http.post("/v3/droplets", json=asked)) == (422, words)
+        assert await applied(http, tenant, "dora", types(1, "another")) == (
+            "FAILED",
+            [f"For application 'dora': {TOO_MANY}"],
+        )
+        assert await applied(http, tenant, "dora", types(2)) == ("COMPLETE", [])
+        # The web process of a new app is one of them.
+        assert (await applied(http, tenant, "new", types(PROCESS_TYPES_LIMIT)))[0] == "FAILED"
+        assert await applied(http, tenant, "new", types(PROCESS_TYPES_LIMIT - 1)) == ("COMPLETE", [])
+    assert present(served, app) == PROCESS_TYPES_LIMIT
+
+
+async def applied(
+    http: httpx.AsyncClient, tenant: Tenant, name: str, process_types: dict[str, str]
+) -> tuple[str, list[str]]:
+    """The state and the errors of the job."""
+    lines = "".join(f"  - {{type: {one}, command: x}}\n" for one in process_types)
+    answer = await http.post(
+        f"/v3/spaces/{tenant.space}/actions/apply_manifest",
+        content=f"applications:\n- name: {name}\n  processes:\n{lines}",
+        headers={"Content-Type": "application/x-yaml"},
+    )
+    job: dict[str, Any] = (await http.get(answer.headers["Location"])).json()
+    return job["state"], [one["detail"] for one in job["errors"]]
+
+
+async def test_an_app_that_has_more_types_from_former_times_goes_on(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "developer")
+    app = await tenant.started_app(served, "dora")
+    many = await staged(served, app, types(PROCESS_TYPES_LIMIT + 5))
+    wanted = SetDroplet(app_guid=app, droplet_guid=many, sizes=served.context.sizes, actor=SYSTEM)
+    await served.context.database.write(set_current_droplet, wanted)
+    async with tenant.client("developer") as http:
+        assert (await choose(http, app, many)).status_code == 200
+        assert await applied(http, tenant, "dora", types(2)) == ("COMPLETE", [])
+        assert (await choose(http, app, await staged(served, app, types(1, "another")))).status_code == 422
+
+
+async def test_an_app_has_only_so_many_sidecars(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "developer")
+    app = await tenant.started_app(served, "dora")
+    async with tenant.client("developer") as http:
+
+        async def add(number: int) -> httpx.Response:
+            body = {"name": f"s{number}", "command": "x", "process_types": ["web"]}
+            return await http.post(f"/v3/apps/{app}/sidecars", json=body)
+
+        for number in range(SIDECARS_LIMIT):
+            assert (await add(number)).status_code == 201
+        assert detail(await add(SIDECARS_LIMIT)) == (422, f"An app has at most {SIDECARS_LIMIT} sidecars")
+        first = (await http.get(f"/v3/apps/{app}/sidecars")).json()["resources"][0]["guid"]
+        await http.delete(f"/v3/sidecars/{first}")
+        assert (await add(SIDECARS_LIMIT)).status_code == 201
+
+
+async def test_processes_without_instances_leave_no_usage_events(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "developer")
+    app = await tenant.started_app(served, "dora")
+    async with tenant.client("developer") as http:
+        await choose(http, app, await staged(served, app, types(20)))
+        before = events(served)
+        for action in ("stop", "start"):
+            assert (await http.post(f"/v3/apps/{app}/actions/{action}")).status_code == 200
+        assert events(served)[len(before) :] == [("web", "STOPPED", 1, 1), ("web", "STARTED", 1, 1)]
+        before = events(served)
+        for instances in (0, 2, 0):
+            body = {"instances": instances, "memory_in_mb": 100 + instances}
+            await http.post(f"/v3/apps/{app}/processes/t0/actions/scale", json=body)
+        found = events(served)[len(before) :]
+        assert found == [("t0", "STARTED", 0, 2), ("t0", "STARTED", 2, 0)], "as soon as there is one, and to its end"
+
+
+def events(served: Served) -> list[tuple[str | None, str, int | None, int]]:
+    with served.context.database.read() as tx:
+        rows = tx.all(AppUsageEvent, order=("sequence",))
+    return [(one.process_type, one.state, one.previous_instances, one.instances) for one in rows]
