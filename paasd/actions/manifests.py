@@ -66,6 +66,8 @@ NOUNS = (
     "wren",
 )
 APPLICATIONS_LIMIT = 100
+# All of a manifest is one write, for which everybody else's wait: a route takes 2 ms of it.
+PARTS_LIMIT = 300
 LETTERS = "abcdefghijkmnpqrstuvwxyz"
 
 
@@ -79,6 +81,10 @@ async def parse(context: Context, text: str | bytes, name: str | None = None) ->
     if len(manifest.applications) > APPLICATIONS_LIMIT:
         count = len(manifest.applications)
         raise ManifestError([f"A manifest names at most {APPLICATIONS_LIMIT} applications, not {count}; split it"])
+    parts = sum(len(one.routes) + len(one.processes) + len(one.sidecars) for one in manifest.applications)
+    if parts > PARTS_LIMIT:
+        what = "routes, processes and sidecars together"
+        raise ManifestError([f"A manifest names at most {PARTS_LIMIT} {what}, not {parts}; split it"])
     known = installed(context)
     problems: list[str] = []
     for one in manifest.applications:
