@@ -80,10 +80,11 @@ class Host:
         """Everything of it dies at once and its link is down: what the platform calls the loss of a node."""
         run("ip", "-n", self._fabric.switch, "link", "set", self.name, "down")
         if self._init is not None:
-            pidfd = os.pidfd_open(self.pid_one)
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            select.select([pidfd], [], [], 30)  # it is the last one of its namespace to end
-            os.close(pidfd)
+            if self._init.poll() is None:
+                pidfd = os.pidfd_open(self.pid_one)
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                select.select([pidfd], [], [], 30)  # it is the last one of its namespace to end
+                os.close(pidfd)
             self._init.communicate()
             self._init = None
 
@@ -92,6 +93,8 @@ class Host:
         assert self._init is not None
         path = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children")
         while not (children := path.read_text().split()):
+            if self._init.poll() is not None:
+                raise RuntimeError(f"{self.name} is off: unshare ended with code {self._init.returncode}")
             time.sleep(0.01)
         return int(children[0])
 
