@@ -9,8 +9,8 @@ from paasd.buildpacks.builtin import resolve
 from paasd.errors import Unprocessable
 from paasd.model.auditing import without_password
 from paasd.model.buildpacks import usable
+from paasd.model.stacks import STACKS
 
-STACKS: Final = ("host", "debian12", "cflinuxfs4")
 GIT_SCHEMES: Final = ("http", "https", "git", "ssh")
 
 

@@ -18,7 +18,7 @@ from paasd.actions.environment import (
     seal_again,
     seal_environment,
 )
-from paasd.actions.lifecycle import STACKS, buildpack_problem, installed
+from paasd.actions.lifecycle import buildpack_problem, installed
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_space
 from paasd.auth import Caller
@@ -33,6 +33,7 @@ from paasd.model.manifests.planning import State
 from paasd.model.metadata import Labelling, read_metadata
 from paasd.model.processes import check_number_of_types
 from paasd.model.revisions import newest_revision
+from paasd.model.stacks import STACKS
 from paasd.state import In, ReadTx
 
 RETRIES = 5
@@ -65,6 +66,8 @@ NOUNS = (
     "wren",
 )
 APPLICATIONS_LIMIT = 100
+# All of a manifest is one write, for which everybody else's wait: a route takes 2 ms of it.
+PARTS_LIMIT = 300
 LETTERS = "abcdefghijkmnpqrstuvwxyz"
 
 
@@ -78,6 +81,10 @@ async def parse(context: Context, text: str | bytes, name: str | None = None) ->
     if len(manifest.applications) > APPLICATIONS_LIMIT:
         count = len(manifest.applications)
         raise ManifestError([f"A manifest names at most {APPLICATIONS_LIMIT} applications, not {count}; split it"])
+    parts = sum(len(one.routes) + len(one.processes) + len(one.sidecars) for one in manifest.applications)
+    if parts > PARTS_LIMIT:
+        what = "routes, processes and sidecars together"
+        raise ManifestError([f"A manifest names at most {PARTS_LIMIT} {what}, not {parts}; split it"])
     known = installed(context)
     problems: list[str] = []
     for one in manifest.applications:

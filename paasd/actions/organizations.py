@@ -9,6 +9,7 @@ from paasd.model import Domain, Job, Organization
 from paasd.model import organizations as model
 from paasd.model.arguments import Metadata
 from paasd.model.domains import default_domain as find_default_domain
+from paasd.model.naming import check_name
 
 
 async def create(
@@ -19,6 +20,7 @@ async def create(
         own = not caller.admin and not flags.disabled(tx, caller, "user_org_creation")
     if not own:
         authorise_admin(caller)
+    check_name(name)
     arguments = model.CreateOrganization(
         name=name,
         suspended=suspended,
@@ -40,10 +42,12 @@ async def update(
 ) -> Organization:
     """Managers may rename and label; only administrators suspend."""
     with context.database.read() as tx:
-        need_visible(tx, caller, Organization, organization_guid)
+        former = need_visible(tx, caller, Organization, organization_guid)
         authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
     if suspended is not None:
         authorise_admin(caller)
+    if name not in (None, former.name):
+        check_name(name)
     arguments = model.UpdateOrganization(
         organization_guid=organization_guid, name=name, suspended=suspended, metadata=metadata, actor=actor_of(caller)
     )

@@ -8,6 +8,7 @@ from paasd.errors import NotFound, Unprocessable
 from paasd.model import Job, Organization, Space
 from paasd.model import spaces as model
 from paasd.model.arguments import Metadata
+from paasd.model.naming import check_name
 
 
 async def create(
@@ -21,6 +22,7 @@ async def create(
             text = "Invalid organization. Ensure the organization exists and you have access to it."
             raise Unprocessable(text) from error
         authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
+    check_name(name)
     arguments = model.CreateSpace(
         name=name, organization_guid=organization_guid, metadata=metadata, actor=actor_of(caller)
     )
@@ -38,7 +40,9 @@ async def update(
 ) -> Space:
     """Raises NotFound, Forbidden, Unprocessable when the name is taken."""
     with context.database.read() as tx:
-        need_space(tx, caller, space_guid, Permission.UPDATE_SPACE)
+        former = need_space(tx, caller, space_guid, Permission.UPDATE_SPACE)
+    if name not in (None, former.name):
+        check_name(name)
     arguments = model.UpdateSpace(
         space_guid=space_guid, name=name, allow_ssh=allow_ssh, metadata=metadata, actor=actor_of(caller)
     )

@@ -30,6 +30,7 @@ async def update(context: Context, caller: Caller, name: str, changes: dict[str,
             previous=row.variables,
             variables=_seal(context, name, merge(open_row(context, row), changes)),
             names=sorted(changes),
+            removed=sorted(variable for variable, value in changes.items() if value is None),
             actor=actor_of(caller),
         )
         changed = await context.database.write(model.set_variable_group, arguments)

@@ -14,6 +14,7 @@ from paasd.api.answers import Link
 from paasd.api.body import Body
 from paasd.api.query import Query
 from paasd.api.stream import Source
+from paasd.api.wording import in_words
 from paasd.auth import Caller
 from paasd.errors import BadRequest, NotAuthenticated, Unprocessable
 from paasd.packing import UNREADABLE
@@ -166,11 +167,11 @@ def check_lengths(body: Any) -> None:
 
 
 def convert(value: Any, kind: type[T]) -> T:
-    """`value` as `kind`. Raises Unprocessable in the words that Cloud Foundry uses for unknown fields."""
+    """`value` as `kind`. Raises Unprocessable in Cloud Foundry's words."""
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise Unprocessable(_readable(str(error))) from error
+        raise Unprocessable(in_words(str(error))) from error
 
 
 def sent_by_another_site(request: Request) -> bool:
@@ -186,20 +187,3 @@ def base_url(request: Request) -> str:
     if scheme not in ("http", "https"):
         scheme = "http"
     return f"{scheme}://{host}" if HOST.fullmatch(host) else f"{scheme}://localhost"
-
-
-def _readable(text: str) -> str:
-    if match := re.search(r"unknown field `([^`]*)`(?: - at `\$\.?(.*)`)?", text):
-        where = f" in {match[2]}" if match[2] else ""
-        return f"Unknown field(s): '{match[1]}'{where}"
-    if match := re.search(r"missing required field `([^`]*)`(?: - at `\$\.?(.*)`)?", text):
-        name = f"{match[2]}.{match[1]}" if match[2] else match[1]
-        return f"{name.replace('_', ' ').capitalize()} can't be blank"
-    if match := re.fullmatch(r"Expected `int` (<=|>=) (-?\d+) - at `\$\.?(.*)`", text):
-        bound = "less than or equal to" if match[1] == "<=" else "greater than or equal to"
-        return f"{match[3].replace('_', ' ').capitalize()} must be {bound} {match[2]}"
-    if match := re.fullmatch(r"Expected `(.*)`, got `(.*)` - at `\$\.?(.*)`", text):
-        return (
-            f"{match[3].replace('_', ' ').capitalize()} must be {match[1].replace('str', 'a string')}, not {match[2]}"
-        )
-    return text

@@ -8,6 +8,8 @@ from paasd.api.call import Form
 from paasd.model.arguments import Metadata
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+AppName = Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 255})]
+"""Those of apps come in manifests, too: the model judges them, in words of its own."""
 
 
 class Guid(Form):

@@ -1,6 +1,7 @@
 """Label selectors: `env=prod,tier in (a,b),!legacy` as conditions over the labels of a resource. The parser is pure."""
 
 import re
+from collections.abc import Mapping
 
 from paasd.api.query import check_parts
 from paasd.errors import BadQuery
@@ -47,9 +48,14 @@ def selector_conditions(text: str) -> list[Condition]:
     return made
 
 
-def suits_bare(text: str) -> bool:
-    """Whether a resource that has no label at all is among what is asked for. Raises BadQuery."""
-    return all(verb in ("missing", "notin") for _, verb, _ in parse_selector(text))
+def suits(text: str, labels: Mapping[str, str]) -> bool:
+    """Whether a resource that is no row, and has these labels, is among what is asked for. Raises BadQuery."""
+
+    def held(key: str, verb: str, values: tuple[str, ...]) -> bool:
+        found = key in labels if verb in ("exists", "missing") else labels.get(key) in values
+        return found is (verb in ("exists", "in"))
+
+    return all(held(*requirement) for requirement in parse_selector(text))
 
 
 def _pieces(text: str) -> list[str]:

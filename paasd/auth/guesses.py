@@ -37,7 +37,7 @@ class Guesses:
     def wait_s(self, name: str, address: str, now: float) -> float:
         """Seconds until there may be an attempt for this name from this address; 0 when there may be one at once."""
         keys = [_pair(name, address), _source(address)]
-        if not self._is_known(name, address, now):
+        if not self.is_known(name, address, now):
             keys.append(_everywhere(name))
         return max(self._throttle.wait_s(key, now) for key in keys)
 
@@ -73,7 +73,8 @@ class Guesses:
         while len(self._known) > self._config.throttle_entries:
             self._known.popitem(last=False)
 
-    def _is_known(self, name: str, address: str, now: float) -> bool:
+    def is_known(self, name: str, address: str, now: float) -> bool:
+        """Whether somebody of this name was signed in there."""
         sources = self._known.get(shortened(folded(name)))
         return sources is not None and sources.get(shortened(source_of(address)), 0.0) > now
 

@@ -15,12 +15,12 @@ from paasd.auth.demands import demanding
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.deploy import DeployTokens
 from paasd.auth.factors import NEEDED, WRONG, Factors
-from paasd.auth.guesses import Guesses
+from paasd.auth.guesses import Guesses, folded
 from paasd.auth.keeping import keep_keys
 from paasd.auth.keys import KeyRing
 from paasd.auth.notes import Notes
 from paasd.auth.oidc import open_providers
-from paasd.auth.passwords import Passwords
+from paasd.auth.passwords import Asker, Passwords
 from paasd.auth.throttle import Throttle
 from paasd.auth.tokens import (
     ADMIN_SCOPE,
@@ -105,7 +105,7 @@ class Auth:
         self._check_throttle(username, address)
         user = self.find_user(username)
         factor = None if user is None else self.factors.of(user)
-        right, code = await self._verify(user, factor is not None, password, code)
+        right, code = await self._verify(user, factor is not None, password, code, self.asker(username, address))
         why = "Bad credentials"
         # Once more: of many guesses that came at once, those that were hashed after the limit count for nothing.
         self._check_throttle(username, address)
@@ -122,7 +122,14 @@ class Auth:
         self._refused(username, address, why)
         raise OAuthError(401, "unauthorized", why)
 
-    async def _verify(self, user: User | None, has_factor: bool, password: str, code: str) -> tuple[bool, str]:
+    def asker(self, username: str, address: str) -> Asker:
+        """As whom the hashing of passwords counts somebody."""
+        known = self._guesses.is_known(username, address, self._clock())
+        return Asker(address=address, name=folded(username), known=known)
+
+    async def _verify(
+        self, user: User | None, has_factor: bool, password: str, code: str, asker: Asker
+    ) -> tuple[bool, str]:
         """Whether the password is right, and the code, which may be its last six digits.
 
         They may also be the password's own, so both are tried; of everybody, that the time tells nothing.
@@ -130,10 +137,10 @@ class Auth:
         stored = None if user is None else user.password_hash
         split = None if code else WITH_CODE.fullmatch(password)
         if split is None:
-            return await self.passwords.verify(stored, password), code
-        if await self.passwords.verify(stored if has_factor else None, split[1]):
+            return await self.passwords.verify(stored, password, asker), code
+        if await self.passwords.verify(stored if has_factor else None, split[1], asker):
             return True, split[2]
-        return await self.passwords.verify(stored, password), ""
+        return await self.passwords.verify(stored, password, asker), ""
 
     def _refused(self, username: str, address: str, why: str) -> None:
         self._guesses.failed(username, address, self._clock())
@@ -170,7 +177,7 @@ class Auth:
     async def check_password(self, user: User, password: str, address: str) -> None:
         """Check a password of one who is signed in; guesses wait as at sign-in. Raises OAuthError 401."""
         self._check_throttle(user.username, address)
-        right = await self.passwords.verify(user.password_hash, password)
+        right = await self.passwords.verify(user.password_hash, password, self.asker(user.username, address))
         self._check_throttle(user.username, address)
         if not right:
             self._refused(user.username, address, "Bad credentials")
@@ -332,7 +339,7 @@ class Auth:
         if client is not None and client.secret_hash is None and secret == "":
             return client
         stored = None if client is None else client.secret_hash
-        right = await self.passwords.verify(stored, secret)
+        right = await self.passwords.verify(stored, secret, Asker(address=address))
         self._check_client_throttle(key, client_id, address)  # once more, as for users
         if client is None or not right:
             self._throttle.failed(key, self._clock())

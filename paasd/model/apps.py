@@ -10,6 +10,7 @@ from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.jobs import OPEN_STATES, open_job
 from paasd.model.metadata import merge_metadata
+from paasd.model.naming import check_name
 from paasd.model.network_policies import forget_app
 from paasd.model.processes import Sizes, add_missing_processes, add_process, check_room_for_sidecars
 from paasd.model.quotas.accounting import accounting
@@ -28,7 +29,6 @@ FEATURES: Final = {
 OF_SERVICES: Final = ("service-binding-k8s", "file-based-vcap-services")
 """Features that say how bindings reach an app; off, for there is nothing to bind."""
 DELETE_DEADLINE_S = 1800
-NAME_LIMIT = 255
 
 
 def environment_context(app_guid: str) -> str:
@@ -62,7 +62,7 @@ def create_app(tx: Tx, args: CreateApp) -> App:
     space = tx.need(Space, args.space_guid)
     if space.deleting:
         raise NotFound("Space")
-    check_app_name(args.name)
+    check_name(args.name)
     try:
         app = tx.insert(
             App(
@@ -83,16 +83,6 @@ def create_app(tx: Tx, args: CreateApp) -> App:
     return app
 
 
-def check_app_name(name: str) -> None:
-    """Raise Unprocessable for a name that no app can have."""
-    if not name.strip():
-        raise Unprocessable("Name must not be blank")
-    if len(name) > NAME_LIMIT:
-        raise Unprocessable(f"Name is too long (maximum is {NAME_LIMIT} characters)")
-    if not name.isprintable():
-        raise Unprocessable("Name must contain printable characters only")
-
-
 class UpdateApp(Arguments):
     """Arguments of `update_app`; UNSET leaves a field as it is."""
 
@@ -109,7 +99,7 @@ def update_app(tx: Tx, args: UpdateApp) -> App:
     """Raises NotFound, or Unprocessable for a taken name."""
     app = former = need_app(tx, args.app_guid)
     if not isinstance(args.name, msgspec.UnsetType):
-        check_app_name(args.name)
+        check_name(args.name)
     values = ((name, getattr(args, name)) for name in ("name", "buildpacks", "stack"))
     changes = {name: value for name, value in values if value is not msgspec.UNSET}
     try:

@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from paasd.errors import Unprocessable
 from paasd.model.arguments import Actor, Arguments, Metadata
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
@@ -66,7 +67,7 @@ class UpdateBuildpack(Arguments):
 @operation("buildpack.update", version=1)
 def update_buildpack(tx: Tx, args: UpdateBuildpack) -> Buildpack:
     """Raises NotFound, Unprocessable."""
-    buildpack = tx.need(Buildpack, args.buildpack_guid)
+    former = buildpack = tx.need(Buildpack, args.buildpack_guid)
     changes: dict[str, Any] = {
         name: value
         for name in ("name", "stack", "enabled", "locked")
@@ -84,7 +85,7 @@ def update_buildpack(tx: Tx, args: UpdateBuildpack) -> Buildpack:
     if not isinstance(args.position, UnsetType):
         buildpack = _move(tx, buildpack, args.position)
     merge_metadata(tx, "buildpack", buildpack.guid, args.metadata)
-    _event(tx, "update", args.actor, buildpack)
+    _event(tx, "update", args.actor, buildpack, difference(former, buildpack, args.metadata))
     return buildpack
 
 
@@ -100,10 +101,10 @@ class FinishBuildpackUpload(Arguments):
 @operation("buildpack.finish_upload", version=1)
 def finish_buildpack_upload(tx: Tx, args: FinishBuildpackUpload) -> Job:
     """The next builds use these bits; the job is complete. Raises NotFound, Unprocessable."""
-    buildpack = tx.need(Buildpack, args.buildpack_guid)
+    former = buildpack = tx.need(Buildpack, args.buildpack_guid)
     check_uploadable(buildpack)
     buildpack = tx.update(buildpack, filename=args.filename, blob_sha256=args.blob_sha256)
-    _event(tx, "upload", args.actor, buildpack)
+    _event(tx, "upload", args.actor, buildpack, {"sha256": args.blob_sha256, **difference(former, buildpack)})
     return _done(tx, "upload", buildpack, args.actor)
 
 
@@ -123,7 +124,7 @@ def delete_buildpack(tx: Tx, args: DeleteBuildpack) -> Job:
     tx.delete(buildpack)
     drop_metadata(tx, buildpack.guid)
     _number(tx, in_order(tx))
-    _event(tx, "delete", args.actor, buildpack)
+    _event(tx, "delete", args.actor, buildpack, {"sha256": buildpack.blob_sha256, "stack": buildpack.stack})
     return _done(tx, "delete", buildpack, args.actor)
 
 
@@ -183,7 +184,8 @@ def _done(tx: Tx, verb: str, buildpack: Buildpack, actor: Actor) -> Job:
     )
 
 
-def _event(tx: Tx, verb: str, actor: Actor, buildpack: Buildpack) -> None:
+def _event(tx: Tx, verb: str, actor: Actor, buildpack: Buildpack, more: dict[str, Any] | None = None) -> None:
+    told = {"position": buildpack.position, "enabled": buildpack.enabled, "locked": buildpack.locked}
     record_event(
         tx,
         f"audit.buildpack.{verb}",
@@ -191,5 +193,5 @@ def _event(tx: Tx, verb: str, actor: Actor, buildpack: Buildpack) -> None:
         target_type="buildpack",
         target_guid=buildpack.guid,
         target_name=buildpack.name,
-        data={"position": buildpack.position, "enabled": buildpack.enabled, "locked": buildpack.locked},
+        data={**told, **(more or {})},
     )

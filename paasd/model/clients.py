@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from paasd.errors import NotFound
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.events import record_event
@@ -10,6 +12,13 @@ from paasd.model.settings import set_setting
 from paasd.state import ReadTx, StartsWith, Tx, operation
 
 PREFIX: Final = "oauth_client/"
+
+
+class _Told(msgspec.Struct):
+    """What an event is to know of a client as it is kept."""
+
+    scopes: list[str] = []
+    secret_hash: str | None = None
 
 
 class PutClient(Arguments):
@@ -24,7 +33,13 @@ class PutClient(Arguments):
 @operation("oauth_client.put", version=1)
 def put_client(tx: Tx, args: PutClient) -> Setting:
     """Insert or replace."""
-    _event(tx, "audit.oauth_client.put", args.actor, args.client_id, {"scopes": args.scopes})
+    former = tx.get(Setting, PREFIX + args.client_id)
+    data: dict[str, object] = {"scopes": args.scopes}
+    if former is not None:
+        before, after = (msgspec.json.decode(text, type=_Told) for text in (former.value, args.value))
+        # The hash of a secret is made with a salt: that it was sent again is all that is known.
+        data |= {"before": {"scopes": before.scopes}, "secret_replaced": before.secret_hash != after.secret_hash}
+    _event(tx, "audit.oauth_client.put", args.actor, args.client_id, data)
     return set_setting(tx, PREFIX + args.client_id, args.value)
 
 

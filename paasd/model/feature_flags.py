@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from paasd.errors import Forbidden, NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.records import FeatureFlag
 from paasd.state import ReadTx, Tx, operation
@@ -83,7 +84,7 @@ class SetFlag(Arguments):
 @operation("feature_flag.set", version=1)
 def set_flag(tx: Tx, args: SetFlag) -> FeatureFlag:
     """Raises NotFound, and Unprocessable for what the platform does not have."""
-    flag = read_flag(tx, args.name)
+    former = flag = read_flag(tx, args.name)
     enabled = flag.enabled if isinstance(args.enabled, UnsetType) else args.enabled
     if enabled and args.name in MISSING:
         raise Unprocessable(f"The feature {args.name} cannot be enabled: on this platform {MISSING[args.name]}.")
@@ -103,6 +104,6 @@ def set_flag(tx: Tx, args: SetFlag) -> FeatureFlag:
         target_type="feature_flag",
         target_guid=flag.name,
         target_name=flag.name,
-        data={"enabled": enabled, "custom_error_message": message},
+        data={"enabled": enabled, "custom_error_message": message, **difference(former, flag)},
     )
     return flag

@@ -12,6 +12,7 @@ from paasd.model.security_rules import check_rules
 from paasd.state import Duplicate, Eq, In, InSelect, Or, ReadTx, Tx, operation
 
 NAME_LIMIT: Final = 250
+LISTED_RULES: Final = 20  # in an audit event, before and after
 SPACES_LIMIT: Final = 500  # of one call
 
 
@@ -72,14 +73,12 @@ def update_security_group(tx: Tx, args: UpdateSecurityGroup) -> SecurityGroup:
     fields = ("name", "rules", "running_default", "staging_default")
     changes = {field: value for field in fields if (value := getattr(args, field)) is not None}
     _check(changes.get("name", group.name), changes.get("rules", []))
-    before = _shown(group)
+    former = group
     try:
         group = tx.update(group, **changes)
     except Duplicate as error:
         raise Unprocessable(taken_text(str(args.name))) from error
-    after = _shown(group)
-    changed = {key: {"before": before[key], "after": after[key]} for key in after if before[key] != after[key]}
-    _event(tx, "audit.security_group.update", args.actor, group, {"changed": changed})
+    _event(tx, "audit.security_group.update", args.actor, group, {"changed": _changed(former, group)})
     return group
 
 
@@ -215,12 +214,26 @@ def space_of(name: str) -> tuple[Phase, str] | None:
 
 
 def _shown(group: SecurityGroup) -> dict[str, Any]:
-    """What an event tells of a group: long lists of rules would make it larger than what it is about."""
+    """What an event tells of a group; of a long list of rules it keeps the first ones and how many more there are."""
     return {
         "name": group.name,
-        "rules": group.rules if len(group.rules) <= 20 else f"{len(group.rules)} rules",
+        "rules": group.rules,
         "globally_enabled": {"running": group.running_default, "staging": group.staging_default},
     }
+
+
+def _changed(former: SecurityGroup, group: SecurityGroup) -> dict[str, Any]:
+    """Before and after of what differs; of long lists of rules which came and which went, so that none is cut off."""
+    before, after = _shown(former), _shown(group)
+    changed = {key: {"before": before[key], "after": after[key]} for key in after if before[key] != after[key]}
+    if "rules" in changed and max(len(former.rules), len(group.rules)) > LISTED_RULES:
+        changed["rules"] = {
+            "before": f"{len(former.rules)} rules",
+            "after": f"{len(group.rules)} rules",
+            "removed": [rule for rule in former.rules if rule not in group.rules],
+            "added": [rule for rule in group.rules if rule not in former.rules],
+        }
+    return changed
 
 
 def _event(

@@ -32,12 +32,16 @@ def has_secrets(tx: ReadTx, app: App, group: GroupName) -> bool:
 
 
 class SetVariableGroup(Arguments):
-    """Arguments of `set_variable_group`: both sealed; `previous` guards against a change in between."""
+    """Arguments of `set_variable_group`: both sealed; `previous` guards against a change in between.
+
+    `names` are all that were asked for, `removed` those of them that are to go.
+    """
 
     name: str
     previous: str
     variables: str
     names: list[str]
+    removed: list[str] = []
     actor: Actor
 
 
@@ -58,6 +62,6 @@ def set_variable_group(tx: Tx, args: SetVariableGroup) -> VariableGroup | None:
         target_type="environment_variable_group",
         target_guid=group.name,
         target_name=group.name,
-        data={"environment_variables": args.names},
+        data={"environment_variables": args.names, "removed": args.removed},
     )
     return group

@@ -298,6 +298,7 @@ class Caller:
         app = (await self.make_apps())["guid"] if method == "POST" and path in OF_APPS else ""
         bodies: dict[tuple[str, str], Any] = {
             ("POST", "/v3/organizations"): {"name": self.name()},
+            ("POST", "/v3/stacks"): {"name": self.name()},
             ("POST", "/v3/users"): {"guid": self.name()},
             ("POST", "/v3/security_groups"): {"name": self.name()},
             ("POST", "/v3/buildpacks"): {"name": self.name()},

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from paasd.config import ApiConfig, Config
+from paasd.config import Config
 from tests.api.calls import Caller
 from tests.api.hands import working_hands
-from tests.api.serving import CHEAP_HASHES, Served, serve
+from tests.api.serving import API, CHEAP_HASHES, Served, serve
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 @pytest.fixture
 async def caller(tmp_path: Path) -> AsyncIterator[Caller]:
     """Somebody who makes whatever a call needs, and a platform on which builds and tasks end."""
-    config = Config(data=str(tmp_path), api=ApiConfig(port=0, grace_s=1.0), auth=CHEAP_HASHES)
+    config = Config(data=str(tmp_path), api=API, auth=CHEAP_HASHES)
     async with (
         serve(tmp_path, config) as served,
         working_hands(served.context),

@@ -1,5 +1,7 @@
 """Operations that the walk over all of them cannot bring to a 2xx, and which test does."""
 
+from paasd.api.table import Route
+
 ELSEWHERE: dict[str, str] = {
     "/v3/droplets/<guid>/download": "needs a sandbox (tests/node/test_droplets.py)",
     "/oauth/authorize": "for one client, which it names (tests/api/test_ssh.py)",
@@ -7,6 +9,8 @@ ELSEWHERE: dict[str, str] = {
     "/oidc/<provider>": "needs a provider (tests/api/test_oidc.py)",
     "/oidc/<provider>/callback": "needs a provider (tests/api/test_oidc.py)",
     "/v3/deployments": "there are none to be made (tests/api/test_revisions.py)",
+    "POST /v3/stacks": "none is made (tests/api/test_stacks.py)",
+    "DELETE /v3/stacks/<guid>": "none is taken away (tests/api/test_stacks.py)",
     "/v3/isolation_segments": "there are none to be made (tests/api/test_isolation_segments.py)",
     "/v3/isolation_segments/<guid>": "there are none to be made (tests/api/test_isolation_segments.py)",
     "/v3/service_usage_events/<guid>": "there are none (tests/api/test_usage_events.py)",
@@ -16,3 +20,9 @@ ELSEWHERE: dict[str, str] = {
     "/paasd/v1/nodes/<node>": "a node that is alone cannot be removed (tests/cluster/test_removal.py)",
     "/paasd/v1/nodes/<node>/actions/declare-dead": "the node of this test is the only one",
 }
+"""By path, or by method and path."""
+
+
+def elsewhere(route: Route) -> str | None:
+    """Why the walk does not bring it to a 2xx; None for one that it does."""
+    return ELSEWHERE.get(f"{route.method} {route.path}", ELSEWHERE.get(route.path))

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 
+from paasd.actions.manifests import PARTS_LIMIT
 from paasd.model import AppUsageEvent, Process
 from paasd.model.apps import SetDroplet, set_current_droplet
 from paasd.model.arguments import SYSTEM
@@ -126,3 +127,21 @@ def events(served: Served) -> list[tuple[str | None, str, int | None, int]]:
     with served.context.database.read() as tx:
         rows = tx.all(AppUsageEvent, order=("sequence",))
     return [(one.process_type, one.state, one.previous_instances, one.instances) for one in rows]
+
+
+async def test_a_manifest_is_refused_before_it_holds_up_everybodys_writes(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "developer")
+
+    def manifest(routes: int) -> str:
+        lines = [f"  - route: h{number}.apps.localhost" for number in range(routes)]
+        return "\n".join(["applications:", "- name: dora", "  routes:", *lines])
+
+    async with tenant.client("developer") as http:
+        address, kind = f"/v3/spaces/{tenant.space}/actions/apply_manifest", {"Content-Type": "application/x-yaml"}
+        answer = await http.post(address, content=manifest(PARTS_LIMIT + 1), headers=kind)
+        assert detail(answer) == (
+            422,
+            f"A manifest names at most {PARTS_LIMIT} routes, processes and sidecars together, not {PARTS_LIMIT + 1};"
+            " split it",
+        )
+        assert (await http.post(address, content=manifest(PARTS_LIMIT), headers=kind)).status_code == 202

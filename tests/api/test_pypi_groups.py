@@ -189,9 +189,9 @@ def platform(v3: Any, space: str, bits: str) -> None:
     assert changed["custom_error_message"] == "no"
     stack = v3.stacks.get_first()["guid"]
     assert [app["name"] for app in v3.stacks.list_apps(stack)] == []
-    refused(UNKNOWN, v3.stacks.create, "mine")
-    refused(UNKNOWN, v3.stacks.update, stack, {"a": "b"})
-    refused(UNKNOWN, v3.stacks.remove, stack)
+    assert v3.stacks.update(stack, **LABELS)["metadata"]["labels"] == LABELS["meta_labels"]
+    refused((422, "Stacks come with the platform"), v3.stacks.create, "mine")
+    refused((422, "comes with the platform"), v3.stacks.remove, stack)
 
 
 def what_is_not_here(v3: Any, space: str) -> None:

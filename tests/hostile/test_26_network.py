@@ -108,9 +108,10 @@ with socket.socket() as sock:
 def test_29_forged_addresses_are_dropped(stage: Stage, outside: Outside) -> None:
     """First as the tenant can, by IP_FREEBIND; then as one who had taken over the kernel's end of the link."""
     code = """
+IP_FREEBIND = 15
 for source in sources:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.setsockopt(socket.IPPROTO_IP, 15, 1)
+        sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
         tried(sock.bind, (source, 0))
         tried(sock.sendto, source.encode(), (target, port))
         found["spoof " + source] = tried(sock.setsockopt, socket.IPPROTO_IP, 19, 1)

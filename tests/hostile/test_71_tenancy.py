@@ -178,13 +178,14 @@ def test_74_a_sidecar_cannot_take_more_than_its_app_has(stage: Stage) -> None:
     manifest = "applications:\n- name: sided\n  memory: 96M\n" + sidecars
     refused = stage.push("sided", HELLO, manifest.format("'true'", "2G"))
     assert refused["type"] == "error", refused
-    fork = "'while :; do sleep 1000 & done'"
-    result = stage.push("sided", HELLO, manifest.format(fork, "32M"))
+    # It begins when the app serves, so that the push ends well whatever the sidecar does to the app later.
+    fork = "'until (exec 3<>/dev/tcp/127.0.0.1/$PORT) 2>/dev/null; do sleep 0.1; done; while :; do sleep 1000 & done'"
+    result = stage.push("sided", HELLO, manifest.format(f'"bash -c {fork}"', "32M"))
     try:
-        if result["type"] == "result":
-            container = stage.instance(result["app"]["guid"])
-            limit = stage.node.node.config.supervisor.pids
-            assert stage.until(lambda: container.usage().pids, lambda count: count > 8) <= limit
+        assert result["type"] == "result", result
+        container = stage.instance(result["app"]["guid"])
+        limit = stage.node.node.config.supervisor.pids
+        assert stage.until(lambda: container.usage().pids, lambda count: count > 8) <= limit
     finally:
         stage.delete("sided")
 

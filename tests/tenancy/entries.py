@@ -41,6 +41,7 @@ READS: Final = f"""
 /v3/organizations/<guid=org>/relationships/default_isolation_segment
 /v3/spaces
 {Space}
+{Space}/features
 {Space}/features/<feature=ssh>
 {Space}/relationships/isolation_segment
 {Space}/running_security_groups
@@ -281,6 +282,7 @@ CHANGES: Final[dict[str, Any]] = {
 # No object of a tenant has to do with these; who may call them is tested elsewhere.
 PLATFORM: Final = """
 GET / GET /v3 GET /v3/info POST /v3/resource_matches GET /v3/stacks GET /v3/stacks/<guid>
+POST /v3/stacks PATCH /v3/stacks/<guid> DELETE /v3/stacks/<guid>
 GET /v3/buildpacks GET /v3/buildpacks/<guid> GET /v3/feature_flags GET /v3/feature_flags/<name>
 POST /v3/buildpacks PATCH /v3/buildpacks/<guid> DELETE /v3/buildpacks/<guid> POST /v3/buildpacks/<guid>/upload
 PATCH /v3/feature_flags/<name> GET /v3/environment_variable_groups/<name> PATCH /v3/environment_variable_groups/<name>

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from paasd.api.openapi.paths import PLACE
 from paasd.api.routes import make_route_table
 from tests.tenancy.entries import NO_SUCCESS, TAKEN
 from tests.tenancy.seeds import NAMES
@@ -84,6 +85,26 @@ async def test_a_name_that_is_taken_does_not_say_by_whom(tmp_path: Path) -> None
                 if answers[0] != answers[1]:
                     found.append(f"{number} {line} as {person}: {answers}")
         assert "\n".join(found) == ""
+
+
+async def test_what_is_of_the_platform_is_told_to_all_alike(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        first, *others = world.organizations
+        found = []
+        for line in sorted(platform_entries()):
+            method, path = line.split(" ")
+            # A passcode is another one each time.
+            for person in HOSTILE if method == "GET" and not path.endswith("/passcode") else ():
+                told = []
+                for own in others:
+                    answer = await world.api.call(own.tokens[person], method, PLACE.sub("none", path))
+                    told.append(comparable(answer, {**own.values, "word": own.word}))
+                    if kinds := leaks(answer, first, {}):
+                        found.append(f"{line} as {person} tells {kinds}: {answer.body[:300]}")
+                if told[0] != told[1]:
+                    found.append(f"{line} as {person}: {told}")
+        assert "\n".join(found) == ""
+        assert world.api.calls > 20 * len(HOSTILE)
 
 
 async def differences(world: World, entry: Entry, person: str) -> list[str]:

@@ -12,6 +12,7 @@ from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get, post
 from paasd.api.uaa.pages import check_same_site, error_of, page
 from paasd.api.uaa.tokens import read_form
+from paasd.auth.passwords import Asker
 from paasd.auth.strength import why_weak
 from paasd.errors import PaasdError, Unprocessable
 from paasd.model.invitations import makes_account
@@ -43,7 +44,7 @@ async def answer(call: Call) -> Reply[Html]:
         _, organization = invitations.read(call.context, secret)
         if (why := why_weak(password, username)) is not None:
             raise Unprocessable(why)
-        hashed = await call.platform.auth.passwords.hash(password)
+        hashed = await call.platform.auth.passwords.hash(password, Asker(address=client_address(call.request)))
         user = await invitations.sign_up(
             call.context,
             secret,

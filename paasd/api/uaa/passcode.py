@@ -17,6 +17,7 @@ from paasd.api.uaa.pages import base, check_same_site, error_of, failure, page, 
 from paasd.api.uaa.tokens import read_form
 from paasd.auth import DEPLOY_TOKEN
 from paasd.auth.service import OAuthError, SignIn
+from paasd.errors import Crowded
 from paasd.model import User
 from paasd.state.sealing import SealingError
 
@@ -71,6 +72,8 @@ async def answer(call: Call) -> Reply[Html]:
         signed_in = await auth.login(username, password, client_address(call.request), form.get("code", ""))
     except OAuthError as error:
         return page(call, form_of(call, error.detail), status=error.status)
+    except Crowded as error:
+        return page(call, form_of(call, error.detail), status=429)
     return await finish(call, signed_in)
 
 

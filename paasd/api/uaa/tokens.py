@@ -23,6 +23,7 @@ from paasd.api.uaa.answers import (
     Version,
 )
 from paasd.api.whom import PLATFORM_READERS
+from paasd.auth.passwords import Asker
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import Client
 from paasd.errors import BadRequest, Unavailable, Unprocessable
@@ -187,7 +188,8 @@ async def create_client(call: Call) -> Reply[ClientShown]:
         raise Unprocessable(
             f"client_secret has at least {SECRET_SHORTEST} characters; `openssl rand -hex 24` makes one"
         )
-    secret_hash = await call.platform.auth.passwords.hash(form.client_secret)
+    here = Asker(address=client_address(call.request), known=True)
+    secret_hash = await call.platform.auth.passwords.hash(form.client_secret, here)
     made = await clients.register(call.context, call.caller, form.client_id, secret_hash, tuple(form.authorities))
     return Reply(status=201, body=_present_client(made))
 

@@ -12,6 +12,7 @@ from paasd.api.call import Call, Reply
 from paasd.api.numbers import whole
 from paasd.api.table import Route, delete, get, post, put
 from paasd.auth import DEPLOY_TOKEN
+from paasd.auth.passwords import Asker
 from paasd.auth.service import OAuthError
 from paasd.auth.strength import why_weak
 from paasd.model import User
@@ -183,7 +184,8 @@ async def create_user(call: Call) -> Reply[ScimUser]:
         raise OAuthError(400, "invalid_scim_resource", "Deploy tokens are made with `paasd deploy-token create`")
     if form.origin == "uaa" and form.password is not None:
         _check_password(form.password, form.userName)
-        password_hash = await call.platform.auth.passwords.hash(form.password)
+        here = Asker(address=client_address(call.request), known=True)
+        password_hash = await call.platform.auth.passwords.hash(form.password, here)
     if not form.userName.strip():
         raise OAuthError(400, "invalid_scim_resource", "A username must be provided.")
     email = form.emails[0].value if form.emails else form.userName
@@ -221,7 +223,8 @@ async def set_password(call: Call) -> Reply[Done]:
     _check_password(form.password, user.username)
     if user.origin != "uaa":
         raise OAuthError(400, "invalid_scim_resource", f"The password of a user of {user.origin} is not kept here")
-    password_hash = await call.platform.auth.passwords.hash(form.password)
+    here = Asker(address=client_address(call.request), known=True)
+    password_hash = await call.platform.auth.passwords.hash(form.password, here)
     await users.set_password(call.context, call.caller, user.guid, password_hash)
     return Reply(body=Done(status="ok", message="password updated"))
 

@@ -10,7 +10,7 @@ from paasd.api.answers import LinkedRelation, Page, Reference
 from paasd.api.answers.apps import AppShown
 from paasd.api.answers.staging import DropletShown
 from paasd.api.call import Call, Form, Reply, Urls
-from paasd.api.forms import MetadataForm, Name, ToOne, metadata_of
+from paasd.api.forms import AppName, MetadataForm, ToOne, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, one_reply
 from paasd.api.present.apps import present_apps
 from paasd.api.present.including import include_organizations_of_spaces, include_spaces
@@ -82,7 +82,7 @@ class AppRelationships(Form):
 class NewApp(Form):
     """Body of `POST /v3/apps`."""
 
-    name: Name
+    name: AppName
     relationships: AppRelationships
     environment_variables: dict[str, Any] | None = None
     lifecycle: Lifecycle | None = None
@@ -92,7 +92,7 @@ class NewApp(Form):
 class AppChanges(Form):
     """Body of `PATCH /v3/apps/:guid`; a lifecycle without buildpacks leaves them as they are."""
 
-    name: Name | None = None
+    name: AppName | None = None
     lifecycle: Lifecycle | None = None
     metadata: MetadataForm | None = None
 

@@ -6,7 +6,7 @@ from paasd.api.answers import FeatureShown, LinkedRelation, Page
 from paasd.api.answers.pages import SpaceShown, UserShown
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, Name, ToOne, metadata_of
-from paasd.api.listing import Listing, column, list_reply, one_reply
+from paasd.api.listing import Listing, column, list_reply, one_reply, plain_list
 from paasd.api.present.including import include_organizations
 from paasd.api.present.tenancy import present_spaces
 from paasd.api.query import QuerySpec
@@ -101,6 +101,11 @@ async def delete_unmapped_routes(call: Call) -> Reply[None]:
     return job_reply(call, await routes.delete_unmapped(call.context, call.caller, call.path["guid"]))
 
 
+async def list_features(call: Call) -> Reply[Page[FeatureShown]]:
+    """All features of a space."""
+    return plain_list(call, [_feature(call, _need(call))])
+
+
 async def get_feature(call: Call) -> Reply[FeatureShown]:
     """The one feature of a space is ssh."""
     row = _need(call)
@@ -153,6 +158,7 @@ ROUTES: tuple[Route, ...] = (
     patch(ONE, update_space, permission=SPACE_MANAGERS),
     delete(ONE, delete_space, permission="organization_manager"),
     delete(f"{ONE}/routes", delete_unmapped_routes, UNMAPPED, permission=OPERATORS),
+    get(f"{ONE}/features", list_features, QuerySpec(pages=True)),
     get(f"{ONE}/features/<feature>", get_feature),
     patch(f"{ONE}/features/<feature>", update_feature, permission=SPACE_MANAGERS),
     get(f"{ONE}/relationships/isolation_segment", isolation_segment),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import UNSET, UnsetType
 
 from paasd.errors import Unprocessable
-from paasd.model.apps import FEATURES, check_app_name
+from paasd.model.apps import FEATURES
 from paasd.model.arguments import Metadata
 from paasd.model.manifests.document import (
     AppManifest,
@@ -22,6 +22,7 @@ from paasd.model.manifests.document import (
 from paasd.model.manifests.fields import Fields
 from paasd.model.manifests.loading import load
 from paasd.model.metadata import check_metadata
+from paasd.model.naming import check_name
 from paasd.model.processes import COMMAND_LIMIT, HEALTH_CHECK_TYPES, INSTANCES_LIMIT
 from paasd.model.routes import PROTOCOLS, TCP_PROTOCOLS
 
@@ -101,7 +102,7 @@ def _application(raw: Any, index: int, problems: list[str], warnings: list[str])
             problems.append(f"{where}: name must be given")
         return None
     try:
-        check_app_name(name)
+        check_name(name)
     except Unprocessable as error:
         problems.append(f"For application '{name[:80]}': name is refused: {error.detail}")
     fields = Fields(raw, f"For application '{name}'", problems)

@@ -7,6 +7,7 @@ import msgspec
 
 from paasd.errors import Unprocessable
 from paasd.model.arguments import Actor, Arguments
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.quotas.arithmetic import UNLIMITED
 from paasd.model.quotas.places import Place, within
@@ -71,8 +72,8 @@ def apply_to_organizations(tx: Tx, quota: OrganizationQuota, guids: Sequence[str
     _check_unlimited_logs(tx, quota.limits, found.values(), "org(s)")
     for guid in dict.fromkeys(guids):
         if found[guid].quota_guid != quota.guid:
-            tx.update(found[guid], quota_guid=quota.guid)
-            record_quota_event(tx, "apply", actor, quota, {"organization_guid": guid}, found[guid])
+            told = {"organization_guid": guid, **_moved(tx, found[guid], quota)}
+            record_quota_event(tx, "apply", actor, quota, told, found[guid])
 
 
 def apply_to_spaces(tx: Tx, quota: SpaceQuota, guids: Sequence[str], actor: Actor) -> None:
@@ -84,8 +85,13 @@ def apply_to_spaces(tx: Tx, quota: SpaceQuota, guids: Sequence[str], actor: Acto
     _check_unlimited_logs(tx, quota.limits, found.values(), "space(s)")
     for guid in dict.fromkeys(guids):
         if found[guid].quota_guid != quota.guid:
-            tx.update(found[guid], quota_guid=quota.guid)
-            record_quota_event(tx, "apply", actor, quota, {"space_guid": guid}, found[guid])
+            told = {"space_guid": guid, **_moved(tx, found[guid], quota)}
+            record_quota_event(tx, "apply", actor, quota, told, found[guid])
+
+
+def _moved(tx: Tx, place: Place, quota: OrganizationQuota | SpaceQuota) -> dict[str, Any]:
+    """Let the quota apply; which one applied before."""
+    return difference(place, tx.update(place, quota_guid=quota.guid))
 
 
 def check_found(guids: Sequence[str], found: Container[str], text: str) -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from paasd.errors import Unprocessable
 from paasd.model.arguments import Actor, Arguments
+from paasd.model.auditing import difference
 from paasd.model.jobs import open_job
 from paasd.model.quotas.applying import (
     apply_to_organizations,
@@ -102,12 +103,14 @@ def _update(tx: Tx, quota: Q, args: UpdateQuota, places: list[Any]) -> Q:
     check_limits(limits)
     check_log_rates(tx, quota.limits, limits, places)
     name = quota.name if args.name is None else args.name
+    former = quota
     try:
         quota = tx.update(quota, name=name, limits=limits)
     except Duplicate as error:
         kind = "Space" if isinstance(quota, SpaceQuota) else "Organization"
         raise Unprocessable(f"{kind} Quota '{name}' already exists.") from error
-    record_quota_event(tx, "update", args.actor, quota, {"name": args.name, "limits": args.limits})
+    told = {"name": args.name, "limits": args.limits, **difference(former, quota)}
+    record_quota_event(tx, "update", args.actor, quota, told)
     return quota
 
 
@@ -145,7 +148,7 @@ def delete_space_quota(tx: Tx, args: DeleteQuota) -> Job:
 
 def _delete(tx: Tx, quota: OrganizationQuota | SpaceQuota, actor: Actor) -> Job:
     tx.delete(quota)
-    record_quota_event(tx, "delete", actor, quota)
+    record_quota_event(tx, "delete", actor, quota, {"limits": msgspec.to_builtins(quota.limits)})
     kind = quota_kind(quota)
     return open_job(tx, f"{kind}.delete", resource_type=kind, resource_guid=quota.guid, state="COMPLETE", by=actor)
 
