@@ -72,6 +72,7 @@ async def upload(context: Context, caller: Caller, droplet_guid: str, chunks: As
         default_stack=context.config.sandbox.stack,
         memory_mb=apps.build_memory_mb,
         disk_mb=apps.build_disk_mb,
+        asked_memory_mb=apps.build_memory_mb,
         timeout_s=apps.build_timeout_s,
         actor=actor_of(caller),
     )

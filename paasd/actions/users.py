@@ -5,7 +5,7 @@ from paasd.actions.permissions import NOT_ALLOWED, authorise_admin
 from paasd.actions.visibility import need_visible
 from paasd.auth import PLATFORM_NAMES, Caller
 from paasd.errors import Forbidden, Unprocessable
-from paasd.model import Job, User, platform_roles
+from paasd.model import Job, User, leaving, platform_roles
 from paasd.model import users as model
 from paasd.model.arguments import Metadata
 from paasd.model.jobs import OpenJob, start_finished_job
@@ -38,9 +38,17 @@ async def create_account(
 async def delete_account(context: Context, caller: Caller, user_guid: str) -> None:
     """The user and its roles. Raises NotFound, Forbidden."""
     _need_scim_write(caller)
+    await _take_rights(context, caller, user_guid, tokens=True)
     await context.database.write(
         model.delete_user, model.DeleteUser(user_guid=user_guid, strictly=True, actor=actor_of(caller))
     )
+
+
+async def _take_rights(context: Context, caller: Caller, user_guid: str, *, tokens: bool) -> None:
+    """First, since every organization is to have an event of what was taken away there."""
+    arguments = leaving.TakeRights(user_guid=user_guid, tokens=tokens, strictly=True, actor=actor_of(caller))
+    while not await context.database.write(leaving.take_rights, arguments):
+        pass
 
 
 async def set_password(context: Context, caller: Caller, user_guid: str, password_hash: str) -> User:
@@ -121,6 +129,7 @@ async def delete(context: Context, caller: Caller, user_guid: str) -> Job:
     with context.database.read() as tx:
         need_visible(tx, caller, User, user_guid)
     authorise_admin(caller)
+    await _take_rights(context, caller, user_guid, tokens=False)
     await context.database.write(
         model.forget_roles, model.DeleteUser(user_guid=user_guid, strictly=True, actor=actor_of(caller))
     )

@@ -135,9 +135,7 @@ class RevokeDeployToken(Arguments):
 @operation("deploy_token.revoke", version=1)
 def revoke_deploy_token(tx: Tx, args: RevokeDeployToken) -> None:
     """It counts no more, at once. Raises NotFound."""
-    token = tx.need(DeployToken, args.guid)
-    remove_token(tx, token)
-    _event(tx, "audit.deploy_token.revoke", args.actor, token)
+    end_token(tx, args.actor, tx.need(DeployToken, args.guid))
 
 
 class NoteDeployTokenUse(Arguments):
@@ -157,6 +155,12 @@ def note_deploy_token_use(tx: Tx, args: NoteDeployTokenUse) -> bool:
     return True
 
 
+def end_token(tx: Tx, actor: Actor, token: DeployToken, because: str = "") -> None:
+    """Remove it, with its event; `because` is why, when nobody asked for just this."""
+    remove_token(tx, token)
+    _event(tx, "audit.deploy_token.revoke", actor, token, because)
+
+
 def remove_token(tx: Tx, token: DeployToken) -> None:
     """The token with its user and roles."""
     tx.delete_all(Role, user_guid=token.guid)
@@ -173,7 +177,7 @@ def remove_tokens(tx: Tx, place: Condition, limit: int) -> int:
     return len(found)
 
 
-def _event(tx: Tx, event_type: str, actor: Actor, token: DeployToken) -> None:
+def _event(tx: Tx, event_type: str, actor: Actor, token: DeployToken, because: str = "") -> None:
     record_event(
         tx,
         event_type,
@@ -183,5 +187,5 @@ def _event(tx: Tx, event_type: str, actor: Actor, token: DeployToken) -> None:
         target_name=token.name,
         space_guid=token.space_guid,
         organization_guid=token.organization_guid,
-        data={"role": token.role, "expires_at": token.expires_at},
+        data={"role": token.role, "expires_at": token.expires_at, **({"because": because} if because else {})},
     )

@@ -54,7 +54,7 @@ def _create_organization_role(tx: Tx, args: CreateRole, user: User) -> Role:
             f"User '{user.username}' already has '{args.type}' role in organization '{organization.name}'."
         )
     role = tx.insert(Role(type=args.type, user_guid=user.guid, organization_guid=organization.guid))
-    _event(tx, "add", args.actor, role, user, None, organization.guid, args.invited_by)
+    _event(tx, "add", args.actor, role, user, None, organization.guid, invited_by=args.invited_by)
     return role
 
 
@@ -67,7 +67,7 @@ def _create_space_role(tx: Tx, args: CreateRole, user: User) -> Role:
     if tx.exists(Role, type=args.type, user_guid=user.guid, space_guid=space.guid):
         raise Unprocessable(f"User '{user.username}' already has '{args.type}' role in space '{space.name}'.")
     role = tx.insert(Role(type=args.type, user_guid=user.guid, space_guid=space.guid))
-    _event(tx, "add", args.actor, role, user, space.guid, space.organization_guid, args.invited_by)
+    _event(tx, "add", args.actor, role, user, space.guid, space.organization_guid, invited_by=args.invited_by)
     return role
 
 
@@ -90,10 +90,16 @@ def delete_role(tx: Tx, args: DeleteRole) -> None:
     if organization_guid is not None and (role.type == "organization_user" or _is_only(tx, role)):
         _check_no_space_roles(tx, user, role.type, organization_guid)
     check_not_last(tx, role, strictly=args.strictly)
+    end_role(tx, args.actor, role, user)
+
+
+def end_role(tx: Tx, actor: Actor, role: Role, user: User, because: str = "") -> None:
+    """Delete the row, with its event; `because` is why, when nobody asked for just this."""
+    organization_guid = role.organization_guid
     if role.space_guid is not None:
         organization_guid = tx.need(Space, role.space_guid).organization_guid
     tx.delete(role)
-    _event(tx, "remove", args.actor, role, user, role.space_guid, organization_guid)
+    _event(tx, "remove", actor, role, user, role.space_guid, organization_guid, because=because)
 
 
 def _is_only(tx: ReadTx, role: Role) -> bool:
@@ -116,8 +122,9 @@ def _event(
     user: User,
     space_guid: str | None,
     organization_guid: str | None,
-    invited_by: str = "",
+    **more: str,
 ) -> None:
+    """`more` are further data; empty ones are left out."""
     record_event(
         tx,
         f"audit.user.{role.type}_{verb}",
@@ -127,5 +134,5 @@ def _event(
         target_name=user.username,
         space_guid=space_guid,
         organization_guid=organization_guid,
-        data={"invited_by": invited_by} if invited_by else None,
+        data={name: value for name, value in more.items() if value} or None,
     )

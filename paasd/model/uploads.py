@@ -4,6 +4,7 @@ from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.events import record_app_event
 from paasd.model.jobs import FinishJob, finish_job, open_job
+from paasd.model.quotas.accounting import check_staging
 from paasd.model.quotas.blobs import check_blobs, of_layers
 from paasd.model.quotas.places import QuotaExceeded
 from paasd.model.records import App, Droplet, DropletLayer, DropletSidecar, DropletUpload, Job, JobError, Space
@@ -14,7 +15,10 @@ ONLY_ONCE = "Droplet may be uploaded only once. Create a new droplet to upload b
 
 
 class BeginDropletUpload(Arguments):
-    """Arguments of `begin_droplet_upload`: the blob, the node that has it, and what its unpacking may use."""
+    """Arguments of `begin_droplet_upload`: the blob, the node that has it, and what its unpacking may use.
+
+    `asked_memory_mb` is what has to fit into quotas; nodes of earlier releases send none.
+    """
 
     droplet_guid: str
     node_guid: str
@@ -23,6 +27,7 @@ class BeginDropletUpload(Arguments):
     default_stack: str
     memory_mb: int
     disk_mb: int
+    asked_memory_mb: int | None = None
     timeout_s: float
     actor: Actor
 
@@ -39,7 +44,10 @@ def begin_droplet_upload(tx: Tx, args: BeginDropletUpload) -> Job:
     if tx.exists(DropletUpload, app_guid=droplet.app_guid):
         raise Unprocessable("Only one droplet can be PROCESSING_UPLOAD at a time per application.")
     app = tx.need(App, droplet.app_guid)
-    check_blobs(tx, tx.need(Space, app.space_guid), {args.blob_sha256: args.size_bytes})
+    space = tx.need(Space, app.space_guid)
+    check_blobs(tx, space, {args.blob_sha256: args.size_bytes})
+    if args.asked_memory_mb is not None:
+        check_staging(tx, space, args.asked_memory_mb)
     job = open_job(
         tx,
         "droplet.upload",

@@ -176,11 +176,12 @@ class _Cluster:
             position = self._best_of(zone, demand)
             if position is not None:
                 return self._reserve(position, demand)
-        for position in sorted(range(len(self._nodes)), key=lambda p: self._nodes[p].load):
-            # Rare: the least loaded nodes are small ones and have no room, a larger one may.
-            node = self._nodes[position]
-            if demand.allows(node.zone) and node.fits(demand, self._headroom):
-                return self._reserve(position, demand)
+        # Rare: the least loaded nodes are small ones and have no room, a larger one may.
+        fitting = [
+            p for p, one in enumerate(self._nodes) if one.fits(demand, self._headroom) and demand.allows(one.zone)
+        ]
+        if fitting:
+            return self._reserve(min(fitting, key=lambda p: self._nodes[p].load), demand)
         self._hopeless.add(demand)
         return None
 

@@ -6,6 +6,7 @@ import httpx
 
 from paasd.api.paasd_v1.quota import COUNTED
 from paasd.model import Limits
+from tests.api.hands import tar_of
 from tests.api.serving import Served
 from tests.api.tenants import make_tenant
 
@@ -208,3 +209,7 @@ async def test_a_build_of_the_usual_size_has_to_fit_too(served: Served) -> None:
         assert [answer.status_code for answer in answers] == [201, 422]
         text = "organization's memory limit exceeded: staging requires 1024M memory"
         assert answers[1].json()["errors"][0]["detail"] == text
+        droplet = await http.post("/v3/droplets", json={"relationships": {"app": {"data": {"guid": app}}}})
+        bits = {"bits": ("x.tgz", tar_of({"app/x": b"x"}))}
+        refused = await http.post(f"/v3/droplets/{droplet.json()['guid']}/upload", files=bits)
+        assert (refused.status_code, refused.json()["errors"][0]["detail"]) == (422, text)

@@ -36,6 +36,7 @@ from paasd.model import (
     invitations,
     jobs,
     leases,
+    leaving,
     liveness,
     membership,
     metadata,
@@ -154,6 +155,11 @@ async def _(seed: Seed) -> Any:
 async def _(seed: Seed) -> Any:
     role = await _role(seed)
     return users.DeleteUser(user_guid=role.user_guid, actor=SYSTEM)
+
+
+@case(leaving.take_rights)
+async def _(seed: Seed) -> Any:
+    return leaving.TakeRights(user_guid=(await _role(seed)).user_guid, tokens=True, actor=SYSTEM)
 
 
 async def _role(seed: Seed) -> Role:

@@ -25,7 +25,7 @@ from paasd.model.arguments import SYSTEM
 from paasd.model.builds import CreateBuild, FailBuild, create_build, fail_build
 from paasd.model.deletion import DeleteChunk, delete_chunk
 from paasd.model.domains import CreateDomain, create_domain
-from paasd.model.droplets import CopyDroplet, copy_droplet
+from paasd.model.droplets import CopyDroplet, CreateDroplet, copy_droplet, create_droplet
 from paasd.model.manifests import ApplyManifest, AppToApply, ManifestError, apply_manifest, parse_manifest
 from paasd.model.organizations import DeleteOrganization, begin_delete_organization
 from paasd.model.processes import ScaleProcess, scale_process
@@ -39,6 +39,11 @@ from paasd.model.quotas.definitions import (
 from paasd.model.quotas.places import QuotaExceeded
 from paasd.model.quotas.usage import usage
 from paasd.model.routes import CreateRoute, create_route
+from paasd.model.uploads import (
+    FinishDropletUpload,
+    begin_droplet_upload,
+    finish_droplet_upload,
+)
 from paasd.state import Database, Faults, InlineRunner, MemoryLog, open_database
 from tests.model.seeding import NODE, SIZES, Seed
 
@@ -189,6 +194,26 @@ async def test_a_build_that_asks_for_more_than_others_have_needs_room_in_the_quo
     text = "organization's memory limit exceeded: staging requires 513M memory"
     assert await refused(seed.database, create_build, asked) == text
     assert (await seed.database.write(create_build, replace(asked, asked_memory_mb=512))).state == "STAGING"
+
+
+async def test_unpacking_an_uploaded_droplet_needs_room_in_the_quota_and_takes_it(seed: Seed) -> None:
+    one, _ = await started(seed, "one", "two")
+    await limit(seed.database, total_memory_in_mb=1024 + 64)
+    first, second = [
+        await seed.database.write(create_droplet, CreateDroplet(app_guid=(await seed.app(name)).guid, actor=SYSTEM))
+        for name in ("three", "four")
+    ]
+    asked = replace(seed.bits(first), asked_memory_mb=65)
+    text = "organization's memory limit exceeded: staging requires 65M memory"
+    assert await refused(seed.database, begin_droplet_upload, asked) == text
+    await seed.database.write(begin_droplet_upload, replace(asked, asked_memory_mb=64))
+    asked = replace(seed.bits(second), asked_memory_mb=64)
+    assert "staging requires 64M memory" in await refused(seed.database, begin_droplet_upload, asked)
+    with seed.database.read() as tx:
+        assert usage(tx, tx.need(Space, tx.need(App, one.app_guid).space_guid)).memory_mb == 1024 + 64
+    done = FinishDropletUpload(droplet_guid=first.guid, node_guid=NODE, layers=[], process_types={"web": "x"})
+    await seed.database.write(finish_droplet_upload, done)
+    await seed.database.write(begin_droplet_upload, asked)
 
 
 async def test_what_is_staged_counts_like_what_runs_until_it_ends(seed: Seed) -> None:

@@ -6,7 +6,7 @@ from paasd.model.quotas.arithmetic import Usage
 from paasd.model.quotas.blobs import MIB, stored_bytes
 from paasd.model.quotas.holding import held_by
 from paasd.model.quotas.places import Place, within
-from paasd.model.records import App, Build, Domain, Organization, Process, Route, Task
+from paasd.model.records import App, Build, Domain, DropletUpload, Organization, Process, Route, Task
 from paasd.model.records.tasks import ENDED
 from paasd.state import Eq, Gt, In, InSelect, IsNull, Not, ReadTx
 
@@ -24,17 +24,19 @@ def usage(tx: ReadTx, place: Place) -> Usage:
 
 
 def running(tx: ReadTx, place: Place) -> Usage:
-    """Only what started apps, tasks that have not ended, and builds (their memory) use."""
+    """Only what started apps, tasks that have not ended, and builds and unpacked droplets (their memory) use."""
     started = InSelect("app_guid", App, "guid", Eq("state", "STARTED"), Eq("deleting", False), within(place))
     held = held_by(tx, started).values()
     limited = Gt("log_rate_limit_bytes", 0)
     tasks = (Not(In("state", ENDED)), InSelect("app_guid", App, "guid", within(place)))
     builds = (Eq("state", "STAGING"), InSelect("app_guid", App, "guid", within(place)))
+    unpacked = InSelect("app_guid", App, "guid", within(place))
     return Usage(
         memory_mb=tx.total(Process, ("instances", "memory_mb"), started)
         + sum(one.memory_mb for one in held)
         + tx.total(Task, ("memory_mb",), *tasks)
-        + tx.total(Build, ("staging_memory_mb",), *builds),
+        + tx.total(Build, ("staging_memory_mb",), *builds)
+        + tx.total(DropletUpload, ("memory_mb",), unpacked),
         disk_mb=tx.total(Process, ("instances", "disk_mb"), started)
         + sum(one.disk_mb for one in held)
         + tx.total(Task, ("disk_mb",), *tasks),
