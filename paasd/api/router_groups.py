@@ -4,6 +4,7 @@ from paasd.api.answers import Answer, Refusal
 from paasd.api.call import Call, Reply
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get
+from paasd.api.whom import PLATFORM_READERS
 from paasd.api.words import RouterGroupType
 from paasd.config.ports import in_words
 
@@ -39,6 +40,4 @@ async def list_groups(call: Call) -> Reply[list[RouterGroupShown]] | Reply[Group
 
 
 BASE = "/routing/v1/router_groups"
-ROUTES: tuple[Route, ...] = (
-    get(BASE, list_groups, QuerySpec(plain=("name",)), permission="routing.router_groups.read"),
-)
+ROUTES: tuple[Route, ...] = (get(BASE, list_groups, QuerySpec(plain=("name",)), permission=PLATFORM_READERS),)

@@ -58,5 +58,5 @@ async def test_every_way_to_name_them_is_checked(world: World) -> None:
         await manifests.apply(context, admin, space, text)
     assert caught.value.details == [
         "For application 'x': buildpacks: Buildpack \"cobol\" must be an existing admin buildpack or a valid git URI",
-        "For application 'x': stack must be one of host, debian12, cflinuxfs4, not 'windows'",
+        "For application 'x': stack must be one of cflinuxfs4, debian12, host, not 'windows'",
     ]

@@ -121,7 +121,7 @@ def test_a_token_is_made_listed_without_its_secret_and_deleted(pair: BlockingClu
         ({"ttl_s": 31 * 86400}, "lives 60 to"),
         ({"uses": 0}, "1 to 1000 times"),
         ({"uses": 1001}, "1 to 1000 times"),
-        ({"uses": "many"}, "Uses must be int"),
+        ({"uses": "many"}, "Uses must be an integer"),
         ({"ttl": 600}, "ttl"),
         ({"zone": "with a blank"}, "zone"),
         ({"zone": "z" * 200}, "zone"),

@@ -89,7 +89,7 @@ async def test_internal_routes_have_neither_path_nor_wildcard_and_no_route_has_a
         refused = await route(served, http, "two", port=8080)
         assert detail(refused, 422) == "Routes with protocol 'http' do not support ports."
         answer = await http.post("/v3/domains", json={"name": "tcp.example.org", "router_group": {"guid": "x"}})
-        assert detail(answer, 422) == "TCP router groups are not available"
+        assert detail(answer, 422) == "Router group with guid 'x' not found."
 
 
 async def test_an_internal_domain_belongs_to_no_organization(served: Served):

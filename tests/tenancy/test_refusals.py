@@ -69,7 +69,7 @@ async def test_who_shares_a_quota_is_not_told_with_whom_and_what_they_use_does_n
         quota = (await world.expect(world.admin, "POST /v3/organization_quotas", {"name": "shared"})).json["guid"]
         both = {"data": [{"guid": one.values["org"]} for one in (theirs, own)]}
         await world.expect(world.admin, f"POST /v3/organization_quotas/{quota}/relationships/organizations", both)
-        await world.expect(world.admin, f"PATCH /v3/organization_quotas/{quota}", {"routes": {"total_routes": 2}})
+        await world.expect(world.admin, f"PATCH /v3/organization_quotas/{quota}", {"routes": {"total_routes": 3}})
         token = own.tokens["owner"]
         shown = await world.expect(token, f"GET /v3/organization_quotas/{quota}")
         assert shown.json["relationships"]["organizations"]["data"] == [{"guid": own.values["org"]}]
