@@ -1,20 +1,50 @@
 """The host is left as it was found: nothing of a node of this run may be there when the run is over."""
 
+import functools
 import os
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import msgspec
 import psutil
 import pytest
 
 from paasd.sandbox import node_prefix, take_inventory
 from paasd.sandbox.sandbox import SLOTS
+from tests.own_host import own_host
 
 # What was killed last may take the kernel a moment.
 _PATIENCE_S = 20.0
 _DEPTH = 4
+
+_read_authorities = httpx._transports.default.create_ssl_context
+_usual_authorities = functools.cache(lambda: _read_authorities())
+
+
+def _authorities(
+    verify: ssl.SSLContext | str | bool = True, cert: Any = None, trust_env: bool = True
+) -> ssl.SSLContext:
+    """Each client of httpx reads all authorities that this machine trusts, for 30 ms, also where there is no TLS. Here
+    the clients of one process share them."""
+    if verify is True and cert is None and not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys():
+        return _usual_authorities()
+    return _read_authorities(verify=verify, cert=cert, trust_env=trust_env)
+
+
+httpx._transports.default.create_ssl_context = _authorities
+
+
+@pytest.hookimpl(trylast=True)  # others talk to the process that hands tests out, by loopback
+def pytest_configure(config: pytest.Config) -> None:
+    """Whoever runs tests as root does so on a host of its own; not so who only hands them out."""
+    if os.geteuid() == 0 and not config.getoption("numprocesses", None) and not config.option.collectonly:
+        host = own_host()
+        host.__enter__()
+        config.add_cleanup(lambda: host.__exit__(None, None, None))
 
 
 @pytest.fixture(scope="session", autouse=True)

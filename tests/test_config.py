@@ -7,8 +7,10 @@ import msgspec
 import pytest
 
 from paasd.cli.configuration import default_toml
-from paasd.config import Config, load_config
+from paasd.config import ApiConfig, Config, RouterConfig, load_config
+from paasd.config.ports import Ranges, check_ports, in_words, port_ranges
 from paasd.errors import ConfigError
+from paasd.node.ports import check_tcp_ports
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "config.toml"
 
@@ -65,3 +67,55 @@ def test_every_knob_says_what_it_means() -> None:
     assert len(knobs) > 50
     silent = [lines[number] for number in knobs if not lines[number - 1].startswith("# ")]
     assert silent == [], "these have no description in paasd/config/"
+
+
+EPHEMERAL = (32768, 60999)
+
+
+@pytest.mark.parametrize(
+    ("text", "ranges"),
+    [
+        ("", ()),
+        ("20000", ((20000, 20000),)),
+        (" 20010-20019 , 20000-20009 ", ((20000, 20009), (20010, 20019))),
+        ("61000-65535", ((61000, 65535),)),
+    ],
+)
+def test_ports_are_set_aside_as_people_write_them(text: str, ranges: Ranges) -> None:
+    assert port_ranges(text) == ranges
+    check_ports(Config(router=RouterConfig(tcp_ports=text)), EPHEMERAL, ())
+    assert port_ranges(in_words(ranges)) == ranges
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("20000-", "neither a port nor a range"),
+        ("a", "neither a port nor a range"),
+        ("20000-19999", "lowest first"),
+        ("1023", "not within 1024"),
+        ("65536", "not within 1024"),
+        ("20000-20005,20005", "20005 is named twice"),
+        ("20000-30000", "at most 10000"),
+        ("7000-8000", "7480, which is [api] port: leave it out"),
+        ("2222", "2222, which is [ssh] port"),
+        ("7401-7410", "7401, which is [cluster] tunnel_port"),
+        ("32000-33000", "32768-33000 to outgoing connections"),
+        ("40000,60000-61000", "40000-40000 to outgoing connections"),
+    ],
+)
+def test_ports_that_something_else_may_take_are_refused_with_what_to_do(text: str, expected: str) -> None:
+    config = Config(router=RouterConfig(tcp_ports=text), api=ApiConfig(port=7480))
+    with pytest.raises(ConfigError) as refused:
+        check_ports(config, EPHEMERAL, ((50000, 50099),))
+    assert expected in refused.value.detail
+    assert "[router] tcp_ports" in refused.value.detail
+
+
+def test_ports_that_the_kernel_keeps_back_may_be_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "ip_local_port_range").write_text("32768\t60999\n")
+    (tmp_path / "ip_local_reserved_ports").write_text("50000-50099,50200\n")
+    for text in ("50000-50099", "50010,50200"):
+        check_tcp_ports(Config(router=RouterConfig(tcp_ports=text)), tmp_path)
+    with pytest.raises(ConfigError, match="ip_local_reserved_ports"):
+        check_tcp_ports(Config(router=RouterConfig(tcp_ports="50000-50100")), tmp_path)

@@ -3,7 +3,7 @@
 import msgspec
 
 from paasd.actions.context import Context, actor_of
-from paasd.actions.environment import check_names, seal_environment
+from paasd.actions.environment import check_variables, seal_environment
 from paasd.actions.lifecycle import check_buildpacks, check_lifecycle, check_stack, installed
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_of_app, need_space
@@ -39,7 +39,7 @@ async def create(
     check_lifecycle(lifecycle_type)
     check_buildpacks(buildpacks or [], installed(context))
     check_stack(stack)
-    check_names(list(environment or {}))
+    check_variables(environment or {})
     guid = context.new_guid()
     arguments = model.CreateApp(
         guid=guid,

@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 import msgspec
@@ -12,11 +12,13 @@ from paasd.actions.mailing import Postage
 from paasd.auth import Caller
 from paasd.blobs import Blobs
 from paasd.config import Config
+from paasd.config.ports import Ranges, port_ranges
 from paasd.logs import Logs
 from paasd.membership import Membership
 from paasd.model.arguments import Actor
 from paasd.model.auditing.following import Head
 from paasd.model.processes import Sizes
+from paasd.model.router_groups import RouterGroup
 from paasd.observed import Observed
 from paasd.state import Database
 from paasd.turns import Apart
@@ -39,8 +41,9 @@ async def _without_router(app_guid: str) -> None:
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """One per node. `clock` gives unix seconds; `new_guid` the guids that must be known before the write.
 
-    `routed` returns when the router serves the routes of an app, named by its guid, as they are now. `seen_heads` are
-    those that the chain of audit events had while this daemon ran.
+    `routed` returns when the router serves the routes of an app, named by its guid, as they are now. `busy_ports` are
+    those of TCP routes that another program of this host has. `seen_heads` are those that the chain of audit
+    events had while this daemon ran.
     """
 
     config: Config
@@ -55,6 +58,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     new_guid: Callable[[], str] = lambda: str(uuid.uuid4())
     choose: Callable[[list[str]], str] = secrets.choice
     routed: Callable[[str], Awaitable[None]] = _without_router
+    busy_ports: Callable[[], Sequence[int]] = tuple
     seen_heads: Collection[Head] = ()
     apart: Apart = msgspec.field(default_factory=Apart)
     postage: Postage = msgspec.field(default_factory=Postage)
@@ -69,6 +73,16 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             disk_limit_mb=apps.disk_limit_mb,
             log_rate_limit_bytes=apps.log_rate_limit_bytes,
         )
+
+    @property
+    def tcp_ports(self) -> Ranges:
+        """Those that TCP routes may reserve; none where there are no TCP routes."""
+        return port_ranges(self.config.router.tcp_ports)
+
+    @property
+    def router_groups(self) -> list[RouterGroup]:
+        """One with ports to reserve, or none."""
+        return [RouterGroup(reservable=self.tcp_ports)] if self.tcp_ports else []
 
     @property
     def reserved_hosts(self) -> list[str]:

@@ -7,6 +7,7 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import (
     Permission,
     allowed_in_organization,
+    allowed_in_space,
     authorise_admin,
     authorise_in_organization,
 )
@@ -17,6 +18,7 @@ from paasd.model import Domain, Job, Organization, Route
 from paasd.model import domain_sharing as sharing
 from paasd.model import domains as model
 from paasd.model.arguments import Metadata
+from paasd.model.names import check_name_is_free, spaces_beside
 from paasd.state import ReadTx
 
 
@@ -29,8 +31,9 @@ async def create(
     organization_guid: str | None = None,
     metadata: Metadata | None = None,
     shared_organizations: Sequence[str] = (),
+    router_group_guid: str | None = None,
 ) -> Domain:
-    """Raises Forbidden, Unprocessable."""
+    """With a router group it is for TCP routes, and everybody's. Raises Forbidden, Unprocessable."""
     if organization_guid is None:
         authorise_admin(caller)
         if shared_organizations:
@@ -45,6 +48,9 @@ async def create(
             authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
             flags.require(tx, caller, "private_domain_creation")
             _check_shareable(tx, caller, shared_organizations)
+        _check_suffix(context, caller, name)
+    if router_group_guid is not None:
+        return await _create_tcp(context, caller, name, router_group_guid, metadata)
     arguments = model.CreateDomain(
         name=name,
         internal=internal,
@@ -55,6 +61,21 @@ async def create(
         actor=actor_of(caller),
     )
     return await context.database.write(model.create_domain, arguments)
+
+
+async def _create_tcp(
+    context: Context, caller: Caller, name: str, router_group_guid: str, metadata: Metadata | None
+) -> Domain:
+    if router_group_guid not in [group.guid for group in context.router_groups]:
+        raise Unprocessable(f"Router group with guid '{router_group_guid}' not found.")
+    arguments = model.CreateTcpDomain(
+        name=name,
+        router_group_guid=router_group_guid,
+        metadata=metadata,
+        reserved=context.reserved_hosts,
+        actor=actor_of(caller),
+    )
+    return await context.database.write(model.create_tcp_domain, arguments)
 
 
 async def update(context: Context, caller: Caller, domain_guid: str, metadata: Metadata | None) -> Domain:
@@ -115,11 +136,39 @@ def _check_shareable(tx: ReadTx, caller: Caller, organization_guids: Sequence[st
             raise Unprocessable(f"Organization '{organization.name}' is suspended.")
 
 
-def reserved(context: Context, caller: Caller, domain_guid: str, *, host: str = "", path: str = "") -> bool:
-    """Whether a route of this name exists on the domain (`GET /v3/domains/:guid/route_reservations`)."""
+def reserved(
+    context: Context, caller: Caller, domain_guid: str, *, host: str = "", path: str = "", port: int | None = None
+) -> bool:
+    """Whether a route of this name is taken for the caller (`GET /v3/domains/:guid/route_reservations`).
+
+    It is there already, or making it would be refused in each of the caller's spaces: the name is another space's, the
+    platform's, or of another domain.
+    """
     with context.database.read() as tx:
-        need_visible(tx, caller, Domain, domain_guid)
-        return tx.exists(Route, domain_guid=domain_guid, host=host.lower(), path=path)
+        domain = need_visible(tx, caller, Domain, domain_guid)
+        if domain.router_group_guid is not None:
+            return port is not None and not host and not path and tx.exists(Route, port=port)
+        if port is not None:
+            return False
+        try:
+            holder = check_name_is_free(tx, domain, host, path, context.reserved_hosts)
+        except Unprocessable:
+            return True
+        beside = [] if holder is None else spaces_beside(tx, domain, holder)
+        return holder is not None and not any(
+            allowed_in_space(tx, caller, space, Permission.OPERATE_APPS) for space in beside
+        )
+
+
+def _check_suffix(context: Context, caller: Caller, name: str) -> None:
+    """Raise Unprocessable for a name under which many have theirs: nobody could have one beside its owner."""
+    own = name.lower()
+    suffixes = context.config.domains.public_suffixes
+    if not caller.admin and any(f".{suffix.lower()}".endswith(f".{own}") for suffix in suffixes):
+        raise Unprocessable(
+            f'The domain name "{own}" is one under which many organizations have theirs; choose a name below it,'
+            f" such as example.{own}, or ask an administrator."
+        )
 
 
 def _authorise(context: Context, caller: Caller, domain_guid: str) -> None:

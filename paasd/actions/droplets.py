@@ -65,6 +65,7 @@ async def upload(context: Context, caller: Caller, droplet_guid: str, chunks: As
         droplet_guid=droplet_guid,
         node_guid=context.node_guid,
         blob_sha256=blob.sha256,
+        size_bytes=blob.size_bytes,
         default_stack=context.config.sandbox.stack,
         memory_mb=apps.build_memory_mb,
         disk_mb=apps.build_disk_mb,

@@ -1,5 +1,7 @@
 """Environment variables: sealed in rows, opened only for those who may read secrets."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,10 +11,12 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app
 from paasd.auth import Caller
-from paasd.errors import Unavailable, Unprocessable
+from paasd.errors import Forbidden, NotFound, Unavailable, Unprocessable
 from paasd.model import App, Process, Revision, VariableGroup
 from paasd.model import apps as model
 from paasd.model.apps import environment_context
+from paasd.model.arguments import rfc3339
+from paasd.model.environment_shown import RecordEnvironmentShown, record_environment_shown, shown_lately
 from paasd.model.revisions import newest_revision
 from paasd.model.variable_groups import GROUPS, group_context, read_group
 from paasd.model.vcap import vcap_application
@@ -20,6 +24,8 @@ from paasd.state import ReadTx
 
 RETRIES = 5
 FILE_LIMIT = 16384
+NAME = re.compile(r"[^=\s\x00-\x1f\x7f]+")
+NAME_RULE = "cannot be empty or contain '=', spaces or control characters"
 
 
 def open_environment(context: Context, app: App) -> dict[str, str]:
@@ -57,26 +63,41 @@ def seal_again(context: Context, app: App, latest: Revision | None, variables: d
     return seal_environment(context, app.guid, variables)
 
 
-def read_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, str]:
+async def read_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, str]:
     """The app's own variables. Raises NotFound, Forbidden."""
     with context.database.read() as tx:
         app = need_readable(tx, caller, app_guid)
+    await note_shown(context, caller, app_guid)
     return open_environment(context, app)
+
+
+async def note_shown(context: Context, caller: Caller, app_guid: str) -> None:
+    """Write down that the caller reads the variables, before they do. Only the first time within an hour is a write."""
+    actor = actor_of(caller)
+    with context.database.read() as tx:
+        told = shown_lately(tx, app_guid, actor, rfc3339(context.clock()))
+    if not told:
+        await context.database.write(record_environment_shown, RecordEnvironmentShown(app_guid=app_guid, actor=actor))
 
 
 async def update_environment(
     context: Context, caller: Caller, app_guid: str, changes: dict[str, str | None]
 ) -> dict[str, str]:
-    """Set the given variables, take away those that are None; the new whole. Takes effect with the next restart."""
-    check_names(list(changes))
+    """Set the given variables, take away those that are None. Takes effect with the next restart.
+
+    The new whole, or only what was sent where the caller may not read the rest.
+    """
+    check_variables(changes)
     for _ in range(RETRIES):
         with context.database.read() as tx:
             app = need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
             latest = newest_revision(tx, app.guid)
+            readable = may_read(tx, caller, app_guid)
         present = open_environment(context, app)
         merged = merge(present, changes)
+        shown = merged if readable else merge({}, changes)
         if merged == present:
-            return merged
+            return shown
         arguments = model.SetEnvironment(
             app_guid=app_guid,
             previous=app.environment,
@@ -85,7 +106,7 @@ async def update_environment(
             actor=actor_of(caller),
         )
         if await context.database.write(model.set_environment, arguments) is not None:
-            return merged
+            return shown
     raise Unavailable("the environment was being changed by others; nothing was changed, try again")
 
 
@@ -94,15 +115,19 @@ def merge(present: dict[str, str], changes: dict[str, str | None]) -> dict[str, 
     return {name: value for name, value in {**present, **changes}.items() if value is not None}
 
 
-def check_names(names: list[str]) -> None:
-    """Raise Unprocessable for names that the platform sets itself or that no process can have."""
-    for name in names:
+def check_variables(changes: Mapping[str, str | None]) -> None:
+    """Raise Unprocessable for what the platform sets itself and for what no process can have.
+
+    A name that could be given formerly can still be taken away.
+    """
+    for name, value in changes.items():
         if name.upper() in ("PORT",) or name.upper().startswith("VCAP_"):
             raise Unprocessable(
                 f"Environment variable '{name}' is set by the platform: names cannot be PORT or begin with VCAP_"
             )
-        if not name or "=" in name or "\0" in name:
-            raise Unprocessable(f"Environment variable name '{name}' cannot be empty or contain '='")
+        if value is not None and ("\0" in value or not NAME.fullmatch(name)):
+            what = "value cannot contain the character NUL" if "\0" in value else f"name {NAME_RULE}"
+            raise Unprocessable(f"Environment variable {name!a}: its {what}")
 
 
 def need_readable(
@@ -114,11 +139,20 @@ def need_readable(
     return app
 
 
+def may_read(tx: ReadTx, caller: Caller, app_guid: str) -> bool:
+    """Whether the caller may read the app's variables, by role and by the flags."""
+    try:
+        need_readable(tx, caller, app_guid)
+    except (NotFound, Forbidden):
+        return False
+    return True
+
+
 def _group(context: Context, row: VariableGroup) -> dict[str, str]:
     return open_sealed(context, row.variables, group_context(row.name))
 
 
-def full_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, Any]:
+async def full_environment(context: Context, caller: Caller, app_guid: str) -> dict[str, Any]:
     """The whole of `GET /v3/apps/:guid/env`: own variables and what the platform adds. Raises NotFound, Forbidden."""
     with context.database.read() as tx:
         app = need_readable(tx, caller, app_guid)
@@ -133,6 +167,7 @@ def full_environment(context: Context, caller: Caller, app_guid: str) -> dict[st
             disk_mb=sizes.disk_mb if web is None else web.disk_mb,
             fds=FILE_LIMIT,
         )
+    await note_shown(context, caller, app_guid)
     return {
         "staging_env_json": _group(context, staging),
         "running_env_json": _group(context, running),

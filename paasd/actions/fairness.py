@@ -16,6 +16,10 @@ MEMORY = (
     "some organizations have a quota without limit of memory, so one may take that of all nodes: "
     "`cf update-org-quota default -m 8G` limits new ones, `cf orgs` and `cf set-quota` the others (docs/quotas.md)"
 )
+PORTS = (
+    "some organizations have a quota without limit of reserved ports, so one may take all of [router] tcp_ports: "
+    "`cf update-org-quota default --reserved-route-ports 5` limits new ones (docs/quotas.md)"
+)
 
 
 def unlimited(tx: ReadTx, config: Config) -> list[str]:
@@ -23,11 +27,14 @@ def unlimited(tx: ReadTx, config: Config) -> list[str]:
     organizations = tx.all(Organization, deleting=False)
     if len(organizations) < 2:
         return []
-    limited = {quota.guid for quota in tx.all(OrganizationQuota) if quota.limits.total_memory_in_mb is not None}
+    quotas = tx.all(OrganizationQuota)
+    limited = {quota.guid for quota in quotas if quota.limits.total_memory_in_mb is not None}
+    few_ports = {quota.guid for quota in quotas if quota.limits.total_reserved_ports is not None}
     network = config.network
     found = {
         MEMORY: any(one.quota_guid not in limited for one in organizations),
         BANDWIDTH: not (network.upload_mbit and network.download_mbit),
         WRITES: not config.sandbox.disk_write_bytes_per_s,
+        PORTS: bool(config.router.tcp_ports) and any(one.quota_guid not in few_ports for one in organizations),
     }
     return [sentence for sentence, true in found.items() if true]

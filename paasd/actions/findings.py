@@ -13,6 +13,7 @@ from paasd.actions.upkeep import (
     disk_problems,
     key_advice,
     key_problems,
+    port_problems,
     release_advice,
 )
 from paasd.model import Node
@@ -35,6 +36,7 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     index: int = 0
     certificate_left_s: float | None = None
     disk_free_mb: int | None = None
+    busy_ports: Sequence[int] = ()
     blobs: Sequence[str] = ()
     not_absorbed: Mapping[str, int] = {}
     log_error: str | None = None
@@ -76,6 +78,8 @@ def problems(platform: Platform) -> list[str]:
     found += platform.blobs
     free_mb = {guid: fact.disk_free_mb for guid, fact in platform.facts.items()}
     found += disk_problems(platform.nodes, {**free_mb, platform.own_guid: platform.disk_free_mb})
+    busy = {guid: fact.busy_ports for guid, fact in platform.facts.items()}
+    found += port_problems(platform.nodes, {**busy, platform.own_guid: platform.busy_ports})
     if platform.log_error is not None:
         found.append(f"log lines cannot be stored: {platform.log_error}; is the disk full?")
     return found

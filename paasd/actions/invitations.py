@@ -15,6 +15,7 @@ from paasd.auth import DEPLOY_TOKEN, Caller
 from paasd.errors import Forbidden, NotFound, Unprocessable
 from paasd.model import Invitation, Organization, Space, User
 from paasd.model import invitations as model
+from paasd.model.arguments import Actor
 from paasd.state import Ge
 
 PREFIX: Final = "paasd-invite-"
@@ -139,13 +140,22 @@ async def accept(context: Context, caller: Caller, secret: str) -> User:
     with context.database.read() as tx:
         if tx.get(User, caller.user_guid) is None or caller.origin == DEPLOY_TOKEN:
             raise Forbidden("Invitations are for people; sign in as one")
-    arguments = model.AcceptInvitation(secret_hash=hash_secret(secret), user_guid=caller.user_guid)
+    arguments = model.AcceptInvitation(
+        secret_hash=hash_secret(secret), user_guid=caller.user_guid, actor=actor_of(caller)
+    )
     return await context.database.write(model.accept_invitation, arguments)
 
 
-async def sign_up(context: Context, secret: str, username: str, password_hash: str) -> User:
+async def sign_up(
+    context: Context, secret: str, username: str, password_hash: str, *, address: str, request_id: str
+) -> User:
     """By somebody who gets an account by it, named as the address that was invited. Raises Unprocessable."""
-    arguments = model.AcceptInvitation(secret_hash=hash_secret(secret), username=username, password_hash=password_hash)
+    arguments = model.AcceptInvitation(
+        secret_hash=hash_secret(secret),
+        username=username,
+        password_hash=password_hash,
+        actor=Actor(guid="", type="user", name=username, address=address, request_id=request_id),
+    )
     return await context.database.write(model.accept_invitation, arguments)
 
 

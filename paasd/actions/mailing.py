@@ -47,7 +47,8 @@ async def send(config: MailConfig, address: str, subject: str, text: str) -> str
     """None when the server took it, else why not, in words for a person."""
     message = EmailMessage()
     try:
-        message["From"], message["To"], message["Subject"] = config.sender, address, subject
+        message["From"], message["To"] = config.sender, address
+        message["Subject"] = " ".join(subject.split())  # names may have line breaks, which no header has
         message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain=config.sender.rpartition("@")[2])
         message.set_content(text)
     except ValueError as error:  # line breaks in a header

@@ -8,10 +8,19 @@ import trio
 
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
-from paasd.actions.environment import check_names, merge, open_environment, seal_again, seal_environment
+from paasd.actions.environment import (
+    check_variables,
+    may_read,
+    merge,
+    need_readable,
+    note_shown,
+    open_environment,
+    seal_again,
+    seal_environment,
+)
 from paasd.actions.lifecycle import STACKS, buildpack_problem, installed
 from paasd.actions.permissions import Permission
-from paasd.actions.visibility import need_app, need_space
+from paasd.actions.visibility import need_space
 from paasd.auth import Caller
 from paasd.errors import Unavailable
 from paasd.model import App, Destination, Job, Revision, Route, Space
@@ -116,6 +125,7 @@ async def apply_parsed(context: Context, caller: Caller, space_guid: str, manife
             warnings=manifest.warnings,
             sizes=context.sizes,
             reserved=context.reserved_hosts,
+            reservable=list(context.tcp_ports),
             wildcards=caller.admin,
             disabled=disabled,
             actor=actor_of(caller),
@@ -142,7 +152,7 @@ def _prepare(context: Context, manifest: AppManifest, app: App | None, latest: R
     previous = "" if app is None else app.environment
     environment: str | None = None
     if manifest.environment:
-        check_names(list(manifest.environment))
+        check_variables(manifest.environment)
         present = {} if app is None else open_environment(context, app)
         merged = merge(present, manifest.environment)
         if merged != present:
@@ -162,26 +172,33 @@ def _prepare(context: Context, manifest: AppManifest, app: App | None, latest: R
     )
 
 
-def generate_text(context: Context, caller: Caller, app_guid: str) -> str:
-    """`GET /v3/apps/:guid/manifest`: YAML. Raises NotFound, Forbidden."""
+async def generate_text(context: Context, caller: Caller, app_guid: str) -> str:
+    """`GET /v3/apps/:guid/manifest`: YAML. Raises NotFound, Forbidden, FeatureDisabled."""
     with context.database.read() as tx:
-        app = need_app(tx, caller, app_guid, Permission.READ_SECRETS)
+        app = need_readable(tx, caller, app_guid, Permission.READ_SECRETS)
         state, labelling = _present(tx, tx.need(Space, app.space_guid), AppManifest(name=app.name))
+    await note_shown(context, caller, app.guid)
     return dump([generate(state, open_environment(context, app), labelling)])
 
 
 async def difference(context: Context, caller: Caller, space_guid: str, text: str | bytes) -> list[dict[str, Any]]:
-    """`POST /v3/spaces/:guid/manifest_diff`: what applying would change. Raises ManifestError, NotFound, Forbidden."""
+    """`POST /v3/spaces/:guid/manifest_diff`: what applying would change. Raises ManifestError, NotFound, Forbidden.
+
+    Nothing of the variables of an app where the caller may not read them: also which would not change tells of them.
+    """
     manifest = await parse(context, text)
     rows: list[dict[str, Any]] = []
     with context.database.read() as tx:
         space = need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
         for index, one in enumerate(manifest.applications):
             state, labelling = _present(tx, space, one)
-            present = None
+            present, wanted = None, describe(one)
             if state.app is not None:
-                present = generate(state, open_environment(context, state.app), labelling)
-            rows += diff(index, describe(one), present)
+                readable = may_read(tx, caller, state.app.guid)
+                variables = open_environment(context, state.app) if readable else {}
+                present = generate(state, variables, labelling)
+                wanted = wanted if readable else {key: value for key, value in wanted.items() if key != "env"}
+            rows += diff(index, wanted, present)
     return rows
 
 

@@ -39,15 +39,33 @@ async def create(
     return await context.database.write(model.create_package, arguments)
 
 
-async def upload(context: Context, caller: Caller, package_guid: str, chunks: AsyncIterable[bytes]) -> Package:
+async def download(context: Context, caller: Caller, package_guid: str) -> str:
+    """The blob of the bits, if the caller may have them; that they were asked for is an audit event.
+
+    Raises NotFound, Forbidden, and Unprocessable for a package without bits.
+    """
+    with context.database.read() as tx:
+        need_of_app(tx, caller, Package, package_guid, Permission.READ_SECRETS)
+    arguments = model.RecordPackageDownload(package_guid=package_guid, actor=actor_of(caller))
+    package = await context.database.write(model.record_package_download, arguments)
+    if package.blob_sha256 is None:
+        raise NotFound("Package")
+    return package.blob_sha256
+
+
+async def upload(
+    context: Context, caller: Caller, package_guid: str, chunks: AsyncIterable[bytes], *, size_bytes: int | None = None
+) -> Package:
     """Stream zip, tar or tar.gz into a blob; READY when this returns. A generator is closed in any case.
+
+    `size_bytes` is what the sender said that will come; the quota is asked for it before anything is read.
 
     Raises NotFound, Forbidden, TooLarge, and Unprocessable for what is no archive (the package is FAILED then).
     """
     with context.database.read() as tx:
         need_of_app(tx, caller, Package, package_guid, Permission.WRITE_SPACE)
         flags.require(tx, caller, "app_bits_upload")
-    begin = model.BeginUpload(package_guid=package_guid, actor=actor_of(caller))
+    begin = model.BeginUpload(package_guid=package_guid, size_bytes=size_bytes, actor=actor_of(caller))
     await context.database.write(model.begin_upload, begin)
     try:
         done = await _store(context, package_guid, chunks)
@@ -59,7 +77,7 @@ async def upload(context: Context, caller: Caller, package_guid: str, chunks: As
         with trio.CancelScope(shield=True), trio.move_on_after(CLEAN_UP_S):
             await _fail(context, package_guid, "The upload was broken off; create a new package and upload again.")
         raise
-    return await context.database.write(model.finish_upload, done)
+    return await _finish(context, done)
 
 
 async def attach(context: Context, caller: Caller, package_guid: str, blob: Blob) -> Package:
@@ -67,7 +85,9 @@ async def attach(context: Context, caller: Caller, package_guid: str, blob: Blob
     with context.database.read() as tx:
         need_of_app(tx, caller, Package, package_guid, Permission.WRITE_SPACE)
         flags.require(tx, caller, "app_bits_upload")
-    begin = model.BeginUpload(package_guid=package_guid, actor=actor_of(caller))
+    begin = model.BeginUpload(
+        package_guid=package_guid, blob_sha256=blob.sha256, size_bytes=blob.size_bytes, actor=actor_of(caller)
+    )
     await context.database.write(model.begin_upload, begin)
     try:
         check_archive(await trio.to_thread.run_sync(_head, context.blobs.path(blob.sha256)))
@@ -75,7 +95,15 @@ async def attach(context: Context, caller: Caller, package_guid: str, blob: Blob
         await _fail(context, package_guid, error.detail)
         raise
     done = model.FinishUpload(package_guid=package_guid, blob_sha256=blob.sha256, size_bytes=blob.size_bytes)
-    return await context.database.write(model.finish_upload, done)
+    return await _finish(context, done)
+
+
+async def _finish(context: Context, done: model.FinishUpload) -> Package:
+    try:
+        return await context.database.write(model.finish_upload, done)
+    except Unprocessable as error:  # the quota has no room for it
+        await _fail(context, done.package_guid, error.detail)
+        raise
 
 
 def _head(path: Path) -> bytes:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.jobs import finished
@@ -10,7 +12,7 @@ from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_route, need_space, need_visible
 from paasd.auth import Caller
 from paasd.errors import NotFound, Unprocessable
-from paasd.model import Destination, Domain, Job, Route
+from paasd.model import Destination, Domain, Job, Route, tcp_routes
 from paasd.model import routes as model
 from paasd.model.arguments import Metadata
 from paasd.model.routes import NewDestination
@@ -37,9 +39,12 @@ async def create(
             raise Unprocessable("Invalid space. Ensure that the space exists and you have access to it.") from error
         flags.require(tx, caller, "route_creation")
         try:
-            need_visible(tx, caller, Domain, domain_guid)
+            domain = need_visible(tx, caller, Domain, domain_guid)
         except NotFound as error:
-            raise Unprocessable("Invalid domain. Ensure that the domain exists and you have access to it.") from error
+            raise Unprocessable(model.INVALID_DOMAIN) from error
+    if domain.router_group_guid is not None:
+        _check_tcp(host, path)
+        return await _create_tcp(context, caller, space_guid, domain_guid, port, options or {}, metadata)
     arguments = model.CreateRoute(
         domain_guid=domain_guid,
         space_guid=space_guid,
@@ -53,6 +58,38 @@ async def create(
         actor=actor_of(caller),
     )
     return await context.database.write(model.create_route, arguments)
+
+
+def _check_tcp(host: str, path: str) -> None:
+    if host:
+        raise Unprocessable(tcp_routes.NO_HOSTS)
+    if path:
+        raise Unprocessable(tcp_routes.NO_PATHS)
+
+
+async def _create_tcp(
+    context: Context,
+    caller: Caller,
+    space_guid: str,
+    domain_guid: str,
+    port: int | None,
+    options: dict[str, Any],
+    metadata: Metadata | None,
+) -> Route:
+    """Without a port any free one. Which is drawn, so that who gave one up is not followed by who asks next."""
+    ranges = context.tcp_ports
+    low, high = map(int, context.choose([f"{low} {high}" for low, high in ranges]).split()) if ranges else (0, 0)
+    arguments = tcp_routes.CreateTcpRoute(
+        domain_guid=domain_guid,
+        space_guid=space_guid,
+        port=port,
+        begin=int(context.choose([str(one) for one in range(low, high + 1)])),
+        reservable=list(ranges),
+        options=options,
+        metadata=metadata,
+        actor=actor_of(caller),
+    )
+    return await context.database.write(tcp_routes.create_tcp_route, arguments)
 
 
 async def update(
@@ -104,7 +141,7 @@ async def remove_destination(context: Context, caller: Caller, route_guid: str, 
 async def update_destination(
     context: Context, caller: Caller, route_guid: str, destination_guid: str, protocol: str | None
 ) -> Destination:
-    """How the app is spoken to; None is HTTP/1.1. Raises NotFound, Forbidden, Unprocessable."""
+    """How the app is spoken to; None is HTTP/1.1, or TCP on such a route. Raises NotFound, Forbidden, Unprocessable."""
     _authorise(context, caller, route_guid)
     arguments = model.UpdateDestination(
         route_guid=route_guid, destination_guid=destination_guid, protocol=protocol, actor=actor_of(caller)
@@ -115,9 +152,9 @@ async def update_destination(
 def _change(
     context: Context, caller: Caller, route_guid: str, destinations: Sequence[NewDestination]
 ) -> model.ChangeDestinations:
-    _authorise(context, caller, route_guid)
-    model.check_count(len(destinations))
     with context.database.read() as tx:
+        route = need_route(tx, caller, route_guid, Permission.OPERATE_APPS)
+        model.check_count(len(destinations))
         for wanted in destinations:
             try:
                 need_app(tx, caller, wanted.app_guid)
@@ -125,7 +162,9 @@ def _change(
                 raise Unprocessable(
                     f'App(s) with guid(s) "{wanted.app_guid}" do not exist or you do not have access.'
                 ) from error
-    return model.ChangeDestinations(route_guid=route_guid, destinations=list(destinations), actor=actor_of(caller))
+    usual = None if route.port is not None else model.PROTOCOLS[0]
+    spoken = [msgspec.structs.replace(one, protocol=one.protocol or usual) for one in destinations]
+    return model.ChangeDestinations(route_guid=route_guid, destinations=spoken, actor=actor_of(caller))
 
 
 def _authorise(context: Context, caller: Caller, route_guid: str) -> None:

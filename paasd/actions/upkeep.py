@@ -64,6 +64,16 @@ def disk_problems(nodes: Sequence[Node], free_mb: Mapping[str, int | None]) -> l
     ]
 
 
+def port_problems(nodes: Sequence[Node], busy: Mapping[str, Sequence[int]]) -> list[str]:
+    """Of nodes, by guid, on which ports of TCP routes are another program's."""
+    return [
+        f"node {node.name} cannot serve TCP routes on port {', '.join(map(str, ports))}: another program listens there."
+        f" `ss -ltnp 'sport = :{ports[0]}'` on it says which: end that, or leave the port out of [router] tcp_ports"
+        for node in nodes
+        if node.state != "DEAD" and (ports := busy.get(node.guid, ()))
+    ]
+
+
 def certificate_problems(nodes: Sequence[Node], facts: Mapping[str, NodeFact], now_s: float) -> list[str]:
     """Of nodes that do not renew their certificate; what has none in its fact is of an older release."""
     found = []

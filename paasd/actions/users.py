@@ -38,7 +38,9 @@ async def create_account(
 async def delete_account(context: Context, caller: Caller, user_guid: str) -> None:
     """The user and its roles. Raises NotFound, Forbidden."""
     _need_scim_write(caller)
-    await context.database.write(model.delete_user, model.DeleteUser(user_guid=user_guid, actor=actor_of(caller)))
+    await context.database.write(
+        model.delete_user, model.DeleteUser(user_guid=user_guid, strictly=True, actor=actor_of(caller))
+    )
 
 
 async def set_password(context: Context, caller: Caller, user_guid: str, password_hash: str) -> User:
@@ -119,7 +121,9 @@ async def delete(context: Context, caller: Caller, user_guid: str) -> Job:
     with context.database.read() as tx:
         need_visible(tx, caller, User, user_guid)
     authorise_admin(caller)
-    await context.database.write(model.forget_roles, model.DeleteUser(user_guid=user_guid, actor=actor_of(caller)))
+    await context.database.write(
+        model.forget_roles, model.DeleteUser(user_guid=user_guid, strictly=True, actor=actor_of(caller))
+    )
     opened = OpenJob(operation="user.delete", resource_type="user", resource_guid=user_guid, actor=actor_of(caller))
     return await context.database.write(start_finished_job, opened)
 

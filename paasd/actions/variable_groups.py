@@ -3,7 +3,7 @@
 import msgspec
 
 from paasd.actions.context import Context, actor_of
-from paasd.actions.environment import RETRIES, check_names, merge, open_sealed
+from paasd.actions.environment import RETRIES, check_variables, merge, open_sealed
 from paasd.actions.permissions import authorise_admin
 from paasd.auth import Caller
 from paasd.errors import Unavailable, Unprocessable
@@ -20,7 +20,7 @@ def open_row(context: Context, row: VariableGroup) -> dict[str, str]:
 
 async def update(context: Context, caller: Caller, name: str, changes: dict[str, str | None]) -> VariableGroup:
     """Merge; counts from the next start or staging of each app. Raises NotFound, Forbidden, Unprocessable."""
-    check_names(list(changes))
+    check_variables(changes)
     authorise_admin(caller)
     for _ in range(RETRIES):
         with context.database.read() as tx:

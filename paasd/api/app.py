@@ -47,7 +47,9 @@ from paasd.auth.service import OAuthError
 from paasd.auth.tokens import INVALID
 from paasd.errors import BadRequest, Crowded, Forbidden, InvalidToken, NotAuthenticated, OutcomeUnknown
 from paasd.log import traceback_of
+from paasd.model import Role, Space
 from paasd.model.manifests import ManifestError
+from paasd.state import Eq, InSelect
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 View = Callable[..., Awaitable[Response]]
@@ -171,12 +173,23 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     caller = await _caller(platform, route)
     if caller is not None:
         caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
-        quart.g.left = platform.call_limits.count(caller, route.method)
+        quart.g.left = platform.call_limits.count(caller, route.method, partial(_organizations, platform, caller))
         platform.auth.seen(caller)
     check_scope(caller, route)
     raw = request.query_string.decode("latin-1")
     query = parse_any(raw) if route.any_query else parse_query(raw, route.query)
     return Call(platform, request, caller=caller, path=path, query=query, request_id=request_id)
+
+
+def _organizations(platform: Platform, caller: Caller) -> list[str]:
+    """Those in which the caller has a role, be it in a space."""
+    spaces = InSelect("guid", Role, "space_guid", Eq("user_guid", caller.user_guid))
+    with platform.context.database.read() as tx:
+        found = [
+            *tx.distinct(Role, ("organization_guid",), user_guid=caller.user_guid),
+            *tx.distinct(Space, ("organization_guid",), spaces),
+        ]
+    return [guid for (guid,) in found if guid is not None]
 
 
 async def _refresh(platform: Platform, route: Route) -> None:

@@ -1,11 +1,12 @@
 """How many calls one user may make of this node, with Cloud Foundry's headers and its 429.
 
-A bucket for all calls and a smaller one for changes, since what is written stays in the state of every control node.
-In memory: each control node counts for itself, and a new daemon begins with full buckets.
+A bucket for all calls and smaller ones for changes, since what is written stays in the state of every control node for
+a year; those of a day are for a user, and for everybody with a role in an organization together. In memory: each
+control node counts for itself, and a new daemon begins with full buckets.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from paasd.api.errors import TooManyRequests
@@ -15,6 +16,7 @@ from paasd.rate import Buckets
 
 HOUR_S: Final = 3600
 MINUTE_S: Final = 60
+DAY_S: Final = 86_400
 READING: Final = ("GET", "HEAD", "OPTIONS")
 USERS_REMEMBERED: Final = 10_000
 
@@ -22,10 +24,11 @@ USERS_REMEMBERED: Final = 10_000
 class _Allowance:
     """So many in a period, all of them at once if one likes; 0 counts nothing."""
 
-    def __init__(self, limit: int, period_s: int, what: str, knob: str) -> None:
+    def __init__(self, limit: int, period_s: int, what: str, knob: str, who: str = "a user") -> None:
         self.limit = limit
         self.what = what
         self.knob = knob
+        self.who = who
         self.per_s = limit / period_s
         self.buckets = Buckets(self.per_s, limit, USERS_REMEMBERED)
 
@@ -39,21 +42,37 @@ class CallLimits:
         self._calls = _Allowance(config.calls_per_h, HOUR_S, "calls an hour", "api.calls_per_h")
         self._changes = _Allowance(config.changes_per_min, MINUTE_S, "changes a minute", "api.changes_per_min")
 
-    def count(self, caller: Caller, method: str) -> dict[str, str]:
-        """The headers that say how much is left. Raises TooManyRequests. Administrators are not counted."""
+        day = config.changes_per_day
+        self._daily = _Allowance(day, DAY_S, "changes a day", "api.changes_per_day")
+        whole = config.organization_changes_per_day
+        knob = "api.organization_changes_per_day"
+        self._organizations = _Allowance(whole, DAY_S, "changes a day", knob, "the people of an organization")
+
+    def count(
+        self, caller: Caller, method: str, organizations: Callable[[], Collection[str]] = tuple[str, ...]
+    ) -> dict[str, str]:
+        """The headers that say how much is left. Raises TooManyRequests. Administrators are not counted.
+
+        `organizations` gives the guids of those in which the caller has a role; a change counts for one of them, that
+        which has made the fewest.
+        """
         if caller.admin:
             return {}
-        headers = self._take(self._calls, caller)
+        headers = self._take(self._calls, caller.user_guid)
         if method not in READING:
-            self._take(self._changes, caller)
+            self._take(self._changes, caller.user_guid)
+            self._take(self._daily, caller.user_guid)
+            if self._organizations.limit and (found := organizations()):
+                level, now = self._organizations.buckets.level, self._steady()
+                self._take(self._organizations, max(sorted(found), key=lambda guid: level(guid, now)))
         return headers
 
-    def _take(self, allowance: _Allowance, caller: Caller) -> dict[str, str]:
+    def _take(self, allowance: _Allowance, client: str) -> dict[str, str]:
         if not allowance.limit:
             return {}
         now = self._steady()
-        allowed = allowance.buckets.take(caller.user_guid, now)
-        left = allowance.buckets.level(caller.user_guid, now)
+        allowed = allowance.buckets.take(client, now)
+        left = allowance.buckets.level(client, now)
         full_s = (allowance.limit - left) / allowance.per_s
         headers = {
             "X-RateLimit-Limit": str(allowance.limit),
@@ -64,7 +83,7 @@ class CallLimits:
             return headers
         wait_s = max(1, math.ceil((1 - left) / allowance.per_s))
         text = (
-            f"Rate Limit Exceeded: a user may make {allowance.limit} {allowance.what} of this node "
+            f"Rate Limit Exceeded: {allowance.who} may make {allowance.limit} {allowance.what} of this node "
             f"({allowance.knob}); try again in {wait_s} s"
         )
         raise TooManyRequests(text, headers | {"Retry-After": str(wait_s)})

@@ -179,7 +179,7 @@ BASE = "/networking/v1/external/policies"
 QUERY = QuerySpec(filters=("id", "source_id", "dest_id"), plain=("page", "results-per-page", "order-direction"))
 _DEVELOPERS = "space_developer in the spaces of both apps"
 ROUTES: tuple[Route, ...] = (
-    get(BASE, list_policies, QUERY, permission=_DEVELOPERS),
+    get(BASE, list_policies, QUERY),
     post(BASE, create_policies, permission=_DEVELOPERS),
     post(f"{BASE}/delete", delete_policies, permission=_DEVELOPERS),
     post(f"{BASE}/cleanup", clean_policies, permission="admin"),

@@ -112,10 +112,12 @@ class Platform:
         }
 
     def app_url(self, name: str) -> str:
-        """Where people reach a route, by HTTPS."""
+        """Where people reach a route: by HTTPS, or at the port that it has."""
+        host, slash, path = name.partition("/")
+        if ":" in host:
+            return f"tcp://{name}"
         if self.https_port == 443:
             return f"https://{name}"
-        host, slash, path = name.partition("/")
         return f"https://{host}:{self.https_port}{slash}{path}"
 
     def public_url(self, door: str, path: str) -> str:
@@ -139,7 +141,7 @@ class Platform:
             "login": Door(href=doors["login"]),
             "uaa": Door(href=doors["uaa"]),
             "credhub": None,
-            "routing": None,
+            "routing": Door(href=f"{api}/routing") if self.context.tcp_ports else None,
             "logging": Door(href=doors["logging"]),
             "log_cache": Door(href=doors["log_cache"]),
             "log_stream": None,

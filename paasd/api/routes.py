@@ -1,9 +1,10 @@
 """Every call that the API serves, in one table."""
 
-from paasd.api import logcache, networking, paasd_v1, uaa, v3
+from paasd.api import logcache, networking, paasd_v1, router_groups, uaa, v3
 from paasd.api.table import RouteTable
 
 
 def make_route_table() -> RouteTable:
     """The table from which the app is made and which tests walk."""
-    return RouteTable(v3.ROUTES, uaa.ROUTES, logcache.ROUTES, networking.ROUTES, paasd_v1.ROUTES)
+    outside = (networking.ROUTES, router_groups.ROUTES)
+    return RouteTable(v3.ROUTES, uaa.ROUTES, logcache.ROUTES, *outside, paasd_v1.ROUTES)

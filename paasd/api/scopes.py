@@ -15,6 +15,7 @@ WRITE: Final = "cloud_controller.write"
 NETWORK: Final = ("network.write", "network.admin")
 NETWORK_POLICIES: Final = "/networking/"
 UAA: Final = "/uaa"
+ROUTER_GROUPS: Final = "/routing/"
 
 ANY: Final[tuple[str, ...]] = ()
 SIGN_IN: Final[dict[str, tuple[str, ...]]] = {
@@ -45,6 +46,8 @@ def scopes_for(route: Route) -> tuple[str, ...]:
     own = SIGN_IN.get(sign_in_name(route))
     if own is not None:
         return own
+    if route.path.startswith(ROUTER_GROUPS):
+        return ("routing.router_groups.read",)
     needed = (READ,) if route.method == "GET" else (WRITE,)
     return needed + NETWORK if route.path.startswith(NETWORK_POLICIES) else needed
 

@@ -9,7 +9,7 @@ from paasd.model.deploy_tokens import MAKERS
 from paasd.model.processes import HEALTH_CHECK_TYPES
 from paasd.model.roles import ORGANIZATION_ROLES, SPACE_ROLES
 from paasd.model.route_options import ALGORITHMS
-from paasd.model.routes import PROTOCOLS
+from paasd.model.routes import PROTOCOLS, TCP_PROTOCOLS
 from paasd.model.security_rules import PROTOCOLS as RULE_PROTOCOLS
 
 
@@ -43,8 +43,9 @@ LifecycleType = Annotated[str, held("buildpack")]
 PackageType = Annotated[str, held("bits")]
 SidecarOrigin = Annotated[str, held("user", "buildpack")]
 HealthCheckType = Annotated[str, held(*HEALTH_CHECK_TYPES)]
-RouteProtocol = Annotated[str, held("http")]
-DestinationProtocol = Annotated[str, held(*PROTOCOLS)]
+RouteProtocol = Annotated[str, held("http", "tcp")]
+DestinationProtocol = Annotated[str, held(*PROTOCOLS, *TCP_PROTOCOLS)]
+RouterGroupType = Annotated[str, held("tcp")]
 Algorithm = Annotated[str, held(*ALGORITHMS)]
 PolicyProtocol = Annotated[str, held("tcp")]
 RuleProtocol = Annotated[str, held(*RULE_PROTOCOLS)]

@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from paasd.config.section import Section
 from paasd.config.sign_in import OidcConfig
+from paasd.config.suffixes import PUBLIC_SUFFIXES
 
 
 class NodeConfig(Section, frozen=True, kw_only=True):
@@ -31,6 +32,13 @@ class DomainsConfig(Section, frozen=True, kw_only=True):
     system: Annotated[str, Meta(description="Domain of api., login., log-cache. and the other doors.")] = (
         "system.localhost"
     )
+    public_suffixes: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names under which many have theirs. Only administrators make such a name, or one above it, a "
+            "private domain: nobody else could have a name below it then. [] lets managers have any."
+        ),
+    ] = PUBLIC_SUFFIXES
 
 
 class ApiConfig(Section, frozen=True, kw_only=True):
@@ -88,6 +96,17 @@ class ApiConfig(Section, frozen=True, kw_only=True):
             " 0 sets no limit.",
         ),
     ] = 600
+    changes_per_day: Annotated[
+        int, Meta(ge=0, description="The same for a day: 20,000 with the longest events are 80 MB. 0 sets no limit.")
+    ] = 20_000
+    organization_changes_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Changes in a day of all who have a role in one organization together, deploy tokens too."
+            " 0 sets no limit.",
+        ),
+    ] = 60_000
     calls_at_once: Annotated[
         int,
         Meta(

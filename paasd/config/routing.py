@@ -13,6 +13,21 @@ class RouterConfig(Section, frozen=True, kw_only=True):
     host: Annotated[str, Meta(description="Address on which HTTP and HTTPS listen.")] = "127.0.0.1"
     http_port: Annotated[int, Meta(ge=0, le=65535, description="Port for HTTP; 0 picks a free one.")] = 80
     https_port: Annotated[int, Meta(ge=0, le=65535, description="Port for HTTPS; 0 picks a free one.")] = 443
+    tcp_ports: Annotated[
+        str,
+        Meta(
+            description="Ports that TCP routes may reserve, as in 20000-20099 or 20000-20049,20080; the same on every "
+            "node. Empty: there are no TCP routes."
+        ),
+    ] = ""
+    tcp_idle_timeout_s: Annotated[
+        float,
+        Meta(gt=0, description="Connections to TCP routes on which nothing moves are closed after so many seconds."),
+    ] = 3600.0
+    tcp_connections_limit: Annotated[
+        int,
+        Meta(ge=1, description="Most connections to one TCP route through one node; further ones are closed at once."),
+    ] = 1000
     binary: Annotated[str, Meta(description="Path of an Envoy binary; empty takes the one of the Python package.")] = ""
     uid: Annotated[
         int,

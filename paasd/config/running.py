@@ -127,7 +127,7 @@ class StagingConfig(Section, frozen=True, kw_only=True):
             ge=1,
             le=64,
             description="Builds at once on this node, organizations in turn; each may use its whole memory and a core."
-            " One more is for an organization that has none here.",
+            " One more is kept for an organization that has none here and built little lately.",
         ),
     ] = 2
     timeout_s: Annotated[

@@ -65,6 +65,14 @@ class NetworkConfig(Section, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Interfaces over which instances reach the network; empty takes those of the default routes."),
     ] = ()
+    public_addresses: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses or names under which others reach nodes of the platform, where a cloud or a router"
+            " maps them to the nodes' own (1:1 NAT): those of all nodes, this one too. Instances get to their web ports"
+            " alone."
+        ),
+    ] = ()
     mtu: Annotated[int, Meta(ge=0, le=9000, description="MTU of instances; 0 takes the smallest of the uplinks.")] = 0
     flows_limit: Annotated[
         int,

@@ -45,6 +45,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     holds: tuple[str, ...] = ()
     certificate_ends_at: int = 0
     disk_free_mb: int | None = None
+    busy_ports: tuple[int, ...] = ()
 
 
 class Gossip:
@@ -131,6 +132,7 @@ class Gossip:
                 holds=about.holds,
                 certificate_ends_at=about.certificate_ends_at,
                 disk_free_mb=about.disk_free_mb,
+                busy_ports=about.busy_ports,
             )
         )
 

@@ -10,6 +10,8 @@ from paasd.model.events import record_app_event
 from paasd.model.layers import NewLayer, register_layer
 from paasd.model.metadata import merge_metadata
 from paasd.model.quotas.accounting import check_staging
+from paasd.model.quotas.blobs import check_blobs, forget_layers, of_layers
+from paasd.model.quotas.places import QuotaExceeded
 from paasd.model.records import (
     App,
     Build,
@@ -128,7 +130,10 @@ class FinishBuild(Arguments):
 
 @operation("build.finish", version=1)
 def finish_build(tx: Tx, args: FinishBuild) -> bool:
-    """STAGED with a droplet, and its layers remembered; False when the build is not this node's any more."""
+    """STAGED with a droplet, and its layers remembered, or FAILED where the quota has no room for them.
+
+    False when the build is not this node's any more.
+    """
     build = _current(tx, args.build_guid, args.node_guid, args.epoch)
     if build is None:
         return False
@@ -136,6 +141,13 @@ def finish_build(tx: Tx, args: FinishBuild) -> bool:
     if app is None or app.deleting:
         tx.update(build, state="FAILED", error="StagingError - the app was deleted while it was staged")
         return False
+    space = tx.need(Space, app.space_guid)
+    try:
+        check_blobs(tx, space, of_layers(args.layers))
+    except QuotaExceeded as error:
+        failed = tx.update(build, state="FAILED", error=f"StagingError - {error.detail}", timings=args.timings)
+        _record_failure(tx, failed, error.detail)
+        return True
     droplet = tx.insert(
         Droplet(
             app_guid=build.app_guid,
@@ -150,9 +162,9 @@ def finish_build(tx: Tx, args: FinishBuild) -> bool:
         )
     )
     tx.update(build, state="STAGED", droplet_guid=droplet.guid, timings=args.timings)
-    space = tx.need(Space, app.space_guid)
     for layer in args.register:
         register_layer(tx, layer, space, args.node_guid)
+    forget_layers(tx, space)
     actor = Actor(guid=build.created_by_guid, type="user", name=build.created_by_name)
     data = {"build_guid": build.guid, "droplet_guid": droplet.guid}
     record_app_event(tx, "audit.app.build.staged", actor, app, data)

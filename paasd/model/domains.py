@@ -1,6 +1,7 @@
 """Domains: shared by everybody, or private to one organization."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from paasd.errors import Unprocessable
@@ -36,24 +37,51 @@ class CreateDomain(Arguments):
 @operation("domain.create", version=1)
 def create_domain(tx: Tx, args: CreateDomain) -> Domain:
     """`reserved` are names that the platform answers itself. Raises Unprocessable for a bad, taken or nested name."""
-    name = args.name.lower()
-    if len(name) > NAME_LIMIT or not DOMAIN_NAME.fullmatch(name):
-        raise Unprocessable("Name does not comply with RFC 1035 standards")
+    name = _checked(args.name)
     if args.internal and args.organization_guid is not None:
         raise Unprocessable(INTERNAL_OWNED)
     if args.organization_guid is not None and tx.get(Organization, args.organization_guid) is None:
         raise Unprocessable("Organization does not exist or you do not have access to it.")
-    check_domain_is_free(tx, name, args.organization_guid, args.reserved)
-    try:
-        domain = tx.insert(Domain(name=name, internal=args.internal, organization_guid=args.organization_guid))
-    except Duplicate as error:
-        raise Unprocessable(f'The domain name "{name}" is already in use') from error
-    if args.organization_guid is not None:
-        check_new_domain(tx, args.organization_guid)
-    merge_metadata(tx, "domain", domain.guid, args.metadata)
-    _event(tx, "audit.domain.create", args.actor, domain)
+    domain = Domain(name=name, internal=args.internal, organization_guid=args.organization_guid)
+    domain = _insert(tx, domain, args.reserved, args.metadata, args.actor)
     if args.shared_organizations:
         share_with(tx, domain, args.shared_organizations, args.actor)
+    return domain
+
+
+class CreateTcpDomain(Arguments):
+    """Arguments of `create_tcp_domain`; the router group is one that there is."""
+
+    name: str
+    router_group_guid: str
+    metadata: Metadata | None = None
+    reserved: list[str] = []
+    actor: Actor
+
+
+@operation("domain.create_tcp", version=1)
+def create_tcp_domain(tx: Tx, args: CreateTcpDomain) -> Domain:
+    """For routes with a port, everybody's. `reserved` as of `create_domain`. Raises Unprocessable."""
+    domain = Domain(name=_checked(args.name), router_group_guid=args.router_group_guid)
+    return _insert(tx, domain, args.reserved, args.metadata, args.actor)
+
+
+def _checked(name: str) -> str:
+    if len(name) > NAME_LIMIT or not DOMAIN_NAME.fullmatch(name.lower()):
+        raise Unprocessable("Name does not comply with RFC 1035 standards")
+    return name.lower()
+
+
+def _insert(tx: Tx, wanted: Domain, reserved: Sequence[str], metadata: Metadata | None, actor: Actor) -> Domain:
+    check_domain_is_free(tx, wanted.name, wanted.organization_guid, reserved)
+    try:
+        domain = tx.insert(wanted)
+    except Duplicate as error:
+        raise Unprocessable(f'The domain name "{wanted.name}" is already in use') from error
+    if domain.organization_guid is not None:
+        check_new_domain(tx, domain.organization_guid)
+    merge_metadata(tx, "domain", domain.guid, metadata)
+    _event(tx, "audit.domain.create", actor, domain)
     return domain
 
 
@@ -109,7 +137,8 @@ def usable_domains(tx: ReadTx, organization_guid: str) -> list[Domain]:
 
 def default_domain(tx: ReadTx, organization_guid: str) -> Domain | None:
     """The domain of default routes: the first shared one for apps, else the first private one."""
-    candidates = [domain for domain in usable_domains(tx, organization_guid) if not domain.internal]
+    usable = usable_domains(tx, organization_guid)
+    candidates = [domain for domain in usable if not domain.internal and domain.router_group_guid is None]
     shared = [domain for domain in candidates if domain.organization_guid is None]
     return next(iter(shared or candidates), None)
 

@@ -7,7 +7,8 @@ from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
-from paasd.model.records import App, Droplet, Job
+from paasd.model.quotas.blobs import check_blobs, of_layers
+from paasd.model.records import App, Droplet, Job, Space
 from paasd.model.uploads import drop_upload
 from paasd.state import Tx, operation
 
@@ -83,6 +84,7 @@ def copy_droplet(tx: Tx, args: CopyDroplet) -> Droplet:
     app = need_app(tx, args.app_guid)
     if source.state != "STAGED":
         raise Unprocessable("source droplet is not staged")
+    check_blobs(tx, tx.need(Space, app.space_guid), of_layers(source.layers))
     droplet = tx.insert(
         Droplet(
             app_guid=app.guid,

@@ -7,6 +7,7 @@ from paasd.model.brake import read_brake
 from paasd.model.events import record_app_event
 from paasd.model.leases import grant_lease, instance_slot, is_singleton
 from paasd.model.nodes import LIVE_STATES
+from paasd.model.quotas.accounting import let_go
 from paasd.model.records import App, AuditEvent, Instance, Node, PlacementFailure, Process
 from paasd.model.reserving import reserved_on
 from paasd.model.revisions import droplet_to_run
@@ -77,7 +78,7 @@ def _takes_its_turn(tx: Tx, app: App, placement: Placement) -> bool:
     if placement.lost:
         if is_live(tx, newest.node_guid) or read_brake(tx).engaged:
             return False
-        tx.delete(newest)
+        let_go(tx, newest)
     return True
 
 
@@ -137,7 +138,7 @@ def remove_instances(tx: Tx, args: RemoveInstances) -> int:
     for guid in args.guids:
         instance = tx.get(Instance, guid)
         if instance is not None:
-            tx.delete(instance)
+            let_go(tx, instance)
             removed += 1
     return removed
 
@@ -152,7 +153,7 @@ def retire_instances(tx: Tx, args: RemoveInstances) -> int:
             continue
         later = tx.all(Instance, Gt("epoch", instance.epoch), process_guid=instance.process_guid, index=instance.index)
         if any(is_live(tx, successor.node_guid) for successor in later):
-            tx.delete(instance)
+            let_go(tx, instance)
             retired += 1
     return retired
 
@@ -166,7 +167,7 @@ def remove_lost_instances(tx: Tx, args: RemoveInstances) -> int:
         one for guid in args.guids if (one := tx.get(Instance, guid)) is not None and not is_live(tx, one.node_guid)
     ]
     for instance in lost:
-        tx.delete(instance)
+        let_go(tx, instance)
     return len(lost)
 
 

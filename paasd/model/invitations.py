@@ -5,13 +5,17 @@ whole platform, so nobody takes one by an invitation but that of the address whi
 administrator invited. One to a user name is for the account of that name; whether there is any, nobody is told.
 """
 
+from functools import partial
 from typing import Final
+
+import msgspec
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, unix_seconds
 from paasd.model.events import record_event
+from paasd.model.last_holders import MANAGER
 from paasd.model.records import Invitation, Organization, Role, Space, User
-from paasd.model.roles import MANAGER, ORGANIZATION_ROLES, SPACE_ROLES, CreateRole, create_role
+from paasd.model.roles import ORGANIZATION_ROLES, SPACE_ROLES, CreateRole, create_role
 from paasd.model.users import CreateUser, create_user
 from paasd.state import Lt, ReadTx, Tx, operation
 
@@ -101,12 +105,16 @@ def note_sent(tx: Tx, args: NoteSent) -> bool:
 
 
 class AcceptInvitation(Arguments):
-    """Arguments of `accept_invitation`: by the user of `user_guid`, else by a new one of the address invited."""
+    """Arguments of `accept_invitation`: by the user of `user_guid`, else by a new one of the address invited.
+
+    `actor` says from where; who it is, the accepted account says.
+    """
 
     secret_hash: str
     user_guid: str | None = None
     username: str = ""
     password_hash: str | None = None
+    actor: Actor | None = None
 
 
 @operation("invitation.accept", version=1)
@@ -114,15 +122,19 @@ def accept_invitation(tx: Tx, args: AcceptInvitation) -> User:
     """Grant what was offered, once. Raises Unprocessable; then nothing was changed and it can be tried again."""
     invitation = open_invitation(tx, args.secret_hash)
     organization = tx.need(Organization, invitation.organization_guid)
-    user = _new_user(tx, invitation, args) if args.user_guid is None else tx.need(User, args.user_guid)
+    if args.user_guid is None:
+        user, actor = _new_user(tx, invitation, args)
+    else:
+        user = tx.need(User, args.user_guid)
+        actor = _actor(args, user.guid, user.username)
     if "@" not in invitation.address and user.username != invitation.address:
         raise Unprocessable(f"This invitation is for the account '{invitation.address}': sign in with that")
-    actor = Actor(guid=user.guid, type="user", name=user.username)
-    _grant(tx, user, actor, dict.fromkeys(["organization_user", *invitation.organization_roles]), organization, None)
+    grant = partial(_grant, tx, user, actor, invitation.invited_by, organization)
+    grant(None, dict.fromkeys(["organization_user", *invitation.organization_roles]))
     for space_guid, types in invitation.space_roles.items():
         space = tx.get(Space, space_guid)
         if space is not None and not space.deleting:
-            _grant(tx, user, actor, dict.fromkeys(types), organization, space)
+            grant(space, dict.fromkeys(types))
     tx.delete(invitation)
     _event(tx, "audit.invitation.accept", actor, invitation)
     return user
@@ -148,19 +160,30 @@ def makes_account(invitation: Invitation) -> bool:
     return invitation.sent_at is not None or not invitation.inviter_guid
 
 
-def _new_user(tx: Tx, invitation: Invitation, args: AcceptInvitation) -> User:
+def _actor(args: AcceptInvitation, guid: str, name: str) -> Actor:
+    """Who accepts, from where they do. An older node does not say from where."""
+    if args.actor is None:
+        return Actor(guid=guid, type="user", name=name)
+    return msgspec.structs.replace(args.actor, guid=guid, name=name)
+
+
+def _new_user(tx: Tx, invitation: Invitation, args: AcceptInvitation) -> tuple[User, Actor]:
     if not makes_account(invitation):
         raise Unprocessable(NO_ACCOUNT)
     if args.username.lower() != invitation.address.lower():
         raise Unprocessable(f"The user name has to be {invitation.address}, which was invited")
+    guid = tx.guid()
+    actor = _actor(args, guid, args.username)
     made = CreateUser(
+        guid=guid,
         username=args.username,
         email=invitation.address if "@" in invitation.address else "",
         password_hash=args.password_hash,
         registered=True,
-        actor=Actor(guid=invitation.inviter_guid or "paasd", type="user", name=invitation.invited_by),
+        invited_by=invitation.invited_by,
+        actor=actor,
     )
-    return create_user(tx, made)
+    return create_user(tx, made), actor
 
 
 def check_types(organization_roles: list[str], space_roles: dict[str, list[str]]) -> None:
@@ -183,12 +206,19 @@ def _may_still_invite(tx: ReadTx, invitation: Invitation) -> bool:
 
 
 def _grant(
-    tx: Tx, user: User, actor: Actor, types: dict[str, None], organization: Organization, space: Space | None
+    tx: Tx,
+    user: User,
+    actor: Actor,
+    invited_by: str,
+    organization: Organization,
+    space: Space | None,
+    types: dict[str, None],
 ) -> None:
     place = {"organization_guid": organization.guid} if space is None else {"space_guid": space.guid}
     for type_ in types:
         if not tx.exists(Role, type=type_, user_guid=user.guid, **place):
-            create_role(tx, CreateRole(type=type_, user_guid=user.guid, actor=actor, **place))
+            wanted = CreateRole(type=type_, user_guid=user.guid, invited_by=invited_by, actor=actor, **place)
+            create_role(tx, wanted)
 
 
 def _event(tx: Tx, event_type: str, actor: Actor, invitation: Invitation) -> None:

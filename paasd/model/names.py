@@ -45,6 +45,13 @@ def check_domain_is_free(tx: ReadTx, name: str, organization_guid: str | None, r
 
 def check_host_is_free(tx: ReadTx, domain: Domain, host: str, path: str, space: Space, reserved: Iterable[str]) -> None:
     """Raise Unprocessable unless the space may have a route of this name, on a domain that it may use."""
+    holder = check_name_is_free(tx, domain, host, path, reserved)
+    if holder is not None and space.guid not in {one.guid for one in spaces_beside(tx, domain, holder)}:
+        raise Unprocessable("Routes for this host and domain have been reserved for another space.")
+
+
+def check_name_is_free(tx: ReadTx, domain: Domain, host: str, path: str, reserved: Iterable[str]) -> Route | None:
+    """Raise Unprocessable unless some space may have a route of this name; the oldest route of its other paths."""
     name, private = full_name(domain, host), domain.organization_guid is not None
     own = {one.lower() for one in reserved}
     if name in own or (private and _is_below(name, own)):
@@ -56,8 +63,15 @@ def check_host_is_free(tx: ReadTx, domain: Domain, host: str, path: str, space: 
     holders = routes_named(tx, name)
     if any(normal_path(one.path) == normal_path(path) for one in holders):
         raise Unprocessable(taken_text(domain, host, path))
-    if holders and not _share(tx, holders[0], space, private=private):
-        raise Unprocessable("Routes for this host and domain have been reserved for another space.")
+    return next(iter(holders), None)
+
+
+def spaces_beside(tx: ReadTx, domain: Domain, holder: Route) -> list[Space]:
+    """Those that may have other paths of the name of a route: on a domain of its organization, all its spaces may."""
+    owner = tx.get(Space, holder.space_guid)
+    if owner is None or domain.organization_guid is None:
+        return [] if owner is None else [owner]
+    return tx.all(Space, organization_guid=owner.organization_guid)
 
 
 def routes_named(tx: ReadTx, name: str) -> list[Route]:
@@ -79,14 +93,6 @@ def taken_text(domain: Domain, host: str, path: str) -> str:
     if not path:
         return f"Route already exists with host '{host}' for domain '{domain.name}'."
     return f"Route already exists with host '{host}' and path '{path}' for domain '{domain.name}'."
-
-
-def _share(tx: ReadTx, holder: Route, space: Space, *, private: bool) -> bool:
-    """Whether the space may have other paths of a name: on a domain of its organization, all its spaces may."""
-    if holder.space_guid == space.guid:
-        return True
-    owner = tx.get(Space, holder.space_guid)
-    return private and owner is not None and owner.organization_guid == space.organization_guid
 
 
 def _parents(name: str) -> list[str]:

@@ -7,7 +7,8 @@ from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
-from paasd.model.records import App, Job, Package
+from paasd.model.quotas.blobs import check_blobs
+from paasd.model.records import App, Job, Package, Space
 from paasd.state import Lt, Tx, operation
 
 SWEEP_LIMIT = 100
@@ -35,27 +36,46 @@ def create_package(tx: Tx, args: CreatePackage) -> Package:
     return package
 
 
-class BeginUpload(Arguments):
-    """Arguments of `begin_upload`."""
+class RecordPackageDownload(Arguments):
+    """Arguments of `record_package_download`."""
 
     package_guid: str
     actor: Actor
 
 
+@operation("package.record_download", version=1)
+def record_package_download(tx: Tx, args: RecordPackageDownload) -> Package:
+    """The audit event of a download. Raises NotFound, or Unprocessable when there is nothing to download."""
+    package = tx.need(Package, args.package_guid)
+    if package.state != "READY" or package.blob_sha256 is None:
+        raise Unprocessable("Package has no bits to download.")
+    app = tx.need(App, package.app_guid)
+    record_app_event(tx, "audit.app.package.download", args.actor, app, {"package_guid": package.guid})
+    return package
+
+
+class BeginUpload(Arguments):
+    """Arguments of `begin_upload`; `size_bytes` is what the sender says that will come, `blob_sha256` what is
+    known to come.
+    """
+
+    package_guid: str
+    blob_sha256: str | None = None
+    size_bytes: int | None = None
+    actor: Actor
+
+
 @operation("package.begin_upload", version=1)
 def begin_upload(tx: Tx, args: BeginUpload) -> Package:
-    """Raises NotFound, or Unprocessable when bits were uploaded before."""
+    """Raises NotFound, or Unprocessable when bits were uploaded before or there is no room for them."""
     package = tx.need(Package, args.package_guid)
     if package.state != "AWAITING_UPLOAD":
         raise Unprocessable("Bits may be uploaded only once. Create a new package to upload different bits.")
-    record_app_event(
-        tx,
-        "audit.app.package.upload",
-        args.actor,
-        tx.need(App, package.app_guid),
-        {"package_guid": package.guid},
-    )
-    return tx.update(package, state="PROCESSING_UPLOAD")
+    app = tx.need(App, package.app_guid)
+    new = {args.blob_sha256 or package.guid: args.size_bytes or 1}
+    check_blobs(tx, tx.need(Space, app.space_guid), new, package_guid=package.guid)
+    record_app_event(tx, "audit.app.package.upload", args.actor, app, {"package_guid": package.guid})
+    return tx.update(package, state="PROCESSING_UPLOAD", size_bytes=args.size_bytes)
 
 
 class FinishUpload(Arguments):
@@ -69,10 +89,17 @@ class FinishUpload(Arguments):
 
 @operation("package.finish_upload", version=1)
 def finish_upload(tx: Tx, args: FinishUpload) -> Package:
-    """READY with a blob, FAILED with an error. A package that is not being uploaded stays as it is."""
+    """READY with a blob, FAILED with an error. A package that is not being uploaded stays as it is.
+
+    Raises QuotaExceeded for a blob that is too much.
+    """
     package = tx.need(Package, args.package_guid)
     if package.state != "PROCESSING_UPLOAD":
         return package
+    app = tx.get(App, package.app_guid)
+    if args.blob_sha256 is not None and app is not None:
+        new = {args.blob_sha256: args.size_bytes or 0}
+        check_blobs(tx, tx.need(Space, app.space_guid), new, package_guid=package.guid)
     state = "READY" if args.blob_sha256 is not None else "FAILED"
     _record_end(tx, package, state, args.error)
     return tx.update(package, state=state, blob_sha256=args.blob_sha256, size_bytes=args.size_bytes, error=args.error)
@@ -89,7 +116,7 @@ def fail_overdue_uploads(tx: Tx, args: FailOverdueUploads) -> int:
     """Fail uploads whose sender or node is gone, a bounded number at a time; returns how many."""
     overdue = tx.all(Package, Lt("updated_at", args.before), state="PROCESSING_UPLOAD", limit=SWEEP_LIMIT)
     for package in overdue:
-        tx.update(package, state="FAILED", error=OVERDUE)
+        tx.update(package, state="FAILED", size_bytes=None, error=OVERDUE)
         _record_end(tx, package, "FAILED", OVERDUE)
     return len(overdue)
 
@@ -117,6 +144,8 @@ def copy_package(tx: Tx, args: CopyPackage) -> Package:
     app = need_app(tx, args.app_guid)
     if source.state != "READY":
         raise Unprocessable("Source package must be READY to be copied.")
+    if source.blob_sha256 is not None:
+        check_blobs(tx, tx.need(Space, app.space_guid), {source.blob_sha256: source.size_bytes or 0})
     package = tx.insert(
         Package(app_guid=app.guid, state="READY", blob_sha256=source.blob_sha256, size_bytes=source.size_bytes)
     )

@@ -9,7 +9,7 @@ from paasd.model.arguments import Actor, Arguments, Metadata
 from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.metadata import merge_metadata
-from paasd.model.quotas.accounting import accounting
+from paasd.model.quotas.accounting import accounting, let_go
 from paasd.model.records import App, Droplet, HealthCheck, Instance, Process, Sidecar
 from paasd.state import ReadTx, Tx, operation
 
@@ -225,7 +225,8 @@ def restart_instance(tx: Tx, args: RestartInstance) -> None:
     process = tx.need(Process, args.process_guid)
     if not 0 <= args.index < process.instances:
         raise NotFound("Instance")
-    tx.delete_all(Instance, process_guid=process.guid, index=args.index)
+    for instance in tx.all(Instance, process_guid=process.guid, index=args.index):
+        let_go(tx, instance)
     record_app_event(
         tx,
         "audit.app.process.terminate_instance",

@@ -5,6 +5,7 @@ from typing import Final
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.events import record_event
+from paasd.model.last_holders import check_not_last
 from paasd.model.records import Organization, Role, Space, User
 from paasd.state import Eq, Not, ReadTx, Tx, operation
 
@@ -14,7 +15,6 @@ ORGANIZATION_ROLES: Final = (
     "organization_auditor",
     "organization_billing_manager",
 )
-MANAGER: Final = "organization_manager"
 SPACE_ROLES: Final = ("space_developer", "space_manager", "space_auditor", "space_supporter")
 NOT_OF_ORGANIZATION: Final = (
     "Users cannot be assigned roles in a space if they do not have a role in that space's organization."
@@ -22,12 +22,13 @@ NOT_OF_ORGANIZATION: Final = (
 
 
 class CreateRole(Arguments):
-    """Arguments of `create_role`; exactly one of the two places."""
+    """Arguments of `create_role`; exactly one of the two places. `invited_by` names whose offer the user accepts."""
 
     type: str
     user_guid: str
     organization_guid: str | None = None
     space_guid: str | None = None
+    invited_by: str = ""
     actor: Actor
 
 
@@ -53,7 +54,7 @@ def _create_organization_role(tx: Tx, args: CreateRole, user: User) -> Role:
             f"User '{user.username}' already has '{args.type}' role in organization '{organization.name}'."
         )
     role = tx.insert(Role(type=args.type, user_guid=user.guid, organization_guid=organization.guid))
-    _event(tx, "add", args.actor, role, user, None, organization.guid)
+    _event(tx, "add", args.actor, role, user, None, organization.guid, args.invited_by)
     return role
 
 
@@ -66,14 +67,15 @@ def _create_space_role(tx: Tx, args: CreateRole, user: User) -> Role:
     if tx.exists(Role, type=args.type, user_guid=user.guid, space_guid=space.guid):
         raise Unprocessable(f"User '{user.username}' already has '{args.type}' role in space '{space.name}'.")
     role = tx.insert(Role(type=args.type, user_guid=user.guid, space_guid=space.guid))
-    _event(tx, "add", args.actor, role, user, space.guid, space.organization_guid)
+    _event(tx, "add", args.actor, role, user, space.guid, space.organization_guid, args.invited_by)
     return role
 
 
 class DeleteRole(Arguments):
-    """Arguments of `delete_role`."""
+    """Arguments of `delete_role`; `strictly` as `check_not_last` has it."""
 
     role_guid: str
+    strictly: bool = False
     actor: Actor
 
 
@@ -85,45 +87,36 @@ def delete_role(tx: Tx, args: DeleteRole) -> None:
     if user is None:
         raise NotFound("User")
     organization_guid = role.organization_guid
-    if role.type == "organization_user" and organization_guid is not None:
-        _check_no_space_roles(tx, user, organization_guid)
-    if role.type == MANAGER:
-        check_not_last_manager(tx, role)
+    if organization_guid is not None and (role.type == "organization_user" or _is_only(tx, role)):
+        _check_no_space_roles(tx, user, role.type, organization_guid)
+    check_not_last(tx, role, strictly=args.strictly)
     if role.space_guid is not None:
         organization_guid = tx.need(Space, role.space_guid).organization_guid
     tx.delete(role)
     _event(tx, "remove", args.actor, role, user, role.space_guid, organization_guid)
 
 
-def _check_no_space_roles(tx: Tx, user: User, organization_guid: str) -> None:
+def _is_only(tx: ReadTx, role: Role) -> bool:
+    """Whether the person would be left without any role in the organization."""
+    others = Not(Eq("guid", role.guid))
+    return not tx.exists(Role, others, user_guid=role.user_guid, organization_guid=role.organization_guid)
+
+
+def _check_no_space_roles(tx: Tx, user: User, role_type: str, organization_guid: str) -> None:
     for space in tx.all(Space, organization_guid=organization_guid):
         if tx.exists(Role, user_guid=user.guid, space_guid=space.guid):
-            raise Unprocessable(
-                "Cannot delete organization_user role while user has roles in spaces in that organization."
-            )
-
-
-def check_not_last_manager(tx: ReadTx, role: Role) -> None:
-    """Raise Unprocessable when an organization would be left without anybody who can let people in."""
-    organization = tx.get(Organization, role.organization_guid or "")
-    if organization is None or organization.deleting:
-        return
-    if tx.exists(Role, Not(Eq("user_guid", role.user_guid)), type=MANAGER, organization_guid=organization.guid):
-        return
-    raise Unprocessable(
-        f"The last manager of organization '{organization.name}' cannot be taken away: give somebody else the role"
-        f" organization_manager first (cf set-org-role USER {organization.name} OrgManager), or delete it."
-    )
-
-
-def check_not_needed(tx: ReadTx, user: User) -> None:
-    """Raise Unprocessable when the user is the last manager of some organization."""
-    for role in tx.all(Role, user_guid=user.guid, type=MANAGER):
-        check_not_last_manager(tx, role)
+            raise Unprocessable(f"Cannot delete {role_type} role while user has roles in spaces in that organization.")
 
 
 def _event(
-    tx: Tx, verb: str, actor: Actor, role: Role, user: User, space_guid: str | None, organization_guid: str | None
+    tx: Tx,
+    verb: str,
+    actor: Actor,
+    role: Role,
+    user: User,
+    space_guid: str | None,
+    organization_guid: str | None,
+    invited_by: str = "",
 ) -> None:
     record_event(
         tx,
@@ -134,4 +127,5 @@ def _event(
         target_name=user.username,
         space_guid=space_guid,
         organization_guid=organization_guid,
+        data={"invited_by": invited_by} if invited_by else None,
     )

@@ -29,6 +29,13 @@ def check_options(options: Mapping[str, Any]) -> None:
     _check_balance(present.get("hash_balance"))
 
 
+def check_tcp_options(options: Mapping[str, Any]) -> None:
+    """Likewise for a route with a port: its connections have no headers to make a hash of."""
+    check_options(options)
+    if options.get("loadbalancing") == "hash":
+        raise Unprocessable("Loadbalancing cannot be hash for TCP routes")
+
+
 def _check_header(header: Any) -> None:
     if header is None:
         raise Unprocessable("Hash header must be present when loadbalancing is set to hash")

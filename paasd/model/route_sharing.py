@@ -89,7 +89,7 @@ def move_route(tx: Tx, args: MoveRoute) -> Route:
 
 def url_of(tx: ReadTx, route: Route) -> str:
     """As people write it."""
-    return route_url(tx.need(Domain, route.domain_guid), route.host, route.path)
+    return route_url(tx.need(Domain, route.domain_guid), route.host, route.path, route.port)
 
 
 def _space(tx: ReadTx, guid: str) -> Space:

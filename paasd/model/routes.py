@@ -13,7 +13,7 @@ from paasd.model.metadata import drop_metadata, merge_metadata
 from paasd.model.names import check_host_is_free, full_name, normal_path, taken_text
 from paasd.model.quotas.accounting import check_new_route
 from paasd.model.records import App, Destination, Domain, Job, Route, RouteShare, Space
-from paasd.model.route_options import check_options, check_weights
+from paasd.model.route_options import check_options, check_tcp_options, check_weights
 from paasd.state import Duplicate, Tx, operation
 
 HOST = re.compile(r"[\w]([\w-]*[\w])?(\.[\w]([\w-]*[\w])?)*", re.ASCII)
@@ -22,6 +22,8 @@ NAME_LIMIT = 253
 PATH_LIMIT = 128
 DESTINATION_LIMIT = 100
 PROTOCOLS = ("http1", "http2")
+TCP_PROTOCOLS = ("tcp",)
+INVALID_DOMAIN = "Invalid domain. Ensure that the domain exists and you have access to it."
 NO_DESTINATION = "Unable to unmap route from destination. Ensure the route has a destination with this guid."
 WILDCARD = (
     "You do not have sufficient permissions to create a route with a wildcard host on a domain not scoped to an"
@@ -56,7 +58,7 @@ def create_route(tx: Tx, args: CreateRoute) -> Route:
     usable = {domain.guid: domain for domain in usable_domains(tx, space.organization_guid)}
     domain = usable.get(args.domain_guid)
     if domain is None:
-        raise Unprocessable("Invalid domain. Ensure that the domain exists and you have access to it.")
+        raise Unprocessable(INVALID_DOMAIN)
     check_route_name(domain, args.host, args.path, args.port)
     check_options(args.options)
     if args.host == "*" and domain.organization_guid is None and not args.wildcards:
@@ -76,12 +78,14 @@ def create_route(tx: Tx, args: CreateRoute) -> Route:
         raise Unprocessable(taken_text(domain, args.host, args.path)) from error
     check_new_route(tx, space, args.port)
     merge_metadata(tx, "route", route.guid, args.metadata)
-    _event(tx, "audit.route.create", args.actor, route, domain)
+    record_route_event(tx, "audit.route.create", args.actor, route, domain)
     return route
 
 
 def check_route_name(domain: Domain, host: str, path: str, port: int | None = None) -> None:
     """Raise Unprocessable when the parts do not make a route on this domain."""
+    if domain.router_group_guid is not None:
+        raise Unprocessable("Routes with protocol 'tcp' must specify a port.")
     if port is not None:
         raise Unprocessable("Routes with protocol 'http' do not support ports.")
     if not host and domain.organization_guid is None:
@@ -118,9 +122,9 @@ def check_path(path: str) -> None:
         raise Unprocessable(f"Path exceeds {PATH_LIMIT} characters")
 
 
-def route_url(domain: Domain, host: str, path: str = "") -> str:
-    """`host.domain/path` as people write it."""
-    return full_name(domain, host) + path
+def route_url(domain: Domain, host: str, path: str = "", port: int | None = None) -> str:
+    """`host.domain/path` or `domain:port` as people write it."""
+    return full_name(domain, host) + ("" if port is None else f":{port}") + path
 
 
 class UpdateRoute(Arguments):
@@ -138,11 +142,11 @@ def update_route(tx: Tx, args: UpdateRoute) -> Route:
     former = route = tx.need(Route, args.route_guid)
     options = {key: value for key, value in {**route.options, **(args.options or {})}.items() if value is not None}
     if args.options:
-        check_options(options)
+        (check_options if route.port is None else check_tcp_options)(options)
     route = tx.update(route, options=options)
     merge_metadata(tx, "route", route.guid, args.metadata)
     data = difference(former, route, args.metadata)
-    _event(tx, "audit.route.update", args.actor, route, tx.need(Domain, route.domain_guid), data)
+    record_route_event(tx, "audit.route.update", args.actor, route, tx.need(Domain, route.domain_guid), data)
     return route
 
 
@@ -162,7 +166,7 @@ def delete_route(tx: Tx, args: DeleteRoute) -> Job:
     tx.delete_all(RouteShare, route_guid=route.guid)
     drop_metadata(tx, route.guid)
     tx.delete(route)
-    _event(tx, "audit.route.delete-request", args.actor, route, domain)
+    record_route_event(tx, "audit.route.delete-request", args.actor, route, domain)
     return open_job(
         tx, "route.delete", resource_type="route", resource_guid=route.guid, state="COMPLETE", by=args.actor
     )
@@ -232,7 +236,7 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
         raise Unprocessable(f'App(s) with guid(s) "{wanted.app_guid}" do not exist or you do not have access.')
     if app.space_guid != route.space_guid and tx.get(RouteShare, route.guid, app.space_guid) is None:
         raise Unprocessable("Routes cannot be mapped to destinations in different spaces.")
-    protocol = _protocol(wanted.protocol)
+    protocol = _protocol(route, wanted.protocol)
     if wanted.port is not None and not 1024 <= wanted.port <= 65535:
         raise Unprocessable("Destination port must be between 1024 and 65535")
     present = tx.find(
@@ -288,7 +292,7 @@ def remove_destination(tx: Tx, args: RemoveDestination) -> None:
 
 
 class UpdateDestination(Arguments):
-    """Arguments of `update_destination`; without a protocol it is HTTP/1.1 again."""
+    """Arguments of `update_destination`; without a protocol it is the usual one again."""
 
     route_guid: str
     destination_guid: str
@@ -301,7 +305,7 @@ def update_destination(tx: Tx, args: UpdateDestination) -> Destination:
     """How instances are spoken to. Raises NotFound for the route, Unprocessable."""
     route = tx.need(Route, args.route_guid)
     destination = _destination(tx, route, args.destination_guid)
-    protocol = _protocol(args.protocol)
+    protocol = _protocol(route, args.protocol)
     if protocol != destination.protocol:
         data = {"route_guid": route.guid, "destination_guid": destination.guid, "protocol": protocol}
         destination = tx.update(destination, protocol=protocol)
@@ -309,10 +313,17 @@ def update_destination(tx: Tx, args: UpdateDestination) -> Destination:
     return destination
 
 
-def _protocol(wanted: str | None) -> str:
-    if wanted not in (None, *PROTOCOLS):
-        raise Unprocessable(f"Destination protocol must be one of {', '.join(PROTOCOLS)}")
-    return wanted or PROTOCOLS[0]
+def _protocol(route: Route, wanted: str | None) -> str:
+    """What is spoken to the app: by default the first that fits the route."""
+    fitting = PROTOCOLS if route.port is None else TCP_PROTOCOLS
+    if wanted in (None, *fitting):
+        return wanted or fitting[0]
+    if wanted in PROTOCOLS + TCP_PROTOCOLS:
+        valid = ", ".join(fitting)
+        raise Unprocessable(
+            f"Cannot use '{wanted}' protocol for {route.protocol} routes; valid options are: [{valid}]."
+        )
+    raise Unprocessable(f"Destination protocol must be one of {', '.join(fitting)}")
 
 
 def unmap_route(tx: Tx, route: Route, destination: Destination, actor: Actor) -> None:
@@ -324,16 +335,17 @@ def unmap_route(tx: Tx, route: Route, destination: Destination, actor: Actor) ->
         record_app_event(tx, "audit.app.unmap-route", actor, app, data)
 
 
-def _event(
+def record_route_event(
     tx: Tx, event_type: str, actor: Actor, route: Route, domain: Domain, data: dict[str, Any] | None = None
 ) -> None:
+    """What happened to a route, by its whole name."""
     record_event(
         tx,
         event_type,
         actor,
         target_type="route",
         target_guid=route.guid,
-        target_name=route_url(domain, route.host, route.path),
+        target_name=route_url(domain, route.host, route.path, route.port),
         space_guid=route.space_guid,
         data=data,
     )

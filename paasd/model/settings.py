@@ -1,9 +1,13 @@
 """Platform-wide settings and what a platform has from its first start."""
 
+import msgspec
+
 from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.events import record_event
 from paasd.model.organizations import CreateOrganization, create_organization
-from paasd.model.records import Domain, Organization, Setting
+from paasd.model.quotas.applying import record_quota_event
+from paasd.model.records import Domain, Limits, Organization, OrganizationQuota, Setting
+from paasd.model.records.quotas import DEFAULT_QUOTA
 from paasd.model.spaces import CreateSpace, create_space
 from paasd.state import ReadTx, Tx, operation
 
@@ -52,11 +56,12 @@ def read_setting(tx: ReadTx, name: str, default: str = "") -> str:
 
 
 class Bootstrap(Arguments):
-    """Arguments of `bootstrap`; an empty organization makes none."""
+    """Arguments of `bootstrap`; an empty organization makes none. `limits` are for the quota of new organizations."""
 
     apps_domain: str
     organization: str = "main"
     space: str = "dev"
+    limits: Limits = Limits()
 
 
 @operation("platform.bootstrap", version=1)
@@ -71,6 +76,10 @@ def bootstrap(tx: Tx, args: Bootstrap) -> bool:
     if read_setting(tx, BOOTSTRAPPED):
         return False
     set_setting(tx, BOOTSTRAPPED, tx.now)
+    quota = tx.get(OrganizationQuota, DEFAULT_QUOTA)
+    if quota is not None and quota.limits == Limits() != args.limits:
+        quota = tx.update(quota, limits=args.limits)
+        record_quota_event(tx, "update", SYSTEM, quota, {"limits": msgspec.to_builtins(quota.limits)})
     if args.organization and not tx.exists(Organization):
         organization = create_organization(tx, CreateOrganization(name=args.organization, actor=SYSTEM))
         create_space(tx, CreateSpace(name=args.space, organization_guid=organization.guid, actor=SYSTEM))

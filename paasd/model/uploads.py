@@ -4,7 +4,9 @@ from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.events import record_app_event
 from paasd.model.jobs import FinishJob, finish_job, open_job
-from paasd.model.records import App, Droplet, DropletLayer, DropletSidecar, DropletUpload, Job, JobError
+from paasd.model.quotas.blobs import check_blobs, of_layers
+from paasd.model.quotas.places import QuotaExceeded
+from paasd.model.records import App, Droplet, DropletLayer, DropletSidecar, DropletUpload, Job, JobError, Space
 from paasd.state import Lt, Tx, operation
 
 SWEEP_LIMIT = 100
@@ -17,6 +19,7 @@ class BeginDropletUpload(Arguments):
     droplet_guid: str
     node_guid: str
     blob_sha256: str
+    size_bytes: int = 0
     default_stack: str
     memory_mb: int
     disk_mb: int
@@ -36,6 +39,7 @@ def begin_droplet_upload(tx: Tx, args: BeginDropletUpload) -> Job:
     if tx.exists(DropletUpload, app_guid=droplet.app_guid):
         raise Unprocessable("Only one droplet can be PROCESSING_UPLOAD at a time per application.")
     app = tx.need(App, droplet.app_guid)
+    check_blobs(tx, tx.need(Space, app.space_guid), {args.blob_sha256: args.size_bytes})
     job = open_job(
         tx,
         "droplet.upload",
@@ -79,6 +83,11 @@ def finish_droplet_upload(tx: Tx, args: FinishDropletUpload) -> bool:
     droplet = tx.get(Droplet, args.droplet_guid)
     if upload is None or droplet is None:
         return False
+    try:
+        check_blobs(tx, tx.need(Space, tx.need(App, upload.app_guid).space_guid), of_layers(args.layers))
+    except QuotaExceeded as error:
+        _fail(tx, upload, error.detail)
+        return True
     tx.update(
         droplet,
         state="STAGED",

@@ -6,6 +6,7 @@ import msgspec
 
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.events import record_event
+from paasd.model.quotas.holding import Held, held_by
 from paasd.model.records import App, AppUsageEvent, Droplet, Process, Space, Task
 from paasd.state import ROWS, Eq, Gt, In, InSelect, Le, Lt, Ne, Not, Portion, ReadTx, Tx, operation
 
@@ -13,22 +14,29 @@ STARTED: Final = "STARTED"
 
 
 class Footprint(msgspec.Struct, frozen=True, kw_only=True):
-    """A process and the state of its app."""
+    """A process, the state of its app, and what its instances have beyond what it asks for."""
 
     process: Process
     state: str
+    held: Held = Held()
+
+    @property
+    def size(self) -> dict[str, int]:
+        """Memory as it is on the average of all instances."""
+        instances = self.process.instances
+        held_mb = -(-self.held.memory_mb // instances) if instances else 0
+        return {"memory_mb": self.process.memory_mb + held_mb, "instances": instances}
 
 
 def record_change(tx: Tx, app: App, space: Space, was: Footprint | None, now: Footprint) -> None:
     """One event if the process was started, stopped, or sized while it runs; other changes cost nobody anything."""
-    before = None if was is None else was.process
-    sized = before is None or (before.instances, before.memory_mb) != (now.process.instances, now.process.memory_mb)
+    sized = was is None or was.size != now.size
     started_or_stopped = (was is None and now.state == STARTED) or (was is not None and was.state != now.state)
     if not started_or_stopped and not (now.state == STARTED and sized):
         return
     if not tx.has_table(AppUsageEvent):
         return  # while nodes of a former version take part; apps are started all the same
-    _record_process(tx, app, space, now.state, None if was is None else was.state, now.process, before)
+    _record_process(tx, app, space, was, now)
 
 
 def record_task(tx: Tx, task: Task, state: str, previous_state: str) -> None:
@@ -40,23 +48,17 @@ def record_task(tx: Tx, task: Task, state: str, previous_state: str) -> None:
     _record(tx, app, space, state=state, previous_state=previous_state, now=size, before=size, of=of)
 
 
-def _record_process(
-    tx: Tx, app: App, space: Space, state: str, previous_state: str | None, process: Process, before: Process | None
-) -> None:
+def _record_process(tx: Tx, app: App, space: Space, was: Footprint | None, now: Footprint) -> None:
     droplet = None if app.droplet_guid is None else tx.get(Droplet, app.droplet_guid)
     buildpack = droplet.buildpacks[-1].name if droplet is not None and droplet.buildpacks else None
     of: dict[str, Any] = {
-        "process_guid": process.guid,
-        "process_type": process.type,
+        "process_guid": now.process.guid,
+        "process_type": now.process.type,
         "buildpack_guid": buildpack,
         "buildpack_name": buildpack,
     }
-    now, was = _size(process), {} if before is None else _size(before)
-    _record(tx, app, space, state=state, previous_state=previous_state, now=now, before=was, of=of)
-
-
-def _size(process: Process) -> dict[str, int]:
-    return {"memory_mb": process.memory_mb, "instances": process.instances}
+    former, before = (None, {}) if was is None else (was.state, was.size)
+    _record(tx, app, space, state=now.state, previous_state=former, now=now.size, before=before, of=of)
 
 
 def _record(
@@ -146,8 +148,10 @@ def reseed_usage(tx: Tx, args: ReseedUsage) -> bool:
     started = InSelect("app_guid", App, "guid", Eq("state", STARTED), Eq("deleting", False))
     missing = tx.all(Process, started, Not(seen), limit=ROWS)
     apps = {app.guid: app for app in tx.all(App, In("guid", {one.app_guid for one in missing}))}
+    held = held_by(tx, In("process_guid", [one.guid for one in missing]))
     for process in missing:
         app = apps[process.app_guid]
         space = tx.need(Space, app.space_guid)
-        _record_process(tx, app, space, STARTED, STARTED, process, process)
+        runs = Footprint(process=process, state=STARTED, held=held.get(process.guid, Held()))
+        _record_process(tx, app, space, runs, runs)
     return len(missing) < ROWS

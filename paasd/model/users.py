@@ -4,9 +4,9 @@ from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, unix_seconds
 from paasd.model.auditing import difference
 from paasd.model.events import record_user_event
+from paasd.model.last_holders import check_not_needed
 from paasd.model.metadata import drop_metadata
 from paasd.model.records import DeployToken, ExternalIdentity, Passcode, Role, SecondFactor, SshCode, User
-from paasd.model.roles import check_not_needed
 from paasd.state import Duplicate, ReadTx, Tx, operation
 
 
@@ -20,6 +20,7 @@ class CreateUser(Arguments):
     password_hash: str | None = None
     scopes: list[str] = []
     registered: bool = False
+    invited_by: str = ""
     actor: Actor
 
 
@@ -44,7 +45,8 @@ def create_user(tx: Tx, args: CreateUser) -> User:
         raise Unprocessable(
             f"User with username '{args.username}' and origin '{args.origin}' already exists."
         ) from error
-    record_user_event(tx, "audit.user.create", args.actor, user)
+    data = {"invited_by": args.invited_by} if args.invited_by else None
+    record_user_event(tx, "audit.user.create", args.actor, user, data)
     return user
 
 
@@ -141,9 +143,10 @@ def _forget_ways_in(tx: Tx, user: User) -> None:
 
 
 class DeleteUser(Arguments):
-    """Arguments of `delete_user`."""
+    """Arguments of `delete_user`; `strictly` as `check_not_last` has it."""
 
     user_guid: str
+    strictly: bool = False
     actor: Actor
 
 
@@ -151,7 +154,7 @@ class DeleteUser(Arguments):
 def delete_user(tx: Tx, args: DeleteUser) -> None:
     """Delete the user and its roles. Raises NotFound, Unprocessable for the last manager of an organization."""
     user = tx.need(User, args.user_guid)
-    check_not_needed(tx, user)
+    check_not_needed(tx, user, strictly=args.strictly)
     tx.delete_all(Role, user_guid=user.guid)
     _forget_ways_in(tx, user)
     drop_metadata(tx, user.guid)
@@ -163,7 +166,7 @@ def delete_user(tx: Tx, args: DeleteUser) -> None:
 def forget_roles(tx: Tx, args: DeleteUser) -> None:
     """The Cloud Controller side of a user goes; the account stays. Raises as `delete_user`."""
     user = tx.need(User, args.user_guid)
-    check_not_needed(tx, user)
+    check_not_needed(tx, user, strictly=args.strictly)
     tx.delete_all(Role, user_guid=user.guid)
     drop_metadata(tx, user.guid)
     tx.update(user, registered=False)

@@ -47,4 +47,4 @@ def application_uris(tx: ReadTx, app: App) -> list[str]:
     guids = {destination.route_guid for destination in tx.all(Destination, app_guid=app.guid)}
     routes = tx.all(Route, In("guid", guids), order=("created_at", "guid"))
     domains = {domain.guid: domain for domain in tx.all(Domain, In("guid", {route.domain_guid for route in routes}))}
-    return [route_url(domains[route.domain_guid], route.host, route.path) for route in routes]
+    return [route_url(domains[route.domain_guid], route.host, route.path, route.port) for route in routes]

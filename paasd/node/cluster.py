@@ -34,6 +34,8 @@ from paasd.voting import Seat, open_voting
 RETRY_S: Final = 2.0
 HEAR_LIMIT_S: Final = 2.0
 HEAR_FROM: Final = 3
+BUSY_PORTS: Final = 16
+"""So many of them are told."""
 log = structlog.get_logger(__name__)
 
 
@@ -186,6 +188,7 @@ class Cluster:
             holds=self._holds(),
             certificate_ends_at=int(self._context.clock() + (self._membership.certificate_left_s() or 0.0)),
             disk_free_mb=psutil.disk_usage(str(self._directory)).free >> 20,
+            busy_ports=self._router.taken_ports[:BUSY_PORTS],
         )
 
     def _identity(self) -> NodeIdentity:

@@ -1,6 +1,6 @@
 """What actions and workers work with, opened over an open database."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -14,6 +14,7 @@ from paasd.logs import Line, Logs, open_logs
 from paasd.membership import Membership, open_membership
 from paasd.membership.rotation import find_root_key
 from paasd.model.refusals import NoteRefusals, note_refusals
+from paasd.node.routed import Routed
 from paasd.node.start import Start
 from paasd.peer import TlsPeers
 from paasd.router import AccessEntry, rtr_line
@@ -65,9 +66,9 @@ async def make_context(
     database: Database,
     sealer: Sealer,
     membership: Membership,
-    routed: Callable[[str], Awaitable[None]],
+    routed: Routed,
 ) -> Context:
-    """Rows, files, facts and lines. `routed` returns when the router serves an app as it is."""
+    """Rows, files, facts and lines."""
     config, directory, clock = start.config, start.directory, start.clock
     return Context(
         config=config,
@@ -79,7 +80,8 @@ async def make_context(
         membership=membership,
         node_guid=start.guid,
         clock=clock,
-        routed=routed,
+        routed=routed.wait,
+        busy_ports=routed.busy_ports,
         seen_heads=start.heads.seen,
     )
 

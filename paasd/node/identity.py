@@ -19,6 +19,7 @@ from paasd.membership import Membership
 from paasd.model import Domain, User
 from paasd.model.arguments import SYSTEM
 from paasd.model.nodes import RegisterNode, register_node
+from paasd.model.records.quotas import FIRST_LIMITS
 from paasd.model.settings import Bootstrap, bootstrap
 from paasd.model.users import CreateUser, create_user
 from paasd.state import Database
@@ -83,7 +84,7 @@ async def register(config: Config, directory: Path, database: Database, guid: st
     with database.read() as tx:
         begun = tx.exists(Domain, name=config.domains.apps)
     if not begun:
-        await database.write(bootstrap, Bootstrap(apps_domain=config.domains.apps))
+        await database.write(bootstrap, Bootstrap(apps_domain=config.domains.apps, limits=FIRST_LIMITS))
     machine = measure(config, directory, guid)
     if membership.opened.is_set():
         machine = msgspec.structs.replace(machine, zone=membership.member.zone)

@@ -29,6 +29,7 @@ from paasd.node.cluster import Cluster, open_cluster_parts
 from paasd.node.engines import access_lines, make_context, make_membership, own_root_keys
 from paasd.node.identity import ensure_admin, node_guid, prepare_directory, registered
 from paasd.node.log import open_replica
+from paasd.node.ports import check_tcp_ports
 from paasd.node.routed import Routed
 from paasd.node.ssh import open_ssh
 from paasd.node.start import Start, Substitutes
@@ -90,6 +91,7 @@ async def open_node(
     the same directory; without it (tests, embedded nodes) everything ends with it. Raises PaasdError naming the fix,
     and Removed where `serve_removed` is all that is left to do.
     """
+    check_tcp_ports(config)
     directory = await trio.to_thread.run_sync(prepare_directory, Path(config.data))
     if (removal := read_removal(directory)) is not None:
         raise Removed(removal.in_words(directory))
@@ -128,7 +130,7 @@ async def _open(start: Start) -> Node:
     opening = await enter(unless_removed(start, membership))
     certificates = await make_certificates(start, database, sealer, membership)
     routed = Routed(start, peers)
-    context = await make_context(start, database, sealer, membership, routed.wait)
+    context = await make_context(start, database, sealer, membership, routed)
     await registered(config, start.directory, database, start.guid, membership)
     issuer = f"https://login.{config.domains.system}"
     auth = await enter(open_auth(config.auth, database, sealer, issuer=issuer, clock=start.clock, signs=not worker))
@@ -153,7 +155,7 @@ async def _open(start: Start) -> Node:
     await supervisor.adopted()
     await cluster.settled()
     opened = await _feed(start, context, router, reach, doors)
-    routed.open(opened, database)
+    routed.open(opened, database, router)
     serve_confirming(peers, opened)
     await _served(router, opening)
     return Node(

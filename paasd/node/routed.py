@@ -5,7 +5,7 @@ import trio
 from paasd.model.liveness import live_members
 from paasd.node.start import Start
 from paasd.peer import Peers
-from paasd.router import RouteFeed, reach_routers
+from paasd.router import RouteFeed, Router, reach_routers
 from paasd.state import Database
 
 
@@ -16,11 +16,16 @@ class Routed:
         self._start = start
         self._peers = peers
         self._parts: tuple[RouteFeed, Database] | None = None
+        self._router: Router | None = None
         self._opened = trio.Event()
 
-    def open(self, feed: RouteFeed, database: Database) -> None:
-        self._parts = feed, database
+    def open(self, feed: RouteFeed, database: Database, router: Router) -> None:
+        self._parts, self._router = (feed, database), router
         self._opened.set()
+
+    def busy_ports(self) -> tuple[int, ...]:
+        """Those of TCP routes that another program of this host has."""
+        return () if self._router is None else self._router.taken_ports
 
     async def wait(self, app_guid: str) -> None:
         """Until Envoy acknowledged the routes of the app to what runs of it now: the own one, and for a while others.

@@ -73,6 +73,7 @@ class NodeFact(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=2
     holds: tuple[Annotated[str, Meta(max_length=64)], ...] = ()
     certificate_ends_at: Counter = 0  # unix seconds
     disk_free_mb: Counter | None = None  # where its data is
+    busy_ports: tuple[Annotated[int, Meta(ge=0, le=65535)], ...] = ()  # of TCP routes, which others have there
 
     @property
     def key(self) -> str:

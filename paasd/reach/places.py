@@ -6,7 +6,19 @@ from ipaddress import ip_address
 
 import trio
 
+from paasd.model import Node
+from paasd.state import Ne, ReadTx
+
 RESOLVE_S = 5.0
+
+
+def places_of_nodes(tx: ReadTx, own_guid: str, public: Iterable[str]) -> set[str]:
+    """Where nodes can be reached from instances: others as they say it themselves, all by what is mapped to them.
+
+    The own advertised address is the host's, which instances do not reach at all; a public one leads out and back in.
+    """
+    rows = tx.all(Node, Ne("guid", own_guid), Ne("state", "REMOVED"))
+    return {row.address for row in rows if row.address} | set(public)
 
 
 async def addresses_of(places: Iterable[str]) -> set[str]:

@@ -11,16 +11,16 @@ import trio
 
 from paasd.config import NetworkConfig
 from paasd.errors import PaasdError
-from paasd.model import App, Node
+from paasd.model import App
 from paasd.model.security_groups import effective_rules, space_of
 from paasd.reach.addresses import CallAddresses
 from paasd.reach.calls import Callee, Door, Plan, internal_names, plan, policies_of
 from paasd.reach.groups import group_rules
 from paasd.reach.names import Names
-from paasd.reach.places import addresses_of
+from paasd.reach.places import addresses_of, places_of_nodes
 from paasd.sandbox import AnySandbox, GroupRule, Policies
 from paasd.sandbox.network import Network
-from paasd.state import Database, In, Ne, ReadTx
+from paasd.state import Database, In, ReadTx
 
 TABLES: Final = (
     "security_groups",
@@ -165,8 +165,8 @@ class Reach:
     async def _close_nodes(self, network: Network) -> None:
         """Ports of other nodes are for nodes alone, whatever a group says."""
         with self._database.read() as tx:
-            rows = tx.all(Node, Ne("guid", self._node_guid), Ne("state", "REMOVED"))
-        addresses = await addresses_of({row.address for row in rows if row.address})
+            places = places_of_nodes(tx, self._node_guid, self._config.public_addresses)
+        addresses = await addresses_of(places)
         if addresses != self._nodes:
             await network.shared.set_nodes(addresses)
             self._nodes = addresses

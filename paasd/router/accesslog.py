@@ -4,11 +4,12 @@ The cluster of an entry says whose route it was, the upstream address which inst
 has entries under way, so the table forgets late.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from paasd.router.records import AccessEntry
-from paasd.router.table import Table
+from paasd.router.table import Owner, Table
 from paasd.router.xds.messages import PROTOCOLS, REQUEST_METHODS
 
 _ERRORS = (
@@ -94,6 +95,51 @@ def read_entry(entry: Any, table: Table) -> AccessEntry:
     )
 
 
+def read_connection(entry: Any, owner_of: Callable[[str], Owner | None]) -> AccessEntry:
+    """One decoded `TCPAccessLogEntry`: a connection to the port of a route, which has ended."""
+    common, moved = entry.common_properties, entry.connection_properties
+    owner = owner_of(common.upstream_cluster)
+    route = None if owner is None else owner.entry
+    upstream = _address(common.upstream_remote_address)
+    endpoint = None if owner is None else owner.endpoint(upstream)
+    if endpoint is not None:
+        upstream = f"{endpoint.address}:{endpoint.port}"
+    return AccessEntry(
+        route_guid="" if route is None else route.route_guid,
+        app_guid=(endpoint.app_guid if endpoint else "") or (None if route is None else route.app_guid),
+        space_guid="" if route is None else route.space_guid,
+        organization_guid="" if route is None else route.organization_guid,
+        instance_guid=endpoint.instance_guid if endpoint else None,
+        instance_index=endpoint.index if endpoint else None,
+        process_type=endpoint.process_type if endpoint else "",
+        host="" if route is None else f"{route.host}:{route.port}",
+        scheme="tcp",
+        method="",
+        path="",
+        protocol="TCP",
+        status=0,
+        bytes_in=moved.received_bytes,
+        bytes_out=moved.sent_bytes,
+        started_at_ns=common.start_time.seconds * 1_000_000_000 + common.start_time.nanos,
+        duration_s=_seconds(common.duration),
+        first_byte_s=None,
+        upstream_first_byte_s=None,
+        upstream_last_byte_s=None,
+        attempts=common.upstream_request_attempt_count,
+        client_address=_address(common.downstream_direct_remote_address),
+        upstream_address=upstream or None,
+        node_guid=endpoint.node_guid if endpoint else "",
+        forwarded_for="",
+        forwarded_proto="",
+        user_agent="",
+        referer="",
+        request_id="",
+        traceparent="",
+        flags=tuple(field.name for field, value in common.response_flags.ListFields() if value is True),
+        error="",
+    )
+
+
 def _quoted(text: str) -> str:
     """`text` in double quotes, `-` if empty, with nothing in it that could end the quotes or the line."""
     if not text:
@@ -105,10 +151,34 @@ def _quoted(text: str) -> str:
     )
 
 
+def _stamp(entry: AccessEntry) -> str:
+    started = datetime.fromtimestamp(entry.started_at_ns // 1_000_000_000, UTC)
+    return f"{started:%Y-%m-%dT%H:%M:%S}.{entry.started_at_ns % 1_000_000_000:09d}Z"
+
+
+def connection_line(entry: AccessEntry) -> str:
+    """Likewise for a connection, of which Cloud Foundry tells tenants nothing."""
+    index = "-" if entry.instance_index is None else str(entry.instance_index)
+    parts = [
+        f"{entry.host} - [{_stamp(entry)}]",
+        '"TCP"',
+        f"{entry.bytes_in} {entry.bytes_out}",
+        _quoted(entry.client_address),
+        _quoted(entry.upstream_address or ""),
+        f"connection_time:{entry.duration_s:.6f}",
+        f"app_id:{_quoted(entry.app_guid or '')}",
+        f"app_index:{_quoted(index)}",
+        f"instance_id:{_quoted(entry.instance_guid or '')}",
+        f"flags:{_quoted(' '.join(entry.flags))}",
+    ]
+    return " ".join(parts)
+
+
 def rtr_line(entry: AccessEntry) -> str:
     """The line that Cloud Foundry's router writes for a request, without the trailing newline."""
-    started = datetime.fromtimestamp(entry.started_at_ns // 1_000_000_000, UTC)
-    stamp = f"{started:%Y-%m-%dT%H:%M:%S}.{entry.started_at_ns % 1_000_000_000:09d}Z"
+    if entry.scheme == "tcp":
+        return connection_line(entry)
+    stamp = _stamp(entry)
     request = f"{entry.method} {entry.path} {entry.protocol}"
     gorouter = entry.duration_s
     if entry.upstream_first_byte_s is not None and entry.upstream_last_byte_s is not None:

@@ -32,7 +32,7 @@ def cluster_name(host: str, path: str = "") -> str:
 def encode_cluster(name: str, entry: RouteEntry, config: RouterConfig, *, tunnels: bool = False) -> bytes:
     """The cluster of `entry`. With `tunnels` its instances may be on other nodes."""
     head: bytes = messages.Cluster(name=name).SerializeToString()
-    return head + _kind(config, entry.http2, _spread(entry.options), tunnels)
+    return head + _kind(config, entry.http2, spread_of(entry.options), tunnels)
 
 
 class Spread(NamedTuple):
@@ -43,7 +43,7 @@ class Spread(NamedTuple):
     balance: int = 0
 
 
-def _spread(options: Mapping[str, Any]) -> Spread:
+def spread_of(options: Mapping[str, Any]) -> Spread:
     match options.get("loadbalancing"):
         case "least-connection" | "least-connections":
             return Spread(messages.LEAST_REQUEST)
@@ -96,6 +96,23 @@ def _bounded(spread: Spread) -> dict[str, Any]:
     if not spread.balance:
         return {}
     return {"common_lb_config": {"consistent_hashing_lb_config": {"hash_balance_factor": {"value": spread.balance}}}}
+
+
+def tcp_cluster(name: str, config: RouterConfig, *, tunnels: bool, policy: int = messages.ROUND_ROBIN) -> bytes:
+    """The cluster of what is connected to, whatever is spoken there. With `tunnels` it may be on other nodes."""
+    source = {"ads": {}, "initial_fetch_timeout": duration(0), "resource_api_version": messages.API_V3}
+    limit = {"value": config.connections_limit}
+    cluster = messages.Cluster(
+        name=name,
+        type=messages.EDS,
+        eds_cluster_config={"eds_config": source},
+        connect_timeout=duration(config.connect_timeout_s),
+        per_connection_buffer_limit_bytes={"value": config.buffer_limit_bytes},
+        lb_policy=policy,
+        circuit_breakers={"thresholds": [{"max_connections": limit, "max_pending_requests": limit}]},
+        **({"transport_socket": into_the_hop()} if tunnels else {}),
+    )
+    return bytes(cluster.SerializeToString())
 
 
 def into_the_hop() -> dict[str, Any]:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from paasd.config import RouterConfig
-from paasd.router.clusters import assign, into_the_hop
+from paasd.router.clusters import assign, tcp_cluster
 from paasd.router.records import Endpoint
 from paasd.router.xds import messages
-from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, LISTENER_URL, duration
+from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, LISTENER_URL
 from paasd.router.xds.typed import typed
 
 DOORWAY = "doorway"
@@ -46,26 +46,11 @@ class Doors:
         for door, places in doors.items():
             name = door_cluster(door)
             if anew or door not in self._doors:
-                clusters[name] = self._cluster(name, tunnels)
+                clusters[name] = tcp_cluster(name, self._config, tunnels=tunnels)
             if anew or self._doors.get(door) != places:
                 endpoints[name] = assign(name, places, "tcp")
         self._doors, self._tunnels = dict(doors), tunnels
         return {CLUSTER_URL: clusters, ENDPOINTS_URL: endpoints}
-
-    def _cluster(self, name: str, tunnels: bool) -> bytes:
-        source = {"ads": {}, "initial_fetch_timeout": duration(0), "resource_api_version": messages.API_V3}
-        limit = {"value": self._config.connections_limit}
-        cluster = messages.Cluster(
-            name=name,
-            type=messages.EDS,
-            eds_cluster_config={"eds_config": source},
-            connect_timeout=duration(self._config.connect_timeout_s),
-            per_connection_buffer_limit_bytes={"value": self._config.buffer_limit_bytes},
-            lb_policy=messages.ROUND_ROBIN,
-            circuit_breakers={"thresholds": [{"max_connections": limit, "max_pending_requests": limit}]},
-            **({"transport_socket": into_the_hop()} if tunnels else {}),
-        )
-        return bytes(cluster.SerializeToString())
 
     def listener(self, host: str, port: int) -> Changes:
         """The listener at the link address, whether or not an interface has that yet."""

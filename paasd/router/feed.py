@@ -56,7 +56,10 @@ class RouteFeed:
         self._router.publish_links(self._picture.links())
         self._router.publish_system(self._picture.system())
         self._router.publish_doors(self._picture.doors())
-        changed = {host: self._picture.entries(host) for host in hosts}
+        ports = {int(host[1:]) for host in hosts if host.startswith(":")}
+        if ports:
+            self._router.publish_ports({port: self._picture.port_entry(port) for port in ports})
+        changed = {host: self._picture.entries(host) for host in hosts if not host.startswith(":")}
         if changed:
             self._router.publish_hosts(changed)
 

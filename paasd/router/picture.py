@@ -9,7 +9,7 @@ from paasd.observed import InstanceFact
 from paasd.router.doorway import Door
 from paasd.router.neighbours import Doors, ProcessKey
 from paasd.router.records import Endpoint, RouteEntry
-from paasd.router.routes import Knowledge, build_entries, runs
+from paasd.router.routes import Knowledge, build_entries, build_port, runs
 from paasd.router.tunnels import Links, target_of
 from paasd.state import ReadTx
 
@@ -141,6 +141,11 @@ class Picture(Knowledge):
         """The entries of one host, none if it is gone."""
         return build_entries([self.routes[guid] for guid in self._hosts.get(host, ())], self)
 
+    def port_entry(self, port: int) -> RouteEntry | None:
+        """The entry of the route with a port; None when nobody is to listen there."""
+        found = self._hosts.get(port_key(port), set())
+        return next((build_port(self.routes[guid], self) for guid in found), None)
+
     def links(self) -> Links:
         """The other nodes, and what of this one they may ask for."""
         ports: dict[ProcessKey, set[int]] = {}
@@ -204,7 +209,7 @@ class Picture(Knowledge):
     def _hosts_of(self, routes: Iterable[str]) -> set[str]:
         found = [route for guid in routes if (route := self.routes.get(guid)) is not None]
         return {
-            full_name(self.domains[route.domain_guid], route.host)
+            full_name(self.domains[route.domain_guid], route.host) if route.port is None else port_key(route.port)
             for route in found
             if route.domain_guid in self.domains
         }
@@ -228,6 +233,11 @@ class Picture(Knowledge):
             self._route_of.pop(destination.guid, None)
             self._ported.pop(destination.guid, None)
             _discard(self._routes_of_app, destination.app_guid, guid)
+
+
+def port_key(port: int) -> str:
+    """How a port stands among hosts: none of these begins so."""
+    return f":{port}"
 
 
 def _discard(index: dict[str, set[str]], key: str, value: str) -> None:

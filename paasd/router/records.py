@@ -34,10 +34,12 @@ class RouteEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     `host` is a full name (`shop.apps.localhost`), a domain itself, or a wildcard (`*.apps.localhost`). `path` is empty
     or starts with a slash. A route without endpoints answers 503; a route that is not in the table answers 404.
+    One with a `port` takes connections there, whatever is spoken; `host` is its domain.
     """
 
     host: str
     path: str = ""
+    port: int | None = None
     endpoints: tuple[Endpoint, ...] = ()
     route_guid: str = ""
     app_guid: str | None = None
@@ -50,17 +52,20 @@ class RouteEntry(msgspec.Struct, frozen=True, kw_only=True):
 class RouteTable(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that one node serves.
 
-    `domains` are the registered public domains; `system` maps the platform's own host names to what answers them, and
-    wins over any route of the same name.
+    `domains` are the registered public domains, `ports` the routes that have one; `system` maps the platform's own host
+    names to what answers them, and wins over any route of the same name.
     """
 
     routes: tuple[RouteEntry, ...] = ()
     domains: tuple[str, ...] = ()
+    ports: dict[int, RouteEntry] = {}
     system: dict[str, tuple[Endpoint, ...]] = {}
 
 
 class AccessEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One request as Envoy saw it. Times are seconds from its first byte; `instance_guid` is None if none was reached.
+    """One request as Envoy saw it, or (`scheme` tcp) one connection to a port, once it has ended.
+
+    Times are seconds from its first byte; `instance_guid` is None if none was reached.
 
     `node_guid` is the other node that was asked for the instance, empty when it was one of this node's.
     `route_guid` is empty for requests that met no tenant's route (unknown hosts and the platform's own). `flags` are

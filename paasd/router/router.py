@@ -11,20 +11,23 @@ import structlog
 import trio
 
 from paasd.config import RouterConfig, TunnelsConfig
+from paasd.config.ports import KNOB
 from paasd.errors import PaasdError
-from paasd.router.accesslog import read_entry
+from paasd.router.accesslog import read_connection, read_entry
 from paasd.router.certificates import Certificates
 from paasd.router.doorway import Door, Doors
-from paasd.router.engine import Engine
+from paasd.router.engine import Engine, PortTaken, claim_port
+from paasd.router.ports import Ports, ports_named
 from paasd.router.records import AccessEntry, Endpoint, RouteEntry, RouteTable
 from paasd.router.table import Changes, Table, by_host, servable
 from paasd.router.tunnels import Links, NodeIdentity
 from paasd.router.tunnels.resources import Tunnels
 from paasd.router.xds import DiscoveryService, ResourceStore, listen, serve_discovery
-from paasd.router.xds.messages import SECRET_URL, Secret
+from paasd.router.xds.messages import LISTENER_URL, SECRET_URL, Secret, TCPAccessLogEntry
 
 OnAccess = Callable[[list[AccessEntry]], None]
 _HOUSEKEEPING_PERIOD_S = 3600.0
+_PORTS_PERIOD_S = 1.0
 
 
 class Router:
@@ -38,13 +41,16 @@ class Router:
         engine: Engine,
         certificates: Certificates,
     ) -> None:
+        self._config = config
         self._service = service
+        service.explain = self._explain
         self._certificates = certificates
         self._table = Table(config, lambda: engine.https_port)
         self._domains: tuple[str, ...] = ()
         self._system: dict[str, tuple[Endpoint, ...]] = {}
         self._tunnels = Tunnels(config, tunnels)
         self._doors = Doors(config)
+        self._ports = Ports(config, self._is_free)
         self._identity: NodeIdentity | None = None
         self._links = Links()
         # Held back until the first table: until then an Envoy that was adopted keeps all that it has.
@@ -80,7 +86,40 @@ class Router:
         """Serve exactly `table`. Idempotent; only differences reach Envoy. The first call opens the router."""
         self._domains, self._system = table.domains, dict(table.system)
         hosts = by_host(table.routes, table.system)
-        self._announce(self._table.replace(hosts, self._domains, self._system_names()))
+        changes = self._table.replace(hosts, self._domains, self._system_names())
+        _merge(changes, self._ports.replace(table.ports, tunnels=self._table.tunnels))
+        self._announce(changes)
+
+    def publish_ports(self, entries: Mapping[int, RouteEntry | None]) -> None:
+        """Replace the routes of a few ports, leaving all others; None means that nobody listens there any more."""
+        self._publish(self._ports.update(entries, tunnels=self._table.tunnels))
+
+    @property
+    def taken_ports(self) -> tuple[int, ...]:
+        """Ports of routes that another program of this host has."""
+        return tuple(sorted(self._ports.taken))
+
+    def retry_ports(self) -> None:
+        """Listen on those that it has let go of."""
+        if self._ports.taken:
+            self._publish(self._ports.retry())
+
+    def _is_free(self, port: int) -> bool:
+        """Before the first table an Envoy that was adopted has those that it had. Envoy itself has the last word."""
+        if not self._service.store.opened and self.engine.adopted:
+            return True
+        try:
+            claim_port(self._config.host, port, KNOB)
+        except PortTaken:
+            return False
+        return True
+
+    def _explain(self, type_url: str, reason: str) -> bool:
+        """A port that somebody took just before Envoy did is no defect."""
+        lost = ports_named(reason) if type_url == LISTENER_URL else []
+        if lost:
+            self._publish(self._ports.refused(lost))
+        return bool(lost)
 
     def publish_hosts(self, hosts: Mapping[str, Sequence[RouteEntry]]) -> None:
         """Replace the routes of a few hosts, leaving all others; no entries means that the host is gone."""
@@ -148,6 +187,8 @@ class Router:
 
     def read_entry(self, entry: Any) -> AccessEntry:
         """One of Envoy's access log entries, told apart by whose route it met."""
+        if isinstance(entry, TCPAccessLogEntry):
+            return read_connection(entry, self._ports.owner_of)
         return read_entry(entry, self._table)
 
     def renew_certificates(self) -> bool:
@@ -232,6 +273,12 @@ async def _housekeeping(router: Router, period_s: float) -> None:
         router.engine.trim_output()
 
 
+async def _watch_ports(router: Router, period_s: float) -> None:
+    while True:
+        await trio.sleep(period_s)
+        router.retry_ports()
+
+
 async def _report(service: DiscoveryService, router: Router, on_access: OnAccess | None) -> None:
     """Turn batches of Envoy's entries into ours. `on_access` must not block."""
     async for batch in service.access_out:
@@ -300,6 +347,7 @@ async def open_router(
             if failure is None:
                 nursery.start_soon(engine.supervise)
                 nursery.start_soon(_housekeeping, router, _HOUSEKEEPING_PERIOD_S)
+                nursery.start_soon(_watch_ports, router, _PORTS_PERIOD_S)
                 yield router
             nursery.cancel_scope.cancel()
         if failure is not None:

@@ -38,7 +38,7 @@ def build_entries(routes: Iterable[Route], known: Knowledge) -> tuple[RouteEntry
     entries: dict[tuple[str, str], RouteEntry] = {}
     for route in sorted(routes, key=lambda one: (one.created_at, one.guid)):
         domain = known.domains.get(route.domain_guid)
-        if domain is None or domain.internal or domain.deleting or route.protocol != "http":
+        if domain is None or domain.internal or domain.deleting or route.port is not None:
             continue
         name = full_name(domain, route.host), normal_path(route.path)
         organization = known.organizations.get(route.space_guid, "")
@@ -58,6 +58,7 @@ def _build_entry(route: Route, domain: Domain, known: Knowledge) -> RouteEntry |
     return RouteEntry(
         host=full_name(domain, route.host),
         path=route.path,
+        port=route.port,
         endpoints=tuple({item.place: item for item in endpoints}.values()),
         route_guid=route.guid,
         app_guid=destinations[0].app_guid,
@@ -66,6 +67,12 @@ def _build_entry(route: Route, domain: Domain, known: Knowledge) -> RouteEntry |
         http2=all(item.protocol == "http2" for item in destinations),
         options=route.options,
     )
+
+
+def build_port(route: Route, known: Knowledge) -> RouteEntry | None:
+    """The entry of a route with a port; None when nobody is to listen there."""
+    domain = known.domains.get(route.domain_guid)
+    return None if domain is None or domain.deleting else _build_entry(route, domain, known)
 
 
 def runs(app: App | None) -> bool:
@@ -95,12 +102,16 @@ def _endpoints(destination: Destination, known: Knowledge) -> Iterable[Endpoint]
 
 def public_domains(domains: Iterable[Domain]) -> tuple[str, ...]:
     """The names under which requests from outside are looked up."""
-    return tuple(sorted(domain.name.lower() for domain in domains if not domain.internal and not domain.deleting))
+    public = (one for one in domains if not one.internal and not one.deleting and one.router_group_guid is None)
+    return tuple(sorted(domain.name.lower() for domain in public))
 
 
 def build_table(routes: Iterable[Route], known: Knowledge, system: Mapping[str, tuple[Endpoint, ...]]) -> RouteTable:
     """The whole table."""
+    routes = list(routes)
+    ports = {one.port: entry for one in routes if one.port is not None and (entry := build_port(one, known))}
     return RouteTable(
+        ports=ports,
         routes=build_entries(routes, known),
         domains=public_domains(known.domains.values()),
         system=dict(system),

@@ -13,11 +13,14 @@ from pathlib import Path
 
 import msgspec
 
+from paasd.sandbox.launcher.syscalls import take_turns
 from paasd.sandbox.records import Limits, SandboxError
 
 _CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 # Only of v2, and only where there is one: v1's throttles direct writes alone, which hardly any program makes.
-_V2_CONTROLLERS = (*_CONTROLLERS, "io")
+_V2_CONTROLLERS = (*_CONTROLLERS, "io", "cpuset")
+# Without it, all containers run on all processors.
+_V1_CONTROLLERS = (*_CONTROLLERS, "cpuset")
 # Who has used up a quota waits for the rest of the period, and all who have one begin anew at once: the shorter it is,
 # the shorter do they crowd out others.
 _PERIOD_US = 20_000
@@ -62,9 +65,10 @@ def detect(mountinfo: str, parent: str = "") -> tuple[Hierarchy, ...]:
             base = _with_parent(mounted, parent)
             found.append(Hierarchy(base, True, frozenset(_words(base / "cgroup.controllers")) & set(_V2_CONTROLLERS)))
         elif fstype == "cgroup":
-            names = frozenset(options.split(",")) & set(_CONTROLLERS)
+            names, base = frozenset(options.split(",")) & set(_V1_CONTROLLERS), _with_parent(mounted, parent)
+            names -= set() if _words(base / "cpuset.cpus") else {"cpuset"}
             if names and not any(one.base == mounted for one in found):
-                found.append(Hierarchy(_with_parent(mounted, parent), False, names))
+                found.append(Hierarchy(base, False, names))
     have = {name for one in found for name in one.controllers}
     have |= {"cpuacct"} if any(one.v2 for one in found) else set()  # cpu.stat is there without any controller.
     missing = set(_CONTROLLERS) - have
@@ -105,6 +109,8 @@ class CgroupDriver:
                 self._delegate(one)
             if "cpu" in one.controllers:
                 _weigh(node, one.v2)
+            if "cpuset" in one.controllers and not one.v2:
+                _place_v1(node)
 
     def create(self, guid: str, limits: Limits) -> None:
         """Make the leaves and set their limits. Idempotent."""
@@ -184,6 +190,27 @@ class CgroupDriver:
         cpu = self._of("cpu")
         _weigh_leaf(self._leaf(cpu, guid), cpu.v2, weight)
 
+    def processors(self) -> Sequence[int]:
+        """Those that containers may run on, in order; none where the host has no cpuset controller."""
+        for one in self._hierarchies:
+            if "cpuset" in one.controllers:
+                name = "cpuset.cpus.effective" if one.v2 else "cpuset.cpus"
+                return numbers((one.base / self._name / name).read_text())
+        return ()
+
+    def confine(self, guid: str, processors: Sequence[int]) -> None:
+        """Let it run on these alone. Raises OSError when the container is gone."""
+        for one in self._hierarchies:
+            if "cpuset" in one.controllers and processors:
+                (self._leaf(one, guid) / "cpuset.cpus").write_text(",".join(map(str, processors)))
+
+    def give_turns(self, guid: str, turn_ns: int) -> None:
+        """Let each thread inside, and what it makes, run for so long at a time. Raises OSError when it is gone."""
+        cpu = self._of("cpu")
+        for word in (self._leaf(cpu, guid) / ("cgroup.threads" if cpu.v2 else "tasks")).read_text().split():
+            with contextlib.suppress(OSError):  # A thread that has ended, or a host that forbids it.
+                take_turns(turn_ns, int(word))
+
     def pids(self, guid: str) -> set[int]:
         """Every process inside, as this pid namespace counts."""
         inside: set[int] = set()
@@ -257,6 +284,26 @@ class CgroupDriver:
         return True
 
 
+def numbers(text: str) -> list[int]:
+    """A list as the kernel writes it: "0-2,5" is 0, 1, 2 and 5."""
+    found: list[int] = []
+    for part in text.strip().split(","):
+        first, _dash, last = part.partition("-")
+        if first:
+            found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def _place_v1(directory: Path) -> None:
+    """Let it use what its parent does, without which nobody can enter it.
+
+    Balancing of load is the root's; asked for here again, each change would have the kernel draw its map anew.
+    """
+    (directory / "cpuset.sched_load_balance").write_text("0")
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        (directory / name).write_text((directory.parent / name).read_text())
+
+
 def _keyed(path: Path) -> dict[str, int]:
     """A file of `name number` lines; empty when the container is gone."""
     try:
@@ -309,6 +356,8 @@ def _limit_v1(leaf: Path, controllers: frozenset[str], limits: Limits) -> None:
         _optional(leaf / "memory.memsw.limit_in_bytes", str(limits.memory_bytes))
     if "pids" in controllers:
         (leaf / "pids.max").write_text(str(limits.pids))
+    if "cpuset" in controllers:
+        _place_v1(leaf)
     if "cpu" in controllers:
         _weigh_leaf(leaf, False, limits.cpu_weight)
         quota = -1 if limits.cpu_cores is None else _quota_us(limits.cpu_cores)

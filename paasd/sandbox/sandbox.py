@@ -20,7 +20,8 @@ from paasd.sandbox import adoption, seccomp, upper
 from paasd.sandbox.cgroups import CgroupDriver, detect, read_mountinfo
 from paasd.sandbox.container import Container
 from paasd.sandbox.disk import Images, Stacks, open_disks, open_images, open_stacks
-from paasd.sandbox.fairness import PERIOD_S, Fairness
+from paasd.sandbox.fairness import DAEMON_TURN_NS, PERIOD_S, Fairness, Standing
+from paasd.sandbox.launcher.syscalls import take_turns
 from paasd.sandbox.network import Network, Policies, open_network
 from paasd.sandbox.parts import Parts
 from paasd.sandbox.records import ContainerSpec, Record, SandboxError, encode_record
@@ -169,6 +170,7 @@ class Sandbox:
         self._parts = parts
         self._making: set[str] = set()
         self._fair = trio.CancelScope()
+        self._treated: dict[str, tuple[Standing, int]] = {}
         for container in containers.values():
             container.owner = self.destroy
 
@@ -246,8 +248,10 @@ class Sandbox:
                 nursery.start_soon(self.destroy, guid)
 
     async def keep_fair(self) -> None:
-        """Weigh the containers by what they took lately, until `close`."""
-        fairness = Fairness(os.cpu_count() or 1)
+        """Treat the containers by what they took of the processor lately, until `close`."""
+        with contextlib.suppress(OSError):
+            take_turns(DAEMON_TURN_NS)
+        fairness = Fairness(self._parts.cgroups.processors(), os.cpu_count() or 1)
         with self._fair:
             while True:
                 await trio.to_thread.run_sync(self._weigh, fairness, dict(self.containers))
@@ -259,9 +263,17 @@ class Sandbox:
             with contextlib.suppress(OSError):  # on its way out
                 taken[guid] = cgroups.cpu_ns(guid)
         weights = {guid: containers[guid].spec.limits.cpu_weight for guid in taken}
-        for guid, factor in fairness.measure(taken, weights, time.monotonic()).items():
+        standings = fairness.measure(taken, weights, time.monotonic())
+        # What a container starts anew has the turns of the zygote, whatever the one before it had.
+        wanted = {
+            guid: (one, containers[guid].running and containers[guid].record.run) for guid, one in standings.items()
+        }
+        for guid in [guid for guid, one in wanted.items() if one != self._treated.get(guid)]:
+            standing = standings[guid]
             with contextlib.suppress(OSError):
-                cgroups.weigh(guid, weights[guid] * factor)
+                cgroups.weigh(guid, weights[guid] * standing.factor)
+                cgroups.confine(guid, standing.processors)
+                cgroups.give_turns(guid, standing.turn_ns)
 
     async def close(self, *, keep: bool) -> None:
         """Let go of all containers, or take them down with all else that the node has on the host."""

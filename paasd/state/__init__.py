@@ -21,6 +21,7 @@ from paasd.state.conditions import (
     Ne,
     Not,
     Or,
+    Outgrows,
     StartsWith,
 )
 from paasd.state.engine import (
@@ -82,6 +83,7 @@ __all__ = [
     "Not",
     "Operation",
     "Or",
+    "Outgrows",
     "Portion",
     "ReadTx",
     "Record",

@@ -58,6 +58,15 @@ class Ge(Condition):
 
 
 @dataclass(frozen=True, slots=True)
+class Outgrows(Condition):
+    """The column is greater than that of the same name in the row of `other` whose guid is in the column `key`."""
+
+    column: str
+    other: type[Record]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class IsNull(Condition):
     column: str
 

@@ -84,6 +84,14 @@ def total(
     return text.replace("count(*)", f"coalesce(sum({product}), 0)", 1), values
 
 
+def distinct(
+    cls: type[Record], names: tuple[str, ...], where: Sequence[c.Condition], equals: dict[str, Any]
+) -> tuple[str, list[Any]]:
+    text, values = _filtered(cls, _COUNT, where, equals)
+    columns = ", ".join(quote(table_of(cls).column(name).name) for name in names)
+    return text.replace("count(*)", f"DISTINCT {columns}", 1), values
+
+
 def delete_where(cls: type[Record], where: Sequence[c.Condition], equals: dict[str, Any]) -> tuple[str, list[Any]]:
     return _filtered(cls, _DELETE, where, equals)
 
@@ -164,6 +172,11 @@ def _compile(condition: c.Condition, table: Table, values: list[Any]) -> str:
             return "(" + (" OR ".join(_compile(part, table, values) for part in parts) or "0") + ")"
         case c.Not(part):
             return "((" + _compile(part, table, values) + ") IS NOT 1)"
+        case c.Outgrows(name, other, key):
+            theirs, link = table_of(other), f"{quote(table.name)}.{quote(table.column(key).name)}"
+            size, guid = quote(theirs.column(name).name), quote(theirs.column("guid").name)
+            text = f"SELECT o.{size} FROM {quote(theirs.name)} o WHERE o.{guid} = {link}"
+            return f"{quote(table.column(name).name)} > ({text})"
         case c.InSelect(name, other, other_column, parts):
             inner = table_of(other)
             text = f"SELECT {quote(inner.column(other_column).name)} FROM {quote(inner.name)}"

@@ -92,6 +92,14 @@ class ReadTx:
         text, values = query.total(cls, factors, conditions, equals)
         return cast(int, self._execute(text, values).fetchall()[0][0])
 
+    def distinct(self, cls: type[T], names: tuple[str, ...], *conditions: Condition, **equals: Any) -> list[Any]:
+        """The different tuples of these columns among all rows that satisfy all of it."""
+        text, values = query.distinct(cls, names, conditions, equals)
+        table = table_of(cls)
+        decode = dict(table.decoders)
+        kept = [decode.get(name, _as_it_is) for name in names]
+        return [tuple(one(value) for one, value in zip(kept, row, strict=True)) for row in self._execute(text, values)]
+
     def exists(self, cls: type[T], *conditions: Condition, **equals: Any) -> bool:
         return self.find(cls, *conditions, **equals) is not None
 
@@ -202,6 +210,10 @@ def _decode(cls: type[T], table: Table, row: tuple[Any, ...]) -> T:
     for name, decode in table.decoders:
         fields[name] = decode(fields[name])
     return cls(**fields)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _translated(table: Table, error: apsw.ConstraintError) -> Exception:

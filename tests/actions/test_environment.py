@@ -23,7 +23,7 @@ async def test_values_are_sealed_in_the_row_and_absent_from_events(world: World)
     await environment.update_environment(world.context, world.admin, app.guid, {"OTHER": "xyzzy-123"})
     stored = row(world, app.guid).environment
     assert stored and "sesame" not in stored and "xyzzy" not in stored
-    found = environment.read_environment(world.context, world.admin, app.guid)
+    found = await environment.read_environment(world.context, world.admin, app.guid)
     assert found == {"KEY": "open-sesame", "OTHER": "xyzzy-123"}
     with world.context.database.read() as tx:
         events = repr(tx.all(AuditEvent))
@@ -55,7 +55,7 @@ async def test_changes_at_the_same_time_are_all_kept(world: World) -> None:
             nursery.start_soon(
                 environment.update_environment, world.context, world.admin, app.guid, {f"N{number}": "x"}
             )
-    found = environment.read_environment(world.context, world.admin, app.guid)
+    found = await environment.read_environment(world.context, world.admin, app.guid)
     assert sorted(found) == ["N0", "N1", "N2", "N3"]
 
 
@@ -76,7 +76,7 @@ async def test_a_huge_environment_is_refused(world: World) -> None:
 
 async def test_the_whole_environment_names_app_space_and_routes(world: World) -> None:
     app = await world.app()
-    shown = environment.full_environment(world.context, world.admin, app.guid)
+    shown = await environment.full_environment(world.context, world.admin, app.guid)
     application = shown["application_env_json"]["VCAP_APPLICATION"]
     assert (application["application_name"], application["space_name"]) == ("dora", "dev")
     assert shown["system_env_json"] == {"VCAP_SERVICES": {}}

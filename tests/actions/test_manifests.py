@@ -59,9 +59,9 @@ def app_of(world: World, name: str = "dora") -> App:
     return app
 
 
-def urls_of(world: World, name: str = "dora") -> list[str]:
+async def urls_of(world: World, name: str = "dora") -> list[str]:
     app = app_of(world, name)
-    entry = yaml.safe_load(manifests.generate_text(world.context, world.admin, app.guid))["applications"][0]
+    entry = yaml.safe_load(await manifests.generate_text(world.context, world.admin, app.guid))["applications"][0]
     return [one["route"] for one in entry.get("routes", [])]
 
 
@@ -80,9 +80,9 @@ async def test_a_full_manifest_makes_the_app_with_everything(world: World) -> No
     assert sidecar is not None and sidecar.memory_mb == 32
     assert metadata.labels == {"team": "blue"}
     assert app.features == {"ssh": False}
-    variables = environment.read_environment(world.context, world.admin, app.guid)
+    variables = await environment.read_environment(world.context, world.admin, app.guid)
     assert variables == {"GREETING": "hello", "COUNT": "3", "DEBUG": "true", "VERSION": "1.10"}
-    assert urls_of(world) == ["dora.apps.localhost", "dora.apps.localhost/api"]
+    assert await urls_of(world) == ["dora.apps.localhost", "dora.apps.localhost/api"]
 
 
 async def test_applying_it_again_changes_nothing(world: World) -> None:
@@ -97,10 +97,10 @@ async def test_applying_it_again_changes_nothing(world: World) -> None:
 
 async def test_the_written_manifest_makes_the_same_app_elsewhere(world: World) -> None:
     await apply(world, FULL)
-    text = manifests.generate_text(world.context, world.admin, app_of(world).guid)
+    text = await manifests.generate_text(world.context, world.admin, app_of(world).guid)
     copied = text.replace("name: dora", "name: copy").replace("dora.apps", "copy.apps")
     await apply(world, copied)
-    again = manifests.generate_text(world.context, world.admin, app_of(world, "copy").guid)
+    again = await manifests.generate_text(world.context, world.admin, app_of(world, "copy").guid)
     assert again == copied
 
 
@@ -112,9 +112,9 @@ async def test_what_is_not_mentioned_stays(world: World) -> None:
         web = tx.find(Process, app_guid=app.guid, type="web")
     assert web is not None
     assert (web.memory_mb, web.instances, web.command, app.buildpacks) == (256, 2, "./run", ["python_buildpack"])
-    variables = environment.read_environment(world.context, world.admin, app.guid)
+    variables = await environment.read_environment(world.context, world.admin, app.guid)
     assert variables == {"GREETING": "hello", "COUNT": "3", "VERSION": "1.10", "EXTRA": "more"}
-    assert len(urls_of(world)) == 2
+    assert len(await urls_of(world)) == 2
 
 
 async def test_a_null_command_goes_back_to_the_droplets(world: World) -> None:
@@ -136,7 +136,7 @@ async def test_instances_act_at_once_and_memory_waits_for_the_restart(world: Wor
 
 async def test_a_default_route_is_made_once(world: World) -> None:
     await apply(world, "applications: [{name: My App, default-route: true}]")
-    assert urls_of(world, "My App") == ["my-app.apps.localhost"]
+    assert await urls_of(world, "My App") == ["my-app.apps.localhost"]
     await apply(world, "applications: [{name: My App, default-route: true}]")
     with world.context.database.read() as tx:
         assert tx.count(Route) == 1
@@ -145,21 +145,21 @@ async def test_a_default_route_is_made_once(world: World) -> None:
 async def test_a_default_route_is_not_made_for_an_app_that_has_one(world: World) -> None:
     await apply(world, "applications: [{name: dora, routes: [{route: other.apps.localhost}]}]")
     await apply(world, "applications: [{name: dora, default-route: true}]")
-    assert urls_of(world) == ["other.apps.localhost"]
+    assert await urls_of(world) == ["other.apps.localhost"]
 
 
 async def test_a_random_route_is_made_once(world: World) -> None:
     await apply(world, "applications: [{name: dora, random-route: true}]")
-    made = urls_of(world)
+    made = await urls_of(world)
     assert len(made) == 1 and made[0].startswith("dora-") and made[0].endswith(".apps.localhost")
     await apply(world, "applications: [{name: dora, random-route: true}]")
-    assert urls_of(world) == made
+    assert await urls_of(world) == made
 
 
 async def test_no_route_unmaps_and_keeps_the_route(world: World) -> None:
     await apply(world, FULL)
     await apply(world, "applications: [{name: dora, no-route: true, routes: [{route: more.apps.localhost}]}]")
-    assert urls_of(world) == []
+    assert await urls_of(world) == []
     with world.context.database.read() as tx:
         assert tx.count(Route) == 2
 
@@ -191,7 +191,7 @@ async def test_a_listed_route_of_another_space_is_refused(world: World) -> None:
 async def test_two_apps_may_share_a_new_route(world: World) -> None:
     text = "applications:\n- &a {name: one, routes: [{route: both.apps.localhost}]}\n- {<<: *a, name: two}"
     assert (await apply(world, text)).state == "COMPLETE"
-    assert urls_of(world, "one") == urls_of(world, "two") == ["both.apps.localhost"]
+    assert await urls_of(world, "one") == await urls_of(world, "two") == ["both.apps.localhost"]
 
 
 async def test_a_name_of_the_platform_is_refused(world: World) -> None:
@@ -231,7 +231,7 @@ async def test_only_developers_apply_and_only_members_see_the_space(world: World
     with pytest.raises(NotFound):
         await manifests.apply(world.context, stranger, world.space.guid, text)
     with pytest.raises(Forbidden):
-        manifests.generate_text(world.context, auditor, app_of(world).guid)
+        await manifests.generate_text(world.context, auditor, app_of(world).guid)
 
 
 async def test_the_difference_names_what_would_change(world: World) -> None:
@@ -254,7 +254,7 @@ applications:
 
 async def test_a_written_manifest_differs_in_nothing(world: World) -> None:
     await apply(world, FULL)
-    text = manifests.generate_text(world.context, world.admin, app_of(world).guid)
+    text = await manifests.generate_text(world.context, world.admin, app_of(world).guid)
     assert await manifests.difference(world.context, world.admin, world.space.guid, text) == []
 
 

@@ -72,7 +72,7 @@ Act = Callable[[Scene], Awaitable[Any]]
 
 
 async def _read_env(s: Scene) -> Any:
-    return environment.read_environment(s.context, s.caller, s.app.guid)
+    return await environment.read_environment(s.context, s.caller, s.app.guid)
 
 
 async def _upload_droplet(s: Scene) -> Any:

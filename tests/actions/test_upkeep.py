@@ -98,3 +98,13 @@ def test_a_disk_that_is_nearly_full_is_named(own_mb: int, other_mb: int | None, 
     found = problems(Platform(own_guid="a", nodes=THREE, facts=facts, unreachable=frozenset(), disk_free_mb=own_mb))
     assert [sentence.split()[4] for sentence in found] == names
     assert all("Free some" in sentence for sentence in found)
+
+
+@pytest.mark.parametrize(("own", "other", "names"), [((), (), []), ((20001,), (), ["a"]), ((), (20001, 20002), ["b"])])
+def test_ports_that_another_program_has_are_named(
+    own: tuple[int, ...], other: tuple[int, ...], names: list[str]
+) -> None:
+    facts = {"b": NodeFact(node_guid="b", boot=1, busy_ports=other)}
+    found = problems(Platform(own_guid="a", nodes=THREE, facts=facts, unreachable=frozenset(), busy_ports=own))
+    assert [sentence.split()[1] for sentence in found] == names
+    assert all("port 20001" in sentence and "ss -ltnp 'sport = :20001'" in sentence for sentence in found)

@@ -37,11 +37,15 @@ class Caller:
 
     async def call(self, route: Route) -> httpx.Response:
         """The answer to a good call."""
+        method, address, more = await self.request(route)
+        return await self.http.request(method, address, **more)
+
+    async def request(self, route: Route) -> tuple[str, str, dict[str, Any]]:
+        """Method, address, and what else a good call sends; all that it needs is there."""
         path = route.path.removeprefix("/uaa")
         places = await self.shown(path) if route.method == "GET" else await self.places(path)
         more = await self.body(route.method, path, places)
-        address = PLACE.sub(lambda match: places.get(match[1], "none"), route.path)
-        return await self.http.request(route.method, address, **more)
+        return route.method, PLACE.sub(lambda match: places.get(match[1], "none"), route.path), more
 
     async def shown(self, path: str) -> dict[str, str]:
         """As `places`, of something that others look at, too."""

@@ -31,7 +31,9 @@ from tests.api.conforming import conforms
 PASSWORD = "a quiet harbour town in april"
 CHEAP_HASHES = AuthConfig(hash_memory_kib=64, hash_time_cost=1, login_wait_s=0.0)
 
-API = ApiConfig(port=0, grace_s=1.0, calls_per_h=0, changes_per_min=0)
+API = ApiConfig(
+    port=0, grace_s=1.0, calls_per_h=0, changes_per_min=0, changes_per_day=0, organization_changes_per_day=0
+)
 """Some tests make more calls in a minute than people may."""
 
 

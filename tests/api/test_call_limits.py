@@ -1,14 +1,17 @@
 """One user's calls are counted on each node: Cloud Foundry's headers, its 429, and nobody else waits."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
+from paasd.api.errors import TooManyRequests
 from paasd.api.limits import CallLimits
 from paasd.auth import Caller, root_caller
 from paasd.config import ApiConfig
 from tests.api.serving import serve, with_api
-from tests.api.tenants import make_tenant
+from tests.api.tenants import Tenant, make_tenant
 
 LEFT = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
@@ -55,9 +58,47 @@ async def test_changes_have_a_limit_of_their_own(tmp_path: Path) -> None:
             assert (await http.get("/v3/apps")).json()["pagination"]["total_results"] == 2
 
 
+async def test_the_people_of_an_organization_share_its_changes_of_a_day_and_others_have_theirs(tmp_path: Path) -> None:
+    async with serve(tmp_path, with_api(organization_changes_per_day=3)) as served:
+        one, two = (
+            await make_tenant(served, "one", "developer", "manager"),
+            await make_tenant(served, "two", "developer"),
+        )
+
+        def made(tenant: Tenant, name: str) -> dict[str, Any]:
+            return {"name": name, "relationships": {"space": {"data": {"guid": tenant.space}}}}
+
+        async with one.client("developer") as http, one.client("manager") as same, two.client("developer") as other:
+            for name in ("a", "b", "c"):
+                assert (await http.post("/v3/apps", json=made(one, name))).status_code == 201
+            text = (
+                "the people of an organization may make 3 changes a day of this node (api.organization_changes_per_day)"
+            )
+            for client in (http, same):
+                assert text in refused(await client.post("/v3/apps", json=made(one, "d")))
+            assert (await http.get("/v3/apps")).status_code == 200
+            assert (await other.post("/v3/apps", json=made(two, "a"))).status_code == 201
+
+
+def test_a_change_counts_for_one_organization_of_the_caller_that_has_some_left() -> None:
+    config = ApiConfig(organization_changes_per_day=1, changes_per_day=3)
+    limits = CallLimits(config, lambda: 0.0, lambda: 0.0)
+    both, first = Caller(user_guid="u", username="ann"), Caller(user_guid="v", username="bob")
+    limits.count(first, "POST", lambda: ["one"])
+    limits.count(both, "POST", lambda: ["one", "two"])
+    with pytest.raises(TooManyRequests, match="the people of an organization"):
+        limits.count(both, "POST", lambda: ["one", "two"])
+    limits.count(both, "GET", lambda: ["one", "two"])
+    with pytest.raises(TooManyRequests, match="a user may make 3 changes a day"):
+        for _ in range(2):
+            limits.count(both, "POST")
+
+
 def test_what_was_used_up_comes_back_with_time() -> None:
     now = [100.0]
-    limits = CallLimits(ApiConfig(calls_per_h=3600, changes_per_min=0), lambda: now[0], lambda: 1_000_000.0)
+    limits = CallLimits(
+        ApiConfig(calls_per_h=3600, changes_per_min=0, changes_per_day=0), lambda: now[0], lambda: 1_000_000.0
+    )
     caller = Caller(user_guid="u", username="ann")
     for _ in range(3600):
         headers = limits.count(caller, "POST")

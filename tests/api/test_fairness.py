@@ -4,22 +4,30 @@ from pathlib import Path
 
 import msgspec
 
-from paasd.actions.fairness import BANDWIDTH, MEMORY, WRITES
-from paasd.config import Config, NetworkConfig, SandboxConfig
+from paasd.actions.fairness import BANDWIDTH, MEMORY, PORTS, WRITES
+from paasd.config import Config, NetworkConfig, RouterConfig, SandboxConfig
 from tests.api.serving import API, CHEAP_HASHES, serve
 from tests.api.tenants import make_tenant
 
-SHARED = {BANDWIDTH, MEMORY, WRITES}
+SHARED = {BANDWIDTH, MEMORY, PORTS, WRITES}
 AS_INSTALLED = Config(api=API, auth=CHEAP_HASHES)
+ROUTER = RouterConfig(tcp_ports="20000-20099")
 NETWORK, SANDBOX = NetworkConfig(upload_mbit=200, download_mbit=200), SandboxConfig(disk_write_bytes_per_s=50_000_000)
 
 
 async def test_the_status_says_what_organizations_share_without_a_limit(tmp_path: Path) -> None:
     limited = msgspec.structs.replace(AS_INSTALLED, network=NETWORK, sandbox=SANDBOX)
-    half = msgspec.structs.replace(limited, network=NetworkConfig(upload_mbit=200))
-    for config, shared in ((AS_INSTALLED, SHARED), (half, {MEMORY, BANDWIDTH}), (limited, {MEMORY})):
+    half = msgspec.structs.replace(limited, network=NetworkConfig(upload_mbit=200), router=ROUTER)
+    for config, shared in (
+        (AS_INSTALLED, SHARED - {PORTS}),
+        (half, {MEMORY, BANDWIDTH, PORTS}),
+        (limited, {MEMORY}),
+    ):
         config = msgspec.structs.replace(config, data=str(tmp_path))
-        async with serve(tmp_path / str(len(shared)), config) as served, await served.admin() as http:
+        async with (
+            serve(tmp_path / str(len(shared) + len(config.router.tcp_ports)), config) as served,
+            await served.admin() as http,
+        ):
 
             async def advised() -> set[str]:
                 return SHARED & set((await http.get("/paasd/v1/status")).json()["advice"])
@@ -31,3 +39,6 @@ async def test_the_status_says_what_organizations_share_without_a_limit(tmp_path
             limits = {"apps": {"total_memory_in_mb": 8192}}
             assert (await http.patch("/v3/organization_quotas/default", json=limits)).status_code == 200
             assert await advised() == shared - {MEMORY}
+            limits = {"routes": {"total_reserved_ports": 5}}
+            assert (await http.patch("/v3/organization_quotas/default", json=limits)).status_code == 200
+            assert await advised() == shared - {MEMORY, PORTS}

@@ -102,7 +102,7 @@ async def test_somebody_new_signs_in_and_is_the_same_user_the_next_time(served: 
     second = await token_of(served, await Browser(served).sign_in("s-1"))
     assert second["user_id"] == first["user_id"]
     async with await served.admin() as http:
-        listed = (await http.get("/v3/users?origins=corp")).json()["resources"]
+        listed = (await http.get("/v3/users?usernames=ada&origins=corp")).json()["resources"]
         assert [(one["username"], one["origin"]) for one in listed] == [("ada", "corp")]
     signs = await events(served, "audit.user.sign_in")
     by = [one["data"]["by"] for one in signs if one["actor"]["name"] == "ada"]

@@ -15,6 +15,7 @@ APPS = {
     "per_process_memory_in_mb": None,
     "total_disk_in_mb": None,
     "per_process_disk_in_mb": None,
+    "total_blobs_in_mb": None,
     "total_instances": 3,
     "per_app_tasks": None,
     "log_rate_limit_in_bytes_per_second": None,

@@ -33,7 +33,9 @@ async def test_people_are_found_by_name_part_of_it_origin_and_label(served: Serv
         assert await names(http, "partial_usernames=b%25") == []
         many = await http.get("/v3/users?partial_usernames=" + ",".join("x" * 2000))
         assert (many.status_code, "at most 50 parts" in many.text) == (400, True)
-        assert await names(http, f"guids={ann},{shown['guid']}&origins=corp") == ["ann@example.org"]
+        assert await names(http, f"guids={ann},{shown['guid']}&usernames=ann@example.org&origins=corp") == [
+            "ann@example.org"
+        ]
         labels = {"metadata": {"labels": {"team": "red"}}}
         assert (await http.patch(f"/v3/users/{ann}", json=labels)).status_code == 200
         assert await names(http, "label_selector=team=red") == ["ann@example.org"]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from paasd.config import Config, RouterConfig
 from tests.api.hands import tar_of, working_hands
-from tests.api.serving import Served, serve
+from tests.api.serving import API, CHEAP_HASHES, Served, serve
 from tests.clients.replay import Replay, Step, commands, steps
 
 REPLAYS = {path.stem: path.read_text() for path in sorted((Path(__file__).parent / "replays").glob("*.txt"))}
@@ -16,7 +17,7 @@ create-org orgs org rename-org delete-org create-space spaces space rename-space
 create-user delete-user set-org-role unset-org-role set-space-role unset-space-role org-users space-users
 create-org-quota update-org-quota org-quotas org-quota set-org-quota delete-org-quota
 create-space-quota update-space-quota space-quotas space-quota set-space-quota unset-space-quota delete-space-quota
-domains create-shared-domain create-private-domain delete-shared-domain delete-private-domain
+router-groups domains create-shared-domain create-private-domain delete-shared-domain delete-private-domain
 share-private-domain unshare-private-domain update-destination share-route unshare-route move-route
 routes route create-route check-route map-route unmap-route update-route delete-route delete-orphaned-routes
 security-groups security-group create-security-group update-security-group delete-security-group bind-security-group
@@ -39,7 +40,8 @@ rename delete restart-app-instance
 @asynccontextmanager
 async def open_replay(directory: Path) -> AsyncIterator[tuple[Served, Replay]]:
     """With the app `dora` pushed into the space `dev` of `main`."""
-    async with serve(directory) as served, working_hands(served.context), await served.admin() as admin:
+    config = Config(api=API, auth=CHEAP_HASHES, router=RouterConfig(tcp_ports="20000-20009"))
+    async with serve(directory, config) as served, working_hands(served.context), await served.admin() as admin:
         params, source = {"name": "dora", "wait": "true"}, tar_of({"Procfile": b"web: run"})
         await admin.post("/paasd/v1/spaces/main/dev/push", params=params, content=source)
         dora = (await admin.get("/v3/apps?names=dora")).json()["resources"][0]

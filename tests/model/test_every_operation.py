@@ -30,6 +30,7 @@ from paasd.model import (
     domains,
     draining,
     droplets,
+    environment_shown,
     identities,
     instances,
     invitations,
@@ -60,6 +61,7 @@ from paasd.model import (
     spaces,
     ssh,
     takeover,
+    tcp_routes,
     uploads,
     users,
     voting,
@@ -264,6 +266,26 @@ async def _own_domain(seed: Seed) -> tuple[str, str]:
 async def _(seed: Seed) -> Any:
     _, space, domain = await seed.place()
     return routes.CreateRoute(domain_guid=domain.guid, space_guid=space.guid, host="x", actor=SYSTEM)
+
+
+async def tcp_domain(seed: Seed) -> str:
+    """The guid of a domain for routes with a port."""
+    made = domains.CreateTcpDomain(name="tcp.example.org", router_group_guid="group", actor=SYSTEM)
+    return (await seed.database.write(domains.create_tcp_domain, made)).guid
+
+
+@case(domains.create_tcp_domain)
+async def _(seed: Seed) -> Any:
+    return domains.CreateTcpDomain(name="tcp.example.org", router_group_guid="group", actor=SYSTEM)
+
+
+@case(tcp_routes.create_tcp_route)
+async def _(seed: Seed) -> Any:
+    _, space, _ = await seed.place()
+    domain = await tcp_domain(seed)
+    return tcp_routes.CreateTcpRoute(
+        domain_guid=domain, space_guid=space.guid, begin=2001, reservable=[(2000, 2001)], actor=SYSTEM
+    )
 
 
 @case(routes.update_route)
@@ -592,6 +614,17 @@ async def _(seed: Seed) -> Any:
 @case(droplets.record_download)
 async def _(seed: Seed) -> Any:
     return droplets.RecordDownload(droplet_guid=(await seed.droplet()).guid, actor=SYSTEM)
+
+
+@case(packages.record_package_download)
+async def _(seed: Seed) -> Any:
+    package = await seed.package()
+    return packages.RecordPackageDownload(package_guid=package.guid, actor=SYSTEM)
+
+
+@case(environment_shown.record_environment_shown)
+async def _(seed: Seed) -> Any:
+    return environment_shown.RecordEnvironmentShown(app_guid=(await seed.app()).guid, actor=SYSTEM)
 
 
 @case(uploads.begin_droplet_upload)

@@ -29,7 +29,6 @@ from paasd.model.droplets import CopyDroplet, copy_droplet
 from paasd.model.manifests import ApplyManifest, AppToApply, ManifestError, apply_manifest, parse_manifest
 from paasd.model.organizations import DeleteOrganization, begin_delete_organization
 from paasd.model.processes import ScaleProcess, scale_process
-from paasd.model.quotas.accounting import QuotaExceeded
 from paasd.model.quotas.applying import ApplyQuota, apply_space_quota
 from paasd.model.quotas.definitions import (
     CreateSpaceQuota,
@@ -37,6 +36,7 @@ from paasd.model.quotas.definitions import (
     create_space_quota,
     update_organization_quota,
 )
+from paasd.model.quotas.places import QuotaExceeded
 from paasd.model.quotas.usage import usage
 from paasd.model.routes import CreateRoute, create_route
 from paasd.state import Database, Faults, InlineRunner, MemoryLog, open_database

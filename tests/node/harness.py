@@ -44,8 +44,7 @@ def node_config(data: Path, **sections: Any) -> Config:
         data=str(data),
         node=NodeConfig(name="test", memory_mb=8192, disk_mb=20480),
         api=ApiConfig(port=0),
-        router=RouterConfig(http_port=0, https_port=0),
-        **{"ssh": SshConfig(port=0), **sections},
+        **{"router": RouterConfig(http_port=0, https_port=0), "ssh": SshConfig(port=0), **sections},
     )
 
 

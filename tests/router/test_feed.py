@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import h11
 import pytest
 import trio
 
@@ -12,6 +13,7 @@ from paasd.router import Certificates, Router, open_route_feed, open_router
 from paasd.state import Database, InlineRunner, Tx, open_database, operation
 
 from .conftest import CONFIG
+from .test_ports import free_port
 from .upstream import App, apps, fetch
 
 RECORDS: dict[str, Any] = {
@@ -201,3 +203,44 @@ async def test_the_first_table_after_a_restart_is_whole(
                 assert await outcome(second, "shop") == "one"
                 assert second.sent_count == 0
                 assert (await fetch(second.http_port, "api.system.localhost")).status == 308, "the way to HTTPS"
+
+
+async def test_a_route_with_a_port_is_served_while_it_leads_to_an_app_that_runs(
+    database: Database, router: Router
+) -> None:
+    observed, port = Observed(), free_port()
+    group = ("Domain", {"guid": "tcp", "name": "tcp.localhost", "router_group_guid": "g"})
+    made = {"guid": "ported", "domain_guid": "tcp", "space_guid": "space", "port": port, "protocol": "tcp"}
+    leading = ("Destination", {"guid": "d3", "route_guid": "ported", "app_guid": "app", "protocol": "tcp"})
+
+    async def answers(wanted: str) -> None:
+        seen = ""
+        with trio.move_on_after(3):
+            while seen != wanted:
+                await router.settled()
+                try:
+                    seen = str((await fetch(port, "any")).seen["instance"])
+                except OSError:
+                    seen = "nobody listens"
+                except (h11.RemoteProtocolError, trio.BrokenResourceError):
+                    seen = "closed"
+        assert seen == wanted
+
+    async with apps("one", "two") as (one, two), open_route_feed(router, database, observed, {}, node_guid="n"):
+        await database.write(put, {"put": [group, ("Route", made)]})
+        await answers("nobody listens")
+        await database.write(put, {"put": [leading]})
+        await answers("closed")
+        observed.put(running(one, "one"))
+        await answers("one")
+        assert await outcome(router, "shop") == "one"
+        observed.put(running(one, "one", routable=False))
+        observed.put(running(two, "two", index=1))
+        await answers("two")
+        await database.write(put, {"put": [("App", {"guid": "app", "state": "STOPPED"})]})
+        await answers("nobody listens")
+        await database.write(put, {"put": [("App", {"guid": "app", "state": "STARTED"})]})
+        await answers("two")
+        await database.write(put, {"put": [], "delete": [("Destination", "d3")]})
+        await answers("nobody listens")
+        assert (await fetch(router.http_port, "tcp.localhost")).status == 404

@@ -1,14 +1,16 @@
 """Which hierarchies are used where, and that the driver leaves nothing behind."""
 
+import ctypes
 import os
 import secrets
+import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from paasd.sandbox import SandboxError
-from paasd.sandbox.cgroups import CgroupDriver, detect, read_mountinfo
+from paasd.sandbox.cgroups import CgroupDriver, detect, numbers, read_mountinfo
 
 from .place import MIB, SMALL
 
@@ -28,7 +30,11 @@ def mountinfo(root: Path, v1: tuple[str, ...] = (), v2: str | None = None, contr
 
 def test_pure_v2_is_one_hierarchy_with_all_controllers(tmp_path: Path) -> None:
     (found,) = detect(mountinfo(tmp_path, v2="cg", controllers="cpuset cpu io memory pids"))
-    assert (found.v2, found.base, found.controllers) == (True, tmp_path / "cg", {"cpu", "io", "memory", "pids"})
+    assert (found.v2, found.base, found.controllers) == (
+        True,
+        tmp_path / "cg",
+        {"cpu", "cpuset", "io", "memory", "pids"},
+    )
 
 
 def test_pure_v1_takes_the_hierarchies_that_matter_also_joined_ones(tmp_path: Path) -> None:
@@ -45,6 +51,22 @@ def test_hybrid_uses_each_controller_where_it_is(tmp_path: Path) -> None:
         "memory": ["memory"],
         "unified": ["pids"],
     }
+
+
+def test_a_hierarchy_for_processors_is_used_where_it_has_some(tmp_path: Path) -> None:
+    for name in ("cpu", "cpuacct", "memory", "pids", "cpuset"):
+        (tmp_path / name).mkdir()
+    text = mountinfo(tmp_path, v1=("cpu", "cpuacct", "memory", "pids", "cpuset"))
+    (tmp_path / "cpuset/cpuset.cpus").write_text("\n")
+    assert "cpuset" not in {one.base.name for one in detect(text)}, "nobody could run there"
+    (tmp_path / "cpuset/cpuset.cpus").write_text("0-3\n")
+    assert "cpuset" in {one.base.name for one in detect(text)}
+
+
+def test_lists_of_processors_are_read_as_the_kernel_writes_them() -> None:
+    assert numbers("0-2,5,8-9\n") == [0, 1, 2, 5, 8, 9]
+    assert numbers("0\n") == [0]
+    assert numbers("\n") == []
 
 
 def test_a_missing_controller_is_named_with_what_to_do(tmp_path: Path) -> None:
@@ -95,6 +117,44 @@ def test_a_process_in_a_leaf_is_counted_killed_and_the_leaf_removed() -> None:
         driver.remove("a")
         driver.close()
     assert driver.directories() == []
+
+
+@pytest.mark.root
+def test_a_container_is_held_on_the_processors_that_it_is_given_and_takes_turns_of_that_length() -> None:
+    driver = CgroupDriver(detect(read_mountinfo()), "t" + secrets.token_hex(2))
+    driver.open()
+    try:
+        driver.create("a", SMALL)
+        processors = driver.processors()
+        if not processors:
+            pytest.skip("this host has no cpuset controller")
+        process = subprocess.Popen(["sleep", "1000"])
+        born = driver.birthplace("a")
+        for name in (*driver.entry_files("a"), *([f"{born}/cgroup.procs"] if born else [])):
+            Path(name).write_text(str(process.pid))
+        assert os.sched_getaffinity(process.pid) == set(processors), "at first it may run anywhere"
+        driver.confine("a", processors[:1])
+        assert os.sched_getaffinity(process.pid) == {processors[0]}
+        with pytest.raises(OSError, match="Invalid argument"):
+            os.sched_setaffinity(process.pid, {processors[-1]} if len(processors) > 1 else {4000})
+        driver.confine("a", processors)
+        assert os.sched_getaffinity(process.pid) == set(processors)
+        driver.give_turns("a", 7_000_000)
+        assert turn_ns(process.pid) in {7_000_000, 0}, "0: kernels before 6.12"
+        process.kill()
+        process.wait()
+        while not driver.remove("a"):
+            os.sched_yield()
+    finally:
+        driver.close()
+    assert driver.directories() == []
+
+
+def turn_ns(pid: int) -> int:
+    buffer = ctypes.create_string_buffer(48)
+    number = {"x86_64": 315, "aarch64": 275}[os.uname().machine]
+    assert ctypes.CDLL(None).syscall(number, pid, buffer, 48, 0) == 0
+    return int(struct.unpack("IIQiIQQQ", buffer.raw)[5])
 
 
 @pytest.mark.root

@@ -1,68 +1,110 @@
-"""Who takes little counts for more, and only as long as it takes little."""
+"""Who takes little counts for more, has short turns and processors to itself, and only as long as it takes little."""
 
-from paasd.sandbox.fairness import MOST, PERIOD_S, Fairness
+from paasd.sandbox.fairness import LONG_TURN_NS, MOST, PERIOD_S, SHORT_TURN_NS, Fairness, Standing
 
 WEIGHTS = {"light": 25, "heavy": 25}
 SECOND_NS = 1_000_000_000
+BOTH = (0, 1)
 
 
 class Host:
     """Two containers on two processors: the share of each is one of them."""
 
-    def __init__(self) -> None:
-        self.fairness = Fairness(2)
+    def __init__(self, processors: tuple[int, ...] = BOTH) -> None:
+        self.fairness = Fairness(processors, 2)
         self.taken = dict.fromkeys(WEIGHTS, 5 * SECOND_NS)
-        self.factors: dict[str, int] = {}
+        self.standings: dict[str, Standing] = {}
         self.now_s = 100.0
 
-    def pass_periods(self, count: int, **cores: float) -> None:
-        for _ in range(count):
-            self.factors |= self.fairness.measure(self.taken, WEIGHTS, self.now_s)
+    def pass_s(self, seconds: float, **cores: float) -> None:
+        for _ in range(round(seconds / PERIOD_S)):
+            self.standings = self.fairness.measure(self.taken, WEIGHTS, self.now_s)
             self.now_s += PERIOD_S
             for guid, used in cores.items():
                 self.taken[guid] += int(used * SECOND_NS * PERIOD_S)
 
+    @property
+    def factors(self) -> dict[str, int]:
+        return {guid: one.factor for guid, one in self.standings.items()}
+
+    @property
+    def places(self) -> dict[str, tuple[int, ...]]:
+        return {guid: one.processors for guid, one in self.standings.items()}
+
+    @property
+    def turns(self) -> dict[str, int]:
+        return {guid: one.turn_ns for guid, one in self.standings.items()}
+
 
 def test_at_first_each_counts_for_what_it_is_whatever_it_took_before() -> None:
     host = Host()
-    host.pass_periods(1)
+    host.pass_s(PERIOD_S)
     assert host.factors == {"light": 1, "heavy": 1}
+    assert host.places == {"light": BOTH, "heavy": BOTH}
+    assert host.turns == {"light": LONG_TURN_NS, "heavy": LONG_TURN_NS}
 
 
 def test_who_took_a_small_part_of_its_share_counts_for_more_and_who_took_it_all_does_not() -> None:
     host = Host()
-    host.pass_periods(60, light=0.1, heavy=0.9)
+    host.pass_s(60, light=0.1, heavy=0.9)
     assert host.factors == {"light": 8, "heavy": 1}
+    assert host.turns == {"light": SHORT_TURN_NS, "heavy": LONG_TURN_NS}
 
 
 def test_there_is_an_end_to_it() -> None:
     host = Host()
-    host.pass_periods(100, light=0.0, heavy=2.0)
+    host.pass_s(100, light=0.0, heavy=2.0)
     assert host.factors == {"light": MOST, "heavy": 1}
+
+
+def test_who_takes_much_keeps_off_a_processor_and_who_takes_little_keeps_to_it() -> None:
+    host = Host()
+    host.pass_s(60, light=0.1, heavy=0.9)
+    assert host.places == {"light": (1,), "heavy": (0,)}
+
+
+def test_of_eight_processors_two_are_kept_free() -> None:
+    host = Host(tuple(range(8)))
+    host.pass_s(60, light=0.1, heavy=4.0)
+    assert host.places == {"light": (6, 7), "heavy": tuple(range(6))}
+
+
+def test_all_processors_are_for_all_where_nobody_takes_little() -> None:
+    host = Host()
+    host.pass_s(60, light=0.9, heavy=0.9)
+    assert host.places == {"light": BOTH, "heavy": BOTH}
+
+
+def test_those_who_take_little_have_all_processors_when_the_free_ones_are_no_longer_enough_for_them() -> None:
+    host = Host(tuple(range(4)))
+    host.pass_s(60, light=0.6, heavy=0.7)
+    assert host.factors == {"light": 2, "heavy": 2}
+    assert host.places == {"light": (0, 1, 2, 3), "heavy": (0, 1, 2, 3)}
+
+
+def test_one_processor_is_for_all_and_nobody_is_sent_anywhere_where_it_is_not_known_which_there_are() -> None:
+    for processors in ((0,), ()):
+        host = Host(processors)
+        host.pass_s(60, light=0.01, heavy=0.9)
+        assert host.places == {"light": processors, "heavy": processors}
+        assert host.factors["light"] == MOST
 
 
 def test_who_begins_to_take_much_counts_for_what_it_is_at_once_and_is_trusted_again_slowly() -> None:
     host = Host()
-    host.pass_periods(100, light=0.01, heavy=1.0)
-    host.pass_periods(2, light=1.0, heavy=1.0)
+    host.pass_s(100, light=0.01, heavy=1.0)
+    host.pass_s(2 * PERIOD_S, light=2.0, heavy=1.0)
     assert host.factors["light"] == 1
-    host.pass_periods(3, light=0.01, heavy=1.0)
+    host.pass_s(2, light=0.01, heavy=1.0)
     assert host.factors["light"] < MOST
-    host.pass_periods(60, light=0.01, heavy=1.0)
+    host.pass_s(60, light=0.01, heavy=1.0)
     assert host.factors["light"] == MOST
-
-
-def test_nothing_is_said_as_long_as_nothing_changes() -> None:
-    host = Host()
-    host.pass_periods(100, light=0.1, heavy=1.0)
-    host.factors.clear()
-    host.pass_periods(20, light=0.1, heavy=1.0)
-    assert host.factors == {}
 
 
 def test_who_is_gone_is_forgotten_and_the_others_share_what_it_had() -> None:
     host = Host()
-    host.pass_periods(60, light=0.1, heavy=0.9)
+    host.pass_s(60, light=0.1, heavy=0.9)
     del host.taken["heavy"]
-    host.pass_periods(2, light=0.1)
-    assert host.factors["light"] == MOST, "its share is two processors now"
+    host.pass_s(20, light=0.1)
+    assert host.factors == {"light": MOST}, "its share is two processors now"
+    assert host.places == {"light": (1,)}

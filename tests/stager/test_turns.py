@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 from paasd.config import StagingConfig
 from paasd.model import Build
 from paasd.model.arguments import unix_seconds
-from paasd.stager.turns import Turns
+from paasd.stager.turns import HALF_FORGOTTEN_S, Turns, Used
 
 from .world import World
 
@@ -20,7 +20,8 @@ class Builds:
     """Builds that end when told to."""
 
     def __init__(self, parallel: int, nursery: trio.Nursery) -> None:
-        self.turns = Turns(parallel)
+        self.now = 0.0
+        self.turns = Turns(parallel, lambda: self.now)
         self.running: list[str] = []
         self._ends: dict[str, trio.Event] = {}
         self.scopes: dict[str, trio.CancelScope] = {}
@@ -71,6 +72,28 @@ async def test_a_free_turn_goes_to_whom_the_fewest_run_of_and_among_equals_to_th
         await some.end("A1")
         assert await some.end("A2") == ["A3", "B1", "A4"]
         assert await some.end("A3") == ["B1", "A4", "B2"]
+
+
+async def test_two_organizations_that_go_together_do_not_have_the_kept_turn_again_and_again() -> None:
+    async with builds(2) as some:
+        assert await some.ask("A1", "A2", "B1") == ["A1", "A2", "B1"]
+        await some.ask("B2", "A3", "C1")
+        some.now += 890
+        assert await some.end("B1") == ["A1", "A2", "C1"], "B built long enough, C has not at all"
+        some.now += 30
+        assert await some.end("C1") == ["A1", "A2"], "the turn is kept, though B waits"
+        assert await some.ask("D1") == ["A1", "A2", "D1"]
+        assert await some.end("A1") == ["A2", "D1"], "D has the place of A; the one more is kept again"
+        assert await some.end("D1") == ["A2", "B2"]
+
+
+def test_what_an_organization_built_is_forgotten_by_halves() -> None:
+    used = Used()
+    used.add("A", 800, 0.0)
+    used.add("B", 10, HALF_FORGOTTEN_S)
+    assert (used.of("A", HALF_FORGOTTEN_S), used.of("B", HALF_FORGOTTEN_S), used.of("C", 0.0)) == (400, 10, 0)
+    used.add("B", 5, 20 * HALF_FORGOTTEN_S)
+    assert used.of("A", 20 * HALF_FORGOTTEN_S) == 0
 
 
 async def test_what_is_cancelled_gives_its_turn_and_its_place_back() -> None:

@@ -231,7 +231,7 @@ CHANGES: Final[dict[str, Any]] = {
     "POST /networking/v1/external/policies": POLICY,
     "POST /networking/v1/external/policies/delete": POLICY,
     f"POST {Organization}/deploy-tokens": {"name": "another"},
-    f"POST {Named}/deploy-tokens": {"name": "another"},
+    f"POST {Named}/deploy-tokens": [{"name": "another"}, {"name": "lesser", "role": "space_auditor"}],
     f"DELETE {Organization}/deploy-tokens/<name=label>": {},
     f"DELETE {Named}/deploy-tokens/<name=label>": {},
     f"PUT {Organization}/second-factor": {"demanded": False},
@@ -290,7 +290,7 @@ GET /v3/service_brokers GET /v3/service_credential_bindings GET /v3/service_inst
 GET /v3/service_plans GET /v3/service_route_bindings
 GET /v3/app_usage_events/<guid> POST /v3/app_usage_events/actions/destructively_purge_all_and_reseed
 GET /v3/service_usage_events/<guid> POST /v3/service_usage_events/actions/destructively_purge_all_and_reseed
-POST /networking/v1/external/policies/cleanup
+POST /networking/v1/external/policies/cleanup GET /routing/v1/router_groups
 GET /oauth/clients GET /uaa/oauth/clients DELETE /oauth/clients/<client_id> DELETE /uaa/oauth/clients/<client_id>
 GET /oauth/authorize GET /uaa/oauth/authorize GET /passcode POST /passcode GET /uaa/passcode POST /uaa/passcode
 GET /oidc/<provider> GET /oidc/<provider>/callback GET /uaa/oidc/<provider> GET /uaa/oidc/<provider>/callback
@@ -333,6 +333,9 @@ NO_SUCCESS: Final = {
 TAKEN: Final[list[tuple[str, Any]]] = [
     ("POST /v3/routes", {"host": "$host", "relationships": one(space="space", domain="shared")}),
     ("GET /v3/domains/<guid=shared>/route_reservations?host=$host", None),
+    ("POST /v3/routes", {"port": "$port", "relationships": one(space="space", domain="ports")}),
+    ("GET /v3/domains/<guid=ports>/route_reservations?port=$port", None),
+    (f"POST {Space}/actions/apply_manifest", "applications: [{name: sixth, routes: [{route: 'tcp.localhost:$port'}]}]"),
     ("POST /v3/domains", {"name": "$domain.name", "relationships": one(organization="org")}),
     ("POST /v3/domains", {"name": "sub.$domain.name", "relationships": one(organization="org")}),
     (
@@ -352,6 +355,7 @@ TAKEN: Final[list[tuple[str, Any]]] = [
     ),
     ("POST /v3/domains", {"name": "example.com", "relationships": one(organization="org")}),
     ("POST /v3/organizations", {"name": "$org.name"}),
+    ("PATCH /v3/organizations/<guid=org>", {"name": "$org.name"}),
     ("POST /Users", {"userName": "$user.name", "password": "long enough to be one"}),
 ]
 

@@ -21,7 +21,15 @@ NAMES: Final = {
     "user.name": "{}-member",
     "host": "{}-host",
     "label": "{}-label",
+    "port": "",
 }
+PORTS: Final = {"zebra": "20001", "bison": "20002", "camel": "20003", "hyena": "20004"}
+
+
+def named(kind: str, word: str) -> str:
+    """The name of a kind in the organization that has this word."""
+    return PORTS[word] if kind == "port" else NAMES[kind].format(word)
+
 
 LABEL: Final = {"labels": {"$label": "yes"}}
 
@@ -57,6 +65,7 @@ SEEDS: Final[list[tuple[str, str, Any]]] = [
         "POST /v3/routes",
         {"host": "$host", "metadata": LABEL, "relationships": one(space="space", domain="shared")},
     ),
+    ("tcp_route", "POST /v3/routes", {"port": "$port", "relationships": one(space="space", domain="ports")}),
     ("destination", "POST /v3/routes/$route/destinations", {"destinations": [{"app": {"guid": "$app"}}]}),
     ("role", "POST /v3/roles", {"type": "space_auditor", "relationships": one(user="user", space="space")}),
     ("event", "GET /v3/audit_events?target_guids=$app", None),

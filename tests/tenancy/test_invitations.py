@@ -1,7 +1,8 @@
 """Invitations, from the call that makes one over the mail to the roles of who accepts."""
 
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -243,14 +244,23 @@ class Mailbox:
         return "250 taken"
 
 
-async def test_the_link_is_mailed_and_a_server_that_is_away_is_said(tmp_path: Path) -> None:
+@contextmanager
+def mail_server() -> Iterator[tuple[int, Mailbox]]:
+    """One on a port of its own, and what it was given; it is gone at the end."""
     mailbox = Mailbox()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = Controller(mailbox, hostname="127.0.0.1", port=port)
     server.start()
+    try:
+        yield port, mailbox
+    finally:
+        server.stop()
+
+
+async def test_the_link_is_mailed_and_a_server_that_is_away_is_said(tmp_path: Path) -> None:
     with ExitStack() as running:
-        running.callback(server.stop)
+        port, mailbox = running.enter_context(mail_server())
         mail = MailConfig(host="127.0.0.1", port=port, security="none", sender="paasd@example.org", timeout_s=5)
         config = Config(api=ApiConfig(port=0, grace_s=1.0), auth=CHEAP_HASHES, mail=mail)
         async with serve(tmp_path, config) as served, await make_manager(served) as boss:

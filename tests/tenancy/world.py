@@ -19,6 +19,7 @@ from paasd.api.routes import make_route_table
 from paasd.api.table import RouteTable
 from paasd.auth.service import SignIn
 from paasd.auth.tokens import Client
+from paasd.config import Config, RouterConfig
 from paasd.model import Build, Domain, Droplet, DropletLayer
 from paasd.model.arguments import SYSTEM
 from paasd.model.builds import AssignBuild, CreateBuild, FinishBuild, assign_build, create_build, finish_build
@@ -26,13 +27,15 @@ from paasd.model.nodes import RegisterNode, register_node
 from paasd.model.organizations import CreateOrganization, create_organization
 from paasd.model.packages import BeginUpload, FinishUpload, begin_upload, finish_upload
 from paasd.model.roles import ORGANIZATION_ROLES, SPACE_ROLES, CreateRole, create_role
+from paasd.model.router_groups import TCP_GROUP_GUID
 from paasd.model.users import CreateUser, create_user
-from tests.api.serving import Served, serve
+from tests.api.serving import API, CHEAP_HASHES, Served, serve
 from tests.tenancy.calling import Answer, Api
-from tests.tenancy.seeds import NAMES, SEEDS
+from tests.tenancy.seeds import NAMES, SEEDS, named
 
 WORDS: Final = ("zebra", "bison", "camel")
 NOBODY: Final = "hyena"
+EVERYBODYS: Final = ("shared", "ports")
 # Of the second organization: somebody with every role, with each alone, and with none.
 HOSTILE: Final = ("owner", "stranger", *ORGANIZATION_ROLES, *SPACE_ROLES)
 EVERY_ROLE: Final = (*ORGANIZATION_ROLES, *SPACE_ROLES)
@@ -56,14 +59,15 @@ class Organization(msgspec.Struct):
 
     def private(self) -> dict[str, str]:
         """What nobody outside may be told, by kind."""
-        return {kind: value for kind, value in self.values.items() if kind != "shared"}
+        return {kind: value for kind, value in self.values.items() if kind not in EVERYBODYS}
 
 
 def filled(template: Any, values: dict[str, str]) -> Any:
     """A body or path with `$kind` replaced."""
     if isinstance(template, str):
         return PLACEHOLDER.sub(lambda match: values[match[1]], template)
-    return json.loads(filled(json.dumps(template), values))
+    # A port is a number, which no text of JSON holds.
+    return json.loads(re.sub(r'"port": "(\d+)"', r'"port": \1', filled(json.dumps(template), values)))
 
 
 class World:
@@ -107,12 +111,14 @@ class World:
         )
         self.admin = self.token("admin")
         await self.expect(self.admin, "PATCH /v3/feature_flags/route_sharing", {"enabled": True})
+        group = {"guid": TCP_GROUP_GUID}
+        await self.expect(self.admin, "POST /v3/domains", {"name": "tcp.localhost", "router_group": group})
         for word in WORDS:
             self.organizations.append(await self._organization(word))
         await self._shared_groups()
         first = self.organizations[0].values
         self.nobody.values = {
-            kind: first[kind] if kind == "shared" else NAMES[kind].format(NOBODY) if kind in NAMES else self._guid()
+            kind: first[kind] if kind in EVERYBODYS else named(kind, NOBODY) if kind in NAMES else self._guid()
             for kind in first
         }
 
@@ -135,14 +141,16 @@ class World:
 
     async def _organization(self, word: str) -> Organization:
         database = self.served.context.database
-        made = Organization(word, {kind: name.format(word) for kind, name in NAMES.items()})
+        made = Organization(word, {kind: named(kind, word) for kind in NAMES})
         with database.read() as tx:
             shared = tx.find(Domain, name="apps.localhost")
+            ports = tx.find(Domain, name="tcp.localhost")
             assert shared is not None
+            assert ports is not None
         organization = await database.write(
             create_organization, CreateOrganization(name=made.values["org.name"], actor=SYSTEM)
         )
-        made.values |= {"shared": shared.guid, "org": organization.guid}
+        made.values |= {"shared": shared.guid, "ports": ports.guid, "org": organization.guid}
         for person, roles in PEOPLE.items():
             user = CreateUser(username=f"{word}-{person}", registered=True, actor=SYSTEM)
             guid = (await database.write(create_user, user)).guid
@@ -230,7 +238,8 @@ class World:
 @asynccontextmanager
 async def open_world(directory: Path) -> AsyncIterator[World]:
     """An API in this process with three organizations in it."""
-    async with serve(directory) as served:
+    config = Config(api=API, auth=CHEAP_HASHES, router=RouterConfig(tcp_ports="20000-20099"))
+    async with serve(directory, config) as served:
         table = make_route_table()
         platform = Platform(served.context, served.auth, served.context.config, "0.0")
         world = World(served, Api(make_app(platform, table), served.context.database), table)

@@ -4,7 +4,7 @@ from typing import Generic, TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from paasd.api.answers.basis import Answer, Described, Pagination, Related, RelatedMany
+from paasd.api.answers.basis import Answer, Described, Pagination, Reference, Related, RelatedMany
 from paasd.api.words import RouteProtocol
 
 S = TypeVar("S", bound=Answer)
@@ -60,11 +60,11 @@ class DomainRelations(Answer):
 
 
 class DomainShown(Described):
-    """A domain. There are no router groups."""
+    """A domain; one of TCP routes has a router group."""
 
     name: str
     internal: bool
-    router_group: None
+    router_group: Reference | None
     supported_protocols: list[RouteProtocol]
     relationships: DomainRelations
 

@@ -10,6 +10,7 @@ class AppLimits(Answer):
     per_process_memory_in_mb: int | None
     total_disk_in_mb: int | None
     per_process_disk_in_mb: int | None
+    total_blobs_in_mb: int | None
     total_instances: int | None
     per_app_tasks: int | None
     log_rate_limit_in_bytes_per_second: int | None

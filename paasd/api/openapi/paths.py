@@ -103,7 +103,7 @@ def family(path: str) -> str:
         return "paasd"
     if parts[:1] == ["api"]:
         return "logs"
-    return parts[0] if parts[:1] == ["networking"] else "sign-in" if parts else "root"
+    return parts[0] if parts[:1] in (["networking"], ["routing"]) else "sign-in" if parts else "root"
 
 
 def _operation(route: Route, references: References) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from paasd.api.v3.app_parts import EnvironmentShown
 from paasd.api.v3.apps import APPS
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.processes import Scale
+from paasd.api.whom import DEVELOPERS, ENVIRONMENT_READERS, OPERATORS
 from paasd.auth import Caller
 from paasd.errors import BadQuery, NotFound
 from paasd.logs import Line, Query, envelope
@@ -94,7 +95,8 @@ async def stop_app(call: Call) -> Reply[AppShown]:
 
 async def get_env(call: Call) -> Reply[EnvironmentShown]:
     """The whole environment."""
-    return Reply(body=EnvironmentShown(**environment.full_environment(call.context, call.caller, _app(call).guid)))
+    found = await environment.full_environment(call.context, call.caller, _app(call).guid)
+    return Reply(body=EnvironmentShown(**found))
 
 
 async def get_stats(call: Call) -> Reply[StatsShown]:
@@ -200,12 +202,12 @@ BY_NAME: dict[str, Any] = {"auth": Auth.BASIC}
 ROUTES: tuple[Route, ...] = (
     get(f"{SPACE}/apps", list_apps, APPS.query, **BY_NAME),
     get(APP, get_app, APPS.single, **BY_NAME),
-    delete(APP, delete_app, permission="space_developer", **BY_NAME),
+    delete(APP, delete_app, permission=DEVELOPERS, **BY_NAME),
     get(f"{APP}/logs", get_logs, QuerySpec(plain=("follow", "lines")), **BY_NAME),
-    get(f"{APP}/env", get_env, permission="space_developer", **BY_NAME),
+    get(f"{APP}/env", get_env, permission=ENVIRONMENT_READERS, **BY_NAME),
     get(f"{APP}/stats", get_stats, **BY_NAME),
-    post(f"{APP}/scale", scale_app, QuerySpec(plain=("process",)), permission="space_supporter", **BY_NAME),
-    post(f"{APP}/restart", restart_app, permission="space_supporter", **BY_NAME),
-    post(f"{APP}/stop", stop_app, permission="space_supporter", **BY_NAME),
-    post(f"{APP}/delete", delete_app, permission="space_developer", **BY_NAME),
+    post(f"{APP}/scale", scale_app, QuerySpec(plain=("process",)), permission=OPERATORS, **BY_NAME),
+    post(f"{APP}/restart", restart_app, permission=OPERATORS, **BY_NAME),
+    post(f"{APP}/stop", stop_app, permission=OPERATORS, **BY_NAME),
+    post(f"{APP}/delete", delete_app, permission=DEVELOPERS, **BY_NAME),
 )

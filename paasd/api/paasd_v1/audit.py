@@ -14,7 +14,7 @@ from paasd.auth import Caller
 from paasd.errors import BadQuery
 from paasd.model.auditing.following import Head
 
-READER = "who sees the whole platform; of an organization also its managers and auditors"
+READER = "admin_read_only, global_auditor; of an organization also organization_manager, organization_auditor"
 NDJSON = "application/x-ndjson"
 
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 from paasd.actions.backup import back_up
 from paasd.api.call import Call, Form, Reply
-from paasd.api.paasd_v1.nodes import ADMIN
 from paasd.api.table import Auth, Route, post
+from paasd.api.whom import ADMIN
 
 
 class BackupForm(Form):

@@ -16,7 +16,8 @@ from paasd.model import DeployToken
 from paasd.model.arguments import rfc3339
 from paasd.model.deploy_tokens import MAKERS
 
-PERMISSION = "has the role, or manages the place"
+OF_SPACE = "organization_manager, space_manager; space_developer, space_supporter, space_auditor for what they have"
+OF_ORGANIZATION = "organization_manager or organization_auditor"
 
 
 class NewToken(Form):
@@ -110,10 +111,18 @@ def _present(row: DeployToken, why: str | None) -> DeployTokenShown:
 
 ROUTES: tuple[Route, ...] = tuple(
     route
-    for place in ("/paasd/v1/spaces/<organization>/<space>", "/paasd/v1/organizations/<organization>")
+    for place, makers, managers in (
+        ("/paasd/v1/spaces/<organization>/<space>", OF_SPACE, "organization_manager or space_manager"),
+        ("/paasd/v1/organizations/<organization>", OF_ORGANIZATION, "organization_manager"),
+    )
     for route in (
         get(f"{place}/deploy-tokens", list_tokens, auth=Auth.BASIC),
-        post(f"{place}/deploy-tokens", create_token, auth=Auth.BASIC, permission=PERMISSION),
-        delete(f"{place}/deploy-tokens/<name>", revoke_token, auth=Auth.BASIC, permission=PERMISSION),
+        post(f"{place}/deploy-tokens", create_token, auth=Auth.BASIC, permission=makers),
+        delete(
+            f"{place}/deploy-tokens/<name>",
+            revoke_token,
+            auth=Auth.BASIC,
+            permission=f"{managers}, or who made it",
+        ),
     )
 )

@@ -131,6 +131,7 @@ async def picture(call: Call) -> Platform:
         stale_s=None if fresh else context.database.stale_s,
         index=context.database.index,
         certificate_left_s=None if membership is None else membership.certificate_left_s(),
+        busy_ports=context.busy_ports(),
         disk_free_mb=psutil.disk_usage(context.config.data).free >> 20,
         blobs=blobs,
         silent=silent,

@@ -128,7 +128,7 @@ def _organization(call: Call) -> str:
 
 BASE = "/paasd/v1/organizations/<organization>/invitations"
 ROUTES: tuple[Route, ...] = (
-    get(BASE, list_invitations, auth=Auth.BASIC, permission=PERMISSION),
+    get(BASE, list_invitations, auth=Auth.BASIC, permission=f"{PERMISSION}, admin_read_only or global_auditor"),
     post(BASE, create_invitation, auth=Auth.BASIC, permission=PERMISSION),
     delete(f"{BASE}/<invitation>", revoke_invitation, auth=Auth.BASIC, permission=PERMISSION),
     post("/paasd/v1/invitations/accept", accept_invitation, auth=Auth.BASIC, permission="who has the secret"),

@@ -8,13 +8,11 @@ from paasd.api.call import Call, Form, Reply, created, no_content
 from paasd.api.numbers import Number
 from paasd.api.query import QuerySpec
 from paasd.api.table import Auth, Route, delete, get, post
+from paasd.api.whom import ADMIN, PLATFORM_READERS
 from paasd.api.words import NODE_ROLES, NodeRole, NodeState, NodeVoting, said
 from paasd.auth.host_keys import fingerprint, public_host_keys
 from paasd.model import JoinToken, Node
 from paasd.observed import Reachability
-
-ADMIN = "platform administrator"
-READER = "who sees the whole platform"
 
 
 class TokenForm(Form):
@@ -249,14 +247,14 @@ async def list_key_changes(call: Call) -> Reply[KeyChanges]:
 
 
 ROUTES: tuple[Route, ...] = (
-    get("/paasd/v1/nodes", list_nodes, auth=Auth.BASIC, permission=READER),
+    get("/paasd/v1/nodes", list_nodes, auth=Auth.BASIC, permission=PLATFORM_READERS),
     delete("/paasd/v1/nodes/<node>", remove_node, QuerySpec(plain=("force",)), auth=Auth.BASIC, permission=ADMIN),
-    get("/paasd/v1/nodes/<node>", show_node, auth=Auth.BASIC, permission=READER),
+    get("/paasd/v1/nodes/<node>", show_node, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/nodes/<node>/actions/drain", drain_node, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/nodes/<node>/actions/undrain", undrain_node, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/nodes/<node>/actions/declare-dead", declare_dead, auth=Auth.BASIC, permission=ADMIN),
     post("/paasd/v1/brake/actions/release", release_brake, auth=Auth.BASIC, permission=ADMIN),
-    get("/paasd/v1/keys", list_key_changes, auth=Auth.BASIC, permission=READER),
+    get("/paasd/v1/keys", list_key_changes, auth=Auth.BASIC, permission=PLATFORM_READERS),
     post(
         "/paasd/v1/keys/<what>/actions/change",
         change_key,

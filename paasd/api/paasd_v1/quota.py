@@ -7,14 +7,15 @@ from paasd.api.call import Call, Reply
 from paasd.api.paasd_v1.names import find_space
 from paasd.api.table import Auth, Route, get
 from paasd.model import Limits, Organization, OrganizationQuota, SpaceQuota
-from paasd.model.quotas.accounting import limits_of
 from paasd.model.quotas.arithmetic import Usage
-from paasd.model.quotas.usage import Place, usage
+from paasd.model.quotas.places import Place, limits_of
+from paasd.model.quotas.usage import usage
 from paasd.state import ReadTx
 
 COUNTED: Final = (
     ("memory_in_mb", "memory_mb", "total_memory_in_mb"),
     ("disk_in_mb", "disk_mb", "total_disk_in_mb"),
+    ("blobs_in_mb", "blobs_mb", "total_blobs_in_mb"),
     ("instances", "instances", "total_instances"),
     ("log_rate_in_bytes_per_second", "log_rate_bytes", "log_rate_limit_in_bytes_per_second"),
     ("tasks", "tasks", "per_app_tasks"),
@@ -39,6 +40,7 @@ class CountedOf(Answer):
 
     memory_in_mb: Counted
     disk_in_mb: Counted
+    blobs_in_mb: Counted
     instances: Counted
     log_rate_in_bytes_per_second: Counted
     tasks: Counted

@@ -48,8 +48,8 @@ def present_domains(view: View, rows: Sequence[Domain]) -> list[DomainShown]:
             **base,
             name=row.name,
             internal=row.internal,
-            router_group=None,
-            supported_protocols=["http"],
+            router_group=None if row.router_group_guid is None else Reference(guid=row.router_group_guid),
+            supported_protocols=["http" if row.router_group_guid is None else "tcp"],
             relationships=DomainRelations(
                 organization=to_one(row.organization_guid),
                 shared_organizations=RelatedMany(data=[Reference(guid=guid) for guid in shared[row.guid]]),

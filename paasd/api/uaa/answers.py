@@ -71,7 +71,6 @@ class Discovery(Answer):
     userinfo_endpoint: str
     grant_types_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
-    token_endpoint_auth_signing_alg_values_supported: list[str]
     id_token_signing_alg_values_supported: list[str]
     response_types_supported: list[str]
     subject_types_supported: list[str]

@@ -133,13 +133,14 @@ def _member(user: User) -> MemberShown:
 
 
 PERMISSION = "uaa.admin"
+READERS = "admin_read_only, global_auditor or uaa.admin"
 GROUP_ROUTES: tuple[Route, ...] = tuple(
     route
     for prefix in ("", "/uaa")
     for route in (
-        get(f"{prefix}/Groups", list_groups, any_query=True, permission=PERMISSION),
-        get(f"{prefix}/Groups/<group>", get_group, any_query=True, permission=PERMISSION),
-        get(f"{prefix}/Groups/<group>/members", list_members, any_query=True, permission=PERMISSION),
+        get(f"{prefix}/Groups", list_groups, any_query=True, permission=READERS),
+        get(f"{prefix}/Groups/<group>", get_group, any_query=True, permission=READERS),
+        get(f"{prefix}/Groups/<group>/members", list_members, any_query=True, permission=READERS),
         post(f"{prefix}/Groups/<group>/members", add_member, any_query=True, permission=PERMISSION),
         delete(f"{prefix}/Groups/<group>/members/<guid>", remove_member, any_query=True, permission=PERMISSION),
     )

@@ -45,7 +45,14 @@ async def answer(call: Call) -> Reply[Html]:
         if (why := why_weak(password, username)) is not None:
             raise Unprocessable(why)
         hashed = await call.platform.auth.passwords.hash(password, Asker(address=client_address(call.request)))
-        user = await invitations.sign_up(call.context, secret, username.strip(), hashed)
+        user = await invitations.sign_up(
+            call.context,
+            secret,
+            username.strip(),
+            hashed,
+            address=client_address(call.request),
+            request_id=call.request_id,
+        )
     except PaasdError as error:
         return _form(call, secret, error.detail)
     text = f"You are {escape(user.username)} in {escape(organization)} now. Sign in with <code>cf login</code>."

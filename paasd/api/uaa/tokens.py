@@ -22,6 +22,7 @@ from paasd.api.uaa.answers import (
     UserInfo,
     Version,
 )
+from paasd.api.whom import PLATFORM_READERS
 from paasd.auth.passwords import Asker
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import Client
@@ -143,7 +144,7 @@ async def token_key(call: Call) -> Reply[PublicKey]:
 
 
 async def discovery(call: Call) -> Reply[Discovery]:
-    """OpenID discovery."""
+    """OpenID discovery: codes are for ssh's client alone, and there are no ID tokens, whose field it has to have."""
     uaa = call.platform.doors(call.urls)["uaa"]
     return Reply(
         body=Discovery(
@@ -154,9 +155,8 @@ async def discovery(call: Call) -> Reply[Discovery]:
             userinfo_endpoint=f"{uaa}/userinfo",
             grant_types_supported=["password", "refresh_token", "client_credentials"],
             token_endpoint_auth_methods_supported=["client_secret_basic", "client_secret_post"],
-            token_endpoint_auth_signing_alg_values_supported=["ES256"],
-            id_token_signing_alg_values_supported=["ES256"],
-            response_types_supported=["token"],
+            id_token_signing_alg_values_supported=[],
+            response_types_supported=["code"],
             subject_types_supported=["public"],
             scopes_supported=["openid", "cloud_controller.read", "cloud_controller.write"],
         )
@@ -226,7 +226,7 @@ TOKEN_ROUTES: tuple[Route, ...] = tuple(
         get(f"{prefix}/.well-known/openid-configuration", discovery, auth=Auth.NONE, any_query=True),
         get(f"{prefix}/oauth/token/.well-known/openid-configuration", discovery, auth=Auth.NONE, any_query=True),
         get(f"{prefix}/userinfo", userinfo, any_query=True),
-        get(f"{prefix}/oauth/clients", list_clients, any_query=True, permission="admin"),
+        get(f"{prefix}/oauth/clients", list_clients, any_query=True, permission=PLATFORM_READERS),
         post(f"{prefix}/oauth/clients", create_client, any_query=True, permission="admin"),
         delete(f"{prefix}/oauth/clients/<client_id>", delete_client, any_query=True, permission="admin"),
     )

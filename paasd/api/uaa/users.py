@@ -259,9 +259,14 @@ USER_ROUTES: tuple[Route, ...] = tuple(
     route
     for prefix in ("", "/uaa")
     for route in (
-        get(f"{prefix}/Users", list_users, any_query=True, permission="scim.read"),
+        get(f"{prefix}/Users", list_users, any_query=True, permission="admin_read_only, global_auditor or scim.read"),
         post(f"{prefix}/Users", create_user, any_query=True, permission="scim.write"),
-        get(f"{prefix}/Users/<guid>", get_user, any_query=True, permission="scim.read or oneself"),
+        get(
+            f"{prefix}/Users/<guid>",
+            get_user,
+            any_query=True,
+            permission="admin_read_only, global_auditor, scim.read or oneself",
+        ),
         delete(f"{prefix}/Users/<guid>", delete_user, any_query=True, permission="scim.write"),
         put(f"{prefix}/Users/<guid>/password", set_password, any_query=True, permission="uaa.admin or oneself"),
         delete(f"{prefix}{REVOKE}", sign_out_everywhere, any_query=True, permission="uaa.admin or oneself"),

@@ -12,6 +12,7 @@ from paasd.api.listing import plain_list
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get, patch
 from paasd.api.v3.apps import text_of
+from paasd.api.whom import ENVIRONMENT_READERS, OPERATORS
 from paasd.errors import NotFound
 from paasd.model import App, Space
 
@@ -68,12 +69,13 @@ class PermissionsShown(Answer):
 
 async def get_env(call: Call) -> Reply[EnvironmentShown]:
     """Everything that an instance finds in its environment."""
-    return Reply(body=EnvironmentShown(**environment.full_environment(call.context, call.caller, call.path["guid"])))
+    found = await environment.full_environment(call.context, call.caller, call.path["guid"])
+    return Reply(body=EnvironmentShown(**found))
 
 
 async def get_variables(call: Call) -> Reply[VariablesShown]:
     """The variables that users set."""
-    found = environment.read_environment(call.context, call.caller, call.path["guid"])
+    found = await environment.read_environment(call.context, call.caller, call.path["guid"])
     return _variables(call, found)
 
 
@@ -145,9 +147,9 @@ def _need(call: Call) -> App:
 ONE = "/v3/apps/<guid>"
 PAGES = QuerySpec(pages=True)
 ROUTES: tuple[Route, ...] = (
-    get(f"{ONE}/env", get_env, permission="space_developer"),
-    get(f"{ONE}/environment_variables", get_variables, permission="space_developer"),
-    patch(f"{ONE}/environment_variables", set_variables, permission="space_developer"),
+    get(f"{ONE}/env", get_env, permission=ENVIRONMENT_READERS),
+    get(f"{ONE}/environment_variables", get_variables, permission=ENVIRONMENT_READERS),
+    patch(f"{ONE}/environment_variables", set_variables, permission=OPERATORS),
     get(f"{ONE}/features", list_features, PAGES),
     get(f"{ONE}/features/<feature>", get_feature),
     patch(f"{ONE}/features/<feature>", set_feature, permission="space_developer"),

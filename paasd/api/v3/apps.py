@@ -17,6 +17,7 @@ from paasd.api.present.including import include_organizations_of_spaces, include
 from paasd.api.present.staging import present_droplets
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.whom import DEVELOPERS, OPERATORS
 from paasd.api.words import said
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import App, Droplet, Space
@@ -217,18 +218,16 @@ def _present(call: Call, row: App, status: int = 200) -> Reply[AppShown]:
 
 
 ONE = "/v3/apps/<guid>"
-WRITE = "space_developer"
-OPERATE = "space_developer or space_supporter"
 ROUTES: tuple[Route, ...] = (
     get("/v3/apps", list_apps, APPS.query),
-    post("/v3/apps", create_app, permission=WRITE),
+    post("/v3/apps", create_app, permission=DEVELOPERS),
     get(ONE, get_app, APPS.single),
-    patch(ONE, update_app, permission=WRITE),
-    delete(ONE, delete_app, permission=WRITE),
-    post(f"{ONE}/actions/start", start, permission=OPERATE),
-    post(f"{ONE}/actions/stop", stop, permission=OPERATE),
-    post(f"{ONE}/actions/restart", restart, permission=OPERATE),
+    patch(ONE, update_app, permission=DEVELOPERS),
+    delete(ONE, delete_app, permission=DEVELOPERS),
+    post(f"{ONE}/actions/start", start, permission=OPERATORS),
+    post(f"{ONE}/actions/stop", stop, permission=OPERATORS),
+    post(f"{ONE}/actions/restart", restart, permission=OPERATORS),
     get(f"{ONE}/relationships/current_droplet", get_current_droplet_relation),
-    patch(f"{ONE}/relationships/current_droplet", set_current_droplet, permission=WRITE),
+    patch(f"{ONE}/relationships/current_droplet", set_current_droplet, permission=OPERATORS),
     get(f"{ONE}/droplets/current", current_droplet),
 )

@@ -13,6 +13,7 @@ from paasd.api.numbers import Number
 from paasd.api.present.staging import present_builds
 from paasd.api.table import Route, get, patch, post
 from paasd.api.v3.apps import Lifecycle
+from paasd.api.whom import DEVELOPERS, OPERATORS
 from paasd.model import App, Build
 from paasd.state import Eq
 
@@ -90,11 +91,10 @@ async def update_build(call: Call) -> Reply[BuildShown]:
         return one_reply(call, BUILDS, row, tx)
 
 
-WRITE = "space_developer"
 ROUTES: tuple[Route, ...] = (
     get("/v3/builds", list_builds, BUILDS.query),
-    post("/v3/builds", create_build, permission=WRITE),
+    post("/v3/builds", create_build, permission=OPERATORS),
     get("/v3/builds/<guid>", get_build),
-    patch("/v3/builds/<guid>", update_build, permission="space_developer or space_supporter"),
+    patch("/v3/builds/<guid>", update_build, permission=DEVELOPERS),
     get("/v3/apps/<guid>/builds", app_builds, BUILDS.query),
 )

@@ -7,13 +7,17 @@ from paasd.api.answers.pages import DomainShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import Guid, MetadataForm, Name, ToMany, ToOneOrNone, metadata_of
 from paasd.api.listing import Listing, column, list_reply, one_reply
+from paasd.api.numbers import whole
 from paasd.api.present.routing import present_domains, shared_organizations
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
-from paasd.errors import Unprocessable
+from paasd.errors import BadQuery, Unprocessable
 from paasd.model import Domain
 from paasd.model.domains import INTERNAL_OWNED
+
+GROUP_INTERNAL = "Internal domains cannot be associated to a router group."
+GROUP_OWNED = "Domains scoped to an organization cannot be associated to a router group."
 
 DOMAINS = Listing(
     record=Domain,
@@ -75,8 +79,7 @@ async def create_domain(call: Call) -> Reply[DomainShown]:
     if form.internal and form.relationships is not None:
         raise Unprocessable(INTERNAL_OWNED)
     relations = form.relationships or DomainRelationships()
-    if form.router_group is not None:
-        raise Unprocessable("TCP router groups are not available")
+    group = _router_group(form)
     shared = relations.shared_organizations or ToMany()
     owner = None if relations.organization is None or relations.organization.data is None else relations.organization
     row = await domains.create(
@@ -87,9 +90,26 @@ async def create_domain(call: Call) -> Reply[DomainShown]:
         organization_guid=None if owner is None or owner.data is None else owner.data.guid,
         metadata=metadata_of(form.metadata),
         shared_organizations=[one.guid for one in shared.data],
+        router_group_guid=group,
     )
     with call.context.database.read() as tx:
         return one_reply(call, DOMAINS, row, tx, 201)
+
+
+def _router_group(form: NewDomain) -> str | None:
+    """The guid of the one that is named, which goes with nothing that says whose the domain is."""
+    if form.router_group is None:
+        return None
+    if form.internal:
+        raise Unprocessable(GROUP_INTERNAL)
+    if form.relationships is not None:
+        raise Unprocessable(GROUP_OWNED)
+    if unknown := form.router_group.keys() - {"guid"}:
+        listed = "', '".join(sorted(unknown))
+        raise Unprocessable(f"Router group Unknown field(s): '{listed}'")
+    if "guid" not in form.router_group:
+        raise Unprocessable("Router group guid must be a string")
+    return form.router_group["guid"]
 
 
 async def update_domain(call: Call) -> Reply[DomainShown]:
@@ -121,10 +141,14 @@ async def unshare_domain(call: Call) -> Reply[None]:
 
 
 async def route_reservations(call: Call) -> Reply[Reservation]:
-    """Whether a route is taken by anybody, also where the caller may not see it."""
+    """Whether a route is taken, also by what the caller may not see; then making it would be refused."""
     plain = call.query.plain
+    text = plain.get("port", "")
+    port = whole(text)
+    if text and port is None:
+        raise BadQuery("The query parameter is invalid: Port must be an integer")
     matching = domains.reserved(
-        call.context, call.caller, call.path["guid"], host=plain.get("host", ""), path=plain.get("path", "")
+        call.context, call.caller, call.path["guid"], host=plain.get("host", ""), path=plain.get("path", ""), port=port
     )
     return Reply(body=Reservation(matching_route=matching))
 
@@ -132,15 +156,15 @@ async def route_reservations(call: Call) -> Reply[Reservation]:
 ONE = "/v3/domains/<guid>"
 ROUTES: tuple[Route, ...] = (
     get("/v3/domains", list_domains, DOMAINS.query),
-    post("/v3/domains", create_domain, permission="admin, or organization_manager for a private one"),
+    post("/v3/domains", create_domain, permission="organization_manager for a private one"),
     get(ONE, get_domain),
-    patch(ONE, update_domain, permission="admin, or organization_manager for a private one"),
-    delete(ONE, delete_domain, permission="admin, or organization_manager for a private one"),
+    patch(ONE, update_domain, permission="organization_manager for a private one"),
+    delete(ONE, delete_domain, permission="organization_manager for a private one"),
     post(f"{ONE}/relationships/shared_organizations", share_domain, permission="organization_manager of both"),
     delete(
         f"{ONE}/relationships/shared_organizations/<organization_guid>",
         unshare_domain,
-        permission="organization_manager of either",
+        permission="organization_manager of either, who sees both",
     ),
     get(f"{ONE}/route_reservations", route_reservations, QuerySpec(plain=("host", "path", "port"))),
 )

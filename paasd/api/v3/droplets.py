@@ -19,6 +19,7 @@ from paasd.api.query import QuerySpec
 from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.processes import by_organization, by_space
+from paasd.api.whom import DEVELOPERS, SECRET_READERS
 from paasd.errors import BadQuery
 from paasd.model import App, Droplet, Package
 from paasd.state import Eq, ReadTx
@@ -147,16 +148,15 @@ def _one_droplet(call: Call, tx: ReadTx, row: Droplet, status: int = 200) -> Rep
     return Reply(status=status, body=present_droplets(view, [row], redact=not may_read)[0])
 
 
-WRITE = "space_developer"
 ONE = "/v3/droplets/<guid>"
 ROUTES: tuple[Route, ...] = (
     get("/v3/droplets", list_droplets, DROPLETS.query),
-    post("/v3/droplets", create_droplet, QuerySpec(plain=("source_guid",)), permission=WRITE),
+    post("/v3/droplets", create_droplet, QuerySpec(plain=("source_guid",)), permission=DEVELOPERS),
     get(ONE, get_droplet),
-    patch(ONE, update_droplet, permission=WRITE),
-    delete(ONE, delete_droplet, permission=WRITE),
-    post(f"{ONE}/upload", upload_droplet, size=Size.UPLOAD, permission=WRITE),
-    get(f"{ONE}/download", download_droplet, permission=WRITE),
+    patch(ONE, update_droplet, permission=DEVELOPERS),
+    delete(ONE, delete_droplet, permission=DEVELOPERS),
+    post(f"{ONE}/upload", upload_droplet, size=Size.UPLOAD, permission=DEVELOPERS),
+    get(f"{ONE}/download", download_droplet, permission=SECRET_READERS),
     get("/v3/apps/<guid>/droplets", app_droplets, APP_DROPLETS.query),
     get("/v3/packages/<guid>/droplets", package_droplets, DROPLETS.query),
 )

@@ -9,6 +9,7 @@ from paasd.api.answers import Answer
 from paasd.api.call import Call, Reply
 from paasd.api.table import Route, get, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.whom import DEVELOPERS, SECRET_READERS
 
 YAML = "application/x-yaml"
 
@@ -43,12 +44,12 @@ async def manifest_diff(call: Call) -> Reply[Difference]:
 
 async def app_manifest(call: Call) -> Reply[Literal["application/x-yaml"]]:
     """The app as YAML, so that a push with it would change nothing."""
-    text = manifests.generate_text(call.context, call.caller, call.path["guid"])
+    text = await manifests.generate_text(call.context, call.caller, call.path["guid"])
     return Reply(raw=text.encode(), content_type=YAML)
 
 
 ROUTES: tuple[Route, ...] = (
-    post("/v3/spaces/<guid>/actions/apply_manifest", apply_manifest, permission="space_developer"),
-    post("/v3/spaces/<guid>/manifest_diff", manifest_diff, permission="space_developer"),
-    get("/v3/apps/<guid>/manifest", app_manifest, permission="space_developer"),
+    post("/v3/spaces/<guid>/actions/apply_manifest", apply_manifest, permission=DEVELOPERS),
+    post("/v3/spaces/<guid>/manifest_diff", manifest_diff, permission=DEVELOPERS),
+    get("/v3/apps/<guid>/manifest", app_manifest, permission=SECRET_READERS),
 )

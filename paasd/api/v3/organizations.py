@@ -11,7 +11,7 @@ from paasd.api.present.tenancy import present_organizations
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.domains import DOMAINS
 from paasd.api.v3.jobs import job_reply
-from paasd.api.v3.users import USERS
+from paasd.api.v3.users import USERS, people_reply
 from paasd.errors import NotFound
 from paasd.model import Organization, Role, Space
 from paasd.model.domain_sharing import usable_by
@@ -104,9 +104,7 @@ async def list_users(call: Call) -> Reply[Page[UserShown]]:
     with call.context.database.read() as tx:
         guid = need_visible(tx, call.caller, Organization, call.path["guid"]).guid
     in_spaces = InSelect("space_guid", Space, "guid", Eq("organization_guid", guid))
-    return await list_reply(
-        call, USERS, InSelect("guid", Role, "user_guid", Or(Eq("organization_guid", guid), in_spaces))
-    )
+    return await people_reply(call, InSelect("guid", Role, "user_guid", Or(Eq("organization_guid", guid), in_spaces)))
 
 
 async def default_isolation_segment(call: Call) -> Reply[LinkedRelation]:

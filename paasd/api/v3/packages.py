@@ -22,6 +22,7 @@ from paasd.api.query import QuerySpec
 from paasd.api.table import Route, Size, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.api.v3.processes import by_organization, by_space
+from paasd.api.whom import DEVELOPERS, SECRET_READERS
 from paasd.api.words import said
 from paasd.errors import Unprocessable
 from paasd.model import App, Package
@@ -121,17 +122,16 @@ async def upload_package(call: Call) -> Reply[PackageShown]:
         need_of_app(tx, call.caller, Package, call.path["guid"], Permission.WRITE_SPACE)
     parts = Multipart(call, file_field="bits", field_limit_bytes=RESOURCES_LIMIT_BYTES)
     async with aclosing(parts.file()) as bits:
-        row = await packages.upload(call.context, call.caller, call.path["guid"], bits)
+        row = await packages.upload(
+            call.context, call.caller, call.path["guid"], bits, size_bytes=call.request.content_length
+        )
     return _present(call, row)
 
 
 async def download_package(call: Call) -> Reply[Literal["application/octet-stream"]]:
     """The bits as they were uploaded."""
-    with call.context.database.read() as tx:
-        row = need_of_app(tx, call.caller, Package, call.path["guid"], Permission.READ_SECRETS)
-    if row.state != "READY" or row.blob_sha256 is None:
-        raise Unprocessable("Package has no bits to download.")
-    return await blob_reply(call, row.blob_sha256, "application/octet-stream")
+    sha256 = await packages.download(call.context, call.caller, call.path["guid"])
+    return await blob_reply(call, sha256, "application/octet-stream")
 
 
 async def blob_reply(call: Call, sha256: str, content_type: str) -> Reply[Literal["application/octet-stream"]]:
@@ -172,15 +172,14 @@ def _present(call: Call, row: Package, status: int = 200) -> Reply[PackageShown]
 
 
 ONE = "/v3/packages/<guid>"
-WRITE = "space_developer"
 ROUTES: tuple[Route, ...] = (
     get("/v3/packages", list_packages, PACKAGES.query),
-    post("/v3/packages", create_package, QuerySpec(plain=("source_guid",)), permission=WRITE),
+    post("/v3/packages", create_package, QuerySpec(plain=("source_guid",)), permission=DEVELOPERS),
     get(ONE, get_package),
-    patch(ONE, update_package, permission=WRITE),
-    delete(ONE, delete_package, permission=WRITE),
-    post(f"{ONE}/upload", upload_package, size=Size.UPLOAD, permission=WRITE),
-    get(f"{ONE}/download", download_package, permission=WRITE),
+    patch(ONE, update_package, permission=DEVELOPERS),
+    delete(ONE, delete_package, permission=DEVELOPERS),
+    post(f"{ONE}/upload", upload_package, size=Size.UPLOAD, permission=DEVELOPERS),
+    get(f"{ONE}/download", download_package, permission=SECRET_READERS),
     get("/v3/apps/<guid>/packages", app_packages, PACKAGES.query),
     post("/v3/resource_matches", resource_matches, permission="signed in"),
 )

@@ -17,6 +17,7 @@ from paasd.api.numbers import Number, whole
 from paasd.api.present.apps import present_processes, present_sidecars
 from paasd.api.present.stats import present_process_instances, present_stats
 from paasd.api.table import Route, delete, get, patch, post
+from paasd.api.whom import OPERATORS
 from paasd.api.words import said
 from paasd.errors import BadQuery, NotFound
 from paasd.model import App, HealthCheck, Process, Sidecar, Space
@@ -223,8 +224,6 @@ def _one(call: Call, tx: ReadTx, row: Process) -> Reply[ProcessShown]:
 
 BY_GUID = "/v3/processes/<guid>"
 BY_TYPE = "/v3/apps/<guid>/processes/<type>"
-WRITE = "space_developer"
-OPERATE = "space_developer or space_supporter"
 ROUTES: tuple[Route, ...] = (
     get("/v3/processes", list_processes, PROCESSES.query),
     get("/v3/apps/<guid>/processes", app_processes, PROCESSES.query),
@@ -233,11 +232,11 @@ ROUTES: tuple[Route, ...] = (
         for one in (BY_GUID, BY_TYPE)
         for route in (
             get(one, get_process),
-            patch(one, update_process, permission=WRITE),
-            post(f"{one}/actions/scale", scale_process, permission=OPERATE),
+            patch(one, update_process, permission=OPERATORS),
+            post(f"{one}/actions/scale", scale_process, permission=OPERATORS),
             get(f"{one}/stats", stats),
             get(f"{one}/process_instances", process_instances),
-            delete(f"{one}/instances/<index>", delete_instance, permission=OPERATE),
+            delete(f"{one}/instances/<index>", delete_instance, permission=OPERATORS),
         )
     ),
 )

@@ -10,6 +10,7 @@ from paasd.api.listing import Listing, View, list_reply
 from paasd.api.numbers import whole
 from paasd.api.present.revisions import present_revisions
 from paasd.api.table import Route, get, patch
+from paasd.api.whom import SECRET_READERS
 from paasd.errors import BadQuery
 from paasd.model import App, Droplet, Revision
 from paasd.model.revisions import VERSION_LIMIT
@@ -97,5 +98,5 @@ ROUTES: tuple[Route, ...] = (
     get("/v3/apps/<guid>/revisions/deployed", deployed, DEPLOYED.query),
     get("/v3/revisions/<guid>", get_revision),
     patch("/v3/revisions/<guid>", update_revision, permission="space_developer"),
-    get("/v3/revisions/<guid>/environment_variables", variables, permission="space_developer"),
+    get("/v3/revisions/<guid>/environment_variables", variables, permission=SECRET_READERS),
 )

@@ -19,10 +19,11 @@ from paasd.api.present.routing import present_destination, present_domains, pres
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.whom import OPERATORS
 from paasd.api.words import said
 from paasd.model import App, Destination, Domain, Space
 from paasd.model import Route as RouteRecord
-from paasd.model.routes import PROTOCOLS, NewDestination
+from paasd.model.routes import PROTOCOLS, TCP_PROTOCOLS, NewDestination
 from paasd.state import Condition, Eq, In, InSelect
 
 
@@ -111,7 +112,7 @@ class DestinationForm(Form):
 
     app: DestinationApp
     port: Number | None = None
-    protocol: Annotated[str, said(*PROTOCOLS)] | None = None
+    protocol: Annotated[str, said(*PROTOCOLS, *TCP_PROTOCOLS)] | None = None
     weight: Number | None = None
 
     def wanted(self) -> NewDestination:
@@ -120,7 +121,7 @@ class DestinationForm(Form):
             app_guid=self.app.guid,
             process_type=self.app.process.type,
             port=self.port,
-            protocol=self.protocol or "http1",
+            protocol=self.protocol,
             weight=self.weight,
         )
 
@@ -134,7 +135,7 @@ class Destinations(Form):
 class DestinationChanges(Form):
     """Body of `PATCH /v3/routes/:guid/destinations/:guid`; null is HTTP/1.1."""
 
-    protocol: Annotated[str, said(*PROTOCOLS)] | None
+    protocol: Annotated[str, said(*PROTOCOLS, *TCP_PROTOCOLS)] | None
 
 
 async def list_routes(call: Call) -> Reply[Page[RouteShown]]:
@@ -242,14 +243,14 @@ ONE = "/v3/routes/<guid>"
 BELOW = f"{ONE}/destinations"
 ROUTES: tuple[Route, ...] = (
     get("/v3/routes", list_routes, LISTED.query),
-    post("/v3/routes", create_route, permission="space_developer or space_supporter"),
+    post("/v3/routes", create_route, permission=OPERATORS),
     get(ONE, get_route, LISTED.single),
-    patch(ONE, update_route, permission="space_developer or space_supporter"),
-    delete(ONE, delete_route, permission="space_developer or space_supporter"),
+    patch(ONE, update_route, permission=OPERATORS),
+    delete(ONE, delete_route, permission=OPERATORS),
     get(BELOW, list_destinations, QuerySpec(filters=("guids", "app_guids"))),
-    post(BELOW, add_destinations, permission="space_developer or space_supporter"),
-    patch(BELOW, replace_destinations, permission="space_developer or space_supporter"),
-    patch(f"{BELOW}/<destination_guid>", update_destination, permission="space_developer or space_supporter"),
-    delete(f"{BELOW}/<destination_guid>", remove_destination, permission="space_developer or space_supporter"),
+    post(BELOW, add_destinations, permission=OPERATORS),
+    patch(BELOW, replace_destinations, permission=OPERATORS),
+    patch(f"{BELOW}/<destination_guid>", update_destination, permission=OPERATORS),
+    delete(f"{BELOW}/<destination_guid>", remove_destination, permission=OPERATORS),
     get("/v3/apps/<guid>/routes", app_routes, LISTED.query),
 )

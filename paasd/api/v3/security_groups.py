@@ -260,7 +260,7 @@ def _need_space(tx: ReadTx, call: Call) -> Space:
 
 BASE = "/v3/security_groups"
 ONE = f"{BASE}/<guid>"
-_MANAGERS = "admin, or a manager of each space or its organization"
+_MANAGERS = "organization_manager or space_manager of each space"
 ROUTES: tuple[Route, ...] = (
     get(BASE, list_groups, LISTED.query),
     post(BASE, create_group, permission="admin"),

@@ -12,7 +12,8 @@ from paasd.api.present.tenancy import present_spaces
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
-from paasd.api.v3.users import USERS
+from paasd.api.v3.users import USERS, people_reply
+from paasd.api.whom import OPERATORS, SPACE_MANAGERS
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import Role, Space
 from paasd.state import Eq, InSelect
@@ -124,7 +125,7 @@ async def isolation_segment(call: Call) -> Reply[LinkedRelation]:
 async def list_users(call: Call) -> Reply[Page[UserShown]]:
     """Users with a role in the space."""
     guid = _need(call).guid
-    return await list_reply(call, USERS, InSelect("guid", Role, "user_guid", Eq("space_guid", guid)))
+    return await people_reply(call, InSelect("guid", Role, "user_guid", Eq("space_guid", guid)))
 
 
 def _feature(call: Call, row: Space) -> FeatureShown:
@@ -144,15 +145,16 @@ def _present(call: Call, row: Space, status: int = 200) -> Reply[SpaceShown]:
 
 
 ONE = "/v3/spaces/<guid>"
+UNMAPPED = QuerySpec(plain=("unmapped",))
 ROUTES: tuple[Route, ...] = (
     get("/v3/spaces", list_spaces, SPACES.query),
     post("/v3/spaces", create_space, permission="organization_manager"),
     get(ONE, get_space, SPACES.single),
-    patch(ONE, update_space, permission="space_manager"),
+    patch(ONE, update_space, permission=SPACE_MANAGERS),
     delete(ONE, delete_space, permission="organization_manager"),
-    delete(f"{ONE}/routes", delete_unmapped_routes, QuerySpec(plain=("unmapped",)), permission="space_developer"),
+    delete(f"{ONE}/routes", delete_unmapped_routes, UNMAPPED, permission=OPERATORS),
     get(f"{ONE}/features/<feature>", get_feature),
-    patch(f"{ONE}/features/<feature>", update_feature, permission="space_manager"),
+    patch(f"{ONE}/features/<feature>", update_feature, permission=SPACE_MANAGERS),
     get(f"{ONE}/relationships/isolation_segment", isolation_segment),
     get(f"{ONE}/users", list_users, USERS.query),
 )

@@ -13,6 +13,7 @@ from paasd.api.listing import Listing, View, column, common, list_reply, one_rep
 from paasd.api.numbers import Number, Positive, whole
 from paasd.api.table import Route, get, patch, post, put
 from paasd.api.v3.processes import by_organization, by_space
+from paasd.api.whom import DEVELOPERS, OPERATORS
 from paasd.api.words import TaskState
 from paasd.errors import BadQuery, Unprocessable
 from paasd.model import Task
@@ -180,14 +181,12 @@ def _reply(call: Call, row: Task, status: int = 200) -> Reply[TaskShown]:
 
 ONE = "/v3/tasks/<guid>"
 OF_APP = "/v3/apps/<guid>/tasks"
-WRITE = "space_developer"
-OPERATE = "space_developer, space_supporter"
 ROUTES: tuple[Route, ...] = (
     get("/v3/tasks", list_tasks, TASKS.query),
     get(ONE, get_task),
-    patch(ONE, update_task, permission=WRITE),
-    post(f"{ONE}/actions/cancel", cancel_task, permission=OPERATE),
-    put(f"{ONE}/cancel", cancel_task, permission=OPERATE),
+    patch(ONE, update_task, permission=DEVELOPERS),
+    post(f"{ONE}/actions/cancel", cancel_task, permission=OPERATORS),
+    put(f"{ONE}/cancel", cancel_task, permission=OPERATORS),
     get(OF_APP, app_tasks, OWN_TASKS.query),
-    post(OF_APP, create_task, permission=WRITE),
+    post(OF_APP, create_task, permission=DEVELOPERS),
 )

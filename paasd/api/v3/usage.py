@@ -16,6 +16,7 @@ class UsageTotals(Answer):
     started_instances: int
     memory_in_mb: int
     disk_in_mb: int
+    blobs_in_mb: int
     log_rate_in_bytes_per_second: int
     routes: int
     service_instances: int
@@ -50,6 +51,7 @@ def _summary(call: Call, record: Any, kind: str) -> Reply[UsageSummary]:
         started_instances=used.instances,
         memory_in_mb=used.memory_mb,
         disk_in_mb=used.disk_mb,
+        blobs_in_mb=used.blobs_mb,
         log_rate_in_bytes_per_second=used.log_rate_bytes,
         routes=used.routes,
         service_instances=used.service_instances,

@@ -10,6 +10,7 @@ from paasd.api.call import Call, Reply
 from paasd.api.listing import Listing, View, list_reply, one_reply, plain_list
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get, post
+from paasd.api.whom import PLATFORM_READERS
 from paasd.api.words import UsedBefore, UsedState
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import AppUsageEvent
@@ -146,12 +147,12 @@ SERVICE_QUERY = QuerySpec(
     pages=True,
     times=True,
 )
-READERS = "admin; empty for others"
+READERS = "signed in; events: admin, admin_read_only, global_auditor"
 ROUTES: tuple[Route, ...] = (
     get(APPS, list_app_usage_events, APP_QUERY, permission=READERS),
-    get(f"{APPS}/<guid>", get_app_usage_event, permission="admin"),
+    get(f"{APPS}/<guid>", get_app_usage_event, permission=PLATFORM_READERS),
     post(f"{APPS}/{PURGE}", purge_app_usage_events, permission="admin"),
     get(SERVICES, list_service_usage_events, SERVICE_QUERY, permission=READERS),
-    get(f"{SERVICES}/<guid>", get_service_usage_event, permission="admin"),
+    get(f"{SERVICES}/<guid>", get_service_usage_event, permission="signed in"),
     post(f"{SERVICES}/{PURGE}", purge_service_usage_events, permission="admin"),
 )

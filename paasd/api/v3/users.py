@@ -15,8 +15,9 @@ from paasd.api.present.tenancy import RoleShown, present_roles, present_users
 from paasd.api.query import check_parts
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
+from paasd.api.whom import SPACE_MANAGERS
 from paasd.api.words import ROLE_TYPES, said
-from paasd.errors import Unprocessable
+from paasd.errors import BadQuery, Unprocessable
 from paasd.model import Role, User
 from paasd.state import Condition, HasText, In, Or
 
@@ -26,6 +27,10 @@ def partial_usernames(_view: View, values: tuple[str, ...]) -> Condition:
     check_parts("partial_usernames", values)
     return Or(*(HasText("username", value) for value in values))
 
+
+INVALID = "The query parameter is invalid: "
+BOTH_NAMES = f"{INVALID}Usernames filter cannot be provided with both usernames and partial_usernames filter."
+ORIGINS_ALONE = f"{INVALID}Origins filter cannot be provided without usernames or partial_usernames filter."
 
 USERS = Listing(
     record=User,
@@ -115,7 +120,17 @@ class NewRole(Form):
 
 async def list_users(call: Call) -> Reply[Page[UserShown]]:
     """Administrators see all, others those they share an organization with."""
-    return await list_reply(call, USERS)
+    return await people_reply(call)
+
+
+async def people_reply(call: Call, *conditions: Condition) -> Reply[Page[UserShown]]:
+    """A page of users. Raises BadQuery for filters that do not go together: `origins` narrows names down."""
+    named = [name for name in ("usernames", "partial_usernames") if call.query.has(name)]
+    if len(named) > 1:
+        raise BadQuery(BOTH_NAMES)
+    if call.query.has("origins") and not named:
+        raise BadQuery(ORIGINS_ALONE)
+    return await list_reply(call, USERS, *conditions)
 
 
 async def get_user(call: Call) -> Reply[UserShown]:
@@ -206,7 +221,7 @@ ROUTES: tuple[Route, ...] = (
     patch("/v3/users/<guid>", update_user, permission="admin"),
     delete("/v3/users/<guid>", delete_user, permission="admin"),
     get("/v3/roles", list_roles, ROLES.query),
-    post("/v3/roles", create_role, permission="organization_manager or space_manager"),
+    post("/v3/roles", create_role, permission=SPACE_MANAGERS),
     get("/v3/roles/<guid>", get_role, ROLES.single),
-    delete("/v3/roles/<guid>", delete_role, permission="organization_manager or space_manager"),
+    delete("/v3/roles/<guid>", delete_role, permission=SPACE_MANAGERS),
 )

@@ -35,6 +35,7 @@ from paasd.model.routes import (
     update_route,
 )
 from paasd.model.sidecars import CreateSidecar, UpdateSidecar, create_sidecar, update_sidecar
+from paasd.model.tcp_routes import CreateTcpRoute, create_tcp_route
 from paasd.state import ReadTx, Tx, operation
 
 SIZES: Final = frozenset({"instances", "memory_mb", "disk_mb", "log_rate_limit_bytes"})
@@ -57,7 +58,7 @@ class AppToApply(Arguments):
 class ApplyManifest(Arguments):
     """Arguments of `apply_manifest`. `disabled` are feature flags that stop the actor, and what is said then.
 
-    `wildcards` as in `CreateRoute`.
+    `wildcards` as in `CreateRoute`, `reservable` as in `CreateTcpRoute`.
     """
 
     space_guid: str
@@ -67,6 +68,7 @@ class ApplyManifest(Arguments):
     reserved: list[str] = []
     disabled: dict[str, str] = {}
     wildcards: bool = False
+    reservable: list[tuple[int, int]] = []
     actor: Actor
 
 
@@ -147,6 +149,8 @@ def read_state(tx: ReadTx, space: Space, manifest: AppManifest) -> State:
 
 
 def _find_route(tx: ReadTx, name: RouteName) -> Route | None:
+    if name.port is not None:
+        return tx.find(Route, domain_guid=name.domain_guid, port=name.port)
     return tx.find(Route, domain_guid=name.domain_guid, host=name.host, path=name.path)
 
 
@@ -248,29 +252,45 @@ def _change_sidecar(tx: Tx, args: ApplyManifest, app: App, name: str, values: di
         update_sidecar(tx, UpdateSidecar(sidecar_guid=known.guid, actor=args.actor, **values))
 
 
+def _make_route(tx: Tx, args: ApplyManifest, wanted: WantedRoute) -> Route:
+    name = wanted.name
+    if name.port is not None:
+        reserving = CreateTcpRoute(
+            domain_guid=name.domain_guid,
+            space_guid=args.space_guid,
+            port=name.port,
+            reservable=args.reservable,
+            options=wanted.options,
+            actor=args.actor,
+        )
+        return create_tcp_route(tx, reserving)
+    made = CreateRoute(
+        domain_guid=name.domain_guid,
+        space_guid=args.space_guid,
+        host=name.host,
+        path=name.path,
+        options=wanted.options,
+        reserved=args.reserved,
+        wildcards=args.wildcards,
+        actor=args.actor,
+    )
+    return create_route(tx, made)
+
+
 def _map(tx: Tx, args: ApplyManifest, space: Space, app: App, wanted: WantedRoute) -> None:
     name = wanted.name
     # Looked up again: an application before this one in the manifest may have made it.
     route = _find_route(tx, name)
     if route is None:
         _refuse_disabled(args, "route_creation")
-        made = CreateRoute(
-            domain_guid=name.domain_guid,
-            space_guid=space.guid,
-            host=name.host,
-            path=name.path,
-            options=wanted.options,
-            reserved=args.reserved,
-            wildcards=args.wildcards,
-            actor=args.actor,
-        )
-        route = create_route(tx, made)
+        route = _make_route(tx, args, wanted)
     elif wanted.options and msgspec.json.encode(route.options) != msgspec.json.encode(wanted.options):
         route = update_route(tx, UpdateRoute(route_guid=route.guid, options=wanted.options, actor=args.actor))
     if route.space_guid != space.guid:
-        url = route_url(tx.need(Domain, route.domain_guid), route.host, route.path)
+        url = route_url(tx.need(Domain, route.domain_guid), route.host, route.path, route.port)
+        other = "host" if route.port is None else "port"
         raise Unprocessable(
-            f"routes: Route already exists: '{url}' belongs to another space; choose another host. "
+            f"routes: Route already exists: '{url}' belongs to another space; choose another {other}. "
             "Routes cannot be mapped to destinations in different spaces."
         )
     map_route(tx, route, NewDestination(app_guid=app.guid, protocol=wanted.protocol), args.actor)

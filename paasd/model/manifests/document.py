@@ -49,7 +49,7 @@ class SidecarManifest(Arguments):
 
 
 class RouteManifest(Arguments):
-    """One route as written, `host.domain/path`."""
+    """One route as written, `host.domain/path` or `domain:port`."""
 
     route: str
     protocol: str | None = None

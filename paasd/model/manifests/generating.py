@@ -99,7 +99,7 @@ def _routes(routes: list[Route], destinations: list[Destination], domains: list[
         domain = None if route is None else names.get(route.domain_guid)
         if route is None or domain is None or one.process_type != "web":
             continue
-        url = route_url(domain, route.host, route.path)
+        url = route_url(domain, route.host, route.path, route.port)
         entries[url] = {"route": url, "protocol": one.protocol}
         if route.options:
             entries[url]["options"] = route.options

@@ -23,7 +23,7 @@ from paasd.model.manifests.fields import Fields
 from paasd.model.manifests.loading import load
 from paasd.model.metadata import check_metadata
 from paasd.model.processes import COMMAND_LIMIT, HEALTH_CHECK_TYPES, INSTANCES_LIMIT
-from paasd.model.routes import PROTOCOLS
+from paasd.model.routes import PROTOCOLS, TCP_PROTOCOLS
 
 APPS_LIMIT = 50
 LIMIT_BYTES = 1024 * 1024
@@ -303,7 +303,7 @@ def _routes(fields: Fields, warnings: list[str]) -> list[RouteManifest]:
             continue
         inner = Fields(raw, f"{fields.where}: route '{raw['route']}'", fields.problems)
         _warn_unknown(inner, ("route", "protocol", "options"), warnings)
-        protocol = inner.choice("protocol", PROTOCOLS)
+        protocol = inner.choice("protocol", PROTOCOLS + TCP_PROTOCOLS)
         options = dict(inner.mapping("options"))
         for option in options:
             if option not in ROUTE_OPTIONS:

@@ -21,11 +21,12 @@ NOT_HOST = re.compile(r"[^a-z0-9-]+")
 
 
 class RouteName(msgspec.Struct, frozen=True):
-    """What names a route: its domain, host and path."""
+    """What names a route: its domain, and host and path or a port."""
 
     domain_guid: str
-    host: str
-    path: str
+    host: str = ""
+    path: str = ""
+    port: int | None = None
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,7 +170,7 @@ def _wanted_routes(manifest: AppManifest, state: State, random_host: str, proble
     wanted = manifest.routes
     if not wanted and not state.destinations and (manifest.default_route or manifest.random_route):
         wanted = _made_up_route(manifest, state, random_host, problems)
-    known = {RouteName(route.domain_guid, route.host.lower(), route.path): route for route in state.routes}
+    known = {RouteName(route.domain_guid, route.host.lower(), route.path, route.port): route for route in state.routes}
     mapped = {(one.route_guid, one.protocol) for one in state.destinations if one.process_type == "web"}
     found: list[WantedRoute] = []
     for one in wanted:
@@ -213,20 +214,28 @@ def _made_up_route(manifest: AppManifest, state: State, random_host: str, proble
 
 
 def parse_route(text: str, domains: list[Domain]) -> RouteName | str:
-    """The parts of `host.domain/path` by the longest domain that fits; a text says why it is no route."""
+    """The parts of `host.domain/path` or `domain:port` by the longest domain that fits; a text says why it is none."""
     if "://" in text:
         return f"'{text}' must be written without a scheme, as in host.domain/path"
     address, slash, path = text.partition("/")
     path = (slash + path).rstrip("/")
-    if ":" in address:
-        return f"'{text}' has a port; only HTTP routes without a port are supported"
-    address = address.lower()
+    address, colon, port = address.lower().partition(":")
     fitting = [one for one in domains if address == one.name or address.endswith("." + one.name)]
     if not fitting:
         names = ", ".join(sorted(one.name for one in domains)) or "none"
         return f"The route '{text}' did not match any existing domains; there are {names}"
     domain = max(fitting, key=lambda one: len(one.name))
     host = address.removesuffix(domain.name).removesuffix(".")
+    if domain.router_group_guid is not None:
+        return _with_port(text, domain, host, path, port)
+    if colon:
+        return f"'{text}' has a port; '{domain.name}' is a domain of HTTP routes, which have none"
     if any(character.isspace() for character in address + path) or "?" in path or "#" in path:
         return f"The route '{text}' is not a properly formed URL"
     return RouteName(domain.guid, host, path)
+
+
+def _with_port(text: str, domain: Domain, host: str, path: str, port: str) -> RouteName | str:
+    if host or path or not (port.isascii() and port.isdigit() and len(port) <= 5):
+        return f"'{text}' is a TCP route: it is written as domain and port, as in {domain.name}:PORT"
+    return RouteName(domain.guid, port=int(port))

@@ -7,16 +7,13 @@ transaction, so of two that race for the last of a quota one fails.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from paasd.errors import Unprocessable
 from paasd.model.quotas.arithmetic import NOTHING, Change, Demand, Scope, demand_of, refusals, sentence, task_refusals
-from paasd.model.quotas.usage import Place, count_domains, count_routes, running
-from paasd.model.records import App, Limits, Organization, OrganizationQuota, Process, Space, SpaceQuota, Task
+from paasd.model.quotas.holding import Held, held_by
+from paasd.model.quotas.places import Place, QuotaExceeded, limits_of
+from paasd.model.quotas.usage import count_domains, count_routes, running
+from paasd.model.records import App, Instance, Limits, Organization, Process, Space, Task
 from paasd.model.usage_events import Footprint, record_change
 from paasd.state import ReadTx, Tx
-
-
-class QuotaExceeded(Unprocessable):
-    """A quota does not leave enough for what was asked."""
 
 
 @contextmanager
@@ -39,11 +36,26 @@ def _footprints(tx: ReadTx, app_guid: str) -> dict[str, Footprint]:
     app = tx.get(App, app_guid)
     if app is None:
         return {}
-    return {one.guid: Footprint(process=one, state=app.state) for one in tx.all(Process, app_guid=app_guid)}
+    held = held_by(tx, app_guid=app_guid)
+    return {
+        one.guid: Footprint(process=one, state=app.state, held=held.get(one.guid, Held()))
+        for one in tx.all(Process, app_guid=app_guid)
+    }
 
 
 def _demand(footprint: Footprint | None) -> Demand:
-    return NOTHING if footprint is None or footprint.state != "STARTED" else demand_of(footprint.process)
+    if footprint is None or footprint.state != "STARTED":
+        return NOTHING
+    return demand_of(footprint.process, footprint.held)
+
+
+def let_go(tx: Tx, instance: Instance) -> None:
+    """Delete the row of an instance; one that was larger than its process is by now has counted until here."""
+    if held_by(tx, guid=instance.guid):
+        with accounting(tx, instance.app_guid):
+            tx.delete(instance)
+    else:
+        tx.delete(instance)
 
 
 def check_changes(tx: Tx, space: Space, changes: Sequence[Change]) -> None:
@@ -108,13 +120,3 @@ def check_new_domain(tx: Tx, organization_guid: str) -> None:
     if limit is not None and count_domains(tx, organization_guid) > limit:
         text = f'The number of private domains exceeds the quota for organization "{organization.name}"'
         raise QuotaExceeded(text)
-
-
-def limits_of(tx: ReadTx, place: Place) -> Limits:
-    """Those of the quota that applies; none at all without one."""
-    quota: OrganizationQuota | SpaceQuota | None
-    if isinstance(place, Organization):
-        quota = tx.get(OrganizationQuota, place.quota_guid)
-    else:
-        quota = None if place.quota_guid is None else tx.get(SpaceQuota, place.quota_guid)
-    return Limits() if quota is None else quota.limits

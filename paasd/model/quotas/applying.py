@@ -9,7 +9,7 @@ from paasd.errors import Unprocessable
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.events import record_event
 from paasd.model.quotas.arithmetic import UNLIMITED
-from paasd.model.quotas.usage import Place, within
+from paasd.model.quotas.places import Place, within
 from paasd.model.records import App, Limits, Organization, OrganizationQuota, Process, Space, SpaceQuota
 from paasd.state import In, InSelect, ReadTx, Tx, operation
 

@@ -9,33 +9,38 @@ from typing import Final, Literal
 
 import msgspec
 
+from paasd.model.quotas.holding import Held
 from paasd.model.records import Limits, Process
 
 UNLIMITED: Final = -1
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process or a task asks for; sizes are those of one instance. Nothing at all when it does not run."""
+    """What a process or a task asks for; sizes are those of one instance. Nothing at all when it does not run.
+
+    `held` is what all instances together have beyond that until they are replaced.
+    """
 
     instances: int = 0
     memory_mb: int = 0
     disk_mb: int = 0
     log_rate_limit_bytes: int = 0
+    held: Held = Held()
 
     @property
     def memory_in_all_mb(self) -> int:
         """Of all instances."""
-        return self.instances * self.memory_mb
+        return self.instances * self.memory_mb + self.held.memory_mb
 
     @property
     def disk_in_all_mb(self) -> int:
         """Of all instances."""
-        return self.instances * self.disk_mb
+        return self.instances * self.disk_mb + self.held.disk_mb
 
     @property
     def log_rate_in_all_bytes(self) -> int:
         """Of all instances; 0 when it is unlimited, which is a matter of its own."""
-        return self.instances * max(0, self.log_rate_limit_bytes)
+        return self.instances * max(0, self.log_rate_limit_bytes) + self.held.log_rate_limit_bytes
 
     @property
     def unlimited_logs(self) -> bool:
@@ -46,13 +51,14 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING: Final = Demand()
 
 
-def demand_of(process: Process) -> Demand:
+def demand_of(process: Process, held: Held) -> Demand:
     """What a process of a started app asks for."""
     return Demand(
         instances=process.instances,
         memory_mb=process.memory_mb,
         disk_mb=process.disk_mb,
         log_rate_limit_bytes=process.log_rate_limit_bytes,
+        held=held,
     )
 
 
@@ -81,6 +87,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     domains: int = 0
     service_instances: int = 0
     service_keys: int = 0
+    blobs_mb: int = 0
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):

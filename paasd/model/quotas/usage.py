@@ -3,11 +3,12 @@
 import msgspec
 
 from paasd.model.quotas.arithmetic import Usage
-from paasd.model.records import App, Build, Domain, Organization, Process, Route, Space, Task
+from paasd.model.quotas.blobs import MIB, stored_bytes
+from paasd.model.quotas.holding import held_by
+from paasd.model.quotas.places import Place, within
+from paasd.model.records import App, Build, Domain, Organization, Process, Route, Task
 from paasd.model.records.tasks import ENDED
-from paasd.state import Condition, Eq, Gt, In, InSelect, IsNull, Not, ReadTx
-
-Place = Organization | Space
+from paasd.state import Eq, Gt, In, InSelect, IsNull, Not, ReadTx
 
 
 def usage(tx: ReadTx, place: Place) -> Usage:
@@ -18,22 +19,28 @@ def usage(tx: ReadTx, place: Place) -> Usage:
         routes=count_routes(tx, place),
         reserved_ports=count_routes(tx, place, with_port=True),
         domains=count_domains(tx, organization_guid),
+        blobs_mb=-(-stored_bytes(tx, place) // MIB),
     )
 
 
 def running(tx: ReadTx, place: Place) -> Usage:
     """Only what started apps, tasks that have not ended, and builds (their memory) use."""
     started = InSelect("app_guid", App, "guid", Eq("state", "STARTED"), Eq("deleting", False), within(place))
+    held = held_by(tx, started).values()
     limited = Gt("log_rate_limit_bytes", 0)
     tasks = (Not(In("state", ENDED)), InSelect("app_guid", App, "guid", within(place)))
     builds = (Eq("state", "STAGING"), InSelect("app_guid", App, "guid", within(place)))
     return Usage(
         memory_mb=tx.total(Process, ("instances", "memory_mb"), started)
+        + sum(one.memory_mb for one in held)
         + tx.total(Task, ("memory_mb",), *tasks)
         + tx.total(Build, ("staging_memory_mb",), *builds),
-        disk_mb=tx.total(Process, ("instances", "disk_mb"), started) + tx.total(Task, ("disk_mb",), *tasks),
+        disk_mb=tx.total(Process, ("instances", "disk_mb"), started)
+        + sum(one.disk_mb for one in held)
+        + tx.total(Task, ("disk_mb",), *tasks),
         instances=tx.total(Process, ("instances",), started),
         log_rate_bytes=tx.total(Process, ("instances", "log_rate_limit_bytes"), started, limited)
+        + sum(one.log_rate_limit_bytes for one in held)
         + tx.total(Task, ("log_rate_limit_bytes",), limited, *tasks),
         tasks=tx.count(Task, *tasks),
     )
@@ -47,11 +54,3 @@ def count_routes(tx: ReadTx, place: Place, *, with_port: bool = False) -> int:
 def count_domains(tx: ReadTx, organization_guid: str) -> int:
     """Private domains that the organization owns."""
     return tx.count(Domain, organization_guid=organization_guid, deleting=False)
-
-
-def within(place: Place) -> Condition:
-    """That a row with a `space_guid` is in the place; what is in a space on its way out is not."""
-    if isinstance(place, Space):
-        return Eq("space_guid", place.guid)
-    live = Eq("deleting", False)
-    return InSelect("space_guid", Space, "guid", Eq("organization_guid", place.guid), live)

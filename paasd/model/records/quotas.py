@@ -12,7 +12,7 @@ DEFAULT_QUOTA: Final = "default"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The limits of a quota under the names of the API; None is unlimited. Disk is paasd's own."""
+    """The limits of a quota under the names of the API; None is unlimited. Disk and blobs are paasd's own."""
 
     total_memory_in_mb: int | None = None
     per_process_memory_in_mb: int | None = None
@@ -27,6 +27,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     total_routes: int | None = None
     total_reserved_ports: int | None = None
     total_domains: int | None = None
+    total_blobs_in_mb: int | None = None
+
+
+FIRST_LIMITS: Final = Limits(
+    total_memory_in_mb=10 * 1024,
+    total_disk_in_mb=100 * 1024,
+    total_blobs_in_mb=20 * 1024,
+    total_instances=100,
+    per_app_tasks=50,
+    total_routes=1000,
+    total_domains=100,
+)
+"""Those of the default quota of a new platform: enough for a service, and no organization has everything."""
 
 
 class OrganizationQuota(Resource, table="organization_quotas", label="Organization quota"):

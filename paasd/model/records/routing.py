@@ -7,12 +7,13 @@ from paasd.state import Record
 
 
 class Domain(Resource, table="domains"):
-    """Shared when `organization_guid` is None."""
+    """Shared when `organization_guid` is None; of TCP routes when it has a router group."""
 
     name: str
     internal: bool = False
     organization_guid: str | None = None
     deleting: bool = False
+    router_group_guid: str | None = None
 
 
 class DomainShare(Record, table="domain_shares", key=("domain_guid", "organization_guid"), label="Shared domain"):
@@ -24,7 +25,7 @@ class DomainShare(Record, table="domain_shares", key=("domain_guid", "organizati
 
 
 class Route(Resource, table="routes"):
-    """host.domain/path. `host` may be "" or "*"; `path` is "" or starts with "/"."""
+    """host.domain/path. `host` may be "" or "*"; `path` is "" or starts with "/". Those of protocol tcp have a port."""
 
     domain_guid: str
     space_guid: str

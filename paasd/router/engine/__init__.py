@@ -4,6 +4,6 @@
 before it, `process` is one running Envoy, `engine` keeps one running.
 """
 
-from paasd.router.engine.engine import Engine
+from paasd.router.engine.engine import Engine, PortTaken, claim_port
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "PortTaken", "claim_port"]

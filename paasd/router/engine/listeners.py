@@ -192,18 +192,23 @@ def local_replies() -> dict[str, Any]:
     }
 
 
+def log_sink(config: RouterConfig) -> dict[str, Any]:
+    """Where entries of the access log go: to the daemon."""
+    return {
+        "log_name": "access",
+        "transport_api_version": "V3",
+        "grpc_service": {"envoy_grpc": {"cluster_name": CONTROL_CLUSTER}},
+        "buffer_flush_interval": f"{config.access_log_flush_s}s",
+        "buffer_size_bytes": config.access_log_buffer_bytes,
+    }
+
+
 def _access_log(config: RouterConfig) -> dict[str, Any]:
     return {
         "name": "access",
         "typed_config": {
             "@type": _TYPE + "access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
-            "common_config": {
-                "log_name": "access",
-                "transport_api_version": "V3",
-                "grpc_service": {"envoy_grpc": {"cluster_name": CONTROL_CLUSTER}},
-                "buffer_flush_interval": f"{config.access_log_flush_s}s",
-                "buffer_size_bytes": config.access_log_buffer_bytes,
-            },
+            "common_config": log_sink(config),
             "additional_request_headers_to_log": ACCESS_HEADERS,
             "additional_response_headers_to_log": ["x-cf-routererror"],
         },

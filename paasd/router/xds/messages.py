@@ -307,8 +307,17 @@ HTTPAccessLogEntry
   4 HTTPResponseProperties response
 HTTPAccessLogEntries
   1 repeated HTTPAccessLogEntry log_entry
+ConnectionProperties
+  1 uint64 received_bytes
+  2 uint64 sent_bytes
+TCPAccessLogEntry
+  1 AccessLogCommon common_properties
+  2 ConnectionProperties connection_properties
+TCPAccessLogEntries
+  1 repeated TCPAccessLogEntry log_entry
 StreamAccessLogsMessage
   2 HTTPAccessLogEntries http_logs
+  3 TCPAccessLogEntries tcp_logs
 """
 )
 
@@ -323,6 +332,7 @@ Listener: Any = _CLASSES["Listener"]
 Struct: Any = _CLASSES["Struct"]
 StreamAccessLogsMessage: Any = _CLASSES["StreamAccessLogsMessage"]
 HTTPAccessLogEntry: Any = _CLASSES["HTTPAccessLogEntry"]
+TCPAccessLogEntry: Any = _CLASSES["TCPAccessLogEntry"]
 
 CLUSTER_URL: Final = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ENDPOINTS_URL: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"

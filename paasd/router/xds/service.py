@@ -52,6 +52,8 @@ class DiscoveryService:
         self.streams: dict[DeltaStream, Wake] = {}
         self.dropped_entries = 0
         self.rejected = 0
+        self.explain: Callable[[str, str], bool] = lambda _type_url, _reason: False
+        """Whether a refusal of Envoy's is no defect of ours; who says so sees to it."""
         self._news = trio.Event()
         self.access_in, self.access_out = trio.open_memory_channel[list[Any]](access_backlog)
 
@@ -89,7 +91,8 @@ class DiscoveryService:
 
     def accept_entries(self, message: bytes) -> None:
         """Hand a batch of access log entries to its consumer, or drop and count it."""
-        entries = StreamAccessLogsMessage.FromString(message).http_logs.log_entry
+        logs = StreamAccessLogsMessage.FromString(message)
+        entries = [*logs.http_logs.log_entry, *logs.tcp_logs.log_entry]
         try:
             self.access_in.send_nowait(entries)
         except trio.WouldBlock:
@@ -159,6 +162,8 @@ class _Connection:
         elif (stream := self._streams.get(stream_id)) is not None:
             stream.receive(_request(message))
             for type_url, reason in stream.rejections:
+                if self._service.explain(type_url, reason):
+                    continue
                 self._service.rejected += 1
                 self._service.log.error("router.configuration_refused", type=type_url, reason=reason)
             stream.rejections.clear()

@@ -27,6 +27,7 @@ _LEAN = (
     "path-include=/usr/share/doc/*/copyright",
 )
 _URI = re.compile(r"https?://[^\s\]]+")
+_KILLED_LIMIT_S = 10.0
 _DEFAULT_MIRROR = "http://deb.debian.org/debian"
 _DEFAULT_SECURITY = "http://deb.debian.org/debian-security"
 
@@ -212,8 +213,11 @@ async def _run(command: list[str], progress: Progress) -> None:
     finally:
         if process.returncode is None:
             process.kill()
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True), trio.move_on_after(_KILLED_LIMIT_S):
                 await process.wait()
+                # The kernel ends what it started a moment later: all is over when nobody holds its output any more.
+                async for _ in process.stdout:
+                    pass
         await trio.aclose_forcefully(process.stdout)
     if process.returncode != 0:
         raise StackBuildFailed(f"{Path(command[0]).name} ended with {process.returncode}:\n" + "\n".join(tail))

@@ -28,7 +28,6 @@ _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]
 _SYS_CAPSET = {"x86_64": 126, "aarch64": 91}[os.uname().machine]
 _SYS_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}[os.uname().machine]
-_SCHED_OTHER = 0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # Calls through this one keep the interpreter's lock, so that a child has it too.
@@ -95,14 +94,14 @@ def enter_cgroups(files: list[str]) -> None:
             os.close(fd)
 
 
-def take_turns(turn_ns: int) -> None:
-    """Let this process, and all that it forks, run for so long before another one may have the processor.
+def take_turns(turn_ns: int, thread: int = 0) -> None:
+    """Let a thread, its own for 0, and all that it forks, run for so long before another one may have the processor.
 
     100,000 is the least. Kernels before 6.12 have one length for all and take no notice.
     """
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    attr = _SchedAttr(ctypes.sizeof(_SchedAttr), _SCHED_OTHER, 0, nice, 0, turn_ns)
-    _check(_libc.syscall(_SYS_SCHED_SETATTR, 0, ctypes.byref(attr), 0), "sched_setattr")
+    nice = os.getpriority(os.PRIO_PROCESS, thread)
+    attr = _SchedAttr(ctypes.sizeof(_SchedAttr), os.sched_getscheduler(thread), 0, nice, 0, turn_ns)
+    _check(_libc.syscall(_SYS_SCHED_SETATTR, thread, ctypes.byref(attr), 0), "sched_setattr")
 
 
 def setns(fd: int, kind: int) -> None:
