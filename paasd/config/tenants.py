@@ -30,6 +30,15 @@ class SandboxConfig(Section, frozen=True, kw_only=True):
             "v2: v1 cannot hold what goes through the page cache.",
         ),
     ] = 0
+    free_percent: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=50,
+            description="Part of the processors that containers which compute keep off while others only answer: at "
+            "least one of two or more, so that a request finds one that nobody computes on. 0 lets all run everywhere.",
+        ),
+    ] = 25
     start_timeout_s: Annotated[
         float,
         Meta(gt=0, description="Seconds until a container that does not come up is given up; a busy disk takes some."),

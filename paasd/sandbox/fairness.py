@@ -27,7 +27,6 @@ DAEMON_TURN_NS = 10_000_000
 _KEPT = 0.9
 # Of a burst, what a second leaves in memory: one of ten times the share counts for ten seconds.
 _REMEMBERED = 0.8
-_FREE_PART = 4
 # The part of the free processors that those who take little may take together, to have them and no others.
 _ROOM = 0.5
 
@@ -65,14 +64,16 @@ class _Use(msgspec.Struct):
 class Fairness:
     """What each container took, by guid, and who runs where. The caller reads the clock and the counters. Pure.
 
-    `processors` are those there are for containers, `count` their number where it is not known which they are.
+    `processors` are those there are for containers, `count` their number where it is not known which they are;
+    `free_percent` of them are kept free, at least one unless it is 0.
     """
 
-    def __init__(self, processors: Sequence[int], count: int) -> None:
+    def __init__(self, processors: Sequence[int], count: int, free_percent: int = 25) -> None:
         self._count = len(processors) or count
-        free = max(len(processors) // _FREE_PART, 1)
-        self._all = tuple(processors)
-        self._crowded, self._free = self._all[:-free] or self._all, self._all[-free:]
+        self._all = self._crowded = self._free = tuple(processors)
+        if free_percent and len(processors) > 1:
+            free = max(len(processors) * free_percent // 100, 1)
+            self._crowded, self._free = self._all[:-free], self._all[-free:]
         self._uses: dict[str, _Use] = {}
         self._at_s = 0.0
 

@@ -251,7 +251,7 @@ class Sandbox:
         """Treat the containers by what they took of the processor lately, until `close`."""
         with contextlib.suppress(OSError):
             take_turns(DAEMON_TURN_NS)
-        fairness = Fairness(self._parts.cgroups.processors(), os.cpu_count() or 1)
+        fairness = Fairness(self._parts.cgroups.processors(), os.cpu_count() or 1, self._parts.config.free_percent)
         with self._fair:
             while True:
                 await trio.to_thread.run_sync(self._weigh, fairness, dict(self.containers))

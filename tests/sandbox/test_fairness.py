@@ -10,8 +10,8 @@ BOTH = (0, 1)
 class Host:
     """Two containers on two processors: the share of each is one of them."""
 
-    def __init__(self, processors: tuple[int, ...] = BOTH) -> None:
-        self.fairness = Fairness(processors, 2)
+    def __init__(self, processors: tuple[int, ...] = BOTH, free_percent: int = 25) -> None:
+        self.fairness = Fairness(processors, 2, free_percent)
         self.taken = dict.fromkeys(WEIGHTS, 5 * SECOND_NS)
         self.standings: dict[str, Standing] = {}
         self.now_s = 100.0
@@ -67,6 +67,13 @@ def test_of_eight_processors_two_are_kept_free() -> None:
     host = Host(tuple(range(8)))
     host.pass_s(60, light=0.1, heavy=4.0)
     assert host.places == {"light": (6, 7), "heavy": tuple(range(6))}
+
+
+def test_an_operator_can_let_all_run_everywhere() -> None:
+    host = Host(free_percent=0)
+    host.pass_s(60, light=0.1, heavy=0.9)
+    assert host.places == {"light": BOTH, "heavy": BOTH}
+    assert host.factors == {"light": 8, "heavy": 1}
 
 
 def test_all_processors_are_for_all_where_nobody_takes_little() -> None:
