@@ -38,11 +38,12 @@ def own_host() -> Iterator[None]:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with _connected(machine):
         os.close(machine)
+        # It stays until the end: where a file was removed, hosts within this one could mount nothing of theirs.
         with tempfile.NamedTemporaryFile("w", prefix="paasd-test-resolv-") as servers:
             servers.write(f"nameserver {_NAME_SERVER}\n")
             servers.flush()
             mounts.mount(servers.name, Path("/etc/resolv.conf").resolve(), None, mounts.MS_BIND)
-        yield
+            yield
 
 
 def _show_own_interfaces() -> None:

@@ -37,8 +37,11 @@ def free_ports() -> list[int]:
     raise AssertionError("no free ports")
 
 
+GONE = (OSError, trio.BrokenResourceError)
+
+
 async def echoed(port: int, text: bytes) -> bytes:
-    """What the app says to a connection that says this; an OSError where nobody listens."""
+    """What the app says to a connection that says this; raises what GONE names where nobody listens."""
     with trio.fail_after(10):
         async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
             await stream.send_all(text)
@@ -51,7 +54,7 @@ async def until_closed(port: int) -> None:
         while True:
             try:
                 await echoed(port, b"")
-            except OSError:
+            except GONE:
                 return
             await trio.sleep(0.02)
 
@@ -62,7 +65,7 @@ async def until_said(port: int, text: bytes, answer: bytes) -> None:
             try:
                 if await echoed(port, text) == answer:
                     return
-            except OSError:
+            except GONE:
                 pass
             await trio.sleep(0.02)
 

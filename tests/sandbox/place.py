@@ -1,5 +1,7 @@
 """A node's place on this host for one test: a data directory, a table of slots, and what must be gone afterwards."""
 
+import ctypes
+import os
 import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -90,3 +92,11 @@ def output(spool: Path) -> str:
 
 def lost_bytes(spool: Path) -> int:
     return sum(struct.unpack("<Q", payload)[0] for _at, stream, payload in records(spool) if stream == 3)
+
+
+def turn_ns(pid: int) -> int:
+    """How long a thread may run at a time; 0 before Linux 6.12, where all have one length."""
+    buffer = ctypes.create_string_buffer(48)
+    number = {"x86_64": 315, "aarch64": 275}[os.uname().machine]
+    assert ctypes.CDLL(None).syscall(number, pid, buffer, 48, 0) == 0
+    return int(struct.unpack("IIQiIQQQ", buffer.raw)[5])

@@ -1,9 +1,7 @@
 """Which hierarchies are used where, and that the driver leaves nothing behind."""
 
-import ctypes
 import os
 import secrets
-import struct
 import subprocess
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 from paasd.sandbox import SandboxError
 from paasd.sandbox.cgroups import CgroupDriver, detect, numbers, read_mountinfo
 
-from .place import MIB, SMALL
+from .place import MIB, SMALL, turn_ns
 
 _LINE = "30 20 0:{n} / {path} rw,relatime - {fstype} {fstype} rw{options}\n"
 
@@ -148,13 +146,6 @@ def test_a_container_is_held_on_the_processors_that_it_is_given_and_takes_turns_
     finally:
         driver.close()
     assert driver.directories() == []
-
-
-def turn_ns(pid: int) -> int:
-    buffer = ctypes.create_string_buffer(48)
-    number = {"x86_64": 315, "aarch64": 275}[os.uname().machine]
-    assert ctypes.CDLL(None).syscall(number, pid, buffer, 48, 0) == 0
-    return int(struct.unpack("IIQiIQQQ", buffer.raw)[5])
 
 
 @pytest.mark.root
