@@ -27,7 +27,7 @@ STATE_CONNECTIONS = 1 + StateConfig().readers  # kept once opened, so a busy mom
 # It goes on with [router], where Daemon ends: one worker means one access log connection, from the first request on.
 SECTIONS = """workers = 1
 [staging]
-timeout_s = 10
+timeout_s = 20
 pids = 64
 entries_limit = 5000
 unpacked_limit_bytes = 67_108_864

@@ -28,7 +28,7 @@ BUILDS: dict[str, tuple[str, list[str]]] = {
     "fills the disk": ("cat /dev/zero > filler", ["used up its disk (128 MB)", "raise disk_quota", ".cfignore"]),
     "eats memory": (EATS, ["ran out of memory (256 MB)", "give staging more memory"]),
     "forks": (FORKS, ["as many processes as it may have (64)", "let it start fewer at once"]),
-    "hangs": ("sleep 1000", ["StagingTimeExpired", "did not end within 10 s", "last lines in the log show where"]),
+    "hangs": ("sleep 1000", ["StagingTimeExpired", "did not end within 20 s", "last lines in the log show where"]),
 }
 MANIFESTS: dict[str, tuple[str, list[str]]] = {
     "no YAML": ("applications:\n- name: [victim\n", ["Cannot parse manifest at line 3", "expected ',' or ']'"]),
