@@ -44,6 +44,7 @@ def own_host() -> Iterator[None]:
         with tempfile.NamedTemporaryFile("w", prefix="paasd-test-resolv-") as servers:
             servers.write(f"nameserver {_NAME_SERVER}\n")
             servers.flush()
+            Path(servers.name).chmod(0o644)
             mounts.mount(servers.name, Path("/etc/resolv.conf").resolve(), None, mounts.MS_BIND)
             yield
 
