@@ -6,7 +6,7 @@ from paasd.cli.client import Client
 
 
 class Urls:
-    """Routes as https URLs with the port of the platform."""
+    """Routes as https URLs with the port of the platform, or as tcp URLs with their own."""
 
     def __init__(self, client: Client) -> None:
         port = client.call("GET", "/paasd/v1")["https_port"]
@@ -17,5 +17,6 @@ class Urls:
         found = []
         for route in routes:
             host, slash, path = route["url"].partition("/")
-            found.append(f"https://{host}{self._suffix}{slash}{path}")
+            tcp = route["protocol"] == "tcp"
+            found.append(f"tcp://{host}" if tcp else f"https://{host}{self._suffix}{slash}{path}")
         return found
