@@ -265,15 +265,14 @@ class Sandbox:
         weights = {guid: containers[guid].spec.limits.cpu_weight for guid in taken}
         standings = fairness.measure(taken, weights, time.monotonic())
         # What a container starts anew has the turns of the zygote, whatever the one before it had.
-        wanted = {
-            guid: (one, containers[guid].running and containers[guid].record.run) for guid, one in standings.items()
-        }
-        for guid in [guid for guid, one in wanted.items() if one != self._treated.get(guid)]:
-            standing = standings[guid]
-            with contextlib.suppress(OSError):
-                cgroups.weigh(guid, weights[guid] * standing.factor)
-                cgroups.confine(guid, standing.processors)
-                cgroups.give_turns(guid, standing.turn_ns)
+        runs = {guid: containers[guid].record.run if containers[guid].running else 0 for guid in standings}
+        before, self._treated = self._treated, {guid: (one, runs[guid]) for guid, one in standings.items()}
+        for guid, (standing, run) in self._treated.items():
+            if before.get(guid) != (standing, run):
+                with contextlib.suppress(OSError):
+                    cgroups.weigh(guid, weights[guid] * standing.factor)
+                    cgroups.confine(guid, standing.processors)
+                    cgroups.give_turns(guid, standing.turn_ns)
 
     async def close(self, *, keep: bool) -> None:
         """Let go of all containers, or take them down with all else that the node has on the host."""

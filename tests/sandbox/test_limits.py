@@ -134,6 +134,10 @@ async def test_who_takes_little_of_the_processor_counts_for_more_has_short_turns
     everywhere = os.sched_getaffinity(0)
     assert free | crowded == everywhere
     assert len(everywhere) == 1 or not free & crowded
+    again: list[str] = []
+    monkeypatch.setattr(sandbox._parts.cgroups, "give_turns", lambda guid, _turn_ns: again.append(guid))
+    await trio.sleep(0.5)
+    assert again == [], "nothing is done anew while nothing changes"
 
 
 def pid_in(sandbox: Sandbox, guid: str) -> int:
