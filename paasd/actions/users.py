@@ -20,7 +20,6 @@ async def create_account(
     origin: str = "uaa",
     email: str = "",
     password_hash: str | None = None,
-    scopes: tuple[str, ...] = (),
 ) -> User:
     """The scope scim.write or an administrator. Raises Unprocessable when the name is taken."""
     _need_scim_write(caller)
@@ -29,7 +28,6 @@ async def create_account(
         origin=origin,
         email=email,
         password_hash=password_hash,
-        scopes=list(scopes),
         actor=actor_of(caller),
     )
     return await context.database.write(model.create_user, arguments)

@@ -111,12 +111,12 @@ def _of(user: str, types: tuple[str, ...]) -> tuple[Condition, ...]:
     return (Eq("user_guid", user), In("type", types), *counting_roles(user))
 
 
-def _sees(user: str, what: str, space: str = "space_guid", organization: str = "organization_guid") -> Condition:
-    """Rows whose space or organization, in the columns of these names, gives the user sight of them (`SIGHT`)."""
+def _sees(user: str, what: str, space: str = "space_guid") -> Condition:
+    """Rows whose space, in the column of that name, or organization gives the user sight of them (`SIGHT`)."""
     by_space, by_organization = SIGHT[what]
     return Or(
         InSelect(space, Role, "space_guid", *_of(user, tuple(by_space))),
-        _in_organizations(organization, user, *by_organization),
+        _in_organizations("organization_guid", user, *by_organization),
     )
 
 
@@ -137,8 +137,8 @@ def _spaces(user: str) -> Condition:
     return _sees(user, "space", "guid")
 
 
-def _in_spaces(user: str, column: str = "space_guid") -> Condition:
-    return InSelect(column, Space, "guid", *PRESENT[Space], _spaces(user))
+def _in_spaces(user: str) -> Condition:
+    return InSelect("space_guid", Space, "guid", *PRESENT[Space], _spaces(user))
 
 
 def _in_apps(user: str) -> Condition:

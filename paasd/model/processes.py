@@ -36,15 +36,13 @@ class Sizes(Arguments):
     health_timeout_limit_s: int = 600
 
 
-def add_process(tx: Tx, app: App, process_type: str, sizes: Sizes, *, instances: int | None = None) -> Process:
+def add_process(tx: Tx, app: App, process_type: str, sizes: Sizes) -> Process:
     """Insert a process with the defaults: one instance for web, none for others."""
-    if instances is None:
-        instances = 1 if process_type == "web" else 0
     return tx.insert(
         Process(
             app_guid=app.guid,
             type=process_type,
-            instances=instances,
+            instances=1 if process_type == "web" else 0,
             memory_mb=sizes.memory_mb,
             disk_mb=sizes.disk_mb,
             log_rate_limit_bytes=sizes.log_rate_limit_bytes,
