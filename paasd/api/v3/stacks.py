@@ -14,13 +14,13 @@ from paasd.api.query import QuerySpec
 from paasd.api.selector import suits
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.apps import APPS
-from paasd.api.words import said as words
+from paasd.api.words import said
 from paasd.errors import Unprocessable
 from paasd.model.metadata import read_metadata
 from paasd.model.stacks import STACKS, labelled_as
 from paasd.state import Eq
 
-State = Annotated[str, words("ACTIVE", "RESTRICTED", "DEPRECATED", "DISABLED")]
+State = Annotated[str, said("ACTIVE", "RESTRICTED", "DEPRECATED", "DISABLED")]
 # No stack is a row, so all of them are as old as Cloud Foundry's v3 API itself would have it.
 SINCE: Final = "2026-01-01T00:00:00Z"
 
@@ -75,14 +75,14 @@ def _named(call: Call, rows: list[StackShown]) -> list[StackShown]:
 def _stacks(call: Call) -> list[StackShown]:
     default = call.context.config.sandbox.stack
     with call.context.database.read() as tx:
-        said = read_metadata(tx, map(labelled_as, STACKS))
+        metadata = read_metadata(tx, map(labelled_as, STACKS))
     return [
         StackShown(
             guid=name,
             created_at=SINCE,
             updated_at=SINCE,
             metadata=MetadataShown(
-                labels=said[labelled_as(name)].labels, annotations=said[labelled_as(name)].annotations
+                labels=metadata[labelled_as(name)].labels, annotations=metadata[labelled_as(name)].annotations
             ),
             links={"self": call.urls.link("stacks", name)},
             name=name,
