@@ -5,10 +5,10 @@ from collections.abc import AsyncIterable
 from paasd.actions.context import Context, actor_of
 from paasd.actions.packages import closing
 from paasd.actions.permissions import Permission
-from paasd.actions.visibility import need_app, need_of_app
+from paasd.actions.visibility import need_app, need_of_app, or_unprocessable
 from paasd.auth import Caller
 from paasd.buildpacks.processes import TYPE_NAME
-from paasd.errors import NotFound, Unprocessable
+from paasd.errors import Unprocessable
 from paasd.model import Droplet, Job, uploads
 from paasd.model import droplets as model
 from paasd.model.arguments import Metadata
@@ -35,12 +35,9 @@ async def create(
                 f"Process types: '{name[:80]}' must be a name of letters, digits, '_', '-' and '.', "
                 f"with a command of at most {COMMAND_LIMIT} characters"
             )
-    with context.database.read() as tx:
-        try:
-            need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
-        except NotFound as error:
-            text = f'App with guid "{app_guid[:80]}" does not exist, or you do not have access to it.'
-            raise Unprocessable(text) from error
+    text = f'App with guid "{app_guid[:80]}" does not exist, or you do not have access to it.'
+    with context.database.read() as tx, or_unprocessable(text):
+        need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
     arguments = model.CreateDroplet(
         app_guid=app_guid, process_types=process_types or {}, metadata=metadata, actor=actor_of(caller)
     )

@@ -26,7 +26,7 @@ USED: Final = "The first request has made the invitation, and its link is lost; 
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """What an inviter gets to see, this once: `secret` is for the link. `mail_problem`: why no mail went out."""
+    """What an inviter gets to see, this once: `secret` is for the link."""
 
     row: Invitation
     secret: str

@@ -9,7 +9,7 @@ import trio
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
-from paasd.actions.visibility import need_app, need_of_app
+from paasd.actions.visibility import need_app, need_of_app, or_unprocessable
 from paasd.auth import Caller
 from paasd.blobs import Blob
 from paasd.errors import NotFound, PaasdError, Unprocessable
@@ -29,12 +29,8 @@ async def create(
     context: Context, caller: Caller, *, app_guid: str, type: str = "bits", metadata: Metadata | None = None
 ) -> Package:
     """Raises Unprocessable for an app that cannot be seen, Forbidden."""
-    with context.database.read() as tx:
-        try:
-            need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
-        except NotFound as error:
-            text = "App is invalid. Ensure it exists and you have access to it."
-            raise Unprocessable(text) from error
+    with context.database.read() as tx, or_unprocessable("App is invalid. Ensure it exists and you have access to it."):
+        need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
     arguments = model.CreatePackage(app_guid=app_guid, type=type, metadata=metadata, actor=actor_of(caller))
     return await context.database.write(model.create_package, arguments)
 
@@ -48,8 +44,7 @@ async def download(context: Context, caller: Caller, package_guid: str) -> str:
         need_of_app(tx, caller, Package, package_guid, Permission.READ_SECRETS)
     arguments = model.RecordPackageDownload(package_guid=package_guid, actor=actor_of(caller))
     package = await context.database.write(model.record_package_download, arguments)
-    if package.blob_sha256 is None:
-        raise NotFound("Package")
+    assert package.blob_sha256 is not None
     return package.blob_sha256
 
 

@@ -3,13 +3,14 @@
 What one may not see is NotFound. Things that are being deleted are seen by nobody.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from paasd.actions.hiding import counting_roles, holder_of
 from paasd.actions.permissions import SIGHT, Permission, allowed_in_space, authorise_in_space
 from paasd.auth import Caller
-from paasd.errors import NotFound
+from paasd.errors import NotFound, Unprocessable
 from paasd.model import (
     App,
     AppUsageEvent,
@@ -61,6 +62,15 @@ def need_visible(tx: ReadTx, caller: Caller, record: type[R], guid: str) -> R:
     if found is None:
         raise NotFound(table_of(record).label)
     return found
+
+
+@contextmanager
+def or_unprocessable(text: str) -> Iterator[None]:
+    """What a body names and cannot be seen makes the body wrong, in these words: Unprocessable instead of NotFound."""
+    try:
+        yield
+    except NotFound as error:
+        raise Unprocessable(text) from error
 
 
 def need_app(tx: ReadTx, caller: Caller, app_guid: str, permission: Permission | None = None) -> App:

@@ -330,7 +330,6 @@ Secret: Any = _CLASSES["Secret"]
 Listener: Any = _CLASSES["Listener"]
 Struct: Any = _CLASSES["Struct"]
 StreamAccessLogsMessage: Any = _CLASSES["StreamAccessLogsMessage"]
-HTTPAccessLogEntry: Any = _CLASSES["HTTPAccessLogEntry"]
 TCPAccessLogEntry: Any = _CLASSES["TCPAccessLogEntry"]
 
 CLUSTER_URL: Final = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
