@@ -17,10 +17,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from paasd.sandbox.launcher.syscalls import LONG_TURN_NS
+
 MOST = 16
 PERIOD_S = 0.2
 SHORT_TURN_NS = 100_000
-LONG_TURN_NS = 20_000_000
 # Of the daemon, which computes at times as heavy containers do, but should not wait for them.
 DAEMON_TURN_NS = 10_000_000
 # Of the average, what a second leaves of the time before: half of it is of the last seven seconds.

@@ -1,6 +1,7 @@
 """Who takes little counts for more, has short turns and processors to itself, and only as long as it takes little."""
 
-from paasd.sandbox.fairness import LONG_TURN_NS, MOST, PERIOD_S, SHORT_TURN_NS, Fairness, Standing
+from paasd.sandbox.fairness import MOST, PERIOD_S, SHORT_TURN_NS, Fairness, Standing
+from paasd.sandbox.launcher.syscalls import LONG_TURN_NS
 
 WEIGHTS = {"light": 25, "heavy": 25}
 SECOND_NS = 1_000_000_000
