@@ -11,6 +11,7 @@ import pytest
 
 import paasd.model
 from paasd.model import (
+    accounts,
     Authority,
     Destination,
     DropletLayer,
@@ -143,6 +144,12 @@ async def _(seed: Seed) -> Any:
 @case(users.update_user)
 async def _(seed: Seed) -> Any:
     return users.UpdateUser(user_guid=(await seed.user()).guid, email="a@example.org", actor=SYSTEM)
+
+
+@case(accounts.change_account)
+async def _(seed: Seed) -> Any:
+    user = await seed.user()
+    return accounts.ChangeAccount(user_guid=user.guid, version=0, username="bob", active=False, actor=SYSTEM)
 
 
 @case(users.set_password)

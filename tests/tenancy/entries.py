@@ -246,6 +246,10 @@ CHANGES: Final[dict[str, Any]] = {
     f"POST {NamedApp}/stop": {},
     f"POST {Named}/push": "",
     f"PUT {Named}/push": "",
+    "PUT /Users/<guid=user>": {"userName": "$user.name", "emails": [{"value": "new@example.org"}]},
+    "PUT /uaa/Users/<guid=user>": {"userName": "$user.name", "emails": [{"value": "newer@example.org"}]},
+    "PATCH /Users/<guid=user>": {"active": True},
+    "PATCH /uaa/Users/<guid=user>": {"active": True},
     "PUT /Users/<guid=user>/password": {"password": "a new and long one"},
     "PUT /uaa/Users/<guid=user>/password": {"password": "a new and long one"},
     f"POST {Organization}/invitations": {
