@@ -11,7 +11,6 @@ import pytest
 
 import paasd.model
 from paasd.model import (
-    accounts,
     Authority,
     Destination,
     DropletLayer,
@@ -21,6 +20,7 @@ from paasd.model import (
     Job,
     Revision,
     Role,
+    accounts,
     apps,
     brake,
     builds,
