@@ -292,6 +292,10 @@ POST /v3/buildpacks PATCH /v3/buildpacks/<guid> DELETE /v3/buildpacks/<guid> POS
 PATCH /v3/feature_flags/<name> GET /v3/environment_variable_groups/<name> PATCH /v3/environment_variable_groups/<name>
 GET /v3/deployments POST /v3/deployments
 GET /v3/isolation_segments POST /v3/isolation_segments GET /v3/isolation_segments/<guid>
+PATCH /v3/isolation_segments/<guid> DELETE /v3/isolation_segments/<guid> GET /v3/isolation_segments/<guid>/organizations
+GET /v3/isolation_segments/<guid>/relationships/organizations GET /v3/isolation_segments/<guid>/relationships/spaces
+POST /v3/isolation_segments/<guid>/relationships/organizations
+DELETE /v3/isolation_segments/<guid>/relationships/organizations/<organization_guid>
 GET /v3/service_brokers GET /v3/service_credential_bindings GET /v3/service_instances GET /v3/service_offerings
 GET /v3/service_plans GET /v3/service_route_bindings
 GET /v3/app_usage_events/<guid> POST /v3/app_usage_events/actions/destructively_purge_all_and_reseed

@@ -11,7 +11,7 @@ from paasd.api.call import Call, Reply
 from paasd.api.forms import ToOneOrNone
 from paasd.api.listing import plain_list
 from paasd.api.query import QuerySpec
-from paasd.api.table import Route, get, patch, post
+from paasd.api.table import Route, delete, get, patch, post
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import Organization, Space
 
@@ -33,8 +33,13 @@ async def list_segments(call: Call) -> Reply[Page[Nothing]]:
     return plain_list(call, [])
 
 
-async def get_segment(call: Call) -> Reply[None]:
+async def get_segment(_call: Call) -> Reply[None]:
     """Not there, whichever is meant."""
+    raise NotFound("Isolation segment")
+
+
+async def of_segment(_call: Call) -> Reply[None]:
+    """What belongs to a segment, or is done with one: it is not there, whichever is meant."""
     raise NotFound("Isolation segment")
 
 
@@ -72,10 +77,21 @@ def _assigned(call: Call, form: ToOneOrNone, where: str, path: tuple[str, ...]) 
 
 
 MANAGER = "organization_manager"
+SEGMENT = "/v3/isolation_segments/<guid>"
+ENTITLED = QuerySpec(
+    filters=("guids", "names"), order_by=("created_at", "updated_at", "name"), pages=True, labels=True, times=True
+)
 ROUTES: tuple[Route, ...] = (
     get("/v3/isolation_segments", list_segments, QUERY, permission="signed in"),
     post("/v3/isolation_segments", create_segment, permission="admin"),
-    get("/v3/isolation_segments/<guid>", get_segment, permission="signed in"),
+    get(SEGMENT, get_segment, permission="signed in"),
+    patch(SEGMENT, of_segment, permission="signed in"),
+    delete(SEGMENT, of_segment, permission="signed in"),
+    get(f"{SEGMENT}/organizations", of_segment, ENTITLED, permission="signed in"),
+    get(f"{SEGMENT}/relationships/organizations", of_segment, permission="signed in"),
+    get(f"{SEGMENT}/relationships/spaces", of_segment, permission="signed in"),
+    post(f"{SEGMENT}/relationships/organizations", of_segment, permission="signed in"),
+    delete(f"{SEGMENT}/relationships/organizations/<organization_guid>", of_segment, permission="signed in"),
     patch("/v3/organizations/<guid>/relationships/default_isolation_segment", set_default, permission=MANAGER),
     patch("/v3/spaces/<guid>/relationships/isolation_segment", set_of_space, permission=MANAGER),
 )
