@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterable
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.packages import closing
 from paasd.actions.permissions import Permission
@@ -51,12 +52,13 @@ async def upload(context: Context, caller: Caller, droplet_guid: str, chunks: As
     """Stream a tgz into a blob; the job is done when the droplet is STAGED or FAILED.
 
     A broken upload changes nothing: it may be tried again. A generator is closed in any case. Raises NotFound,
-    Forbidden, TooLarge, and Unprocessable for a second upload.
+    Forbidden, FeatureDisabled, TooLarge, and Unprocessable for a second upload.
     """
     apps = context.config.apps
     async with closing(chunks), context.blobs.writer(context.config.api.upload_limit_bytes) as writer:
         with context.database.read() as tx:
             droplet = need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
+            flags.require(tx, caller, "app_bits_upload")
         if droplet.state != "AWAITING_UPLOAD":
             raise Unprocessable(uploads.ONLY_ONCE)
         async for chunk in chunks:
