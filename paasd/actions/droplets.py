@@ -13,10 +13,9 @@ from paasd.errors import NotFound, Unprocessable
 from paasd.model import Droplet, Job, uploads
 from paasd.model import droplets as model
 from paasd.model.arguments import Metadata
-from paasd.model.processes import PROCESS_TYPES_LIMIT
+from paasd.model.processes import COMMAND_LIMIT_BYTES, PROCESS_TYPES_LIMIT, can_be_run
 
 NAME_LIMIT = 255
-COMMAND_LIMIT = 65_536
 
 
 async def create(
@@ -31,10 +30,10 @@ async def create(
     if len(process_types or {}) > PROCESS_TYPES_LIMIT:
         raise Unprocessable(f"Process types: at most {PROCESS_TYPES_LIMIT} of them, not {len(process_types or {})}")
     for name, command in (process_types or {}).items():
-        if not TYPE_NAME.fullmatch(name) or len(name) > NAME_LIMIT or len(command) > COMMAND_LIMIT:
+        if not TYPE_NAME.fullmatch(name) or len(name) > NAME_LIMIT or not can_be_run(command):
             raise Unprocessable(
                 f"Process types: '{name[:80]}' must be a name of letters, digits, '_', '-' and '.', "
-                f"with a command of at most {COMMAND_LIMIT} characters"
+                f"with a command of at most {COMMAND_LIMIT_BYTES} bytes, without the character NUL"
             )
     with context.database.read() as tx:
         try:

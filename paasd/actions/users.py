@@ -104,6 +104,8 @@ async def register(
     authorise_admin(caller)
     if guid is not None and guid.lower() in PLATFORM_NAMES:
         raise Unprocessable(f"The guid '{guid}' is the platform's own; choose another")
+    if not all(text is None or text.isprintable() for text in (guid, username, origin)):
+        raise Unprocessable("guid, username and origin contain printable characters only")
     with context.database.read() as tx:
         user = tx.get(User, guid) if guid is not None else tx.find(User, username=username, origin=origin or "uaa")
     if user is not None and user.registered:

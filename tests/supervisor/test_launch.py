@@ -169,6 +169,20 @@ async def test_vcap_application_names_the_routes_of_the_app(tmp_path: Path) -> N
             assert application_uris(tx, msgspec.structs.replace(app, guid="other")) == []
 
 
+async def test_an_app_of_very_many_routes_can_be_started(tmp_path: Path) -> None:
+    many = {f"r{number:04}": (f"h{number}", f"/{'x' * 100}") for number in range(1500)}
+    async with seeded(tmp_path, "run", []) as (database, blobs):
+        await database.write(map_routes, MapRoutes("app", many))
+        made = (await plan(database, blobs)).process("10.0.0.1", 2, 1000)
+        with database.read() as tx:
+            uris = application_uris(tx, tx.need(App, "app"))
+    told = msgspec.json.decode(made.env["VCAP_APPLICATION"])["uris"]
+    assert 100 < len(told) < len(uris) == 1500 and told == uris[: len(told)]
+    assert subprocess.run(["/bin/true"], env=made.env, check=False).returncode == 0
+    with pytest.raises(OSError, match="Argument list too long"):
+        subprocess.run(["/bin/true"], env={"URIS": msgspec.json.encode(uris).decode()}, check=False)
+
+
 def test_a_label_that_cannot_be_read_is_nobodys() -> None:
     assert identity_of({}) is None
     assert identity_of({"paasd.instance": "{"}) is None
