@@ -23,6 +23,7 @@ from paasd.model import (
     accounts,
     apps,
     brake,
+    build_caches,
     builds,
     clients,
     deletion,
@@ -479,6 +480,22 @@ async def _(seed: Seed) -> Any:
 @case(apps.begin_delete_app)
 async def _(seed: Seed) -> Any:
     return apps.ChangeApp(app_guid=(await seed.started()).guid, actor=SYSTEM)
+
+
+@case(build_caches.clear_app_cache)
+async def _(seed: Seed) -> Any:
+    return apps.ChangeApp(app_guid=(await seed.app()).guid, actor=SYSTEM)
+
+
+@case(build_caches.clear_caches)
+async def _(seed: Seed) -> Any:
+    return build_caches.ClearCaches(actor=SYSTEM)
+
+
+@case(build_caches.forget_layers)
+async def _(seed: Seed) -> Any:
+    await quota_cases.expire_layers(seed)
+    return build_caches.ForgetLayers()
 
 
 @case(processes.scale_process)

@@ -161,6 +161,7 @@ CHANGES: Final[dict[str, Any]] = {
     f"PATCH {App}/relationships/current_droplet": {"data": {"guid": "$droplet"}},
     f"POST {App}/actions/start": {},
     f"POST {App}/actions/restart": {},
+    f"POST {App}/actions/clear_buildpack_cache": {},
     f"POST {App}/actions/stop": {},
     f"PATCH {App}/processes/<type=web>": {"metadata": {"labels": {"a": "b"}}},
     f"POST {App}/processes/<type=web>/actions/scale": {"instances": 1},
@@ -290,7 +291,7 @@ POST /v3/stacks PATCH /v3/stacks/<guid> DELETE /v3/stacks/<guid>
 GET /v3/buildpacks GET /v3/buildpacks/<guid> GET /v3/feature_flags GET /v3/feature_flags/<name>
 POST /v3/buildpacks PATCH /v3/buildpacks/<guid> DELETE /v3/buildpacks/<guid> POST /v3/buildpacks/<guid>/upload
 PATCH /v3/feature_flags/<name> GET /v3/environment_variable_groups/<name> PATCH /v3/environment_variable_groups/<name>
-GET /v3/deployments POST /v3/deployments
+GET /v3/deployments POST /v3/deployments POST /v3/admin/actions/clear_buildpack_cache
 GET /v3/isolation_segments POST /v3/isolation_segments GET /v3/isolation_segments/<guid>
 PATCH /v3/isolation_segments/<guid> DELETE /v3/isolation_segments/<guid> GET /v3/isolation_segments/<guid>/organizations
 GET /v3/isolation_segments/<guid>/relationships/organizations GET /v3/isolation_segments/<guid>/relationships/spaces
