@@ -2,9 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -1268,6 +1266,10 @@ async def _(seed: Seed) -> Any:
     made = clients.PutClient(client_id="ci", value="{}", scopes=[], actor=SYSTEM)
     await seed.database.write(clients.put_client, made)
     return clients.DeleteClient(client_id="ci", actor=SYSTEM)
+from paasd.state import Database, registered_operations
+from paasd.state.checking import check_operation_is_repeatable
+from tests.model.cases import CASES
+from tests.model.seeding import Seed
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
