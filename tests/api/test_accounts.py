@@ -7,7 +7,7 @@ import httpx
 import msgspec
 import pytest
 
-from paasd.actions.lasting import again
+from paasd.actions.still_allowed import again
 from paasd.auth.service import SignIn
 from paasd.auth.tokens import Client
 from paasd.config import ApiConfig, Config, OidcConfig
