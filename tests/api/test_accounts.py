@@ -7,7 +7,7 @@ import httpx
 import msgspec
 import pytest
 
-from paasd.actions.still_allowed import again
+from paasd.actions.still_allowed import caller_now
 from paasd.auth.service import SignIn
 from paasd.auth.tokens import Client
 from paasd.config import ApiConfig, Config, OidcConfig
@@ -181,7 +181,7 @@ async def test_people_of_a_provider_that_is_configured_no_more_are_out_at_once(t
         async with served.client(token) as http:
             assert "does not count" in (await http.get("/paasd/v1/spaces/acme/prod/apps")).text
         with pytest.raises(InvalidToken, match="not configured now"):
-            again(served.context, served.auth, caller_of(ada, served))
+            caller_now(served.context, served.auth, caller_of(ada, served))
         assert len(await events(served, "audit.user.sign_in")) == signs
     async with serve(tmp_path, config(corp=provider)) as served:
         said = await ask_token(served, grant_type="refresh_token", refresh_token=str(reply["refresh_token"]))
