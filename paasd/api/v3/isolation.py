@@ -7,8 +7,8 @@ from paasd.actions.permissions import (
 )
 from paasd.actions.visibility import need_visible
 from paasd.api.answers import LinkedRelation, Nothing, Page
-from paasd.api.call import Call, Reply
-from paasd.api.forms import ToOneOrNone
+from paasd.api.call import Call, Form, Reply
+from paasd.api.forms import MetadataForm, ToMany, ToOneOrNone
 from paasd.api.listing import plain_list
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, delete, get, patch, post
@@ -38,8 +38,22 @@ async def get_segment(_call: Call) -> Reply[None]:
     raise NotFound("Isolation segment")
 
 
-async def of_segment(_call: Call) -> Reply[None]:
-    """What belongs to a segment, or is done with one: it is not there, whichever is meant."""
+class SegmentChanges(Form):
+    """Body of `PATCH /v3/isolation_segments/:guid`."""
+
+    name: str | None = None
+    metadata: MetadataForm | None = None
+
+
+async def change_segment(call: Call) -> Reply[None]:
+    """Not there, whichever is meant."""
+    await call.json(SegmentChanges)
+    raise NotFound("Isolation segment")
+
+
+async def entitle(call: Call) -> Reply[None]:
+    """Likewise."""
+    await call.json(ToMany)
     raise NotFound("Isolation segment")
 
 
@@ -85,13 +99,13 @@ ROUTES: tuple[Route, ...] = (
     get("/v3/isolation_segments", list_segments, QUERY, permission="signed in"),
     post("/v3/isolation_segments", create_segment, permission="admin"),
     get(SEGMENT, get_segment, permission="signed in"),
-    patch(SEGMENT, of_segment, permission="signed in"),
-    delete(SEGMENT, of_segment, permission="signed in"),
-    get(f"{SEGMENT}/organizations", of_segment, ENTITLED, permission="signed in"),
-    get(f"{SEGMENT}/relationships/organizations", of_segment, permission="signed in"),
-    get(f"{SEGMENT}/relationships/spaces", of_segment, permission="signed in"),
-    post(f"{SEGMENT}/relationships/organizations", of_segment, permission="signed in"),
-    delete(f"{SEGMENT}/relationships/organizations/<organization_guid>", of_segment, permission="signed in"),
+    patch(SEGMENT, change_segment, permission="signed in"),
+    delete(SEGMENT, get_segment, permission="signed in"),
+    get(f"{SEGMENT}/organizations", get_segment, ENTITLED, permission="signed in"),
+    get(f"{SEGMENT}/relationships/organizations", get_segment, permission="signed in"),
+    get(f"{SEGMENT}/relationships/spaces", get_segment, permission="signed in"),
+    post(f"{SEGMENT}/relationships/organizations", entitle, permission="signed in"),
+    delete(f"{SEGMENT}/relationships/organizations/<organization_guid>", get_segment, permission="signed in"),
     patch("/v3/organizations/<guid>/relationships/default_isolation_segment", set_default, permission=MANAGER),
     patch("/v3/spaces/<guid>/relationships/isolation_segment", set_of_space, permission=MANAGER),
 )
