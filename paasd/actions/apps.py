@@ -4,12 +4,13 @@ import msgspec
 
 from paasd.actions.context import Context, actor_of
 from paasd.actions.environment import check_variables, seal_environment
+from paasd.actions.jobs import finished
 from paasd.actions.lifecycle import check_buildpacks, check_lifecycle, check_stack, installed
-from paasd.actions.permissions import Permission
+from paasd.actions.permissions import Permission, authorise_admin
 from paasd.actions.visibility import need_app, need_of_app, need_space, or_unprocessable
 from paasd.auth import Caller
-from paasd.errors import Unprocessable
-from paasd.model import App, Droplet, Job
+from paasd.errors import NotFound, Unprocessable
+from paasd.model import App, Droplet, Job, build_caches
 from paasd.model import apps as model
 from paasd.model.arguments import Metadata
 from paasd.model.processes import check_number_of_types
@@ -110,6 +111,23 @@ async def restart(context: Context, caller: Caller, app_guid: str) -> App:
     app = await context.database.write(model.restart_app, _change(caller, app_guid))
     context.logs.say(app.guid, "API", f"Restarting app with guid {app.guid}")
     return app
+
+
+async def clear_cache(context: Context, caller: Caller, app_guid: str) -> Job:
+    """The next build of the app begins with nothing. The job is complete when this returns."""
+    _operate(context, caller, app_guid)
+    await context.database.write(build_caches.clear_app_cache, _change(caller, app_guid))
+    operation = "app.clear_buildpack_cache"
+    return await finished(context, caller, operation, resource_type="app", resource_guid=app_guid)
+
+
+async def clear_caches(context: Context, caller: Caller) -> Job:
+    """The next build of every app does. Administrators only."""
+    authorise_admin(caller)
+    await context.database.write(build_caches.clear_caches, build_caches.ClearCaches(actor=actor_of(caller)))
+    while not await context.database.write(build_caches.forget_layers, build_caches.ForgetLayers()):
+        pass
+    return await finished(context, caller, "admin.clear_buildpack_cache")
 
 
 async def set_current_droplet(context: Context, caller: Caller, app_guid: str, droplet_guid: str) -> App:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterable
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.packages import closing
 from paasd.actions.permissions import Permission
@@ -12,10 +13,9 @@ from paasd.errors import Unprocessable
 from paasd.model import Droplet, Job, uploads
 from paasd.model import droplets as model
 from paasd.model.arguments import Metadata
-from paasd.model.processes import PROCESS_TYPES_LIMIT
+from paasd.model.processes import COMMAND_LIMIT_BYTES, PROCESS_TYPES_LIMIT, can_be_run
 
 NAME_LIMIT = 255
-COMMAND_LIMIT = 65_536
 
 
 async def create(
@@ -30,10 +30,10 @@ async def create(
     if len(process_types or {}) > PROCESS_TYPES_LIMIT:
         raise Unprocessable(f"Process types: at most {PROCESS_TYPES_LIMIT} of them, not {len(process_types or {})}")
     for name, command in (process_types or {}).items():
-        if not TYPE_NAME.fullmatch(name) or len(name) > NAME_LIMIT or len(command) > COMMAND_LIMIT:
+        if not TYPE_NAME.fullmatch(name) or len(name) > NAME_LIMIT or not can_be_run(command):
             raise Unprocessable(
                 f"Process types: '{name[:80]}' must be a name of letters, digits, '_', '-' and '.', "
-                f"with a command of at most {COMMAND_LIMIT} characters"
+                f"with a command of at most {COMMAND_LIMIT_BYTES} bytes, without the character NUL"
             )
     text = f'App with guid "{app_guid[:80]}" does not exist, or you do not have access to it.'
     with context.database.read() as tx, or_unprocessable(text):
@@ -48,12 +48,13 @@ async def upload(context: Context, caller: Caller, droplet_guid: str, chunks: As
     """Stream a tgz into a blob; the job is done when the droplet is STAGED or FAILED.
 
     A broken upload changes nothing: it may be tried again. A generator is closed in any case. Raises NotFound,
-    Forbidden, TooLarge, and Unprocessable for a second upload.
+    Forbidden, FeatureDisabled, TooLarge, and Unprocessable for a second upload.
     """
     apps = context.config.apps
     async with closing(chunks), context.blobs.writer(context.config.api.upload_limit_bytes) as writer:
         with context.database.read() as tx:
             droplet = need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
+            flags.require(tx, caller, "app_bits_upload")
         if droplet.state != "AWAITING_UPLOAD":
             raise Unprocessable(uploads.ONLY_ONCE)
         async for chunk in chunks:

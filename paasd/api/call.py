@@ -28,6 +28,8 @@ B = TypeVar("B")
 JSON = "application/json"
 ENTRIES_LIMIT: Final = 1000
 """Of each list and each object in a body of JSON."""
+NUL_IN_JSON: Final = b"\\u0000"
+VARIABLES: Final = ("var", "environment_variables")
 HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 
 
@@ -144,6 +146,8 @@ class Call:
         if not isinstance(value, dict):
             raise BadRequest("Request invalid due to parse error: the body is not a JSON object")
         check_lengths(value)
+        if NUL_IN_JSON in raw:
+            check_texts(value)
         return convert(value, kind)
 
     async def _read(self) -> bytes:
@@ -162,6 +166,23 @@ def check_lengths(body: Any) -> None:
             kind = "A list" if isinstance(one, list) else "An object"
             raise Unprocessable(f"{kind} in the body has {len(one)} entries; send at most {ENTRIES_LIMIT} in one call")
         todo += [inner for inner in (one if isinstance(one, list) else one.values()) if isinstance(inner, list | dict)]
+
+
+def check_texts(body: dict[str, Any]) -> None:
+    """Raise Unprocessable for a text with NUL: no command, no file name and no argument of a program can have one.
+
+    Variables have a check of their own, which names them, and lets one of such a name be taken away.
+    """
+    todo = [(name, one) for name, one in body.items() if name not in VARIABLES]
+    while todo:
+        place, one = todo.pop()
+        match one:
+            case dict():
+                todo += [(f"{place}.{name}", inner) for name, inner in one.items()]
+            case list():
+                todo += [(place, inner) for inner in one]
+        if "\0" in place or (isinstance(one, str) and "\0" in one):
+            raise Unprocessable(f"{place!a} cannot contain the character NUL")
 
 
 def convert(value: Any, kind: type[T]) -> T:

@@ -96,6 +96,8 @@ async def _prove(call: Call, form: dict[str, str]) -> Reply[Html]:
         user = tx.get(User, proof.user_guid)
     if user is None or proof.until < call.context.clock():
         return failure(call, "That took too long; sign in again")
+    if why := call.platform.auth.accounts.why_shut(user):
+        return failure(call, why)
     await call.platform.auth.second_step(user, form.get("code", ""), client_address(call.request))
     return await finish(call, SignIn(user=user, at=int(call.context.clock()), with_factor=True))
 

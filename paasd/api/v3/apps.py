@@ -163,6 +163,16 @@ async def restart(call: Call) -> Reply[AppShown]:
     return reply_of(call, APPS, await apps.restart(call.context, call.caller, call.path["guid"]))
 
 
+async def clear_cache(call: Call) -> Reply[None]:
+    """202 with a job: what builds of the app kept is not used again."""
+    return job_reply(call, await apps.clear_cache(call.context, call.caller, call.path["guid"]))
+
+
+async def clear_caches(call: Call) -> Reply[None]:
+    """202 with a job: likewise of every app."""
+    return job_reply(call, await apps.clear_caches(call.context, call.caller))
+
+
 async def set_current_droplet(call: Call) -> Reply[LinkedRelation]:
     """Name the droplet that the next start uses."""
     form = await call.json(ToOne)
@@ -218,6 +228,8 @@ ROUTES: tuple[Route, ...] = (
     post(f"{ONE}/actions/start", start, permission=OPERATORS),
     post(f"{ONE}/actions/stop", stop, permission=OPERATORS),
     post(f"{ONE}/actions/restart", restart, permission=OPERATORS),
+    post(f"{ONE}/actions/clear_buildpack_cache", clear_cache, permission=OPERATORS),
+    post("/v3/admin/actions/clear_buildpack_cache", clear_caches, permission="admin"),
     get(f"{ONE}/relationships/current_droplet", get_current_droplet_relation),
     patch(f"{ONE}/relationships/current_droplet", set_current_droplet, permission=OPERATORS),
     get(f"{ONE}/droplets/current", current_droplet),

@@ -64,6 +64,7 @@ def _named(call: Call, rows: list[StackShown]) -> list[StackShown]:
         if (not query.has("names") or row.name in query.values("names"))
         and (not query.has("guids") or row.guid in query.values("guids"))
         and ("default" not in query.plain or row.default is truth("default", query.plain["default"]))
+        and all(bound.holds(getattr(row, bound.column)) for bound in query.times)
         and (query.label_selector is None or suits(query.label_selector, row.metadata.labels))
     ]
     if call.query.order_by is not None:
@@ -137,7 +138,14 @@ async def stack_apps(call: Call) -> Reply[Page[AppShown]]:
     return await list_reply(call, APPS, Eq("stack", _need(call).guid))
 
 
-STACK_QUERY = QuerySpec(filters=("guids", "names"), plain=("default",), order_by=("name",), pages=True, labels=True)
+STACK_QUERY = QuerySpec(
+    filters=("guids", "names"),
+    plain=("default",),
+    order_by=("created_at", "updated_at", "name"),
+    pages=True,
+    labels=True,
+    times=True,
+)
 ROUTES: tuple[Route, ...] = (
     get("/v3/stacks", list_stacks, STACK_QUERY),
     post("/v3/stacks", create_stack, permission="admin"),
