@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from paasd.auth.caller import USER_SCOPES, Caller, client_caller
+from paasd.auth.caller import ADMIN_SCOPE, USER_SCOPES, Caller, client_caller
 from paasd.auth.demands import demanding
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.deploy import DeployTokens
@@ -23,7 +23,6 @@ from paasd.auth.oidc import open_providers
 from paasd.auth.passwords import Asker, Passwords
 from paasd.auth.throttle import Throttle
 from paasd.auth.tokens import (
-    ADMIN_SCOPE,
     EXPIRED,
     INVALID,
     WITH_FACTOR,
@@ -233,13 +232,11 @@ class Auth:
     def caller_of(self, signed_in: SignIn, scopes: tuple[str, ...] | None = None, client_id: str = "cf") -> Caller:
         """The caller that a user's row and the scopes of a token make."""
         user, allowed = signed_in.user, self.scopes_of(signed_in)
-        # The scopes of the row count too: an admin who is one no longer loses it at once.
-        granted = allowed if scopes is None else tuple(scope for scope in scopes if scope in allowed)
-        return Caller(
+        whole = Caller(
             user_guid=user.guid,
             username=user.username,
-            admin=ADMIN_SCOPE in granted,
-            scopes=granted,
+            admin=ADMIN_SCOPE in allowed,
+            scopes=allowed,
             client=client_id,
             origin=user.origin,
             with_factor=signed_in.with_factor,
@@ -247,6 +244,7 @@ class Auth:
             signature=revocation_signature(user),
             hidden_organizations=() if signed_in.with_factor else demanding(self._database, user),
         )
+        return whole if scopes is None else whole.narrowed(scopes)
 
     def scopes_of(self, signed_in: SignIn) -> tuple[str, ...]:
         """What a token may carry after such a sign-in."""
@@ -263,12 +261,12 @@ class Auth:
         scopes = tuple(str(scope) for scope in claims["scope"])
         client_id = str(claims["client_id"])
         if client_id.startswith(DEPLOY_PREFIX):
-            return self.deploy.caller_by_name(client_id)
+            return self.deploy.caller_by_name(client_id, scopes)
         if "user_id" not in claims:
             client = self.find_client(client_id)
             if client is None or client.secret_revision != claims.get("rev_sig"):
                 raise InvalidToken(INVALID)
-            return client_caller(client_id, scopes, client.secret_revision)
+            return client_caller(client_id, client.scopes, client.secret_revision).narrowed(scopes)
         return self.caller_of(self._checked(str(claims["user_id"]), claims), scopes, client_id)
 
     async def password_grant(
