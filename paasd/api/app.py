@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 import quart
 import structlog
+import trio
 from quart.routing import QuartRule
 from quart.wrappers import Response
 from quart_trio import QuartTrio
@@ -34,6 +35,7 @@ from paasd.api.errors import (
     http_status_code,
     known_error,
 )
+from paasd.api.limits import READING
 from paasd.api.platform import Platform
 from paasd.api.query import parse_any, parse_query
 from paasd.api.repeating import KEY, repeating, with_the_way_to_repeat
@@ -41,15 +43,14 @@ from paasd.api.scopes import check_scope
 from paasd.api.still_allowed import until_refused
 from paasd.api.stream import StreamBody
 from paasd.api.table import Auth, Route, RouteTable, Size
+from paasd.api.turns import organizations_of
 from paasd.auth import Caller, root_caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import INVALID
 from paasd.errors import BadRequest, Crowded, Forbidden, InvalidToken, NotAuthenticated, OutcomeUnknown
 from paasd.log import traceback_of
-from paasd.model import Role, Space
 from paasd.model.manifests import ManifestError
-from paasd.state import Eq, InSelect
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 View = Callable[..., Awaitable[Response]]
@@ -150,7 +151,9 @@ async def _handle(call: Call, route: Route) -> Response:
             return _response(await route.handler(call), call)
     if call.anonymous:
         return _response(await route.handler(call), call)
-    async with call.platform.call_turns.turn(call.caller, route.method):
+    reads = route.method in READING
+    ready = trio.lowlevel.checkpoint if reads else call.body.read
+    async with call.platform.call_turns.turn(call.caller, "read" if reads else "change", ready):
         return _response(await route.handler(call), call)
 
 
@@ -166,30 +169,20 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     if scheme == "basic" and request.method != "GET" and sent_by_another_site(request):
         raise Forbidden(OTHER_SITE)
     body = cast(Body, request.body)
-    body.limit_bytes = config.upload_limit_bytes if route.size is Size.UPLOAD else config.body_limit_bytes
+    usual_bytes = config.upload_limit_bytes if route.size is Size.UPLOAD else config.body_limit_bytes
+    body.limit_bytes = route.limit_bytes or usual_bytes
     body.timeout_s = config.body_timeout_s
     body.whole_s = platform.config.apps.upload_timeout_s
     await _refresh(platform, route)
     caller = await _caller(platform, route)
     if caller is not None:
         caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
-        quart.g.left = platform.call_limits.count(caller, route.method, partial(_organizations, platform, caller))
+        quart.g.left = platform.call_limits.count(caller, route.method, partial(organizations_of, platform.context.database, caller))
         platform.auth.seen(caller)
     check_scope(caller, route)
     raw = request.query_string.decode("latin-1")
     query = parse_any(raw) if route.any_query else parse_query(raw, route.query)
     return Call(platform, request, caller=caller, path=path, query=query, request_id=request_id)
-
-
-def _organizations(platform: Platform, caller: Caller) -> list[str]:
-    """Those in which the caller has a role, be it in a space."""
-    spaces = InSelect("guid", Role, "space_guid", Eq("user_guid", caller.user_guid))
-    with platform.context.database.read() as tx:
-        found = [
-            *tx.distinct(Role, ("organization_guid",), user_guid=caller.user_guid),
-            *tx.distinct(Space, ("organization_guid",), spaces),
-        ]
-    return [guid for (guid,) in found if guid is not None]
 
 
 async def _refresh(platform: Platform, route: Route) -> None:
