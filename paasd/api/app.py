@@ -25,6 +25,7 @@ from paasd.actions.second_factor import warning_of
 from paasd.api.answers import OAuthRefusal
 from paasd.api.body import Body, StreamedConnection, StreamedRequest
 from paasd.api.call import JSON, Call, Reply, sent_by_another_site
+from paasd.api.charging import counted_writes
 from paasd.api.errors import (
     UNKNOWN_ERROR,
     UNKNOWN_REQUEST,
@@ -113,7 +114,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                 try:
                     call = await _admit(platform, route, path, request_id)
                     who = "" if call.anonymous else call.caller.username
-                    with repeating(call, route):
+                    with repeating(call, route), counted_writes(call, route, client_address(request)):
                         response = await _handle(call, route)
                 except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
                     response = _failure(error, request_id, log)

@@ -108,6 +108,8 @@ class Call:
         self.urls = Urls(base_url(request))
         self.anonymous = caller is None
         self._caller = caller
+        self.payer = caller
+        """For whom it counts as a change when it writes; who signs in by the call is that from then on."""
 
     @property
     def caller(self) -> Caller:

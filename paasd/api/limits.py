@@ -51,21 +51,27 @@ class CallLimits:
     def count(
         self, caller: Caller, method: str, organizations: Callable[[], Collection[str]] = tuple[str, ...]
     ) -> dict[str, str]:
-        """The headers that say how much is left. Raises TooManyRequests. Administrators are not counted.
-
-        `organizations` gives the guids of those in which the caller has a role; a change counts for one of them, that
-        which has made the fewest.
-        """
+        """The headers that say how much is left. Raises TooManyRequests. Administrators are not counted."""
         if caller.admin:
             return {}
         headers = self._take(self._calls, caller.user_guid)
         if method not in READING:
-            self._take(self._changes, caller.user_guid)
-            self._take(self._daily, caller.user_guid)
-            if self._organizations.limit and (found := organizations()):
-                level, now = self._organizations.buckets.level, self._steady()
-                self._take(self._organizations, max(sorted(found), key=lambda guid: level(guid, now)))
+            self.change(caller, organizations)
         return headers
+
+    def change(self, caller: Caller, organizations: Callable[[], Collection[str]] = tuple[str, ...]) -> None:
+        """Count a change, also one that comes of a call that reads. Raises TooManyRequests.
+
+        `organizations` gives the guids of those in which the caller has a role; it counts for one of them, that which
+        has made the fewest.
+        """
+        if caller.admin:
+            return
+        self._take(self._changes, caller.user_guid)
+        self._take(self._daily, caller.user_guid)
+        if self._organizations.limit and (found := organizations()):
+            level, now = self._organizations.buckets.level, self._steady()
+            self._take(self._organizations, max(sorted(found), key=lambda guid: level(guid, now)))
 
     def _take(self, allowance: _Allowance, client: str) -> dict[str, str]:
         if not allowance.limit:

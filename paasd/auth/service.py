@@ -190,19 +190,26 @@ class Auth:
         signed_in = SignIn(user=user, at=caller.signed_in_at, with_factor=caller.with_factor)
         return set(self.scopes_of(signed_in)) <= set(caller.scopes)
 
-    async def passcode(self, code: str, address: str) -> SignIn:
-        """Whom a passcode was made for; it counts once, on whatever node. Raises OAuthError 401."""
+    async def passcode(self, code: str, address: str, found: Callable[[Caller], None]) -> SignIn:
+        """Whom a passcode was made for; it counts once, on whatever node. Raises OAuthError 401.
+
+        `found` is told before anything is written.
+        """
         self._check_throttle("", address)
         hashed = hash_code(code)
         with self._database.read() as tx:
             used = tx.get(Passcode, hashed)
-        if used is not None:  # what strangers make up is never written
-            used = await self._database.write(use_passcode, UsePasscode(code_hash=hashed, address=address))
         user = None if used is None else self._user(used.user_guid)
+        if used is not None and user is not None:  # what strangers make up is never written
+            found(self.caller_of(self._by_passcode(user, used)))
+            used = await self._database.write(use_passcode, UsePasscode(code_hash=hashed, address=address))
         if used is None or user is None:
             self._guesses.source_failed(address, self._clock())
             self.on_refused(address, "", "wrong passcode")
             raise OAuthError(401, "unauthorized", "Invalid passcode: it counts once, within five minutes; get another")
+        return self._by_passcode(user, used)
+
+    def _by_passcode(self, user: User, used: Passcode) -> SignIn:
         return SignIn(user=user, at=used.signed_in_at or self._now, with_factor=used.with_factor)
 
     async def basic(self, username: str, password: str, address: str) -> Caller:

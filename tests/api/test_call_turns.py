@@ -150,7 +150,8 @@ async def test_an_organization_has_twice_the_turns_of_a_person(tmp_path: Path) -
         await make_tenant(served, "one", "developer")
         await make_tenant(served, "two", "developer")
         first = ["developer@one", "manager@one", "developer@two", "admin"]
-        await turns.begin(*first, "auditor@one")
+        await turns.begin(*first)
+        await turns.begin("auditor@one")
         assert sorted(turns.have) == sorted(first)
         await turns.end()
         assert turns.have[-1] == "auditor@one"

@@ -18,6 +18,7 @@ from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get
 from paasd.api.uaa.pages import base, failure
 from paasd.api.uaa.passcode import finish
+from paasd.auth import Caller
 from paasd.auth.oidc import ProviderError
 from paasd.auth.service import SignIn
 from paasd.errors import Unprocessable
@@ -96,6 +97,7 @@ async def come_back(call: Call) -> Reply[Html] | Reply[None]:
             may_register=provider.config.register,
             address=address,
         )
+        call.payer = Caller(user_guid=f"{person.subject} of {provider.name}", username=person.username, scopes=())
         user = await call.context.database.write(sign_in_externally, arguments)
     except (ProviderError, Unprocessable) as error:
         call.platform.auth.on_refused(address, provider.name, error.detail)
