@@ -98,8 +98,8 @@ def _answer(connection: socket.socket) -> None:
         request, _fds = wire.receive(connection)
         if request["verb"] == "hello":
             zygote = os.getppid()
-            facts = {"protocol": wire.PROTOCOL, "pid": zygote, "started": wire.start_time(zygote)}
-            wire.send(connection, {**facts, "python": sys.version})
+            facts = {"protocol": wire.PROTOCOL, "program": wire.PROGRAM, "python": sys.version}
+            wire.send(connection, {**facts, "pid": zygote, "started": wire.start_time(zygote)})
         elif request["verb"] == "start":
             run_shim(request, connection)
     except EOFError:
