@@ -37,6 +37,7 @@ from paasd.api.errors import (
     known_error,
 )
 from paasd.api.limits import READING
+from paasd.api.payer import payer_of
 from paasd.api.platform import Platform
 from paasd.api.query import parse_any, parse_query
 from paasd.api.repeating import KEY, repeating, with_the_way_to_repeat
@@ -44,7 +45,6 @@ from paasd.api.scopes import check_scope
 from paasd.api.still_allowed import until_refused
 from paasd.api.stream import StreamBody
 from paasd.api.table import Auth, Route, RouteTable, Size
-from paasd.api.turns import organizations_of
 from paasd.auth import Caller, root_caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.service import OAuthError
@@ -147,14 +147,14 @@ async def _handle(call: Call, route: Route) -> Response:
     """What the handler says, in the caller's turn; of uploads, which last long, nobody has more than a share."""
     if route.size is Size.UPLOAD:
         uploads = call.platform.uploads
-        uploads.check(call.who)
-        with uploads.taken(call.who):
+        uploads.check(call.paying)
+        with uploads.taken(call.paying):
             return _response(await route.handler(call), call)
     if call.anonymous:
         return _response(await route.handler(call), call)
     reads = route.method in READING
     ready = trio.lowlevel.checkpoint if reads else call.body.read
-    async with call.platform.call_turns.turn(call.caller, "read" if reads else "change", ready):
+    async with call.platform.call_turns.turn(call.paying, "read" if reads else "change", ready):
         return _response(await route.handler(call), call)
 
 
@@ -175,15 +175,16 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     body.timeout_s = config.body_timeout_s
     body.whole_s = platform.config.apps.upload_timeout_s
     await _refresh(platform, route)
-    caller = await _caller(platform, route)
+    caller, payer = await _caller(platform, route), None
     if caller is not None:
         caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
-        quart.g.left = platform.call_limits.count(caller, route.method, partial(organizations_of, platform.context.database, caller))
+        payer = payer_of(platform.context.database, caller)
+        quart.g.left = platform.call_limits.count(payer, route.method)
         platform.auth.seen(caller)
     check_scope(caller, route)
     raw = request.query_string.decode("latin-1")
     query = parse_any(raw) if route.any_query else parse_query(raw, route.query)
-    return Call(platform, request, caller=caller, path=path, query=query, request_id=request_id)
+    return Call(platform, request, caller=caller, payer=payer, path=path, query=query, request_id=request_id)
 
 
 async def _refresh(platform: Platform, route: Route) -> None:
@@ -245,9 +246,11 @@ def client_address(request: Any) -> str:
 def _response(reply: Reply[Any], call: Call) -> Response:
     if reply.stream is not None:
         streams = call.platform.streams
-        streams.check(call.who)
+        streams.check(call.paying)
         ends = None if reply.may is None else partial(until_refused, call, reply)
-        body = StreamBody(reply.stream, streams, call.who, ends)
+        body = StreamBody(
+            reply.stream, streams, call.paying, partial(call.platform.call_turns.turn, call.paying, "piece"), ends
+        )
         response = Response(body, status=reply.status, content_type=reply.content_type)
         response.timeout = None
     else:

@@ -5,13 +5,11 @@ That somebody reads variables or takes a code is written down as everything else
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from paasd.api.call import Call
 from paasd.api.limits import READING
+from paasd.api.payer import Payer
 from paasd.api.table import Route
-from paasd.api.turns import organizations_of
-from paasd.auth import Caller
 from paasd.state import charging
 
 
@@ -27,11 +25,10 @@ def counted_writes(call: Call, route: Route, address: str) -> Iterator[None]:
     counted: set[str] = set()
 
     def charge() -> None:
-        payer = call.payer or Caller(user_guid=f"from {address}", username=address, scopes=())
-        if payer.user_guid not in counted:
-            counted.add(payer.user_guid)
-            organizations = partial(organizations_of, call.context.database, payer)
-            call.platform.call_limits.change(payer, organizations)
+        payer = call.payer or Payer(f"from {address}")
+        if payer.person not in counted:
+            counted.add(payer.person)
+            call.platform.call_limits.change(payer)
 
     with charging(charge):
         yield

@@ -12,10 +12,8 @@ from typing import Final
 
 import trio
 
-from paasd.auth import Caller
+from paasd.api.payer import Payer
 from paasd.config import ApiConfig
-from paasd.model import Role, Space
-from paasd.state import Database, Eq, InSelect
 from paasd.turns import Turns
 
 ORGANIZATION: Final = 2
@@ -25,8 +23,7 @@ ORGANIZATION: Final = 2
 class CallTurns:
     """What reads and what changes have turns apart: where no write can be carried out, people go on looking."""
 
-    def __init__(self, config: ApiConfig, database: Database) -> None:
-        self._database = database
+    def __init__(self, config: ApiConfig) -> None:
         self._people = Turns(config.calls_at_once, "of your calls")
         # All that wait have turns of their person meanwhile, so that nobody needs to be refused for many others.
         whole = config.calls_at_once * ORGANIZATION
@@ -34,41 +31,26 @@ class CallTurns:
 
     @asynccontextmanager
     async def turn(
-        self, caller: Caller, kind: str, ready: Callable[[], Awaitable[object]] = trio.lowlevel.checkpoint
+        self, payer: Payer, kind: str, ready: Callable[[], Awaitable[object]] = trio.lowlevel.checkpoint
     ) -> AsyncIterator[None]:
         """Wait until the call may go on, and for what it takes from the client to be `ready`. Raises Crowded.
 
-        Administrators have no turns, and who reads the whole platform belongs to no organization.
+        Administrators have no turns.
         """
-        if caller.admin:
+        if payer.free:
             await ready()
             yield
             return
-        async with self._people.turn(f"{kind}/{caller.user_guid}"):
+        async with self._people.turn(f"{kind}/{payer.person}"):
             await ready()
-            organization = self._organization(caller, kind)
+            organization = self._organization(payer, kind)
             if organization is None:
                 yield
                 return
             async with self._organizations.turn(organization):
                 yield
 
-    def _organization(self, caller: Caller, kind: str) -> str | None:
-        """The key of the one with the fewest calls of those in which the caller has a role: whoever gives somebody a
-        role, without being asked to, can make nobody wait who has another one.
-        """
-        if caller.sees_everything:
-            return None
-        keys = [f"{kind}/{guid}" for guid in organizations_of(self._database, caller)]
+    def _organization(self, payer: Payer, kind: str) -> str | None:
+        """The key of the one that pays: that with the fewest calls."""
+        keys = [f"{kind}/{guid}" for guid in payer.organizations]
         return min(keys, key=self._organizations.taken, default=None)
-
-
-def organizations_of(database: Database, caller: Caller) -> list[str]:
-    """Those in which the caller has a role, be it in a space."""
-    spaces = InSelect("guid", Role, "space_guid", Eq("user_guid", caller.user_guid))
-    with database.read() as tx:
-        found = {
-            *tx.distinct(Role, ("organization_guid",), user_guid=caller.user_guid),
-            *tx.distinct(Space, ("organization_guid",), spaces),
-        }
-    return sorted(guid for (guid,) in found if guid is not None)

@@ -17,6 +17,6 @@ def told_lately(tx: ReadTx, event_type: str, target_guid: str, actor: Actor, now
     such an event with `data` in what it says.
     """
     lately = Ge("created_at", seconds_after(now, -WINDOW_S))
-    source = {"actor_guid": actor.guid, "address": actor.address, "client": actor.client}
+    source: dict[str, Any] = {"actor_guid": actor.guid, "address": actor.address, "client": actor.client}
     found = tx.all(AuditEvent, lately, target_guid=target_guid, type=event_type, **source)
     return any(data.items() <= event.data.items() for event in found)

@@ -8,7 +8,7 @@ import pytest
 
 from paasd.api.errors import TooManyRequests
 from paasd.api.limits import CallLimits
-from paasd.auth import Caller, root_caller
+from paasd.api.payer import Payer
 from paasd.config import ApiConfig
 from tests.api.serving import PASSWORD, serve, with_api
 from tests.api.tenants import Tenant, make_tenant
@@ -128,15 +128,15 @@ async def test_the_people_of_an_organization_share_its_changes_of_a_day_and_othe
 def test_a_change_counts_for_one_organization_of_the_caller_that_has_some_left() -> None:
     config = ApiConfig(organization_changes_per_day=1, changes_per_day=3)
     limits = CallLimits(config, lambda: 0.0, lambda: 0.0)
-    both, first = Caller(user_guid="u", username="ann"), Caller(user_guid="v", username="bob")
-    limits.count(first, "POST", lambda: ["one"])
-    limits.count(both, "POST", lambda: ["one", "two"])
+    both, first = Payer("ann", lambda: ["one", "two"]), Payer("bob", lambda: ["one"])
+    limits.count(first, "POST")
+    limits.count(both, "POST")
     with pytest.raises(TooManyRequests, match="the people of an organization"):
-        limits.count(both, "POST", lambda: ["one", "two"])
-    limits.count(both, "GET", lambda: ["one", "two"])
+        limits.count(both, "POST")
+    limits.count(both, "GET")
     with pytest.raises(TooManyRequests, match="a user may make 3 changes a day"):
         for _ in range(2):
-            limits.count(both, "POST")
+            limits.count(Payer("ann"), "POST")
 
 
 def test_what_was_used_up_comes_back_with_time() -> None:
@@ -144,12 +144,12 @@ def test_what_was_used_up_comes_back_with_time() -> None:
     limits = CallLimits(
         ApiConfig(calls_per_h=3600, changes_per_min=0, changes_per_day=0), lambda: now[0], lambda: 1_000_000.0
     )
-    caller = Caller(user_guid="u", username="ann")
+    caller = Payer("ann")
     for _ in range(3600):
         headers = limits.count(caller, "POST")
     assert headers["X-RateLimit-Remaining"] == "0"
     assert headers["X-RateLimit-Reset"] == str(1_000_000 + 3600)
     now[0] += 60
     assert limits.count(caller, "GET")["X-RateLimit-Remaining"] == "59"
-    assert limits.count(root_caller(), "GET") == {}
+    assert limits.count(Payer("root", free=True), "GET") == {}
     assert CallLimits(ApiConfig(calls_per_h=0), lambda: 0.0, lambda: 0.0).count(caller, "GET") == {}

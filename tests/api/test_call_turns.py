@@ -12,6 +12,7 @@ import msgspec
 import trio.testing
 
 from paasd.actions import audit
+from paasd.api.payer import payer_of
 from paasd.api.turns import CallTurns
 from paasd.api.v3.events import EVENTS
 from paasd.auth import GLOBAL_AUDITOR, Caller
@@ -109,13 +110,13 @@ class Turning:
 
     def __init__(self, served: Served, nursery: trio.Nursery) -> None:
         self._served = served
-        self._turns = CallTurns(served.context.config.api, served.context.database)
+        self._turns = CallTurns(served.context.config.api)
         self._nursery = nursery
         self._end = trio.Event()
         self.have: list[str] = []
 
     async def _take(self, name: str, caller: Caller) -> None:
-        async with self._turns.turn(caller, "change"):
+        async with self._turns.turn(payer_of(self._served.context.database, caller), "change"):
             self.have.append(name)
             await self._end.wait()
 
@@ -222,6 +223,36 @@ async def test_a_chain_is_checked_beside_the_loop(served: Served) -> None:
     assert found.problem is None
     assert found.events > 2000
     assert loop < whole / 2, f"{loop:.3f} s of {whole:.3f} s were the loop's"
+
+
+async def export(served: Served, tenant: Tenant, reader: str) -> int:
+    """How many lines it has."""
+    scope = audit.Scope(tenant.organization, "one")
+    exported = audit.export(served.context, scope, None, None, lambda: False, reader)
+    return sum([piece.count(b"\n") async for piece in exported])
+
+
+async def test_a_chain_is_exported_beside_the_loop(served: Served) -> None:
+    tenant = await with_events(served)
+    loop, whole = time.thread_time(), time.process_time()
+    assert await export(served, tenant, "ann") > 2000
+    loop, whole = time.thread_time() - loop, time.process_time() - whole
+    assert loop < whole / 2, f"{loop:.3f} s of {whole:.3f} s were the loop's"
+
+
+async def test_the_exports_of_one_reader_go_on_one_portion_at_a_time(served: Served) -> None:
+    tenant = await with_events(served)
+    ended: list[str] = []
+
+    async def run(reader: str) -> None:
+        await export(served, tenant, reader)
+        ended.append(reader)
+
+    with trio.fail_after(PATIENCE_S):
+        async with trio.open_nursery() as nursery, served.context.apart.turn("ann"):
+            nursery.start_soon(run, "ann")
+            await run("bob")
+    assert ended == ["bob", "ann"]
 
 
 async def test_a_chain_is_checked_by_one_at_a_time(served: Served) -> None:

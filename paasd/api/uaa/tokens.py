@@ -1,6 +1,5 @@
 """Login prompts, the token endpoint, the published keys and discovery."""
 
-from functools import partial
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
@@ -24,7 +23,6 @@ from paasd.api.uaa.answers import (
     Version,
 )
 from paasd.api.whom import PLATFORM_READERS
-from paasd.auth import Caller
 from paasd.auth.passwords import Asker
 from paasd.auth.service import OAuthError
 from paasd.auth.tokens import Client
@@ -77,7 +75,7 @@ async def token(call: Call) -> Reply[TokenShown]:
     auth = call.platform.auth
     match grant:
         case "password" if "passcode" in form:
-            signed_in = await auth.passcode(form["passcode"], client_address(call.request), partial(_pays, call))
+            signed_in = await auth.passcode(form["passcode"], client_address(call.request), call.signed_in)
             reply = auth.grant(client, signed_in, scopes)
         case "password" if (elsewhere := _origin(call, form)) != "uaa":
             raise OAuthError(401, "unauthorized", f"Users of {elsewhere[:80]} sign in by browser: `cf login --sso`")
@@ -93,10 +91,6 @@ async def token(call: Call) -> Reply[TokenShown]:
         case _:
             reply = auth.client_grant(client, scopes)
     return Reply(body=msgspec.convert(reply, TokenShown), headers=NO_STORE)
-
-
-def _pays(call: Call, caller: Caller) -> None:
-    call.payer = caller
 
 
 def _origin(call: Call, form: dict[str, str]) -> str:

@@ -1,7 +1,7 @@
 """The engine: one writer task per database, operations captured as changesets, replay, readers, the watch feed."""
 
-from paasd.state.engine.connection import DiskFull, StateDamaged
 from paasd.state.engine.charging import charging
+from paasd.state.engine.connection import DiskFull, StateDamaged
 from paasd.state.engine.database import Database
 from paasd.state.engine.forwarding import Forwarded, Forwarder, NotTaken, Undelivered
 from paasd.state.engine.opening import open_database

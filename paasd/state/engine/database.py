@@ -87,8 +87,8 @@ class Database:
         """Run the operation and return its result after COMMIT. With the same `request_id` again: the stored result.
         Without one it is that of the request that this task works on, if it is `repeatable`.
 
-        What the operation raises reaches the caller, and then nothing was changed. Raises Unavailable (nothing was
-        changed), whatever a `charging` says, TooLarge, and OutcomeUnknown after `timeout_s` when the log has not answered.
+        What the operation raises reaches the caller, and then nothing was changed. Raises what a `charging` raises,
+        Unavailable (nothing was changed), TooLarge, and OutcomeUnknown after `timeout_s` when the log has not answered.
         """
         charge()
         request = None if request_id is not None else current_request()
