@@ -28,6 +28,7 @@ from paasd.auth.tokens import (
     WITH_FACTOR,
     Client,
     Tokens,
+    client_of_row,
     revocation_signature,
     scopes_of,
 )
@@ -398,8 +399,3 @@ class Auth:
         methods, at = claims.get("amr"), claims.get("auth_time", claims.get("iat"))  # tokens from before have no time
         with_factor = isinstance(methods, list) and WITH_FACTOR in methods
         return SignIn(user=user, at=at if isinstance(at, int) else 0, with_factor=with_factor)
-
-
-def client_of_row(row: Setting) -> Client:
-    """A registered client as its row holds it."""
-    return msgspec.json.decode(row.value, type=Client)
