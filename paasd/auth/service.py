@@ -192,10 +192,7 @@ class Auth:
         return set(self.scopes_of(signed_in)) <= set(caller.scopes)
 
     async def passcode(self, code: str, address: str, found: Callable[[Caller], None]) -> SignIn:
-        """Whom a passcode was made for; it counts once, on whatever node. Raises OAuthError 401.
-
-        `found` is told before anything is written.
-        """
+        """Whom a passcode was made for, of whom `found` is told first; it counts once. Raises OAuthError 401."""
         self._check_throttle("", address)
         hashed = hash_code(code)
         with self._database.read() as tx:
