@@ -9,7 +9,7 @@ from paasd.actions.lifecycle import check_buildpacks, check_lifecycle, check_sta
 from paasd.actions.permissions import Permission, authorise_admin
 from paasd.actions.visibility import need_app, need_of_app, need_space, or_unprocessable
 from paasd.auth import Caller
-from paasd.errors import NotFound, Unprocessable
+from paasd.errors import Unprocessable
 from paasd.model import App, Droplet, Job, build_caches
 from paasd.model import apps as model
 from paasd.model.arguments import Metadata

@@ -12,7 +12,7 @@ from paasd.buildpacks.processes import TYPE_NAME
 from paasd.errors import Unprocessable
 from paasd.model import Droplet, Job, uploads
 from paasd.model import droplets as model
-from paasd.model.arguments import Metadata
+from paasd.model.arguments import Metadata, rfc3339
 from paasd.model.processes import COMMAND_LIMIT_BYTES, PROCESS_TYPES_LIMIT, can_be_run
 
 NAME_LIMIT = 255
@@ -78,14 +78,16 @@ async def upload(context: Context, caller: Caller, droplet_guid: str, chunks: As
 
 
 async def download(context: Context, caller: Caller, droplet_guid: str) -> Droplet:
-    """The droplet, if the caller may have its content; that it was asked for is an audit event.
+    """The droplet, if the caller may have its content; that it was asked for is an audit event, once an
+    hour.
 
     Raises NotFound, Forbidden, and Unprocessable for one that is not STAGED.
     """
     with context.database.read() as tx:
-        need_of_app(tx, caller, Droplet, droplet_guid, Permission.READ_SECRETS)
-    arguments = model.RecordDownload(droplet_guid=droplet_guid, actor=actor_of(caller))
-    return await context.database.write(model.record_download, arguments)
+        droplet = need_of_app(tx, caller, Droplet, droplet_guid, Permission.READ_SECRETS)
+        arguments = model.RecordDownload(droplet_guid=droplet_guid, actor=actor_of(caller))
+        told = droplet.state == "STAGED" and model.download_told(tx, droplet, arguments.actor, rfc3339(context.clock()))
+    return droplet if told else await context.database.write(model.record_download, arguments)
 
 
 async def update(context: Context, caller: Caller, droplet_guid: str, metadata: Metadata | None) -> Droplet:

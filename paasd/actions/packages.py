@@ -15,7 +15,7 @@ from paasd.blobs import Blob
 from paasd.errors import NotFound, PaasdError, Unprocessable
 from paasd.model import Job, Package
 from paasd.model import packages as model
-from paasd.model.arguments import Metadata
+from paasd.model.arguments import Metadata, rfc3339
 
 CLEAN_UP_S = 5.0
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
@@ -36,14 +36,16 @@ async def create(
 
 
 async def download(context: Context, caller: Caller, package_guid: str) -> str:
-    """The blob of the bits, if the caller may have them; that they were asked for is an audit event.
+    """The blob of the bits, if the caller may have them; that they were asked for is an audit event, once an hour.
 
     Raises NotFound, Forbidden, and Unprocessable for a package without bits.
     """
     with context.database.read() as tx:
-        need_of_app(tx, caller, Package, package_guid, Permission.READ_SECRETS)
-    arguments = model.RecordPackageDownload(package_guid=package_guid, actor=actor_of(caller))
-    package = await context.database.write(model.record_package_download, arguments)
+        package = need_of_app(tx, caller, Package, package_guid, Permission.READ_SECRETS)
+        arguments = model.RecordPackageDownload(package_guid=package_guid, actor=actor_of(caller))
+        told = package.state == "READY" and model.download_told(tx, package, arguments.actor, rfc3339(context.clock()))
+    if not told:
+        package = await context.database.write(model.record_package_download, arguments)
     assert package.blob_sha256 is not None
     return package.blob_sha256
 

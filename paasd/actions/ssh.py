@@ -143,7 +143,7 @@ def owner_of(context: Context, auth: Auth, row: SshCode) -> Caller | None:
         return root_caller()
     if row.client.startswith(DEPLOY_PREFIX):
         try:
-            return auth.deploy.caller_by_name(row.client)
+            return auth.deploy.caller_by_name(row.client, row.scopes)
         except PaasdError:
             return None
     try:

@@ -23,7 +23,7 @@ def caller_now(context: Context, auth: Auth, caller: Caller) -> Caller:
     if caller.root:
         return caller
     if caller.origin == DEPLOY_TOKEN:
-        return auth.deploy.caller_by_name(caller.client)
+        return auth.deploy.caller_by_name(caller.client, caller.scopes)
     if caller.client == caller.user_guid:
         client = auth.find_client(caller.client)
         if client is None or client.secret_revision != caller.signature:

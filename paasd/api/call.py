@@ -12,6 +12,7 @@ from quart_trio import QuartTrio
 
 from paasd.api.answers import Link
 from paasd.api.body import Body
+from paasd.api.payer import Payer, payer_of
 from paasd.api.query import Query
 from paasd.api.stream import Source
 from paasd.api.wording import in_words
@@ -97,6 +98,7 @@ class Call:
         request: Request,
         *,
         caller: Caller | None,
+        payer: Payer | None,
         path: Mapping[str, str],
         query: Query,
         request_id: str,
@@ -110,6 +112,8 @@ class Call:
         self.urls = Urls(base_url(request))
         self.anonymous = caller is None
         self._caller = caller
+        self.payer = payer
+        """Nobody until somebody has signed in."""
 
     @property
     def caller(self) -> Caller:
@@ -119,9 +123,13 @@ class Call:
         return self._caller
 
     @property
-    def who(self) -> str:
-        """By what the shares of callers are counted."""
-        return "" if self._caller is None else self._caller.user_guid
+    def paying(self) -> Payer:
+        """Who pays; who has not signed in, together with all that have not."""
+        return self.payer or Payer("")
+
+    def signed_in(self, caller: Caller) -> None:
+        """From here on the call is counted for somebody who was found to be behind it."""
+        self.payer = payer_of(self.context.database, caller)
 
     @property
     def body(self) -> Body:

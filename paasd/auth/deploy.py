@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -74,12 +74,12 @@ class DeployTokens:
         """Likewise, from name and secret. Raises InvalidToken."""
         return self._caller(self._with_secret(client_id, secret))
 
-    def caller_by_name(self, client_id: str) -> Caller:
-        """Likewise, from an exchanged token, which we have signed. Raises InvalidToken."""
+    def caller_by_name(self, client_id: str, scopes: Iterable[str]) -> Caller:
+        """Likewise, from what it was exchanged for, which we made: with `scopes` at most. Raises InvalidToken."""
         token = self._find(client_id)
         if token is None:
             raise InvalidToken(UNKNOWN)
-        return self._caller(token)
+        return self._caller(token).narrowed(scopes)
 
     def client(self, client_id: str, secret: str) -> Client:
         """A client of the token endpoint, whose tokens live no longer than the deploy token. Raises InvalidToken."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from paasd.auth.accounts import Accounts
-from paasd.auth.caller import USER_SCOPES, Caller, client_caller
+from paasd.auth.caller import ADMIN_SCOPE, USER_SCOPES, Caller, client_caller
 from paasd.auth.demands import demanding
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.deploy import DeployTokens
@@ -24,7 +24,6 @@ from paasd.auth.oidc import open_providers
 from paasd.auth.passwords import Asker, Passwords
 from paasd.auth.throttle import Throttle
 from paasd.auth.tokens import (
-    ADMIN_SCOPE,
     EXPIRED,
     INVALID,
     WITH_FACTOR,
@@ -202,8 +201,8 @@ class Auth:
         signed_in = SignIn(user=user, at=caller.signed_in_at, with_factor=caller.with_factor)
         return set(self.scopes_of(signed_in)) <= set(caller.scopes)
 
-    async def passcode(self, code: str, address: str) -> SignIn:
-        """Whom a passcode was made for; it counts once, on whatever node. Raises OAuthError 401."""
+    async def passcode(self, code: str, address: str, found: Callable[[Caller], None]) -> SignIn:
+        """Whom a passcode was made for, of whom `found` is told first; it counts once. Raises OAuthError 401."""
         self._check_throttle("", address)
         hashed = hash_code(code)
         with self._database.read() as tx:
@@ -211,11 +210,15 @@ class Auth:
         user = None if used is None else self.accounts.get(used.user_guid)
         if used is not None and user is not None:  # what strangers make up is never written
             self._need_open(user, address)
+            found(self.caller_of(self._by_passcode(user, used)))
             used = await self._database.write(use_passcode, UsePasscode(code_hash=hashed, address=address))
         if used is None or user is None:
             self._guesses.source_failed(address, self._clock())
             self.on_refused(address, "", "wrong passcode")
             raise OAuthError(401, "unauthorized", "Invalid passcode: it counts once, within five minutes; get another")
+        return self._by_passcode(user, used)
+
+    def _by_passcode(self, user: User, used: Passcode) -> SignIn:
         return SignIn(user=user, at=used.signed_in_at or self._now, with_factor=used.with_factor)
 
     async def basic(self, username: str, password: str, address: str) -> Caller:
@@ -246,13 +249,11 @@ class Auth:
         """The caller that a user's row and the scopes of a token make. Raises InvalidToken for who may not come in."""
         self.accounts.check(signed_in.user)
         user, allowed = signed_in.user, self.scopes_of(signed_in)
-        # The scopes of the row count too: an admin who is one no longer loses it at once.
-        granted = allowed if scopes is None else tuple(scope for scope in scopes if scope in allowed)
-        return Caller(
+        whole = Caller(
             user_guid=user.guid,
             username=user.username,
-            admin=ADMIN_SCOPE in granted,
-            scopes=granted,
+            admin=ADMIN_SCOPE in allowed,
+            scopes=allowed,
             client=client_id,
             origin=user.origin,
             with_factor=signed_in.with_factor,
@@ -260,6 +261,7 @@ class Auth:
             signature=revocation_signature(user),
             hidden_organizations=() if signed_in.with_factor else demanding(self._database, user),
         )
+        return whole if scopes is None else whole.narrowed(scopes)
 
     def scopes_of(self, signed_in: SignIn) -> tuple[str, ...]:
         """What a token may carry after such a sign-in."""
@@ -276,12 +278,12 @@ class Auth:
         scopes = tuple(str(scope) for scope in claims["scope"])
         client_id = str(claims["client_id"])
         if client_id.startswith(DEPLOY_PREFIX):
-            return self.deploy.caller_by_name(client_id)
+            return self.deploy.caller_by_name(client_id, scopes)
         if "user_id" not in claims:
             client = self.find_client(client_id)
             if client is None or client.secret_revision != claims.get("rev_sig"):
                 raise InvalidToken(INVALID)
-            return client_caller(client_id, scopes, client.secret_revision)
+            return client_caller(client_id, client.scopes, client.secret_revision).narrowed(scopes)
         return self.caller_of(self._checked(str(claims["user_id"]), claims), scopes, client_id)
 
     async def password_grant(

@@ -8,7 +8,7 @@ import msgspec
 from joserfc import jwt
 from joserfc.errors import JoseError
 
-from paasd.auth.caller import ADMIN_SCOPES, USER_SCOPES
+from paasd.auth.caller import ADMIN_SCOPE, ADMIN_SCOPES, USER_SCOPES
 from paasd.auth.keys import ALGORITHM, KeyRing
 from paasd.config import AuthConfig
 from paasd.errors import InvalidToken, Unavailable
@@ -16,7 +16,6 @@ from paasd.model import Setting, User
 
 INVALID = "Invalid Auth Token; sign in again"
 EXPIRED = "Invalid Auth Token; it has expired, sign in again"
-ADMIN_SCOPE = "cloud_controller.admin"
 WITH_FACTOR = "mfa"
 """What `amr` of a token says after a second factor (RFC 8176)."""
 

@@ -147,7 +147,6 @@ async def read_pieces(file: trio._file_io.AsyncIOWrapper[BufferedReader]) -> Asy
 
 async def resource_matches(call: Call) -> Reply[Matches]:
     """None is ever known: clients then send everything, which the dependency layers make cheap."""
-    call.body.limit_bytes = RESOURCES_LIMIT_BYTES
     raw = await call.body.read()
     try:
         value = msgspec.json.decode(raw or b"{}")
@@ -168,5 +167,5 @@ ROUTES: tuple[Route, ...] = (
     post(f"{ONE}/upload", upload_package, size=Size.UPLOAD, permission=DEVELOPERS),
     get(f"{ONE}/download", download_package, permission=SECRET_READERS),
     get("/v3/apps/<guid>/packages", app_packages, PACKAGES.query),
-    post("/v3/resource_matches", resource_matches, permission="signed in"),
+    post("/v3/resource_matches", resource_matches, limit_bytes=RESOURCES_LIMIT_BYTES, permission="signed in"),
 )
