@@ -113,12 +113,16 @@ def update_app(tx: Tx, args: UpdateApp) -> App:
 
 
 class SetEnvironment(Arguments):
-    """Arguments of `set_environment`: both sealed; `previous` guards against a change in between."""
+    """Arguments of `set_environment`: both sealed; `previous` guards against a change in between.
+
+    `names` are all that change, `removed` those of them that go.
+    """
 
     app_guid: str
     previous: str
     environment: str
     names: list[str]
+    removed: list[str] = []
     actor: Actor
 
 
@@ -129,7 +133,8 @@ def set_environment(tx: Tx, args: SetEnvironment) -> App | None:
     if app.environment != args.previous:
         return None
     app = tx.update(app, environment=args.environment)
-    record_app_event(tx, "audit.app.update", args.actor, app, {"environment_variables": args.names})
+    data = {"environment_variables": args.names} | ({"removed": args.removed} if args.removed else {})
+    record_app_event(tx, "audit.app.update", args.actor, app, data)
     return app
 
 
@@ -168,8 +173,8 @@ def start_app(tx: Tx, args: ChangeApp) -> App:
     if app.state == "STARTED":
         return app
     with accounting(tx, app.guid):
-        app = _started(tx, app, args.actor)
-    record_app_event(tx, "audit.app.start", args.actor, app)
+        former, app = app, _started(tx, app, args.actor)
+    record_app_event(tx, "audit.app.start", args.actor, app, difference(former, app))
     return app
 
 
@@ -180,8 +185,8 @@ def stop_app(tx: Tx, args: ChangeApp) -> App:
     if app.state == "STOPPED":
         return app
     with accounting(tx, app.guid):
-        app = tx.update(app, state="STOPPED")
-    record_app_event(tx, "audit.app.stop", args.actor, app)
+        former, app = app, tx.update(app, state="STOPPED")
+    record_app_event(tx, "audit.app.stop", args.actor, app, difference(former, app))
     return app
 
 
@@ -191,8 +196,8 @@ def restart_app(tx: Tx, args: ChangeApp) -> App:
     app = need_app(tx, args.app_guid)
     _check_startable(app)
     with accounting(tx, app.guid):
-        app = _started(tx, app, args.actor)
-    record_app_event(tx, "audit.app.restart", args.actor, app)
+        former, app = app, _started(tx, app, args.actor)
+    record_app_event(tx, "audit.app.restart", args.actor, app, difference(former, app))
     return app
 
 
@@ -244,8 +249,8 @@ def begin_delete_app(tx: Tx, args: ChangeApp) -> Job:
     job = tx.find(Job, In("state", OPEN_STATES), resource_guid=app.guid, operation="app.delete")
     if job is not None:
         return job
-    app = hide_app(tx, app)
-    record_app_event(tx, "audit.app.delete-request", args.actor, app)
+    former, app = app, hide_app(tx, app)
+    record_app_event(tx, "audit.app.delete-request", args.actor, app, difference(former, app))
     return open_job(
         tx, "app.delete", resource_type="app", resource_guid=app.guid, deadline_s=DELETE_DEADLINE_S, by=args.actor
     )
