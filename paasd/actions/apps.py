@@ -88,13 +88,13 @@ async def delete(context: Context, caller: Caller, app_guid: str) -> Job:
     """Raises NotFound, Forbidden. The job ends when everything of the app is gone."""
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
-    return await context.database.write(model.begin_delete_app, _change(caller, app_guid))
+    return await context.database.write(model.begin_delete_app, _change(context, caller, app_guid))
 
 
 async def start(context: Context, caller: Caller, app_guid: str) -> App:
     """Raises NotFound, Forbidden, Unprocessable (`Assign a droplet before starting this app.`)."""
     _operate(context, caller, app_guid)
-    app = await context.database.write(model.start_app, _change(caller, app_guid))
+    app = await context.database.write(model.start_app, _change(context, caller, app_guid))
     context.logs.say(app.guid, "API", f"Starting app with guid {app.guid}")
     return app
 
@@ -102,7 +102,7 @@ async def start(context: Context, caller: Caller, app_guid: str) -> App:
 async def stop(context: Context, caller: Caller, app_guid: str) -> App:
     """Raises NotFound, Forbidden."""
     _operate(context, caller, app_guid)
-    app = await context.database.write(model.stop_app, _change(caller, app_guid))
+    app = await context.database.write(model.stop_app, _change(context, caller, app_guid))
     context.logs.say(app.guid, "API", f"Stopping app with guid {app.guid}")
     return app
 
@@ -110,7 +110,7 @@ async def stop(context: Context, caller: Caller, app_guid: str) -> App:
 async def restart(context: Context, caller: Caller, app_guid: str) -> App:
     """Raises NotFound, Forbidden, Unprocessable (`Assign a droplet before starting this app.`)."""
     _operate(context, caller, app_guid)
-    app = await context.database.write(model.restart_app, _change(caller, app_guid))
+    app = await context.database.write(model.restart_app, _change(context, caller, app_guid))
     context.logs.say(app.guid, "API", f"Restarting app with guid {app.guid}")
     return app
 
@@ -157,5 +157,6 @@ def _operate(context: Context, caller: Caller, app_guid: str) -> None:
         need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
 
 
-def _change(caller: Caller, app_guid: str) -> model.ChangeApp:
-    return model.ChangeApp(app_guid=app_guid, actor=actor_of(caller))
+def _change(context: Context, caller: Caller, app_guid: str) -> model.ChangeApp:
+    limit = context.sizes.instances_limit
+    return model.ChangeApp(app_guid=app_guid, instances_limit=limit, actor=actor_of(caller))

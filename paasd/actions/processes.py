@@ -94,8 +94,6 @@ async def create_sidecar(
     """Raises NotFound, Forbidden, Unprocessable."""
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
-        if tx.count(Sidecar, app_guid=app_guid) >= sidecar_model.SIDECARS_LIMIT:
-            raise Unprocessable(f"An app has at most {sidecar_model.SIDECARS_LIMIT} sidecars")
     arguments = sidecar_model.CreateSidecar(
         app_guid=app_guid,
         name=name,

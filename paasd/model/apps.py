@@ -159,9 +159,10 @@ def set_feature(tx: Tx, args: SetFeature) -> App:
 
 
 class ChangeApp(Arguments):
-    """Arguments of `start_app`, `stop_app`, `restart_app` and `begin_delete_app`."""
+    """Arguments of `start_app`, `stop_app`, `restart_app` and `begin_delete_app`; `instances_limit` as in `Sizes`."""
 
     app_guid: str
+    instances_limit: int | None = None
     actor: Actor
 
 
@@ -172,7 +173,7 @@ def start_app(tx: Tx, args: ChangeApp) -> App:
     _check_startable(app)
     if app.state == "STARTED":
         return app
-    with accounting(tx, app.guid):
+    with accounting(tx, app.guid, args.instances_limit):
         former, app = app, _started(tx, app, args.actor)
     record_app_event(tx, "audit.app.start", args.actor, app, difference(former, app))
     return app
@@ -195,7 +196,7 @@ def restart_app(tx: Tx, args: ChangeApp) -> App:
     """A new version, so that every instance is replaced. Raises NotFound, or Unprocessable without a droplet."""
     app = need_app(tx, args.app_guid)
     _check_startable(app)
-    with accounting(tx, app.guid):
+    with accounting(tx, app.guid, args.instances_limit):
         former, app = app, _started(tx, app, args.actor)
     record_app_event(tx, "audit.app.restart", args.actor, app, difference(former, app))
     return app
@@ -232,7 +233,7 @@ def set_current_droplet(tx: Tx, args: SetDroplet) -> App:
     if droplet.state != "STAGED":
         raise Unprocessable("Unable to assign current droplet. Ensure the droplet is staged.")
     former, app = app, tx.update(app, droplet_guid=droplet.guid)
-    with accounting(tx, app.guid):
+    with accounting(tx, app.guid, args.sizes.instances_limit):
         add_missing_processes(tx, app, droplet, args.sizes)
     take_droplet_sidecars(tx, app, droplet)
     for process in tx.all(Process, app_guid=app.guid):
