@@ -3,7 +3,7 @@
 from typing import Any
 
 from paasd.errors import Unprocessable
-from paasd.model.arguments import SYSTEM, Actor, Arguments
+from paasd.model.arguments import SYSTEM, Actor, Arguments, seconds_after
 from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.jobs import FinishJob, finish_job, open_job
@@ -143,6 +143,28 @@ def fail_overdue_droplet_uploads(tx: Tx, args: FailOverdueDropletUploads) -> int
     for upload in overdue:
         _fail(tx, upload, "The uploaded droplet was not taken in before its deadline; create a new one and try again.")
     return len(overdue)
+
+
+class ProlongDropletUploads(Arguments):
+    """Arguments of `prolong_droplet_uploads`: each has `timeout_s` from now on."""
+
+    node_guid: str
+    droplet_guids: list[str]
+    timeout_s: float
+
+
+@operation("droplet.prolong_uploads", version=1)
+def prolong_droplet_uploads(tx: Tx, args: ProlongDropletUploads) -> int:
+    """Put the deadline off, and that of the job, of those that are still this node's and wait, or begin now; how many."""
+    found = [_open_upload(tx, guid, args.node_guid) for guid in args.droplet_guids]
+    mine = [upload for upload in found if upload is not None]
+    deadline_at = seconds_after(tx.now, args.timeout_s)
+    for upload in mine:
+        tx.update(upload, deadline_at=deadline_at)
+        job = tx.get(Job, upload.job_guid)
+        if job is not None:
+            tx.update(job, deadline_at=deadline_at)
+    return len(mine)
 
 
 def drop_upload(tx: Tx, droplet_guid: str) -> None:
