@@ -7,7 +7,6 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_of_app
 from paasd.auth import Caller
-from paasd.errors import Unprocessable
 from paasd.model import HealthCheck, Process, Sidecar
 from paasd.model import processes as model
 from paasd.model import sidecars as sidecar_model

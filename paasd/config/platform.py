@@ -213,7 +213,7 @@ class AppsConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            description="Instances that started apps of an organization may want together where its quota sets no limit.",
+            description="Instances that started apps of an organization may want in all where its quota has no limit.",
         ),
     ] = 1000
     build_memory_mb: Annotated[int, Meta(ge=64, description="Memory of a build, in MB.")] = 1024

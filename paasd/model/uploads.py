@@ -155,7 +155,7 @@ class ProlongDropletUploads(Arguments):
 
 @operation("droplet.prolong_uploads", version=1)
 def prolong_droplet_uploads(tx: Tx, args: ProlongDropletUploads) -> int:
-    """Put the deadline off, and that of the job, of those that are still this node's and wait, or begin now; how many."""
+    """Put the deadline off, and the job's, of those that are still this node's and wait, or begin now; how many."""
     found = [_open_upload(tx, guid, args.node_guid) for guid in args.droplet_guids]
     mine = [upload for upload in found if upload is not None]
     deadline_at = seconds_after(tx.now, args.timeout_s)

@@ -4,7 +4,9 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from itertools import accumulate
+from typing import Any, Final
 
 import msgspec
 
@@ -13,7 +15,8 @@ from paasd.actions import routes as route_actions
 from paasd.actions.stats import stats_of
 from paasd.actions.visibility import need_app
 from paasd.api.answers import Lines, Page
-from paasd.api.answers.apps import AppShown, ProcessShown, StatsShown
+from paasd.api.answers.apps import AllStatsShown, AppShown, ProcessShown
+from paasd.api.beside import beside_if_long
 from paasd.api.call import Call, Reply
 from paasd.api.listing import View, list_reply, one_reply
 from paasd.api.numbers import whole
@@ -36,6 +39,8 @@ from paasd.state import Eq, InSelect
 
 RECENT_LINES = 100
 RECENT_LIMIT = 1000
+STATS_LIMIT: Final = 1000
+"""Instances of one answer."""
 NDJSON = "application/x-ndjson"
 COLOR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -99,14 +104,26 @@ async def get_env(call: Call) -> Reply[EnvironmentShown]:
     return Reply(body=EnvironmentShown(**found))
 
 
-async def get_stats(call: Call) -> Reply[StatsShown]:
-    """Every instance of every process."""
-    await call.context.observed.freshen(_app(call).guid)
+async def get_stats(call: Call) -> Reply[AllStatsShown]:
+    """Every instance of every process, the first 1,000 of them."""
+    app = _app(call)
+    await call.context.observed.freshen(app.guid)
+    with call.context.database.read() as tx:
+        total = tx.total(Process, ("instances",), app_guid=app.guid)
+    return await beside_if_long(call, total, partial(_stats, call))
+
+
+def _stats(call: Call) -> Reply[AllStatsShown]:
     with call.context.database.read() as tx:
         app = find_app(call, tx)
         rows = tx.all(Process, app_guid=app.guid, order=("type",))
-        stats = stats_of(call.context, tx, rows)
-    return Reply(body=StatsShown(resources=[one for row in rows for one in present_stats(stats[row.guid])]))
+        begins = [0, *accumulate(row.instances for row in rows)]
+        stats = stats_of(
+            call.context, tx, [row for row, begin in zip(rows, begins, strict=False) if begin < STATS_LIMIT]
+        )
+    shown = [one for found in stats.values() for one in found][:STATS_LIMIT]
+    left_out = begins[-1] - len(shown)
+    return Reply(body=AllStatsShown(resources=present_stats(shown), left_out=left_out or msgspec.UNSET))
 
 
 async def scale_app(call: Call) -> Reply[ProcessShown]:

@@ -1,7 +1,7 @@
 """`/v3/processes`, by guid and by app and type, and their instances."""
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -10,6 +10,7 @@ from paasd.actions.stats import stats_of
 from paasd.actions.visibility import may_read_secrets, need_visible
 from paasd.api.answers import Answer, Links, Page
 from paasd.api.answers.apps import InstanceShown, ProcessShown, StatsShown
+from paasd.api.beside import beside_if_long
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply
@@ -39,6 +40,12 @@ def _present(view: View, rows: Sequence[Process]) -> list[ProcessShown]:
         return shown
     if embed != "process_instances":
         raise BadQuery("The query parameter is invalid: Invalid embed value. Valid values are: 'process_instances'")
+    total = sum(row.instances for row in rows)
+    if total > EMBEDDED_LIMIT:
+        raise BadQuery(
+            f"The query parameter is invalid: Embed would show {total} instances, at most {EMBEDDED_LIMIT} go into a "
+            "page; ask with a smaller per_page"
+        )
     stats = stats_of(view.call.context, view.tx, rows)
     for one in shown:
         one.process_instances = present_process_instances(stats[one.guid])
@@ -56,6 +63,8 @@ def by_organization(_view: View, values: tuple[str, ...]) -> Condition:
 
 
 V = TypeVar("V")
+EMBEDDED_LIMIT: Final = 50_000
+"""Instances of one page: a second of work at the very most, and 2 MB."""
 PROCESSES = Listing(
     record=Process,
     present=_present,
@@ -66,6 +75,7 @@ PROCESSES = Listing(
         "organization_guids": by_organization,
     },
     plain=("embed",),
+    widening=frozenset({"embed"}),
 )
 SIDECARS = Listing(record=Sidecar, present=present_sidecars, labels=False)
 
@@ -181,21 +191,30 @@ async def stats(call: Call) -> Reply[StatsShown]:
     with call.context.database.read() as tx:
         row = _need(call, tx)
     await call.context.observed.freshen(row.app_guid)
-    with call.context.database.read() as tx:
-        row = _need(call, tx)
-        return Reply(body=StatsShown(resources=present_stats(stats_of(call.context, tx, [row])[row.guid])))
+
+    def make() -> Reply[StatsShown]:
+        with call.context.database.read() as tx:
+            row = _need(call, tx)
+            return Reply(body=StatsShown(resources=present_stats(stats_of(call.context, tx, [row])[row.guid])))
+
+    return await beside_if_long(call, row.instances, make)
 
 
 async def process_instances(call: Call) -> Reply[InstancesShown]:
     """The state of every instance."""
     with call.context.database.read() as tx:
         row = _need(call, tx)
-        found = present_process_instances(stats_of(call.context, tx, [row])[row.guid])
     links = {
         "self": call.urls.link("processes", row.guid, "process_instances"),
         "process": call.urls.link("processes", row.guid),
     }
-    return Reply(body=InstancesShown(resources=found, links=links))
+
+    def make() -> Reply[InstancesShown]:
+        with call.context.database.read() as tx:
+            found = present_process_instances(stats_of(call.context, tx, [row])[row.guid])
+        return Reply(body=InstancesShown(resources=found, links=links))
+
+    return await beside_if_long(call, row.instances, make)
 
 
 async def delete_instance(call: Call) -> Reply[None]:
