@@ -10,7 +10,7 @@ from paasd.actions.host_keys import change_host_key
 from paasd.actions.permissions import authorise_admin, authorise_to_read_all
 from paasd.auth import Caller
 from paasd.copies import Copies, kept_only_on
-from paasd.errors import NotFound, Unavailable, Unprocessable
+from paasd.errors import NotFound, Unprocessable
 from paasd.membership import Membership
 from paasd.membership.rotation import Rotation
 from paasd.model import Instance, JoinToken, Node, brake, draining, liveness
@@ -32,7 +32,7 @@ KEYS = ("authority", "domains", "etcd", "gossip", "root", "data", HOST_KEY)
 
 def _membership(context: Context) -> Membership:
     if context.membership is None:
-        raise Unavailable("this node takes no others in")
+        raise Unprocessable("this node takes no others in")
     return context.membership
 
 
@@ -146,7 +146,7 @@ async def _check_blobs(context: Context, node: Node) -> None:
 
 async def change_key(context: Context, caller: Caller, what: str, *, at_once: bool = False) -> str:
     """Begin to change what all nodes share: authority (of nodes), domains or etcd (their authorities), gossip, root,
-    data or ssh; the id of the new one. Raises Forbidden, NotFound, Unprocessable, Unavailable.
+    data or ssh; the id of the new one. Raises Forbidden, NotFound, Unprocessable.
     """
     if what == HOST_KEY:
         return await change_host_key(context, caller, at_once=at_once)
@@ -168,7 +168,7 @@ async def change_key(context: Context, caller: Caller, what: str, *, at_once: bo
 
 
 def key_changes(context: Context, caller: Caller) -> list[str]:
-    """Changes that are under way, in sentences. Raises Forbidden, Unavailable."""
+    """Changes that are under way, in sentences. Raises Forbidden, Unprocessable."""
     authorise_to_read_all(caller)
     return [step.in_words() for step in _rotation(context).steps()]
 
@@ -176,5 +176,5 @@ def key_changes(context: Context, caller: Caller) -> list[str]:
 def _rotation(context: Context) -> Rotation:
     membership = _membership(context)
     if membership.rotation is None:
-        raise Unavailable("a worker changes no keys; ask a control node")
+        raise Unprocessable("a worker changes no keys; ask a control node")
     return membership.rotation

@@ -159,10 +159,8 @@ def check_lengths(body: Any) -> None:
     while todo:
         one = todo.pop()
         if len(one) > ENTRIES_LIMIT:
-            kind = "list" if isinstance(one, list) else "object"
-            raise Unprocessable(
-                f"A {kind} in the body has {len(one)} entries; send at most {ENTRIES_LIMIT} in one call"
-            )
+            kind = "A list" if isinstance(one, list) else "An object"
+            raise Unprocessable(f"{kind} in the body has {len(one)} entries; send at most {ENTRIES_LIMIT} in one call")
         todo += [inner for inner in (one if isinstance(one, list) else one.values()) if isinstance(inner, list | dict)]
 
 

@@ -28,7 +28,7 @@ from paasd.api.table import Auth, Route, delete, get, post
 from paasd.api.v3.app_parts import EnvironmentShown
 from paasd.api.v3.apps import APPS
 from paasd.api.v3.jobs import job_reply
-from paasd.api.v3.processes import Scale
+from paasd.api.v3.processes import Scale, scale_warnings
 from paasd.api.whom import DEVELOPERS, ENVIRONMENT_READERS, OPERATORS
 from paasd.auth import Caller
 from paasd.errors import BadQuery, NotFound
@@ -142,7 +142,7 @@ async def scale_app(call: Call) -> Reply[ProcessShown]:
     )
     with call.context.database.read() as tx:
         view = View(tx, call.urls, call.caller, call)
-        return Reply(status=202, body=present_processes(view, [row])[0])
+        return Reply(status=202, body=present_processes(view, [row])[0], headers=scale_warnings(tx, row))
 
 
 async def get_logs(call: Call) -> Reply[Lines]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -183,7 +184,13 @@ async def scale_process(call: Call) -> Reply[ProcessShown]:
         log_rate_limit_bytes=form.log_rate_limit_in_bytes_per_second,
     )
     with call.context.database.read() as tx:
-        return Reply(status=202, body=_one(call, tx, row).body)
+        return Reply(status=202, body=_one(call, tx, row).body, headers=scale_warnings(tx, row))
+
+
+def scale_warnings(tx: ReadTx, row: Process) -> dict[str, str]:
+    """The header by which Cloud Foundry's clients show a warning, where instances of this size find no place."""
+    text = processes.finds_no_place(tx, row)
+    return {} if text is None else {"X-Cf-Warnings": quote(text)}
 
 
 async def stats(call: Call) -> Reply[StatsShown]:
