@@ -7,7 +7,7 @@ from paasd.model.arguments import Actor, Arguments, unix_seconds
 from paasd.model.auditing import difference
 from paasd.model.deploy_tokens import end_token
 from paasd.model.events import record_user_event
-from paasd.model.last_holders import check_not_needed
+from paasd.model.last_holders import check_not_last_anywhere
 from paasd.model.metadata import drop_metadata
 from paasd.model.records import DeployToken, ExternalIdentity, Passcode, SecondFactor, SshCode, User
 from paasd.model.roles import end_roles
@@ -158,7 +158,7 @@ class DeleteUser(Arguments):
 def delete_user(tx: Tx, args: DeleteUser) -> None:
     """Delete the user and what `take_rights` has left. Raises NotFound, Unprocessable for the last manager."""
     user = tx.need(User, args.user_guid)
-    check_not_needed(tx, user, strictly=args.strictly)
+    check_not_last_anywhere(tx, user, strictly=args.strictly)
     end_roles(tx, args.actor, BECAUSE, user_guid=user.guid)
     _forget_ways_in(tx, args.actor, user)
     drop_metadata(tx, user.guid)
@@ -170,7 +170,7 @@ def delete_user(tx: Tx, args: DeleteUser) -> None:
 def forget_roles(tx: Tx, args: DeleteUser) -> None:
     """The Cloud Controller side of a user goes; the account stays. Raises as `delete_user`."""
     user = tx.need(User, args.user_guid)
-    check_not_needed(tx, user, strictly=args.strictly)
+    check_not_last_anywhere(tx, user, strictly=args.strictly)
     end_roles(tx, args.actor, BECAUSE, user_guid=user.guid)
     drop_metadata(tx, user.guid)
     forgotten = tx.update(user, registered=False)

@@ -6,8 +6,8 @@ from paasd.errors import Unprocessable
 from paasd.model import Droplet, DropletLayer, DropletUpload, Job, apps, deletion, droplets, retention, uploads
 from paasd.model.arguments import SYSTEM
 from paasd.model.jobs import FailOverdueJobs, fail_overdue_jobs
+from tests.model.refusing import refused
 from tests.model.seeding import NODE, Seed
-from tests.model.test_rules import refused
 
 LAYER = DropletLayer(role="app", sha256="e" * 64, size_bytes=4)
 

@@ -12,8 +12,8 @@ import paasd.model
 from paasd.model import AuditChain, AuditEvent
 from paasd.model.signing import AddSigningKey, DropSigningKeys, add_signing_key, drop_signing_keys
 from paasd.state import InlineRunner, Record, open_database, registered_operations, secret_columns
+from tests.model.cases import CASES
 from tests.model.seeding import Seed
-from tests.model.test_every_operation import CASES
 
 INTERNAL: dict[str, str] = {
     "build.prolong": "a build that waits for its turn; its own events say what comes of it",

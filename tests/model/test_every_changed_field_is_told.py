@@ -11,10 +11,11 @@ import paasd.model
 from paasd.model import AuditChain, AuditEvent
 from paasd.state import Database, InlineRunner, Operation, Record, open_database
 from paasd.state.records import table_of
-from tests.model.changing import VARIANTS
+from tests.model.cases import CASES
+from tests.model.cases.changing import VARIANTS
+from tests.model.cases.register import Prepare
 from tests.model.seeding import Seed
 from tests.model.test_every_change_is_audited import INTERNAL
-from tests.model.test_every_operation import CASES, Prepare
 
 TOLD_OTHERWISE: Final[dict[str, str]] = {
     "App.environment": "one sealed text; the event names the variables that were set",
@@ -69,7 +70,7 @@ async def test_every_argument_of_an_update_is_walked(tmp_path: Path) -> None:
             found, _ = await walk(operation, prepare, tmp_path / str(number))
             changed.setdefault(operation.name, set()).update(field.partition(".")[2] for field in found)
     missing = {name: fields - changed[name] for name, fields in wanted.items()}
-    assert {name: fields for name, fields in missing.items() if fields} == {}, "add a case to tests/model/changing.py"
+    assert {name: fields for name, fields in missing.items() if fields} == {}, "see tests/model/cases/changing.py"
 
 
 NOT_FIELDS: Final = {"metadata", "actor", "sizes", "removed"}

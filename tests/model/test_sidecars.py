@@ -2,22 +2,15 @@
 
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
-from paasd.errors import PaasdError, Unprocessable
 from paasd.model import Process, apps, processes, sidecars
 from paasd.model.arguments import SYSTEM
 from paasd.model.manifests import AppManifest, ManifestError
 from paasd.model.manifests.applying import ApplyManifest, AppToApply, apply_manifest
 from paasd.model.manifests.document import ProcessManifest, SidecarManifest
+from tests.model.refusing import refused
 from tests.model.seeding import SIZES, Seed
-
-
-async def refused(seed: Seed, operation: Any, arguments: Any, kind: type[PaasdError] = Unprocessable) -> str:
-    with pytest.raises(kind) as caught:
-        await seed.database.write(operation, arguments)
-    return caught.value.detail
 
 
 async def test_a_sidecar_fits_beside_its_process(seed: Seed) -> None:

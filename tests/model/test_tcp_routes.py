@@ -6,22 +6,17 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from paasd.errors import PaasdError, Unprocessable
+from paasd.errors import Unprocessable
 from paasd.model import Destination, Domain, Organization, Route, Space, domains, route_sharing, routes, tcp_routes
 from paasd.model.arguments import SYSTEM
 from paasd.model.quotas import definitions
 from paasd.model.records import Limits
 from paasd.model.router_groups import TCP_GROUP_GUID, free_port, is_reservable
 from paasd.model.settings import Bootstrap, bootstrap
+from tests.model.refusing import refused
 from tests.model.seeding import Seed
 
 RANGES = [(2000, 2002), (2010, 2010)]
-
-
-async def refused(seed: Seed, operation: Any, arguments: Any, kind: type[PaasdError] = Unprocessable) -> str:
-    with pytest.raises(kind) as caught:
-        await seed.database.write(operation, arguments)
-    return caught.value.detail
 
 
 async def tcp_domain(seed: Seed, name: str = "tcp.localhost") -> Domain:

@@ -1,6 +1,6 @@
 """More arguments of operations that change rows: those with which each of their fields becomes another one."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from paasd.model import (
@@ -22,9 +22,9 @@ from paasd.model.manifests import ApplyManifest, AppToApply, apply_manifest, par
 from paasd.model.quotas import applying, definitions
 from paasd.state import Operation
 from tests.model import quota_cases
+from tests.model.cases.register import Prepare
 from tests.model.seeding import NODE, SIZES, Seed
 
-Prepare = Callable[[Seed], Awaitable[Any]]
 VARIANTS: list[tuple[Operation[Any, Any], Prepare]] = []
 
 
