@@ -9,7 +9,7 @@ from paasd.actions.host_keys import change_host_key
 from paasd.actions.permissions import authorise_admin, authorise_to_read_all
 from paasd.auth import Caller
 from paasd.copies import Copies, kept_only_on
-from paasd.errors import NotFound, Unprocessable
+from paasd.errors import NotFound, Unavailable, Unprocessable
 from paasd.membership import Membership
 from paasd.membership.rotation import Rotation
 from paasd.model import Instance, JoinToken, Node, brake, draining, liveness
@@ -38,7 +38,7 @@ CHANGES: Final[dict[str, Callable[[Rotation, Actor], Awaitable[str]]]] = {
 
 def _membership(context: Context) -> Membership:
     if context.membership is None:
-        raise Unprocessable("this node takes no others in")
+        raise Unavailable("this node takes no others in")
     return context.membership
 
 
@@ -152,7 +152,7 @@ async def _check_blobs(context: Context, node: Node) -> None:
 
 async def change_key(context: Context, caller: Caller, what: str, *, at_once: bool = False) -> str:
     """Begin to change what all nodes share: one of `CHANGES`, or the host key of ssh; the id of the
-    new one. Raises Forbidden, NotFound, Unprocessable.
+    new one. Raises Forbidden, NotFound, Unprocessable, Unavailable.
     """
     if what == HOST_KEY:
         return await change_host_key(context, caller, at_once=at_once)
@@ -165,7 +165,7 @@ async def change_key(context: Context, caller: Caller, what: str, *, at_once: bo
 
 
 def key_changes(context: Context, caller: Caller) -> list[str]:
-    """Changes that are under way, in sentences. Raises Forbidden, Unprocessable."""
+    """Changes that are under way, in sentences. Raises Forbidden, Unprocessable, Unavailable."""
     authorise_to_read_all(caller)
     return [step.in_words() for step in _rotation(context).steps()]
 
