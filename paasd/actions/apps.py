@@ -86,13 +86,13 @@ async def delete(context: Context, caller: Caller, app_guid: str) -> Job:
     """Raises NotFound, Forbidden. The job ends when everything of the app is gone."""
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
-    return await context.database.write(model.begin_delete_app, _change(caller, app_guid))
+    return await context.database.write(model.begin_delete_app, _change(context, caller, app_guid))
 
 
 async def start(context: Context, caller: Caller, app_guid: str) -> App:
     """Raises NotFound, Forbidden, Unprocessable (`Assign a droplet before starting this app.`)."""
     _operate(context, caller, app_guid)
-    app = await context.database.write(model.start_app, _change(caller, app_guid))
+    app = await context.database.write(model.start_app, _change(context, caller, app_guid))
     context.logs.say(app.guid, "API", f"Starting app with guid {app.guid}")
     return app
 
@@ -100,7 +100,7 @@ async def start(context: Context, caller: Caller, app_guid: str) -> App:
 async def stop(context: Context, caller: Caller, app_guid: str) -> App:
     """Raises NotFound, Forbidden."""
     _operate(context, caller, app_guid)
-    app = await context.database.write(model.stop_app, _change(caller, app_guid))
+    app = await context.database.write(model.stop_app, _change(context, caller, app_guid))
     context.logs.say(app.guid, "API", f"Stopping app with guid {app.guid}")
     return app
 
@@ -108,7 +108,7 @@ async def stop(context: Context, caller: Caller, app_guid: str) -> App:
 async def restart(context: Context, caller: Caller, app_guid: str) -> App:
     """Raises NotFound, Forbidden, Unprocessable (`Assign a droplet before starting this app.`)."""
     _operate(context, caller, app_guid)
-    app = await context.database.write(model.restart_app, _change(caller, app_guid))
+    app = await context.database.write(model.restart_app, _change(context, caller, app_guid))
     context.logs.say(app.guid, "API", f"Restarting app with guid {app.guid}")
     return app
 
@@ -116,7 +116,7 @@ async def restart(context: Context, caller: Caller, app_guid: str) -> App:
 async def clear_cache(context: Context, caller: Caller, app_guid: str) -> Job:
     """The next build of the app begins with nothing. The job is complete when this returns."""
     _operate(context, caller, app_guid)
-    await context.database.write(build_caches.clear_app_cache, _change(caller, app_guid))
+    await context.database.write(build_caches.clear_app_cache, _change(context, caller, app_guid))
     operation = "app.clear_buildpack_cache"
     return await finished(context, caller, operation, resource_type="app", resource_guid=app_guid)
 
@@ -160,5 +160,6 @@ def _operate(context: Context, caller: Caller, app_guid: str) -> None:
         need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
 
 
-def _change(caller: Caller, app_guid: str) -> model.ChangeApp:
-    return model.ChangeApp(app_guid=app_guid, actor=actor_of(caller))
+def _change(context: Context, caller: Caller, app_guid: str) -> model.ChangeApp:
+    limit = context.sizes.instances_limit
+    return model.ChangeApp(app_guid=app_guid, instances_limit=limit, actor=actor_of(caller))

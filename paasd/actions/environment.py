@@ -105,6 +105,7 @@ async def update_environment(
             previous=app.environment,
             environment=seal_again(context, app, latest, merged),
             names=sorted(name for name in changes if present.get(name) != merged.get(name)),
+            removed=sorted(name for name in changes if name in present and name not in merged),
             actor=actor_of(caller),
         )
         if await context.database.write(model.set_environment, arguments) is not None:

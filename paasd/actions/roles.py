@@ -33,7 +33,7 @@ async def create(
                 user_guid = _named(tx, caller, username or "", origin, space_guid).guid
             except NotFound as error:
                 raise Unprocessable(error.detail) from error
-        elif tx.find(User, *visible(tx, caller, User), guid=user_guid) is None:
+        elif not caller.sees_everything and tx.find(User, *visible(tx, caller, User), guid=user_guid) is None:
             raise Unprocessable("Invalid user. Ensure that the user exists and you have access to it.")
     arguments = model.CreateRole(
         type=type,

@@ -123,7 +123,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
             response.headers["X-Vcap-Request-Id"] = request_id
             response.headers.update(quart.g.get("left", {}))
             if who and call.caller.hidden_organizations:
-                response.headers["X-Cf-Warnings"] = quote(warning_of(call.context, call.caller))
+                response.headers.add("X-Cf-Warnings", quote(warning_of(call.context, call.caller)))
             if hasattr(quart.g, "stale"):
                 response.headers["X-Paasd-Stale"] = quart.g.stale
             status = response.status_code

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from paasd.actions.visibility import may_read_secrets, need_visible, visible
 from paasd.api.answers import Answer, Included, Link, Links, MetadataShown, Page, Pagination, Reference, Related
+from paasd.api.beside import LONG, beside_if_long
 from paasd.api.call import Call, Reply, Urls
 from paasd.api.query import Query, QuerySpec, TimeBound, page_link, total_pages
 from paasd.api.selector import selector_conditions
@@ -16,8 +17,6 @@ from paasd.errors import BadQuery
 from paasd.model.metadata import read_metadata
 from paasd.state import And, Condition, Ge, Gt, In, Le, Lt, Not, ReadTx, Record
 
-SHORT_ROWS: Final = 100
-"""A page of so many takes the loop for 2 ms; one of 5,000 for as much as fifty calls of others."""
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=Answer)
 
@@ -61,7 +60,10 @@ def truth(parameter: str, value: str) -> bool:
 
 
 class Listing(msgspec.Struct, Generic[R, S], frozen=True, kw_only=True):
-    """How a resource is listed. `filters` beside guids, created_ats, updated_ats and label_selector."""
+    """How a resource is listed. `filters` beside guids, created_ats, updated_ats and label_selector.
+
+    `widening` are plain parameters with which a row brings many others along.
+    """
 
     record: type[R]
     present: Callable[[View, Sequence[R]], list[S]]
@@ -71,6 +73,7 @@ class Listing(msgspec.Struct, Generic[R, S], frozen=True, kw_only=True):
     includes: Mapping[str, Include] = {}
     fields: Mapping[str, tuple[str, ...]] = {}
     plain: tuple[str, ...] = ()
+    widening: frozenset[str] = frozenset()
     negated: tuple[str, ...] = ()
     labels: bool = True
 
@@ -109,11 +112,8 @@ def conditions_of(view: View, listing: Listing[Any, Any], query: Query) -> list[
 
 async def list_reply(call: Call, listing: Listing[R, S], *within: Condition) -> Reply[Page[S]]:
     """The page that the query asks for, of what is `within` and what the caller may see; a long one beside the loop."""
-    if call.query.per_page <= SHORT_ROWS:
-        return _page(call, listing, within)
-    apart = call.context.apart
-    async with apart.turn(call.paying.person):
-        return await apart.run(partial(_page, call, listing, within))
+    wide = not listing.widening.isdisjoint(call.query.plain)
+    return await beside_if_long(call, LONG if wide else call.query.per_page, partial(_page, call, listing, within))
 
 
 def _page(call: Call, listing: Listing[R, S], within: Sequence[Condition]) -> Reply[Page[S]]:

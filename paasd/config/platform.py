@@ -215,6 +215,13 @@ class AppsConfig(Section, frozen=True, kw_only=True):
     log_rate_limit_bytes: Annotated[
         int, Meta(ge=-1, description="Log bytes per second of a process that names no limit; -1 sets none.")
     ] = -1
+    organization_instances_limit: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Instances that started apps of an organization may want in all where its quota has no limit.",
+        ),
+    ] = 1000
     build_memory_mb: Annotated[int, Meta(ge=64, description="Memory of a build, in MB.")] = 1024
     build_disk_mb: Annotated[int, Meta(ge=128, description="Disk of a build, in MB.")] = 4096
     build_timeout_s: Annotated[

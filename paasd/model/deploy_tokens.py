@@ -4,14 +4,14 @@ So whatever scopes and checks roles does so for tokens, too. A token gives no ri
 grant, and only as long as that is so: the maker is looked at each time that it is used.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.events import record_event
 from paasd.model.metadata import drop_metadata
 from paasd.model.records import DeployToken, FactorDemand, Organization, Role, Space, User
-from paasd.state import Condition, Lt, ReadTx, Tx, operation
+from paasd.state import Lt, ReadTx, Tx, operation
 
 ORIGIN: Final = "deploy-token"
 ROOT: Final = "root"
@@ -172,11 +172,11 @@ def remove_token(tx: Tx, token: DeployToken) -> None:
     tx.delete(token)
 
 
-def remove_tokens(tx: Tx, place: Condition, limit: int) -> int:
-    """Up to `limit` tokens of a place; how many went."""
-    found = tx.all(DeployToken, place, limit=limit)
+def end_tokens(tx: Tx, actor: Actor, because: str, limit: int, **place: Any) -> int:
+    """Up to `limit` tokens of a place, each with its event; how many there were."""
+    found = tx.all(DeployToken, limit=limit, **place)
     for token in found:
-        remove_token(tx, token)
+        end_token(tx, actor, token, because)
     return len(found)
 
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from paasd.errors import Unprocessable
 from paasd.model.arguments import Arguments
+from paasd.model.auditing import difference
 from paasd.model.events import record_user_event
 from paasd.model.records import ExternalIdentity, User
 from paasd.state import Tx, operation
@@ -37,7 +38,11 @@ def sign_in_externally(tx: Tx, args: SignInExternally) -> User:
         if identity is not None:
             tx.delete(identity)
         tx.insert(ExternalIdentity(origin=args.origin, subject=args.subject, user_guid=user.guid))
-    record_user_event(tx, "audit.user.sign_in", None, user, {"by": args.origin, "address": args.address})
+    data = {"by": args.origin, "address": args.address}
+    if not user.registered:  # nor is anybody known to Cloud Controller before their first token
+        former, user = user, tx.update(user, registered=True)
+        data |= difference(former, user)
+    record_user_event(tx, "audit.user.sign_in", None, user, data)
     return user
 
 
@@ -49,7 +54,7 @@ def _first_time(tx: Tx, args: SignInExternally) -> User:
                 f"'{args.username}' of {args.origin} has no account here; ask a manager of your organization for one"
             )
         email = args.email or args.username
-        user = tx.insert(User(username=args.username, origin=args.origin, email=email))
+        user = tx.insert(User(username=args.username, origin=args.origin, email=email, registered=True))
         record_user_event(tx, "audit.user.create", None, user, {"origin": args.origin})
         return user
     if tx.exists(ExternalIdentity, user_guid=waiting.guid):

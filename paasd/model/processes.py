@@ -32,13 +32,17 @@ NO_ROOM_FOR_SIDECARS: Final = "The requested memory allocation is not large enou
 
 
 class Sizes(Arguments):
-    """The platform's defaults and limits for processes, handed to the operations that make or scale them."""
+    """The platform's defaults and limits for processes, handed to the operations that make or scale them.
+
+    `instances_limit` is for an organization whose quota has none; nodes of earlier releases send none.
+    """
 
     memory_mb: int = 512
     disk_mb: int = 1024
     disk_limit_mb: int = 10_240
     log_rate_limit_bytes: int = UNLIMITED
     health_timeout_limit_s: int = 600
+    instances_limit: int | None = None
 
 
 def add_process(tx: Tx, app: App, process_type: str, sizes: Sizes) -> Process:
@@ -110,7 +114,7 @@ def scale_process(tx: Tx, args: ScaleProcess) -> Process:
     }
     check_scale(args.sizes, **changes)
     former = process
-    with accounting(tx, process.app_guid):
+    with accounting(tx, process.app_guid, args.sizes.instances_limit):
         process = tx.update(process, **changes)
     if args.memory_mb is not None:
         check_room_for_sidecars(tx, process)

@@ -15,6 +15,7 @@ from paasd.state import Duplicate, Tx, operation
 
 SIDECARS_LIMIT: Final = 50
 """Of one app: each is checked against all others."""
+TOO_MANY: Final = f"An app has at most {SIDECARS_LIMIT} sidecars"
 
 
 class CreateSidecar(Arguments):
@@ -33,6 +34,8 @@ def create_sidecar(tx: Tx, args: CreateSidecar) -> Sidecar:
     """Raises NotFound for the app, Unprocessable for a taken name or more memory than a process has."""
     app = tx.need(App, args.app_guid)
     _check_names(args.name, *args.process_types)
+    if tx.count(Sidecar, app_guid=app.guid) >= SIDECARS_LIMIT:
+        raise Unprocessable(TOO_MANY)
     check_sidecar(tx, app, args.name, args.command, args.process_types, args.memory_mb)
     try:
         sidecar = tx.insert(
@@ -130,9 +133,16 @@ def delete_sidecar(tx: Tx, args: DeleteSidecar) -> None:
 
 
 def take_droplet_sidecars(tx: Tx, app: App, droplet: Droplet) -> None:
-    """Replace the sidecars that came from an earlier droplet by those of this one; the user's own win by name."""
+    """Replace the sidecars that came from an earlier droplet by those of this one; the user's own win by name.
+
+    Raises Unprocessable for too many, unless it had as many in former times.
+    """
+    present = tx.count(Sidecar, app_guid=app.guid)
     tx.delete_all(Sidecar, app_guid=app.guid, origin="buildpack")
     own = {sidecar.name for sidecar in tx.all(Sidecar, app_guid=app.guid)}
+    together = len(own | {asked.name for asked in droplet.sidecars})
+    if together > max(SIDECARS_LIMIT, present):
+        raise Unprocessable(f"{TOO_MANY}; this droplet would make {together}")
     for asked in droplet.sidecars:
         if asked.name not in own:
             tx.insert(

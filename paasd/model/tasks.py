@@ -140,12 +140,13 @@ def cancel_task(tx: Tx, args: CancelTask) -> Task:
     task = tx.need(Task, args.task_guid)
     if task.ended:
         raise Unprocessable(f"Task state is {task.state} and therefore cannot be canceled")
-    app = tx.need(App, task.app_guid)
+    app, former = tx.need(App, task.app_guid), task
     if task.node_guid is None:
         task = end_task(tx, task, CANCELED)
     elif task.state != "CANCELING":
         task = tx.update(task, state="CANCELING")
-    record_app_event(tx, "audit.app.task.cancel", args.actor, app, {"task_guid": task.guid, "name": task.name})
+    data = {"task_guid": task.guid, "name": task.name, **difference(former, task)}
+    record_app_event(tx, "audit.app.task.cancel", args.actor, app, data)
     return task
 
 

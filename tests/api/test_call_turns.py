@@ -12,18 +12,21 @@ import msgspec
 import trio.testing
 
 from paasd.actions import audit
+from paasd.actions.stats import stats_of
 from paasd.api.payer import payer_of
 from paasd.api.turns import CallTurns
 from paasd.api.v3.events import EVENTS
 from paasd.auth import GLOBAL_AUDITOR, Caller
 from paasd.model import App
+from paasd.model.apps import SetDroplet, set_current_droplet
 from paasd.model.arguments import SYSTEM, Arguments
 from paasd.model.events import record_app_event
+from paasd.model.processes import ScaleProcess, Sizes, find_process, scale_process
 from paasd.model.roles import CreateRole, create_role
 from paasd.state import Tx, operation
 from paasd.turns import WAITING
 from tests.api.serving import Served, serve, with_api
-from tests.api.tenants import Tenant, make_tenant
+from tests.api.tenants import PutDroplet, Tenant, make_tenant, put_droplet
 
 PATIENCE_S = 30
 
@@ -286,3 +289,55 @@ async def test_a_long_page_is_made_beside_the_loop_and_a_short_one_in_it(served:
             answer = await http.get(f"/v3/audit_events?per_page={per_page}")
             assert len(answer.json()["resources"]) == per_page
     assert rows == {True: 100, False: 1500}
+
+
+async def test_very_many_instances_are_shown_beside_the_loop_and_not_without_end(
+    served: Served, monkeypatch: Any
+) -> None:
+    tenant = await make_tenant(served, "one", "developer")
+    app = await tenant.started_app(served, "dora")
+    in_loop: list[bool] = []
+
+    def seen(*arguments: Any) -> Any:
+        in_loop.append(threading.current_thread() is threading.main_thread())
+        return stats_of(*arguments)
+
+    for module in ("v3.processes", "paasd_v1.apps"):
+        monkeypatch.setattr(f"paasd.api.{module}.stats_of", seen)
+    monkeypatch.setattr("paasd.api.v3.processes.EMBEDDED_LIMIT", 2_000)
+
+    async def scale(instances: int) -> None:
+        with served.context.database.read() as tx:
+            web = find_process(tx, app, "web")
+        wanted = ScaleProcess(process_guid=web.guid, instances=instances, sizes=Sizes(), actor=SYSTEM)
+        await served.context.database.write(scale_process, wanted)
+
+    async with tenant.client("developer") as http:
+
+        async def shown(path: str) -> tuple[int, int | None]:
+            body = (await http.get(path)).json()
+            return len(body["resources"]), body.get("left_out")
+
+        by_name = "/paasd/v1/spaces/one/dev/apps/dora/stats"
+        assert await shown(by_name) == (1, None)
+        await scale(1000)
+        assert await shown(by_name) == (1000, None)
+        assert await shown(f"/v3/apps/{app}/processes/web/stats") == (1000, None)
+        assert await shown(f"/v3/apps/{app}/processes/web/process_instances") == (1000, None)
+        [process] = (await http.get("/v3/processes?embed=process_instances")).json()["resources"]
+        assert len(process["process_instances"]) == 1000
+        assert in_loop == [True, False, False, False, False]
+
+        more = PutDroplet(app_guid=app, process_types={"a": "x", "b": "x"})
+        droplet = await served.context.database.write(put_droplet, more)
+        chosen = SetDroplet(app_guid=app, droplet_guid=droplet.guid, sizes=Sizes(), actor=SYSTEM)
+        await served.context.database.write(set_current_droplet, chosen)
+        with served.context.database.read() as tx:
+            guids = [find_process(tx, app, kind).guid for kind in "ab"]
+        for guid, instances in zip(guids, (500, 700), strict=True):
+            wanted = ScaleProcess(process_guid=guid, instances=instances, sizes=Sizes(), actor=SYSTEM)
+            await served.context.database.write(scale_process, wanted)
+        assert await shown(by_name) == (1000, 1200)
+        refused = await http.get("/v3/processes?embed=process_instances")
+        assert refused.status_code == 400 and "Embed would show 2200 instances" in refused.text, refused.text
+        assert (await http.get("/v3/processes?embed=process_instances&per_page=2")).status_code == 200

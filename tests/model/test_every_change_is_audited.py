@@ -17,6 +17,7 @@ from tests.model.seeding import Seed
 
 INTERNAL: dict[str, str] = {
     "build.prolong": "a build that waits for its turn; its own events say what comes of it",
+    "droplet.prolong_uploads": "an upload that waits for its turn; its own events say what comes of it",
     "build.assign": "which node stages; the build's own events say what comes of it",
     "deploy_token.note_use": "when a token was last used; what it did has events",
     "deletion.chunk": "carries out what a delete-request event said",

@@ -334,7 +334,7 @@ NO_SUCCESS: Final = {
     "POST /v3/tasks/<guid>/actions/cancel": 422,
     "DELETE /v3/organization_quotas/<guid>": 422,
     "DELETE /paasd/v1/users/<user>/second-factor": 404,
-    "POST /paasd/v1/spaces/<organization>/<space>/apps/<app>/ssh": 503,
+    "POST /paasd/v1/spaces/<organization>/<space>/apps/<app>/ssh": 422,
     "POST /paasd/v1/spaces/<organization>/<space>/push": 422,
     "PUT /paasd/v1/spaces/<organization>/<space>/push": 422,
 }

@@ -1,7 +1,8 @@
 """`/v3/processes`, by guid and by app and type, and their instances."""
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -10,6 +11,7 @@ from paasd.actions.stats import stats_of
 from paasd.actions.visibility import need_visible
 from paasd.api.answers import Answer, Links, Page
 from paasd.api.answers.apps import InstanceShown, ProcessShown, StatsShown
+from paasd.api.beside import beside_if_long
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, need_row, part_reply
@@ -41,6 +43,12 @@ def _present(view: View, rows: Sequence[Process]) -> list[ProcessShown]:
         return shown
     if embed != "process_instances":
         raise BadQuery("The query parameter is invalid: Invalid embed value. Valid values are: 'process_instances'")
+    total = sum(row.instances for row in rows)
+    if total > EMBEDDED_LIMIT:
+        raise BadQuery(
+            f"The query parameter is invalid: Embed would show {total} instances, at most {EMBEDDED_LIMIT} go into a "
+            "page; ask with a smaller per_page"
+        )
     stats = stats_of(view.call.context, view.tx, rows)
     for one in shown:
         one.process_instances = present_process_instances(stats[one.guid])
@@ -57,6 +65,8 @@ def by_organization(_view: View, values: tuple[str, ...]) -> Condition:
     return InSelect("app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values)))
 
 
+EMBEDDED_LIMIT: Final = 50_000
+"""Instances of one page: a second of work at the very most, and 2 MB."""
 PROCESSES = Listing(
     record=Process,
     present=_present,
@@ -67,6 +77,7 @@ PROCESSES = Listing(
         "organization_guids": by_organization,
     },
     plain=("embed",),
+    widening=frozenset({"embed"}),
 )
 SIDECARS = Listing(record=Sidecar, present=present_sidecars, labels=False)
 
@@ -173,7 +184,14 @@ async def scale_process(call: Call) -> Reply[ProcessShown]:
         log_rate_limit_bytes=form.log_rate_limit_in_bytes_per_second,
     )
     with call.context.database.read() as tx:
-        return part_reply(call, present_processes, row, tx, 202)
+        scaled = part_reply(call, present_processes, row, tx, 202)
+        return msgspec.structs.replace(scaled, headers=scale_warnings(tx, row))
+
+
+def scale_warnings(tx: ReadTx, row: Process) -> dict[str, str]:
+    """The header by which Cloud Foundry's clients show a warning, where instances of this size find no place."""
+    text = processes.finds_no_place(tx, row)
+    return {} if text is None else {"X-Cf-Warnings": quote(text)}
 
 
 async def stats(call: Call) -> Reply[StatsShown]:
@@ -181,21 +199,30 @@ async def stats(call: Call) -> Reply[StatsShown]:
     with call.context.database.read() as tx:
         row = _need(call, tx)
     await call.context.observed.freshen(row.app_guid)
-    with call.context.database.read() as tx:
-        row = _need(call, tx)
-        return Reply(body=StatsShown(resources=present_stats(stats_of(call.context, tx, [row])[row.guid])))
+
+    def make() -> Reply[StatsShown]:
+        with call.context.database.read() as tx:
+            row = _need(call, tx)
+            return Reply(body=StatsShown(resources=present_stats(stats_of(call.context, tx, [row])[row.guid])))
+
+    return await beside_if_long(call, row.instances, make)
 
 
 async def process_instances(call: Call) -> Reply[InstancesShown]:
     """The state of every instance."""
     with call.context.database.read() as tx:
         row = _need(call, tx)
-        found = present_process_instances(stats_of(call.context, tx, [row])[row.guid])
     links = {
         "self": call.urls.link("processes", row.guid, "process_instances"),
         "process": call.urls.link("processes", row.guid),
     }
-    return Reply(body=InstancesShown(resources=found, links=links))
+
+    def make() -> Reply[InstancesShown]:
+        with call.context.database.read() as tx:
+            found = present_process_instances(stats_of(call.context, tx, [row])[row.guid])
+        return Reply(body=InstancesShown(resources=found, links=links))
+
+    return await beside_if_long(call, row.instances, make)
 
 
 async def delete_instance(call: Call) -> Reply[None]:

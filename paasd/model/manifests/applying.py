@@ -166,7 +166,7 @@ def _apply_app(tx: Tx, args: ApplyManifest, space: Space, one: AppToApply) -> No
         raise StaleManifest("The app was changed by others while the manifest was applied")
     _change_app(tx, args, one, app, changes, created=state.app is None)
     processes = {process.type: process for process in tx.all(Process, app_guid=app.guid)}
-    with accounting(tx, app.guid):
+    with accounting(tx, app.guid, args.sizes.instances_limit):
         for process_type, values in changes.processes:
             changed = _change_process(tx, args, app, process_type, values, processes.get(process_type))
             # The first sizes of an app are free; a further process of one that is there makes it larger.

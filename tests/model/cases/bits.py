@@ -166,6 +166,12 @@ async def _(seed: Seed) -> Any:
     return uploads.FailDropletUpload(droplet_guid=droplet.guid, node_guid=NODE, error="StagingError - no")
 
 
+@case(uploads.prolong_droplet_uploads)
+async def _(seed: Seed) -> Any:
+    droplet = await seed.uploaded_droplet()
+    return uploads.ProlongDropletUploads(node_guid=NODE, droplet_guids=[droplet.guid], timeout_s=900)
+
+
 @case(uploads.fail_overdue_droplet_uploads)
 async def _(seed: Seed) -> Any:
     await seed.uploaded_droplet(timeout_s=-60)
