@@ -122,8 +122,7 @@ async def set_current_droplet(context: Context, caller: Caller, app_guid: str, d
         try:
             droplet = need_of_app(tx, caller, Droplet, droplet_guid)
         except NotFound as error:
-            text = "Unable to assign current droplet. Ensure the droplet exists and belongs to this app."
-            raise Unprocessable(text) from error
+            raise Unprocessable(model.NO_DROPLET) from error
         check_number_of_types(tx, app_guid, droplet.process_types)
     arguments = model.SetDroplet(
         app_guid=app_guid, droplet_guid=droplet_guid, sizes=context.sizes, actor=actor_of(caller)

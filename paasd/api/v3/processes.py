@@ -11,7 +11,7 @@ from paasd.actions.visibility import may_read_secrets, need_visible
 from paasd.api.answers import Answer, Links, Page
 from paasd.api.answers.apps import InstanceShown, ProcessShown, StatsShown
 from paasd.api.call import Call, Form, Reply, no_content
-from paasd.api.forms import MetadataForm, metadata_of
+from paasd.api.forms import MetadataForm, check_user, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply
 from paasd.api.numbers import Number, whole
 from paasd.api.present.apps import present_processes, present_sidecars
@@ -142,6 +142,7 @@ async def get_process(call: Call) -> Reply[ProcessShown]:
 async def update_process(call: Call) -> Reply[ProcessShown]:
     """Command and health checks; they count from the next start."""
     form = await call.json(ProcessChanges)
+    check_user(form.user)
     with call.context.database.read() as tx:
         row = _need(call, tx)
     health, readiness = form.health_check, form.readiness_health_check
