@@ -199,7 +199,7 @@ class Picture(Knowledge):
         return tuple(self._by_process) if changed else ()
 
     def _read_domains(self, tx: ReadTx, guids: Collection[str]) -> set[str]:
-        """Take the domains as they are; the hosts on those that are served otherwise than before. Names never change."""
+        """Take the domains as they are; the hosts on those that are served otherwise now. Names never change."""
         hosts: set[str] = set()
         for guid in guids:
             before, now = self.domains.get(guid), tx.get(Domain, guid)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from paasd.model.records import Destination, Domain, Instance, NetworkPolicy, Node, Organization, Route, Space
 from paasd.model.records import App as AppRecord
+from paasd.model.records import Destination, Domain, Instance, NetworkPolicy, Node, Organization, Route, Space
 from paasd.observed import InstanceFact
 from paasd.router.picture import TABLES, Picture
 from paasd.router.records import RouteEntry

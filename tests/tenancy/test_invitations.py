@@ -307,7 +307,7 @@ async def test_what_one_invitation_may_give_at_most_can_be_accepted_at_once(serv
             await served.context.database.write(create_space, wanted)
         address = "a" * 60 + "@example.org"
         guid = await served.make_user(address)
-        spaces = {name: types for name in names[:-1]}
+        spaces = dict.fromkeys(names[:-1], types)
         refused = await boss.post(BASE, json={"address": address, "spaces": {**spaces, names[-1]: types[:1]}})
         assert (refused.status_code, "at most 200 roles" in refused.text) == (422, True), refused.text
         made = await invite(boss, address, organization_roles=[], spaces=spaces)
