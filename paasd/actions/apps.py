@@ -134,7 +134,7 @@ async def set_current_droplet(context: Context, caller: Caller, app_guid: str, d
     """For the next start. Raises NotFound, Forbidden, Unprocessable."""
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
-        with or_unprocessable("Unable to assign current droplet. Ensure the droplet exists and belongs to this app."):
+        with or_unprocessable(model.NO_DROPLET):
             droplet = need_of_app(tx, caller, Droplet, droplet_guid)
         check_number_of_types(tx, app_guid, droplet.process_types)
     arguments = model.SetDroplet(

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from paasd.api.call import Form
+from paasd.errors import Unprocessable
 from paasd.model.arguments import Metadata
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -16,6 +17,12 @@ class Guid(Form):
     """`{"guid": "..."}`."""
 
     guid: str
+
+
+def check_user(user: str | None) -> None:
+    """Raise Unprocessable for whom nothing runs as."""
+    if user not in (None, "vcap"):
+        raise Unprocessable("User must be vcap")
 
 
 class ToOne(Form):

@@ -20,6 +20,8 @@ from paasd.model.sidecars import take_droplet_sidecars
 from paasd.model.task_endings import end_tasks_of
 from paasd.state import Duplicate, In, Portion, Tx, operation
 
+NO_DROPLET: Final = "Unable to assign current droplet. Ensure the droplet exists and belongs to this app."
+
 FEATURES: Final = {
     "ssh": True,
     "revisions": True,
@@ -229,7 +231,7 @@ def set_current_droplet(tx: Tx, args: SetDroplet) -> App:
     app = need_app(tx, args.app_guid)
     droplet = tx.get(Droplet, args.droplet_guid)
     if droplet is None or droplet.app_guid != app.guid:
-        raise Unprocessable("Unable to assign current droplet. Ensure the droplet exists and belongs to this app.")
+        raise Unprocessable(NO_DROPLET)
     if droplet.state != "STAGED":
         raise Unprocessable("Unable to assign current droplet. Ensure the droplet is staged.")
     former, app = app, tx.update(app, droplet_guid=droplet.guid)

@@ -21,6 +21,7 @@ from paasd.api.whom import DEVELOPERS, OPERATORS
 from paasd.api.words import said
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import App, Droplet, Space
+from paasd.model.apps import NO_DROPLET
 from paasd.state import Condition, In, InSelect, IsNull, Or
 
 
@@ -112,6 +113,8 @@ async def create_app(call: Call) -> Reply[AppShown]:
     form = await call.json(NewApp)
     lifecycle = form.lifecycle or Lifecycle()
     lifecycle.check()
+    if form.relationships.current_droplet is not None:
+        raise Unprocessable(NO_DROPLET)  # a new app has none
     data = lifecycle.data
     row = await apps.create(
         call.context,

@@ -13,7 +13,7 @@ from paasd.api.answers import Answer, Links, Page
 from paasd.api.answers.apps import InstanceShown, ProcessShown, StatsShown
 from paasd.api.beside import beside_if_long
 from paasd.api.call import Call, Form, Reply, no_content
-from paasd.api.forms import MetadataForm, metadata_of
+from paasd.api.forms import MetadataForm, check_user, metadata_of
 from paasd.api.listing import Listing, View, column, list_reply, need_row, part_reply
 from paasd.api.numbers import Number, whole
 from paasd.api.present.apps import present_processes, present_sidecars
@@ -153,6 +153,7 @@ async def get_process(call: Call) -> Reply[ProcessShown]:
 async def update_process(call: Call) -> Reply[ProcessShown]:
     """Command and health checks; they count from the next start."""
     form = await call.json(ProcessChanges)
+    check_user(form.user)
     with call.context.database.read() as tx:
         row = _need(call, tx)
     health, readiness = form.health_check, form.readiness_health_check

@@ -8,14 +8,14 @@ from paasd.actions import tasks
 from paasd.actions.visibility import may_read_secrets, need_app
 from paasd.api.answers import Answer, Described, Links, OfApp, Page
 from paasd.api.call import Call, Form, Reply
-from paasd.api.forms import Guid, MetadataChanges, MetadataForm, metadata_of
+from paasd.api.forms import Guid, MetadataChanges, MetadataForm, check_user, metadata_of
 from paasd.api.listing import Listing, View, column, common, found_reply, list_reply, reply_of, to_one
 from paasd.api.numbers import Number, Positive, whole
 from paasd.api.table import Route, get, patch, post, put
 from paasd.api.v3.processes import by_organization, by_space
 from paasd.api.whom import DEVELOPERS, OPERATORS
 from paasd.api.words import TaskState
-from paasd.errors import BadQuery, Unprocessable
+from paasd.errors import BadQuery
 from paasd.model import Task
 from paasd.state import Condition, Eq, In
 
@@ -138,8 +138,7 @@ async def get_task(call: Call) -> Reply[TaskShown]:
 async def create_task(call: Call) -> Reply[TaskShown]:
     """202: it runs as soon as a node has room."""
     form = await call.json(NewTask)
-    if form.user not in (None, "vcap"):
-        raise Unprocessable("User must be vcap")
+    check_user(form.user)
     row = await tasks.create(
         call.context,
         call.caller,
