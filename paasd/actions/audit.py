@@ -16,7 +16,7 @@ from paasd.actions.context import Context
 from paasd.actions.permissions import NOT_ALLOWED, authorise_to_read_all
 from paasd.actions.visibility import visible
 from paasd.auth import Caller
-from paasd.chain import break_in, read_chain
+from paasd.chained_file import find_break, read_records
 from paasd.errors import Forbidden, NotFound
 from paasd.model import AuditChain, AuditEvent, Organization, Role
 from paasd.model.auditing import PLATFORM
@@ -77,7 +77,7 @@ async def check(context: Context, scope: Scope, heads: tuple[Head, ...] = ()) ->
     folder = context.database.path.parent
     whole = scope.chain == PLATFORM
     seen = tuple(context.seen_heads)
-    written = await trio.to_thread.run_sync(read_chain, folder / HEADS)
+    written = await trio.to_thread.run_sync(read_records, folder / HEADS)
     kept = (*heads_of(written), *seen)
     if not whole:
         with context.database.read() as tx:
@@ -103,8 +103,8 @@ def _check_refusals(context: Context, path: Path) -> str | None:
     """Whether the file of refusals of this node still is what it was when its head went into the log."""
     with context.database.read() as tx:
         witnessed = tx.all(AuditEvent, type=REFUSALS_EVENT, target_guid=context.node_guid, order=("sequence",))
-    records = read_chain(path)
-    if (broken := break_in(records)) is not None:
+    records = read_records(path)
+    if (broken := find_break(records)) is not None:
         return f"{path.name} of this node: {broken}"
     hashes = {record.number: record.hash for record in records}
     oldest, newest = min(hashes, default=0), max(hashes, default=0)

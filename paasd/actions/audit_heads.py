@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from paasd.chain import Chain, Record, break_in
+from paasd.chained_file import ChainedFile, Record, find_break
 from paasd.model import AuditChain, AuditEvent, Node
 from paasd.model.auditing import PLATFORM
 from paasd.model.auditing.following import Head
@@ -26,16 +26,16 @@ class HeadKeeper:
     """Writes heads down, and remembers the last ones."""
 
     def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
-        self._chain = Chain(directory / FILE, clock)
+        self._file = ChainedFile(directory / FILE, clock)
         self.seen: deque[Head] = deque(maxlen=SEEN_LIMIT)
 
     def keep(self, head: Head) -> bool:
         """Write down the head as it is now; False when it is the one of last time, or the disk is full."""
         if self.seen and self.seen[-1].sequence == head.sequence:
             return False
-        before = self._chain.count
-        self._chain.add("audit", "", str(head), "")
-        if self._chain.count == before:
+        before = self._file.count
+        self._file.add("audit", "", str(head), "")
+        if self._file.count == before:
             return False
         self.seen.append(head)
         return True
@@ -54,7 +54,7 @@ def heads_of(records: Iterable[Record]) -> tuple[Head, ...]:
 
 def problem_of(tx: ReadTx, records: Sequence[Record], seen: Iterable[Head], node_guid: str) -> str | None:
     """What is wrong with the file: it was changed, taken away, or begins later than this node."""
-    if (broken := break_in(records)) is not None:
+    if (broken := find_break(records)) is not None:
         return f"{FILE} of this node: {broken}"
     there = {str(head) for head in heads_of(records)}
     for head in seen:

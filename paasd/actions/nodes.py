@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from paasd.actions.context import Context, actor_of
 from paasd.actions.host_keys import change_host_key
@@ -26,8 +25,15 @@ TTL_S = 3600
 TTL_LIMIT_S = 30 * 86400
 USES_LIMIT = 1000
 
-KEYS = ("authority", "domains", "etcd", "gossip", "root", "data", HOST_KEY)
-"""What can be changed."""
+CHANGES: Final[dict[str, Callable[[Rotation, Actor], Awaitable[str]]]] = {
+    "authority": lambda rotation, actor: rotation.change_authority(NODES, actor),
+    "domains": lambda rotation, actor: rotation.change_authority(PUBLIC, actor),
+    "etcd": lambda rotation, actor: rotation.change_authority(ETCD_AUTHORITY, actor),
+    "gossip": Rotation.change_gossip_key,
+    "root": Rotation.change_root_key,
+    "data": Rotation.change_data_key,
+}
+"""Of what all nodes share: how each is changed, once every node is ready for it."""
 
 
 def _membership(context: Context) -> Membership:
@@ -145,26 +151,17 @@ async def _check_blobs(context: Context, node: Node) -> None:
 
 
 async def change_key(context: Context, caller: Caller, what: str, *, at_once: bool = False) -> str:
-    """Begin to change what all nodes share: authority (of nodes), domains or etcd (their authorities), gossip, root,
-    data or ssh; the id of the new one. Raises Forbidden, NotFound, Unprocessable, Unavailable.
+    """Begin to change what all nodes share: one of `CHANGES`, or the host key of ssh; the id of the
+    new one. Raises Forbidden, NotFound, Unprocessable, Unavailable.
     """
     if what == HOST_KEY:
         return await change_host_key(context, caller, at_once=at_once)
     authorise_admin(caller)
-    if what not in KEYS:
-        raise NotFound("Key", f"there is no key {what!r} to change; there are {', '.join(KEYS)}")
+    if what not in CHANGES:
+        raise NotFound("Key", f"there is no key {what!r} to change; there are {', '.join((*CHANGES, HOST_KEY))}")
     if at_once:
         raise Unprocessable("only the host key of ssh can be changed at once; others wait until every node is ready")
-    rotation = _rotation(context)
-    changes: dict[str, Callable[[Actor], Awaitable[str]]] = {
-        "authority": partial(rotation.change_authority, NODES),
-        "domains": partial(rotation.change_authority, PUBLIC),
-        "etcd": partial(rotation.change_authority, ETCD_AUTHORITY),
-        "gossip": rotation.change_gossip_key,
-        "root": rotation.change_root_key,
-        "data": rotation.change_data_key,
-    }
-    return await changes[what](actor_of(caller))
+    return await CHANGES[what](_rotation(context), actor_of(caller))
 
 
 def key_changes(context: Context, caller: Caller) -> list[str]:

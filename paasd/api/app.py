@@ -33,12 +33,12 @@ from paasd.api.errors import (
     http_status_code,
     known_error,
 )
-from paasd.api.lasting import until_refused
 from paasd.api.matching import compiled, endpoint
 from paasd.api.platform import Platform
 from paasd.api.query import parse_any, parse_query
 from paasd.api.repeating import KEY, repeating, with_the_way_to_repeat
 from paasd.api.scopes import check_scope
+from paasd.api.still_allowed import until_refused
 from paasd.api.stream import StreamBody
 from paasd.api.table import Auth, Route, RouteTable, Size
 from paasd.auth import Caller, root_caller

@@ -11,7 +11,7 @@ from paasd.actions import Context
 from paasd.api.answers import Answer
 from paasd.api.call import Urls
 from paasd.api.limits import CallLimits
-from paasd.api.stream import Shares, Source, Streams
+from paasd.api.stream import Source, Streams, UserShares
 from paasd.api.turns import CallTurns
 from paasd.auth.service import Auth
 from paasd.config import Config
@@ -80,7 +80,7 @@ class Platform:
         self.call_limits = CallLimits(config.api, time.monotonic, context.clock)
         self.call_turns = CallTurns(config.api, context.database)
         # Half, so that calls which take no time always find a connection.
-        self.uploads = Shares(config.api.connections_limit // 2, "uploads", "half of api.connections_limit")
+        self.uploads = UserShares(config.api.connections_limit // 2, "uploads", "half of api.connections_limit")
         self.https_port = https_port
 
     def doors(self, urls: Urls) -> dict[str, str]:

@@ -16,8 +16,8 @@ Ends = Callable[[], Awaitable[None]]
 """Returns when a stream may stay open no longer."""
 
 
-class Shares:
-    """What a node does at once at most, of one kind: `limit` altogether, a quarter for one user."""
+class UserShares:
+    """What a node does at once at most, of one kind: `limit` altogether, a quarter for one user, whom it tells so."""
 
     def __init__(self, limit: int, kind: str = "streams", setting: str = "api.follow_limit") -> None:
         self._limit = limit
@@ -44,7 +44,7 @@ class Shares:
                 del self._scopes[scope]
 
 
-class Streams(Shares):
+class Streams(UserShares):
     """The open streams of one node, all ended when the server drains."""
 
     _ended = False

@@ -1,8 +1,8 @@
 """Runs in the child between the daemon and a program that outlives it: joins cgroups, drops privileges, becomes it.
 
 A program of its own (standard library only), because the daemon has threads and must not run Python between fork and
-exec. Arguments: uid (-1 keeps the present one), comma-separated cgroup.procs files, a pid with whose thread it is to
-die (0: it outlives it), binary, then the program's arguments.
+exec. Arguments: uid (-1 keeps the present one), comma-separated cgroup.procs files, comma-separated processors, a pid
+with whose thread it is to die (0: it outlives it), binary, then the program's arguments.
 """
 
 import ctypes
@@ -10,6 +10,7 @@ import os
 import signal
 import struct
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -46,9 +47,11 @@ def _become(uid: int) -> None:
     _prctl(libc, _PR_SET_NO_NEW_PRIVS, 1)
 
 
-def _come_first() -> None:
+def _come_first(processors: Iterable[int]) -> None:
     """Before tenants' processes, which wait for what runs here: it uses little, but at once."""
     try:
+        # At times the daemon keeps to some of them, for the good of what runs here.
+        os.sched_setaffinity(0, processors)
         os.setpriority(os.PRIO_PROCESS, 0, _NICE)
         # With short turns (Linux 6.12, earlier ones take no notice) it also runs at once when it wakes up.
         attributes = struct.pack("IIQiIQQQ", 48, 0, 0, _NICE, 0, _TURN_NS, 0, 0)
@@ -64,10 +67,10 @@ def _come_first() -> None:
 
 def main() -> None:
     """Never returns; an error ends the process with its reason on standard error."""
-    uid, cgroups, parent, binary, *arguments = sys.argv[1:]
+    uid, cgroups, processors, parent, binary, *arguments = sys.argv[1:]
     for procs in filter(None, cgroups.split(",")):
         Path(procs).write_text(str(os.getpid()))
-    _come_first()
+    _come_first(map(int, processors.split(",")))
     # Opened while still privileged: the binary may lie in a directory that the unprivileged user cannot enter.
     program = os.open(binary, os.O_RDONLY | os.O_CLOEXEC)
     if int(uid) >= 0:

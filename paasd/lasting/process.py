@@ -11,6 +11,7 @@ from pathlib import Path
 import trio
 
 from paasd.lasting import launch
+from paasd.processors import GIVEN
 
 
 def start_time(pid: int) -> int | None:
@@ -74,8 +75,8 @@ class LastingProcess:
         """
         parent = "0" if outlive else str(os.getpid())
         become = uid if os.geteuid() == 0 else -1
-        command = [sys.executable, "-I", "-S", launch.__file__, str(become), ",".join(map(str, cgroups)), parent]
-        command.append(str(binary))
+        places = (",".join(map(str, cgroups)), ",".join(map(str, sorted(GIVEN))))
+        command = [sys.executable, "-I", "-S", launch.__file__, str(become), *places, parent, str(binary)]
         with log.open("ab") as output:
             child = subprocess.Popen(
                 [*command, *arguments],

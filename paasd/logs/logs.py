@@ -16,8 +16,9 @@ from paasd.errors import Unavailable
 from paasd.logs.followers import Follower, Following, OwnFollowing
 from paasd.logs.inotify import Inotify
 from paasd.logs.line import Line, Stream, clip
-from paasd.logs.rate import Pace, TokenBucket
+from paasd.logs.pace import Pace
 from paasd.logs.wire import Query
+from paasd.rate import Bucket
 from paasd.state.lines import LineStore, StoredLine
 
 _BATCH_LINES = 4_000
@@ -71,7 +72,7 @@ class Logs:
         self._queued_lines = 0
         self._queued_bytes = 0
         self._appended = trio.Event()
-        self._buckets: dict[str, TokenBucket] = {}
+        self._buckets: dict[str, Bucket] = {}
         self._dropped: dict[_Origin, int] = {}
         self._reported_at = 0.0
         self._followers: dict[str, set[Follower]] = {}
@@ -83,11 +84,11 @@ class Logs:
         bucket = self._buckets.get(line.source_id)
         if bucket is None:
             per_s = self.config.source_lines_per_s
-            bucket = self._buckets[line.source_id] = TokenBucket(per_s, per_s, now)
+            bucket = self._buckets[line.source_id] = Bucket(per_s, per_s, now)
         full = (
             self._queued_lines >= self.config.queue_limit_lines or self._queued_bytes >= self.config.queue_limit_bytes
         )
-        if full or not bucket.admit(now):
+        if full or not bucket.take(now):
             self.count_dropped(line.source_id, line.instance_id, line.source_type, 1)
             return
         if len(line.payload) > self.config.line_limit_bytes:
@@ -307,7 +308,7 @@ class Logs:
             await trio.sleep(self.config.trim_interval_s)
             await self.trim()
             now = self.clock()
-            self._buckets = {source: bucket for source, bucket in self._buckets.items() if not bucket.idle(now)}
+            self._buckets = {source: bucket for source, bucket in self._buckets.items() if not bucket.full(now)}
 
     async def trim(self) -> None:
         more = True

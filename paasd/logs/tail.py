@@ -8,8 +8,8 @@ import trio
 
 from paasd.logs.line import Line, Stream
 from paasd.logs.logs import Logs
-from paasd.logs.rate import TokenBucket
 from paasd.logs.reader import Cursor, Read, SpoolReader
+from paasd.rate import Bucket
 
 MakeLine = Callable[[Stream, int, bytes], Line]  # (stream, unix time in ns, payload)
 _REPORT_PERIOD_S = 1.0
@@ -34,9 +34,9 @@ class SpoolTail:
         self._key = key
         self._make_line = make_line
         self._limit = limit_bytes_per_s
-        self._bucket: TokenBucket | None = None
+        self._bucket: Bucket | None = None
         if limit_bytes_per_s > 0:
-            self._bucket = TokenBucket(limit_bytes_per_s, limit_bytes_per_s, logs.clock())
+            self._bucket = Bucket(limit_bytes_per_s, limit_bytes_per_s, logs.clock())
         self._refusing_since: float | None = None
         self._finished = trio.Event()
         self._scope = trio.CancelScope()
@@ -100,7 +100,7 @@ class SpoolTail:
         for read in found:
             if read.lost_bytes:
                 lines.append(self._gap(read))
-            elif self._limit == 0 or (self._bucket is not None and not self._bucket.admit(now, len(read.payload) + 1)):
+            elif self._limit == 0 or (self._bucket is not None and not self._bucket.take(now, len(read.payload) + 1)):
                 self._reader.cursor.refused += 1
                 self._refusing_since = now if self._refusing_since is None else self._refusing_since
             else:

@@ -18,8 +18,8 @@ from paasd import pki
 from paasd.config import PeerConfig
 from paasd.errors import PaasdError, Unavailable
 from paasd.membership.files import MemberFile, MemberFiles, Ports
+from paasd.membership.knocking import answering
 from paasd.membership.messages import AUTHORITY, JOIN, KEYS, AuthorityAnswer, ControlKeys, JoinAnswer, JoinRequest
-from paasd.membership.reach import answering
 from paasd.membership.tokens import BadToken, Token
 from paasd.packing import UNREADABLE, unpack
 from paasd.peer import PeerUnreachable, open_peers

@@ -39,8 +39,8 @@ def check_not_last(tx: ReadTx, role: Role, *, strictly: bool) -> None:
         raise Unprocessable(FACTORLESS.format(name=organization.name))
 
 
-def check_not_needed(tx: ReadTx, user: User, *, strictly: bool) -> None:
-    """Raise Unprocessable when the user is the last one of some organization."""
+def check_not_last_anywhere(tx: ReadTx, user: User, *, strictly: bool) -> None:
+    """Raise Unprocessable when the user is the last holder of a role in some organization."""
     for kept in WORDS:
         for role in tx.all(Role, user_guid=user.guid, type=kept):
             check_not_last(tx, role, strictly=strictly)

@@ -4,7 +4,7 @@ from typing import Final
 
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.deploy_tokens import end_token
-from paasd.model.last_holders import check_not_needed
+from paasd.model.last_holders import check_not_last_anywhere
 from paasd.model.records import DeployToken, Role, User
 from paasd.model.roles import end_role
 from paasd.state import Ne, Tx, operation
@@ -27,7 +27,7 @@ class TakeRights(Arguments):
 def take_rights(tx: Tx, args: TakeRights) -> bool:
     """A bounded number of them; True when none is left. Raises as `delete_user`, before anything is taken away."""
     user = tx.need(User, args.user_guid)
-    check_not_needed(tx, user, strictly=args.strictly)
+    check_not_last_anywhere(tx, user, strictly=args.strictly)
     roles = tx.all(Role, user_guid=user.guid, limit=AT_ONCE)
     for role in roles:
         end_role(tx, args.actor, role, user, BECAUSE)

@@ -4,7 +4,7 @@ from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, unix_seconds
 from paasd.model.auditing import difference
 from paasd.model.events import record_user_event
-from paasd.model.last_holders import check_not_needed
+from paasd.model.last_holders import check_not_last_anywhere
 from paasd.model.metadata import drop_metadata
 from paasd.model.records import DeployToken, ExternalIdentity, Passcode, Role, SecondFactor, SshCode, User
 from paasd.state import Duplicate, ReadTx, Tx, operation
@@ -154,7 +154,7 @@ class DeleteUser(Arguments):
 def delete_user(tx: Tx, args: DeleteUser) -> None:
     """Delete the user and its roles. Raises NotFound, Unprocessable for the last manager of an organization."""
     user = tx.need(User, args.user_guid)
-    check_not_needed(tx, user, strictly=args.strictly)
+    check_not_last_anywhere(tx, user, strictly=args.strictly)
     tx.delete_all(Role, user_guid=user.guid)
     _forget_ways_in(tx, user)
     drop_metadata(tx, user.guid)
@@ -166,7 +166,7 @@ def delete_user(tx: Tx, args: DeleteUser) -> None:
 def forget_roles(tx: Tx, args: DeleteUser) -> None:
     """The Cloud Controller side of a user goes; the account stays. Raises as `delete_user`."""
     user = tx.need(User, args.user_guid)
-    check_not_needed(tx, user, strictly=args.strictly)
+    check_not_last_anywhere(tx, user, strictly=args.strictly)
     tx.delete_all(Role, user_guid=user.guid)
     drop_metadata(tx, user.guid)
     tx.update(user, registered=False)

@@ -20,7 +20,7 @@ from paasd.api.platform import Platform
 from paasd.api.routes import make_route_table
 from paasd.api.server import Doors, open_server
 from paasd.auth.opening import open_auth
-from paasd.chain import Chain
+from paasd.chained_file import ChainedFile
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles, Membership, Removed, read_removal, remember_removal
 from paasd.node.auditing import witness
@@ -107,7 +107,7 @@ async def open_node(
             enter=stack.enter_async_context,
             files=files,
             book=Book(files, guid),
-            refusals=Chain(directory / REFUSALS, clock),
+            refusals=ChainedFile(directory / REFUSALS, clock),
             heads=HeadKeeper(directory, clock),
         )
         yield await _open(start)

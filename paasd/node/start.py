@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from paasd.actions.audit_heads import HeadKeeper
-from paasd.chain import Chain
+from paasd.chained_file import ChainedFile
 from paasd.config import Config
 from paasd.membership import Book, MemberFiles
 from paasd.observed import Observed
@@ -47,7 +47,7 @@ class Start:
     enter: Enter
     files: MemberFiles
     book: Book
-    refusals: Chain
+    refusals: ChainedFile
     heads: HeadKeeper
     observed: Observed = field(default_factory=Observed)
 

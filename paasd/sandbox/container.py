@@ -14,6 +14,7 @@ import msgspec
 import structlog
 import trio
 
+from paasd.processors import GIVEN
 from paasd.sandbox import channel, upper
 from paasd.sandbox.exits import read_exit
 from paasd.sandbox.network import Attachment
@@ -341,6 +342,7 @@ class Container:
             "netns": str(self._attachment.netns_path),
             "cgroup": parts.cgroups.birthplace(self.guid),
             "cgroups": parts.cgroups.entry_files(self.guid),
+            "processors": sorted(GIVEN),
             "oom_file": str(parts.cgroups.oom_file(self.guid)),
             "lowers": [str(stack.lower), *layers],
             "disk": str(self._disk),

@@ -7,7 +7,8 @@ for a request stands in line with neighbours who compute all the time, as one am
 - It has short turns, so that it does not wait for the end of a neighbour's.
 - It has some processors to itself, a quarter or at least one of two or more: those that took more than half of their
   share keep off them, as long as there is somebody for whom it is of use. It keeps to them while there is room enough,
-  because the kernel seldom moves who waits behind a neighbour, even to a processor that has nothing to do.
+  because the kernel seldom moves who waits behind a neighbour, even to a processor that has nothing to do. While one of
+  those that take little is in use beside one that computes, the platform's own work keeps off its processors, too.
 
 Nobody can take more than its share by that: who does, counts for what it is again at once, and goes on doing so until
 its average has come down.
@@ -17,10 +18,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from paasd.sandbox.launcher.syscalls import LONG_TURN_NS
+
 MOST = 16
 PERIOD_S = 0.2
 SHORT_TURN_NS = 100_000
-LONG_TURN_NS = 20_000_000
 # Of the daemon, which computes at times as heavy containers do, but should not wait for them.
 DAEMON_TURN_NS = 10_000_000
 # Of the average, what a second leaves of the time before: half of it is of the last seven seconds.
@@ -29,6 +31,8 @@ _KEPT = 0.9
 _REMEMBERED = 0.8
 # The part of the free processors that those who take little may take together, to have them and no others.
 _ROOM = 0.5
+# Of a processor, what a container takes that somebody uses: one request a second, or so.
+_IN_USE_CORES = 0.0005
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -74,6 +78,8 @@ class Fairness:
         if free_percent and len(processors) > 1:
             free = max(len(processors) * free_percent // 100, 1)
             self._crowded, self._free = self._all[:-free], self._all[-free:]
+        self.own = self._all
+        """Where the platform's own work is to run."""
         self._uses: dict[str, _Use] = {}
         self._at_s = 0.0
 
@@ -93,6 +99,8 @@ class Fairness:
     def _standings(self) -> dict[str, Standing]:
         light = [use for use in self._uses.values() if use.little]
         heavy_on = self._crowded if light else self._all
+        needed = any(use.cores > _IN_USE_CORES for use in light)
+        self.own = heavy_on if needed and len(light) < len(self._uses) else self._all
         light_on = self._free if sum(use.cores for use in light) <= len(self._free) * _ROOM else self._all
         return {
             guid: Standing(use.factor, SHORT_TURN_NS, light_on)

@@ -9,7 +9,7 @@ from paasd.sandbox.disk import loops_below
 from paasd.sandbox.mounts import mounted_below
 from paasd.sandbox.network.nft import Nft
 from paasd.sandbox.network.rules import interface_name, table_name
-from paasd.sandbox.processes import command_lines
+from paasd.sandbox.processes import command_lines, launchers
 from paasd.sandbox.slots import Slots
 
 
@@ -71,9 +71,8 @@ def _network(data_dir: Path, prefix: str) -> list[str]:
 
 def _processes(cgroups: CgroupDriver, prefix: str) -> list[str]:
     """By title for those outside, by cgroup for those inside."""
-    titles = (f"paasd-shim {prefix} ", f"paasd-zygote {prefix}")
     lines = command_lines()
-    found = [f"{pid} {line}" for pid, line in lines.items() if line.startswith(titles)]
+    found = [f"{pid} {line}" for pid, line in launchers(prefix).items()]
     inside = {pid for guid in cgroups.guids() for pid in cgroups.pids(guid)}
     return found + [f"{pid} {lines.get(pid, '')}" for pid in inside]
 
@@ -84,7 +83,7 @@ def processes_of(prefix: str, cgroup_parent: str = "") -> dict[str, list[int]]:
     lines = command_lines()
     inside = {pid for guid in cgroups.guids() for pid in cgroups.pids(guid)}
     return {
-        "zygote": [pid for pid, line in lines.items() if line == f"paasd-zygote {prefix}"],
-        "shim": [pid for pid, line in lines.items() if line.startswith(f"paasd-shim {prefix} ")],
+        "zygote": [pid for pid, line in launchers(prefix).items() if line.startswith("paasd-zygote")],
+        "shim": [pid for pid, line in launchers(prefix).items() if line.startswith("paasd-shim")],
         "pid1": [pid for pid in inside if lines.get(pid) == "init"],
     }

@@ -26,6 +26,12 @@ def started_at(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+def launchers(prefix: str) -> dict[int, str]:
+    """A node's own processes outside its containers, zygote and shims: pid and what it shows as command line."""
+    titles = (f"paasd-zygote {prefix}", f"paasd-shim {prefix} ")
+    return {pid: line for pid, line in command_lines().items() if line.startswith(titles)}
+
+
 def command_lines() -> dict[int, str]:
     """What every process shows as its command line, arguments joined by spaces."""
     found: dict[int, str] = {}

@@ -1,6 +1,5 @@
 """The sandbox of a node: makes containers from all their parts, takes them down again, finds them after a restart."""
 
-import contextlib
 import fcntl
 import hashlib
 import os
@@ -20,13 +19,12 @@ from paasd.sandbox import adoption, seccomp, upper
 from paasd.sandbox.cgroups import CgroupDriver, detect, read_mountinfo
 from paasd.sandbox.container import Container
 from paasd.sandbox.disk import Images, Stacks, open_disks, open_images, open_stacks
-from paasd.sandbox.fairness import DAEMON_TURN_NS, PERIOD_S, Fairness, Standing
-from paasd.sandbox.launcher.syscalls import take_turns
 from paasd.sandbox.network import Network, Policies, open_network
 from paasd.sandbox.parts import Parts
 from paasd.sandbox.records import ContainerSpec, Record, SandboxError, encode_record
 from paasd.sandbox.slots import Slots, uid_base
 from paasd.sandbox.takedown import mount_layers, take_down
+from paasd.sandbox.treatment import Treatment
 from paasd.sandbox.zygote import Zygote
 
 SLOTS = Path("/run/paasd/slots.json")
@@ -66,7 +64,7 @@ async def open_sandbox(
         configs = (config, network or NetworkConfig(), disk or DiskConfig())
         parts = await _open_parts(stack, *configs, data_dir, slots, clock)
         sandbox = Sandbox(parts, await adoption.adopt(parts))
-        parts.nursery.start_soon(sandbox.keep_fair)
+        parts.nursery.start_soon(sandbox.treatment.keep)
         try:
             yield sandbox
         finally:
@@ -169,8 +167,7 @@ class Sandbox:
         """Called when a container is gone: its rules may be nobody's any more."""
         self._parts = parts
         self._making: set[str] = set()
-        self._fair = trio.CancelScope()
-        self._treated: dict[str, tuple[Standing, int]] = {}
+        self.treatment = Treatment(parts, containers)
         for container in containers.values():
             container.owner = self.destroy
 
@@ -247,36 +244,9 @@ class Sandbox:
             for guid in list(self.containers):
                 nursery.start_soon(self.destroy, guid)
 
-    async def keep_fair(self) -> None:
-        """Treat the containers by what they took of the processor lately, until `close`."""
-        with contextlib.suppress(OSError):
-            take_turns(DAEMON_TURN_NS)
-        fairness = Fairness(self._parts.cgroups.processors(), os.cpu_count() or 1, self._parts.config.free_percent)
-        with self._fair:
-            while True:
-                await trio.to_thread.run_sync(self._weigh, fairness, dict(self.containers))
-                await trio.sleep(PERIOD_S)
-
-    def _weigh(self, fairness: Fairness, containers: dict[str, Container]) -> None:
-        taken, cgroups = {}, self._parts.cgroups
-        for guid in containers:
-            with contextlib.suppress(OSError):  # on its way out
-                taken[guid] = cgroups.cpu_ns(guid)
-        weights = {guid: containers[guid].spec.limits.cpu_weight for guid in taken}
-        standings = fairness.measure(taken, weights, time.monotonic())
-        # What a container starts anew has the turns of the zygote, whatever the one before it had.
-        runs = {guid: containers[guid].record.run if containers[guid].running else 0 for guid in standings}
-        before, self._treated = self._treated, {guid: (one, runs[guid]) for guid, one in standings.items()}
-        for guid, (standing, run) in self._treated.items():
-            if before.get(guid) != (standing, run):
-                with contextlib.suppress(OSError):
-                    cgroups.weigh(guid, weights[guid] * standing.factor)
-                    cgroups.confine(guid, standing.processors)
-                    cgroups.give_turns(guid, standing.turn_ns)
-
     async def close(self, *, keep: bool) -> None:
         """Let go of all containers, or take them down with all else that the node has on the host."""
-        self._fair.cancel()
+        self.treatment.stop()
         try:
             if not keep:
                 await self.destroy_all()

@@ -38,7 +38,7 @@ class Zygote:
         """Return when a zygote answers. Raises SandboxError when none can be started."""
         async with self._starting:
             facts = await self._hello()
-            if facts is not None and facts["protocol"] == wire.PROTOCOL and facts["python"] == sys.version:
+            if facts is not None and facts.get("program") == wire.PROGRAM and facts["python"] == sys.version:
                 return
             if facts is not None:
                 await trio.to_thread.run_sync(self._kill, facts)

@@ -215,12 +215,12 @@ async def test_the_commands_tell_it_in_words_and_by_their_exit(served: Served, t
 @pytest.mark.parametrize("harm", [None, "changed"])
 async def test_the_file_of_refusals_is_checked_with_it(harm: str | None, served: Served) -> None:
     from paasd.actions.audit import REFUSALS
-    from paasd.chain import Chain
+    from paasd.chained_file import ChainedFile
     from paasd.model.nodes import RegisterNode, register_node
     from paasd.model.refusals import NoteRefusals, note_refusals
 
     database, path = served.context.database, served.context.database.path.parent / REFUSALS
-    chain = Chain(path, served.clock)
+    chain = ChainedFile(path, served.clock)
     for why in ("one", "two", "three"):
         chain.add("sign-in", "192.0.2.1", "admin", why)
     node = RegisterNode(guid=served.context.node_guid, name="n", zone="z", memory_mb=1, disk_mb=1, cpus=1)

@@ -9,7 +9,7 @@ from tests.membership.world import World, world
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here is far away: a port that does not answer at once never does."""
-    monkeypatch.setattr("paasd.membership.reach.KNOCK_LIMIT_S", 0.6)
+    monkeypatch.setattr("paasd.membership.knocking.KNOCK_LIMIT_S", 0.6)
 
 
 @pytest.fixture

@@ -235,9 +235,9 @@ async def test_single_shut_ports_are_named(town: World, monkeypatch: pytest.Monk
         def without(ports: Ports, role: Any, closed: Any = closed) -> Any:
             return [door for door in real(ports, role) if door != closed]
 
-        monkeypatch.setattr("paasd.membership.reach.doors_of", without)
+        monkeypatch.setattr("paasd.membership.knocking.doors_of", without)
         async with reach.answering("127.0.0.1", ports, "control") as nonce:
-            monkeypatch.setattr("paasd.membership.reach.doors_of", real)
+            monkeypatch.setattr("paasd.membership.knocking.doors_of", real)
             says = f"reaches the new node at 127.0.0.1, but not {closed[0]} {closed[1]}"
             with pytest.raises(Unprocessable, match=says):
                 await reach.knock("127.0.0.1", ports, "control", nonce)

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 import paasd.testing
-from paasd.chain import break_in, read_chain
+from paasd.chained_file import find_break, read_records
 from paasd.config import PeerConfig
 from paasd.errors import PaasdError
 from paasd.membership import Machine, choose_ports, join, parse_token
@@ -73,8 +73,8 @@ async def test_every_refused_join_is_kept_up_to_a_rate_and_the_log_witnesses_it(
         assert "wait a minute" in told[-1]
         assert len(told) <= PER_MINUTE + 1
 
-        kept = read_chain(node.directory / "refusals.jsonl")
-        assert break_in(kept) is None
+        kept = read_records(node.directory / "refusals.jsonl")
+        assert find_break(kept) is None
         assert [record.door for record in kept] == ["join"] * len(told)
         assert all(record.why in said for record, said in zip(kept, told, strict=True))
         assert kept[0].subject == parse_token(good).id

@@ -59,7 +59,7 @@ async def test_a_stale_socket_is_replaced_and_only_its_user_may_connect(tmp_path
 def test_the_launcher_says_why_it_cannot_start(tmp_path: Path) -> None:
     from paasd.lasting import launch
 
-    command = [sys.executable, "-I", "-S", launch.__file__, "-1", "", "0", str(tmp_path / "none")]
+    command = [sys.executable, "-I", "-S", launch.__file__, "-1", "", "0", "0", str(tmp_path / "none")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "No such file" in done.stderr
 

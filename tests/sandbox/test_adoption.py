@@ -15,6 +15,7 @@ import trio
 
 from paasd.sandbox import Container, SandboxError, adoption
 from paasd.sandbox.inventory import processes_of
+from paasd.sandbox.launcher import wire
 
 from .daemon import STEPS
 from .place import Place, output, records, run, shell, spec
@@ -141,6 +142,20 @@ async def test_a_new_zygote_is_started_when_the_old_one_was_killed(place: Place)
         ended, text = await run(await sandbox.create(spec("two")), shell("echo alive"))
         assert (ended.code, text) == (0, "alive\n")
         assert first.running
+
+
+async def test_a_zygote_of_another_build_is_replaced_and_what_it_started_lives_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with held(place, "one") as kill:
+        await kill()
+    (former,) = processes_of(place.prefix)["zygote"]
+    for program, same in ((wire.PROGRAM, True), (wire.PROGRAM + 1, False)):
+        monkeypatch.setattr(wire, "PROGRAM", program)
+        async with place.open(keep=same) as sandbox:
+            assert sandbox.containers["one"].running
+            (zygote,) = processes_of(place.prefix)["zygote"]
+            assert (zygote == former) == same
 
 
 async def test_a_start_that_fails_ends_although_containers_were_taken_over(

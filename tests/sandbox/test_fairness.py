@@ -1,6 +1,7 @@
 """Who takes little counts for more, has short turns and processors to itself, and only as long as it takes little."""
 
-from paasd.sandbox.fairness import LONG_TURN_NS, MOST, PERIOD_S, SHORT_TURN_NS, Fairness, Standing
+from paasd.sandbox.fairness import MOST, PERIOD_S, SHORT_TURN_NS, Fairness, Standing
+from paasd.sandbox.launcher.syscalls import LONG_TURN_NS
 
 WEIGHTS = {"light": 25, "heavy": 25}
 SECOND_NS = 1_000_000_000
@@ -63,6 +64,19 @@ def test_who_takes_much_keeps_off_a_processor_and_who_takes_little_keeps_to_it()
     assert host.places == {"light": (1,), "heavy": (0,)}
 
 
+def test_the_platforms_own_work_keeps_off_them_while_somebody_uses_who_takes_little_and_another_computes() -> None:
+    host = Host()
+    host.pass_s(60, light=0.01, heavy=0.9)
+    assert host.fairness.own == (0,)
+    host.pass_s(60, light=0.0, heavy=0.9)
+    assert host.fairness.own == BOTH, "nobody uses it"
+    assert host.places == {"light": (1,), "heavy": (0,)}
+    host.pass_s(60, light=0.01, heavy=0.01)
+    assert host.fairness.own == BOTH, "nobody is in the way"
+    host.pass_s(60, light=0.9, heavy=0.9)
+    assert host.fairness.own == BOTH, "nobody takes little"
+
+
 def test_of_eight_processors_two_are_kept_free() -> None:
     host = Host(tuple(range(8)))
     host.pass_s(60, light=0.1, heavy=4.0)
@@ -73,6 +87,7 @@ def test_an_operator_can_let_all_run_everywhere() -> None:
     host = Host(free_percent=0)
     host.pass_s(60, light=0.1, heavy=0.9)
     assert host.places == {"light": BOTH, "heavy": BOTH}
+    assert host.fairness.own == BOTH
     assert host.factors == {"light": 8, "heavy": 1}
 
 

@@ -3,12 +3,15 @@
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
 
+from paasd.processors import GIVEN
 from paasd.sandbox import Limits, Sandbox
+from paasd.sandbox.processes import launchers
 
 from .place import MIB, SMALL, output, python, run, shell, spec, turn_ns
 
@@ -114,7 +117,7 @@ async def test_usage_counts_what_is_used(sandbox: Sandbox) -> None:
 async def test_who_takes_little_of_the_processor_counts_for_more_has_short_turns_and_a_place_of_its_own(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paasd.sandbox.sandbox.PERIOD_S", 0.05)
+    monkeypatch.setattr("paasd.sandbox.treatment.PERIOD_S", 0.05)
     monkeypatch.setattr("paasd.sandbox.fairness._KEPT", 0.1)
     monkeypatch.setattr("paasd.sandbox.fairness._REMEMBERED", 0.1)
     light, heavy = await sandbox.create(spec("light")), await sandbox.create(spec("heavy"))
@@ -131,13 +134,42 @@ async def test_who_takes_little_of_the_processor_counts_for_more_has_short_turns
         ):
             await trio.sleep(0.05)
     free, crowded = (os.sched_getaffinity(pid_in(sandbox, guid)) for guid in ("light", "heavy"))
-    everywhere = os.sched_getaffinity(0)
+    everywhere = set(GIVEN)
     assert free | crowded == everywhere
     assert len(everywhere) == 1 or not free & crowded
     again: list[str] = []
     monkeypatch.setattr(sandbox._parts.cgroups, "give_turns", lambda guid, _turn_ns: again.append(guid))
     await trio.sleep(0.5)
     assert again == [], "nothing is done anew while nothing changes"
+
+
+async def test_the_platforms_own_work_keeps_out_of_the_way_and_what_it_starts_for_tenants_does_not(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paasd.sandbox.fairness._KEPT", 0.1)
+    monkeypatch.setattr("paasd.sandbox.fairness._REMEMBERED", 0.1)
+    everywhere = set(GIVEN)
+    if len(everywhere) < 2 or not sandbox._parts.cgroups.processors():
+        pytest.skip("there is nothing to choose")
+    light, heavy = await sandbox.create(spec("light")), await sandbox.create(spec("heavy"))
+    await light.start(shell("while sleep 0.05; do :; done"))
+    await heavy.start(shell("while :; do :; done"))
+
+    async def keeps(expected: Callable[[set[int]], bool]) -> None:
+        with trio.fail_after(30):
+            while not all(expected(os.sched_getaffinity(pid)) for pid in (os.getpid(), *launchers(sandbox.prefix))):
+                await trio.sleep(0.05)
+
+    await keeps(lambda found: len(found) < len(everywhere))
+    assert os.sched_getaffinity(0).isdisjoint(os.sched_getaffinity(pid_in(sandbox, "light")))
+    late = await sandbox.create(spec("late"))
+    await late.start(shell("while :; do :; done"))
+    for container in (light, heavy):
+        await sandbox.destroy(container.guid)
+    await keeps(lambda found: found == everywhere)
+    with trio.fail_after(10):
+        while os.sched_getaffinity(pid_in(sandbox, "late")) != everywhere:
+            await trio.sleep(0.05)
 
 
 def pid_in(sandbox: Sandbox, guid: str) -> int:

@@ -17,6 +17,7 @@ from paasd.errors import PaasdError, Unavailable, Unprocessable
 from paasd.membership.book import places_of
 from paasd.membership.doors.vault import Vault
 from paasd.membership.files import Ports
+from paasd.membership.knocking import knock
 from paasd.membership.messages import (
     AUTHORITY,
     JOIN,
@@ -27,7 +28,6 @@ from paasd.membership.messages import (
     JoinRequest,
     RenewRequest,
 )
-from paasd.membership.reach import knock
 from paasd.membership.tokens import secret_hash
 from paasd.model.membership import AdmitMember, admit_member, check_admission, members
 from paasd.packing import unpack

@@ -4,7 +4,8 @@ There is a chain of the whole platform and one of each organization, so that wha
 without anything of the others. The digest covers every field but those of the chains. Fields that are empty are left
 out, so that a later release may add some without changing what is there.
 
-Who can write to the database can also make a chain anew. What finds that is a head that was kept elsewhere.
+Who can write to the database can also make a chain anew. What finds that is a head that was kept elsewhere, such as in
+a `ChainedFile` of each node.
 """
 
 import hashlib

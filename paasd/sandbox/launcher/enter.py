@@ -79,7 +79,7 @@ def fork_beside(
     if pid == 0:
         try:
             prefer_for_oom()
-            sys_.enter_cgroups(request["cgroups"])
+            sys_.enter_cgroups(request["cgroups"], request.get("processors"))
             for name, kind in _KINDS.items():
                 sys_.setns(namespaces[name], kind)
             os.setresgid(0, 0, 0)

@@ -20,7 +20,7 @@ def run_pid1(request: dict[str, Any], status: socket.socket, outputs: tuple[int,
     """Never returns. Tells `status` "error STEP: text", or "app" with a pidfd; at the end "exit WAITSTATUS"."""
     step = "cgroups"
     try:
-        sys_.enter_cgroups(request["cgroups"])
+        sys_.enter_cgroups(request["cgroups"], request.get("processors"))
         step = "user namespace"
         userns_fd = _make_user_namespace(request["uid_base"], request["uid_count"])
         prefer_for_oom()

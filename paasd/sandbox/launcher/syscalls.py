@@ -1,5 +1,6 @@
 """System calls that CPython 3.11 does not wrap. Errors are OSError with the kernel's errno and the given name."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -28,6 +29,9 @@ _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLONE3, _SYS_MOUNT_SETATTR = 428, 429, 435
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]
 _SYS_CAPSET = {"x86_64": 126, "aarch64": 91}[os.uname().machine]
 _SYS_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}[os.uname().machine]
+
+# What is new goes behind all others that wake up, until it is known to take little (see sandbox/fairness.py).
+LONG_TURN_NS = 20_000_000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # Calls through this one keep the interpreter's lock, so that a child has it too.
@@ -84,14 +88,19 @@ def fork_into(cgroup: str, flags: int = 0) -> int:
     return pid
 
 
-def enter_cgroups(files: list[str]) -> None:
-    """Move this process, which has one thread, by writing into `files`."""
+def enter_cgroups(files: list[str], processors: list[int] | None) -> None:
+    """Move this process, which has one thread, by writing into `files`; it may run on `processors` as far as its
+    cgroups allow, wherever the platform's own work has to be. None, of a daemon that knows no such thing, leaves it.
+    """
     for name in files:
         fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(fd, b"0")
         finally:
             os.close(fd)
+    if processors:
+        with contextlib.suppress(OSError):  # None of them is left.
+            os.sched_setaffinity(0, processors)
 
 
 def take_turns(turn_ns: int, thread: int = 0) -> None:

@@ -18,8 +18,6 @@ from .shim import run_shim
 
 _BACKLOG = 256
 _LOOK_AROUND_S = 20.0
-# Long: what is new goes behind all others that wake up, until it is known to take little (see fairness.py).
-_TURN_NS = 20_000_000
 
 
 def main(socket_path: str, prefix: str, holder_cgroups: list[str]) -> None:
@@ -30,7 +28,7 @@ def main(socket_path: str, prefix: str, holder_cgroups: list[str]) -> None:
         with contextlib.suppress(OSError), open(name, "w") as procs:
             procs.write("0")
     with contextlib.suppress(OSError):  # A host may forbid it: everything works, and slower beside busy neighbours.
-        sys_.take_turns(_TURN_NS)
+        sys_.take_turns(sys_.LONG_TURN_NS)
     # What it passes on to the first process of a container has the tenant's environment.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys_.prctl(sys_.PR_SET_DUMPABLE, 0)
@@ -100,8 +98,8 @@ def _answer(connection: socket.socket) -> None:
         request, _fds = wire.receive(connection)
         if request["verb"] == "hello":
             zygote = os.getppid()
-            facts = {"protocol": wire.PROTOCOL, "pid": zygote, "started": wire.start_time(zygote)}
-            wire.send(connection, {**facts, "python": sys.version})
+            facts = {"protocol": wire.PROTOCOL, "program": wire.PROGRAM, "python": sys.version}
+            wire.send(connection, {**facts, "pid": zygote, "started": wire.start_time(zygote)})
         elif request["verb"] == "start":
             run_shim(request, connection)
     except EOFError:

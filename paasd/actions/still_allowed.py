@@ -15,7 +15,7 @@ WATCHED: Final = "apps", "spaces", "organizations", "roles", "users", "deploy_to
 """Tables whose rows say who may do what. Settings hold OAuth clients."""
 
 
-def again(context: Context, auth: Auth, caller: Caller) -> Caller:
+def caller_now(context: Context, auth: Auth, caller: Caller) -> Caller:
     """The caller as of now, with the scopes that are left. Raises InvalidToken when nothing is: a token has expired, a
     deploy token was revoked, an account deleted or signed out, a password or a client's secret changed.
     """

@@ -1,7 +1,8 @@
 """A file of records that cannot be changed unnoticed: each line holds the hash of the one before.
 
 For what strangers cause, which must not get into the replicated log: they could flood it. The newest hash (the head) is
-written there now and then; whoever changes older lines afterwards would have to change that, too.
+written there now and then; whoever changes older lines afterwards would have to change that, too. The other way round,
+heads of the log's own chain (`model/auditing/chain.py`, which links rows) are kept in such a file.
 """
 
 import hashlib
@@ -46,7 +47,7 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
 
 
-class Chain:
+class ChainedFile:
     """The file at `path`, gone on with where it ended."""
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
@@ -110,8 +111,8 @@ def old_of(path: Path) -> Path:
     return path.with_name(path.name + ".old")
 
 
-def read_chain(path: Path) -> list[Record]:
-    """What is left of it, oldest first. Lines that cannot be read are left out: `break_in` sees if one is missing."""
+def read_records(path: Path) -> list[Record]:
+    """What is left of it, oldest first. Lines that cannot be read are left out: `find_break` sees if one is missing."""
     lines = [line for file in (old_of(path), path) if file.exists() for line in file.read_bytes().split(b"\n")]
     found = []
     for line in lines:
@@ -135,7 +136,7 @@ def last_record(path: Path) -> Record | None:
     return None
 
 
-def break_in(records: Iterable[Record]) -> str | None:
+def find_break(records: Iterable[Record]) -> str | None:
     """Where the chain does not hold, in words; None when it does."""
     before: Record | None = None
     for record in records:

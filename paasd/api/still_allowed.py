@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 import trio
 
-from paasd.actions.lasting import WATCHED, again
+from paasd.actions.still_allowed import WATCHED, caller_now
 from paasd.api.call import Call, Reply
 from paasd.errors import PaasdError
 
@@ -26,7 +26,7 @@ async def until_refused(call: Call, reply: Reply[Any]) -> None:
                 await changes.wait()
             changes.take()
             try:
-                may(again(context, auth, caller))
+                may(caller_now(context, auth, caller))
             except PaasdError:
                 return
             await trio.sleep(PAUSE_S)

@@ -1,0 +1,68 @@
+"""Treats containers by what they took of the processor lately, and keeps the platform's own work out of their way."""
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+
+import trio
+
+from paasd.processors import keep_to
+from paasd.sandbox.container import Container
+from paasd.sandbox.fairness import DAEMON_TURN_NS, PERIOD_S, Fairness, Standing
+from paasd.sandbox.launcher.syscalls import take_turns
+from paasd.sandbox.parts import Parts
+from paasd.sandbox.processes import launchers
+
+
+class Treatment:
+    """Of all containers of a node. The pure half is `fairness.py`."""
+
+    def __init__(self, parts: Parts, containers: Mapping[str, Container]) -> None:
+        self._parts = parts
+        self._containers = containers
+        processors = parts.cgroups.processors()
+        self._fairness = Fairness(processors, os.cpu_count() or 1, parts.config.free_percent)
+        self._treated: dict[str, tuple[Standing, int]] = {}
+        self._own = self._everywhere = self._fairness.own
+        self._scope = trio.CancelScope()
+
+    async def keep(self) -> None:
+        """Until `stop`; then the containers stay as they are, and the platform's own work runs everywhere again."""
+        with contextlib.suppress(OSError):
+            take_turns(DAEMON_TURN_NS)
+        with self._scope:
+            # A daemon that was killed may have left them somewhere.
+            await trio.to_thread.run_sync(lambda: keep_to(self._everywhere, launchers(self._parts.prefix)))
+            try:
+                while True:
+                    await trio.to_thread.run_sync(self._treat, dict(self._containers))
+                    await trio.sleep(PERIOD_S)
+            finally:
+                self._keep_own_work_to(self._everywhere)
+
+    def stop(self) -> None:
+        self._scope.cancel()
+
+    def _treat(self, containers: dict[str, Container]) -> None:
+        taken, cgroups = {}, self._parts.cgroups
+        for guid in containers:
+            with contextlib.suppress(OSError):  # on its way out
+                taken[guid] = cgroups.cpu_ns(guid)
+        weights = {guid: containers[guid].spec.limits.cpu_weight for guid in taken}
+        standings = self._fairness.measure(taken, weights, time.monotonic())
+        # What a container starts anew has the turns of the zygote, whatever the one before it had.
+        runs = {guid: containers[guid].record.run if containers[guid].running else 0 for guid in standings}
+        before, self._treated = self._treated, {guid: (one, runs[guid]) for guid, one in standings.items()}
+        for guid, (standing, run) in self._treated.items():
+            if before.get(guid) != (standing, run):
+                with contextlib.suppress(OSError):
+                    cgroups.weigh(guid, weights[guid] * standing.factor)
+                    cgroups.confine(guid, standing.processors)
+                    cgroups.give_turns(guid, standing.turn_ns)
+        self._keep_own_work_to(self._fairness.own)
+
+    def _keep_own_work_to(self, processors: tuple[int, ...]) -> None:
+        if processors != self._own:
+            self._own = processors
+            keep_to(processors, (os.getpid(), *launchers(self._parts.prefix)))
