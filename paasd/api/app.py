@@ -16,7 +16,6 @@ import msgspec
 import quart
 import structlog
 import trio
-from quart.routing import QuartRule
 from quart.wrappers import Response
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
@@ -37,6 +36,7 @@ from paasd.api.errors import (
     known_error,
 )
 from paasd.api.limits import READING
+from paasd.api.matching import compiled, endpoint
 from paasd.api.payer import payer_of
 from paasd.api.platform import Platform
 from paasd.api.query import parse_any, parse_query
@@ -64,33 +64,16 @@ EXCHANGE = (
 )
 
 
-class _OneWayRule(QuartRule):
-    """Nobody asks for the URL of an endpoint; what could tell would take most of the time of making the app."""
-
-    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        return lambda *_: ("", "")
-
-
 def make_app(platform: Platform, table: RouteTable) -> QuartTrio:
     """An ASGI app that serves `table`."""
     app = QuartTrio("paasd", static_folder=None)
-    app.url_rule_class = _OneWayRule
     app.asgi_http_class = StreamedConnection
     app.request_class = StreamedRequest
     # Our own body class and handlers set the limits; Quart's would cut streams after a minute.
     app.config.update(RESPONSE_TIMEOUT=None, BODY_TIMEOUT=None, MAX_CONTENT_LENGTH=None)
-    app.url_map.merge_slashes = False
+    app.url_map = compiled(table)
     log = structlog.get_logger("paasd.api")
-
-    for number, route in enumerate(table):
-        app.add_url_rule(
-            route.path,
-            endpoint=f"{number} {route.method} {route.path}",
-            view_func=_view(platform, route, log),
-            methods=[route.method],
-            provide_automatic_options=False,
-            strict_slashes=True,
-        )
+    app.view_functions.update({endpoint(route): _view(platform, route, log) for route in table})
 
     async def refuse(error: HTTPException) -> Response:
         """Requests that reached no handler."""

@@ -19,8 +19,8 @@ from paasd.model.nodes import RegisterNode, register_node
 from paasd.model.settings import Bootstrap, bootstrap
 from paasd.observed import Observed
 from paasd.scheduler.scheduler import Scheduler
-from paasd.state import open_database
 from paasd.state.sealing import load_root_key, open_sealer
+from tests.fresh import open_fresh
 
 NODE = "11111111-1111-4111-8111-111111111111"
 
@@ -126,7 +126,7 @@ async def open_world(directory: Path, *, memory_mb: int = 4096, config: Config |
     """The world in `directory`, with one node of `memory_mb`."""
     config = config or Config()
     async with (
-        open_database(directory / "state", sync=False) as database,
+        open_fresh(directory / "state") as database,
         open_blobs(directory / "blobs") as blobs,
         open_logs(config.logs, directory / "logs", time.time) as logs,
     ):

@@ -11,7 +11,8 @@ import pytest
 import paasd.model
 from paasd.model import AuditChain, AuditEvent
 from paasd.model.signing import AddSigningKey, DropSigningKeys, add_signing_key, drop_signing_keys
-from paasd.state import InlineRunner, Record, open_database, registered_operations, secret_columns
+from paasd.state import InlineRunner, Record, registered_operations, secret_columns
+from tests.fresh import open_fresh
 from tests.model.cases import CASES
 from tests.model.seeding import Seed
 
@@ -67,7 +68,7 @@ WITHOUT_CASE: dict[str, str] = {
 @pytest.mark.parametrize("name", sorted(CASES))
 async def test_it_records_what_it_did(name: str, tmp_path: Path) -> None:
     operation, prepare = CASES[name]
-    async with open_database(tmp_path, runner=InlineRunner(), sync=False) as database:
+    async with open_fresh(tmp_path, runner=InlineRunner()) as database:
         arguments = await prepare(Seed(database))
         with database.read() as tx:
             before = {event.guid for event in tx.all(AuditEvent)}
