@@ -21,6 +21,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from paasd.actions.second_factor import warning_of
+from paasd.api.addresses import client_address
 from paasd.api.answers import OAuthRefusal
 from paasd.api.body import Body, StreamedConnection, StreamedRequest
 from paasd.api.call import JSON, Call, Reply, sent_by_another_site
@@ -172,7 +173,8 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     await _refresh(platform, route)
     caller = await _caller(platform, route)
     if caller is not None:
-        caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
+        address = client_address(request, platform.config.router.trusted_hops)
+        caller = msgspec.structs.replace(caller, address=address, request_id=request_id)
         quart.g.left = platform.call_limits.count(caller, route.method, partial(_organizations, platform, caller))
         platform.auth.seen(caller)
     check_scope(caller, route)
@@ -224,7 +226,8 @@ async def _caller(platform: Platform, route: Route) -> Caller | None:
             return platform.auth.caller(credentials)
         case "basic" if route.auth is Auth.BASIC:
             username, password = basic_credentials(credentials)
-            return await platform.auth.basic(username, password, client_address(request))
+            address = client_address(request, platform.config.router.trusted_hops)
+            return await platform.auth.basic(username, password, address)
         case "basic":
             raise InvalidToken(INVALID + WITHOUT_PASSWORD)
         case _:
@@ -240,12 +243,6 @@ def basic_credentials(encoded: str) -> tuple[str, str]:
     if not colon:
         raise BadRequest("The Authorization header is not valid Basic authentication")
     return name, password
-
-
-def client_address(request: Any) -> str:
-    """The address that the router saw, else that of the peer. Only the last entry is the router's own word."""
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    return forwarded.rpartition(",")[2].strip() or (request.remote_addr or "unix")
 
 
 def _response(reply: Reply[Any], call: Call) -> Response:
@@ -310,4 +307,4 @@ def _request_id() -> str:
     return str(quart.g.request_id)
 
 
-__all__ = ["basic_credentials", "client_address", "make_app"]
+__all__ = ["basic_credentials", "make_app"]
