@@ -14,7 +14,7 @@ from paasd.auth.caller import USER_SCOPES, Caller, client_caller
 from paasd.auth.demands import demanding
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.deploy import DeployTokens
-from paasd.auth.factors import NEEDED, WRONG, Factors
+from paasd.auth.factors import NEEDED, WRONG, WRONG_FIRST, Factors
 from paasd.auth.guesses import Guesses, folded
 from paasd.auth.keeping import keep_keys
 from paasd.auth.keys import KeyRing
@@ -35,7 +35,7 @@ from paasd.auth.tokens import (
 from paasd.auth.totp import hash_code
 from paasd.config import AuthConfig
 from paasd.errors import InvalidToken, NotAuthenticated, PaasdError
-from paasd.model import Passcode, Setting, User, signing
+from paasd.model import Passcode, SecondFactor, Setting, User, signing
 from paasd.model.clients import PREFIX as CLIENT_SETTING
 from paasd.model.passcodes import UsePasscode, use_passcode
 from paasd.model.users import NoteSignIn, note_sign_in
@@ -173,6 +173,15 @@ class Auth:
             self._refused(user.username, address, WRONG)
             raise OAuthError(401, "unauthorized", WRONG)
         self._guesses.succeeded(user.username, address, self._clock())
+
+    def first_code(self, user: User, factor: SecondFactor, code: str, address: str) -> int:
+        """The step of a code that is to confirm a factor. Raises OAuthError 401; guesses wait as at sign-in."""
+        self._check_throttle(user.username, address)
+        step = self.factors.step(factor, code)
+        if step is None:
+            self._refused(user.username, address, WRONG)
+            raise OAuthError(401, "unauthorized", WRONG_FIRST)
+        return step
 
     async def check_password(self, user: User, password: str, address: str) -> None:
         """Check a password of one who is signed in; guesses wait as at sign-in. Raises OAuthError 401."""
