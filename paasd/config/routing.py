@@ -107,8 +107,8 @@ class RouterConfig(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=10,
-            description="Proxies in front of this node whose X-Forwarded-For entries are believed: the client's address "
-            "in audit events and in limits for strangers is what the first of them saw.",
+            description="Proxies in front of this node whose X-Forwarded-For entries are believed: the client's "
+            "address in audit events and in limits for strangers is what the first of them saw.",
         ),
     ] = 0
     access_log_flush_s: Annotated[
