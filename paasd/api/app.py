@@ -4,9 +4,7 @@ import base64
 import binascii
 import math
 import os
-import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
@@ -38,10 +36,12 @@ from paasd.api.errors import (
 from paasd.api.platform import Platform
 from paasd.api.query import parse_any, parse_query
 from paasd.api.repeating import KEY, repeating, with_the_way_to_repeat
+from paasd.api.request_ids import request_id_of
 from paasd.api.scopes import check_scope
 from paasd.api.still_allowed import until_refused
 from paasd.api.stream import StreamBody
 from paasd.api.table import Auth, Route, RouteTable, Size
+from paasd.api.websockets import RefusedWebsocket
 from paasd.auth import Caller, root_caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.service import OAuthError
@@ -52,7 +52,6 @@ from paasd.model import Role, Space
 from paasd.model.manifests import ManifestError
 from paasd.state import Eq, InSelect
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 View = Callable[..., Awaitable[Response]]
 WITH_PASSWORD = ": give name and password (curl -u NAME:PASSWORD) or an access token (Authorization: bearer TOKEN)"
 WITHOUT_PASSWORD = ", or use /paasd/v1, which takes name and password; here they are exchanged first at /oauth/token"
@@ -75,6 +74,7 @@ def make_app(platform: Platform, table: RouteTable) -> QuartTrio:
     app = QuartTrio("paasd", static_folder=None)
     app.url_rule_class = _OneWayRule
     app.asgi_http_class = StreamedConnection
+    app.asgi_websocket_class = RefusedWebsocket
     app.request_class = StreamedRequest
     # Our own body class and handlers set the limits; Quart's would cut streams after a minute.
     app.config.update(RESPONSE_TIMEOUT=None, BODY_TIMEOUT=None, MAX_CONTENT_LENGTH=None)
@@ -299,11 +299,11 @@ def _error_response(status: int, body: bytes, request_id: str) -> Response:
 
 
 def _request_id() -> str:
-    """The id that the router gave this request (or the client, when it looks like one), else a new one."""
+    """Of the request that is being answered."""
     request = quart.request
     if not hasattr(quart.g, "request_id"):
-        sent = request.headers.get("X-Vcap-Request-Id") or request.headers.get("X-Request-Id") or ""
-        quart.g.request_id = sent if REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
+        sent = (request.headers.get(name) for name in ("X-Vcap-Request-Id", "X-Request-Id"))
+        quart.g.request_id = request_id_of(*sent)
     return str(quart.g.request_id)
 
 
