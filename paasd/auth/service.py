@@ -21,6 +21,7 @@ from paasd.auth.keys import KeyRing
 from paasd.auth.notes import Notes
 from paasd.auth.oidc import open_providers
 from paasd.auth.passwords import Asker, Passwords
+from paasd.auth.sign_in import SignIn
 from paasd.auth.throttle import Throttle
 from paasd.auth.tokens import (
     ADMIN_SCOPE,
@@ -29,6 +30,7 @@ from paasd.auth.tokens import (
     WITH_FACTOR,
     Client,
     Tokens,
+    client_of_row,
     revocation_signature,
     scopes_of,
 )
@@ -56,14 +58,6 @@ class OAuthError(PaasdError):
         super().__init__(detail)
         self.status = status
         self.error = error
-
-
-class SignIn(msgspec.Struct, frozen=True, kw_only=True):
-    """Who has proved who they are, when (unix seconds), and whether with a second factor."""
-
-    user: User
-    at: int
-    with_factor: bool = False
 
 
 class Auth:
@@ -402,8 +396,3 @@ class Auth:
         methods, at = claims.get("amr"), claims.get("auth_time", claims.get("iat"))  # tokens from before have no time
         with_factor = isinstance(methods, list) and WITH_FACTOR in methods
         return SignIn(user=user, at=at if isinstance(at, int) else 0, with_factor=with_factor)
-
-
-def client_of_row(row: Setting) -> Client:
-    """A registered client as its row holds it."""
-    return msgspec.json.decode(row.value, type=Client)

@@ -12,7 +12,7 @@ from paasd.auth.caller import ADMIN_SCOPES, USER_SCOPES
 from paasd.auth.keys import ALGORITHM, KeyRing
 from paasd.config import AuthConfig
 from paasd.errors import InvalidToken, Unavailable
-from paasd.model import User
+from paasd.model import Setting, User
 
 INVALID = "Invalid Auth Token; sign in again"
 EXPIRED = "Invalid Auth Token; it has expired, sign in again"
@@ -33,6 +33,11 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = USER_SCOPES
     secret_revision: str = ""
     life_s: int | None = None
+
+
+def client_of_row(row: Setting) -> Client:
+    """A registered client as its row holds it."""
+    return msgspec.json.decode(row.value, type=Client)
 
 
 def scopes_of(user: User) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from paasd.api.table import Auth, Route, get
 from paasd.api.uaa.pages import base, failure
 from paasd.api.uaa.passcode import finish
 from paasd.auth.oidc import ProviderError
-from paasd.auth.service import SignIn
+from paasd.auth.sign_in import SignIn
 from paasd.errors import Unprocessable
 from paasd.model.identities import SignInExternally, sign_in_externally
 from paasd.state.sealing import SealingError

@@ -15,7 +15,8 @@ from paasd.api.table import Auth, Route, get, post
 from paasd.api.uaa.pages import base, check_same_site, error_of, failure, page, passcode_page
 from paasd.api.uaa.tokens import read_form
 from paasd.auth import DEPLOY_TOKEN
-from paasd.auth.service import OAuthError, SignIn
+from paasd.auth.service import OAuthError
+from paasd.auth.sign_in import SignIn
 from paasd.errors import Crowded
 from paasd.model import User
 from paasd.state.sealing import SealingError
