@@ -86,7 +86,7 @@ async def check(context: Context, scope: Scope, heads: tuple[Head, ...] = ()) ->
         if gone is not None:
             return Checked(scope=scope.chain, problem=gone)
         kept = ()
-    looking = Check(context.database.read, scope.chain, (*kept, *heads))
+    looking = Check(context.database.read, scope.chain, heads, kept)
     portions = looking.portions()
     async with context.apart.turn(scope.chain):
         while await context.apart.run(lambda: next(portions, DONE)) is not DONE:

@@ -74,12 +74,16 @@ async def read_environment(context: Context, caller: Caller, app_guid: str) -> d
 
 
 async def note_shown(context: Context, caller: Caller, app_guid: str) -> None:
-    """Write down that the caller reads the variables, before they do. Only the first time within an hour is a write."""
+    """Write down that the caller reads the variables, before they do. Only the first time within an hour is a write.
+
+    A request that is sent again reads again, so its write is no repeated one.
+    """
     actor = actor_of(caller)
     with context.database.read() as tx:
         told = shown_lately(tx, app_guid, actor, rfc3339(context.clock()))
     if not told:
-        await context.database.write(record_environment_shown, RecordEnvironmentShown(app_guid=app_guid, actor=actor))
+        shown = RecordEnvironmentShown(app_guid=app_guid, actor=actor)
+        await context.database.write(record_environment_shown, shown, request_id=context.new_guid())
 
 
 async def update_environment(
@@ -98,6 +102,8 @@ async def update_environment(
         present = open_environment(context, app)
         merged = merge(present, changes)
         shown = merged if readable else merge({}, changes)
+        if shown.keys() - changes.keys():
+            await note_shown(context, caller, app_guid)
         if merged == present:
             return shown
         arguments = model.SetEnvironment(

@@ -209,9 +209,11 @@ async def difference(context: Context, caller: Caller, space_guid: str, text: st
     """`POST /v3/spaces/:guid/manifest_diff`: what applying would change. Raises ManifestError, NotFound, Forbidden.
 
     Nothing of the variables of an app where the caller may not read them: also which would not change tells of them.
+    Comparing them with what may be guessed is reading them.
     """
     manifest = await parse(context, text)
     rows: list[dict[str, Any]] = []
+    read: list[str] = []
     with context.database.read() as tx:
         space = need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
         for index, one in enumerate(manifest.applications):
@@ -222,7 +224,10 @@ async def difference(context: Context, caller: Caller, space_guid: str, text: st
                 variables = open_environment(context, state.app) if readable else {}
                 present = generate(state, variables, labelling)
                 wanted = wanted if readable else {key: value for key, value in wanted.items() if key != "env"}
+                read += [state.app.guid] if variables and "env" in wanted else []
             rows += diff(index, wanted, present)
+    for app_guid in dict.fromkeys(read):
+        await note_shown(context, caller, app_guid)
     return rows
 
 

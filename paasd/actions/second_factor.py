@@ -53,12 +53,17 @@ async def enrol(context: Context, caller: Caller, auth: Auth, password: str | No
 
 async def confirm(context: Context, caller: Caller, auth: Auth, code: str) -> list[str]:
     """The recovery codes, shown this once. Ends the caller's sessions. Raises NotFound, Unprocessable."""
-    factor = standing(context, caller)
+    with context.database.read() as tx:
+        user = _person(tx.get(User, caller.user_guid), caller)
+        factor = tx.get(SecondFactor, user.guid)
     if factor is None:
         raise NotFound("Second factor", NONE)
-    step = auth.factors.step(factor, code)
-    if step is None:
-        raise Unprocessable("The code is wrong; is the clock of the authenticator right? It changes every 30 seconds")
+    if factor.confirmed:  # whether a code is right is told by what uses it up alone
+        raise Unprocessable("The second factor is confirmed already")
+    try:
+        step = auth.first_code(user, factor, code, caller.address)
+    except OAuthError as error:
+        raise Unprocessable(error.detail) from error
     codes = new_recovery_codes()
     confirmed = model.ConfirmFactor(
         user_guid=factor.user_guid,

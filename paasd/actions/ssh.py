@@ -15,7 +15,8 @@ from paasd.actions.permissions import Permission, authorise_in_organization
 from paasd.actions.visibility import need_app, need_visible
 from paasd.auth import Caller, root_caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
-from paasd.auth.service import Auth, SignIn
+from paasd.auth.service import Auth
+from paasd.auth.sign_in import SignIn
 from paasd.auth.tokens import revocation_signature
 from paasd.auth.totp import hash_code, new_code
 from paasd.config import Config

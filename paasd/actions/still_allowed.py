@@ -6,7 +6,8 @@ import msgspec
 
 from paasd.actions.context import Context
 from paasd.auth import DEPLOY_TOKEN, Caller
-from paasd.auth.service import Auth, SignIn
+from paasd.auth.service import Auth
+from paasd.auth.sign_in import SignIn
 from paasd.auth.tokens import EXPIRED, INVALID
 from paasd.errors import InvalidToken
 

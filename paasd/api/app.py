@@ -4,9 +4,7 @@ import base64
 import binascii
 import math
 import os
-import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
@@ -21,6 +19,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from paasd.actions.second_factor import warning_of
+from paasd.api.addresses import client_address
 from paasd.api.answers import OAuthRefusal
 from paasd.api.body import Body, StreamedConnection, StreamedRequest
 from paasd.api.call import JSON, Call, Reply, sent_by_another_site
@@ -41,10 +40,12 @@ from paasd.api.payer import payer_of
 from paasd.api.platform import Platform
 from paasd.api.query import parse_any, parse_query
 from paasd.api.repeating import KEY, repeating, with_the_way_to_repeat
+from paasd.api.request_ids import request_id_of
 from paasd.api.scopes import check_scope
 from paasd.api.still_allowed import until_refused
 from paasd.api.stream import StreamBody
 from paasd.api.table import Auth, Route, RouteTable, Size
+from paasd.api.websockets import RefusedWebsocket
 from paasd.auth import Caller, root_caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.service import OAuthError
@@ -53,7 +54,6 @@ from paasd.errors import BadRequest, Crowded, Forbidden, InvalidToken, NotAuthen
 from paasd.log import traceback_of
 from paasd.model.manifests import ManifestError
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 View = Callable[..., Awaitable[Response]]
 WITH_PASSWORD = ": give name and password (curl -u NAME:PASSWORD) or an access token (Authorization: bearer TOKEN)"
 WITHOUT_PASSWORD = ", or use /paasd/v1, which takes name and password; here they are exchanged first at /oauth/token"
@@ -68,6 +68,7 @@ def make_app(platform: Platform, table: RouteTable) -> QuartTrio:
     """An ASGI app that serves `table`."""
     app = QuartTrio("paasd", static_folder=None)
     app.asgi_http_class = StreamedConnection
+    app.asgi_websocket_class = RefusedWebsocket
     app.request_class = StreamedRequest
     # Our own body class and handlers set the limits; Quart's would cut streams after a minute.
     app.config.update(RESPONSE_TIMEOUT=None, BODY_TIMEOUT=None, MAX_CONTENT_LENGTH=None)
@@ -97,7 +98,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                 try:
                     call = await _admit(platform, route, path, request_id)
                     who = "" if call.anonymous else call.caller.username
-                    with repeating(call, route), counted_writes(call, route, client_address(request)):
+                    with repeating(call, route), counted_writes(call, route, call.address):
                         response = await _handle(call, route)
                 except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
                     response = _failure(error, request_id, log)
@@ -160,7 +161,8 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     await _refresh(platform, route)
     caller, payer = await _caller(platform, route), None
     if caller is not None:
-        caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
+        address = client_address(request, platform.config.router.trusted_hops)
+        caller = msgspec.structs.replace(caller, address=address, request_id=request_id)
         payer = payer_of(platform.context.database, caller)
         quart.g.left = platform.call_limits.count(payer, route.method)
         platform.auth.seen(caller)
@@ -202,7 +204,8 @@ async def _caller(platform: Platform, route: Route) -> Caller | None:
             return platform.auth.caller(credentials)
         case "basic" if route.auth is Auth.BASIC:
             username, password = basic_credentials(credentials)
-            return await platform.auth.basic(username, password, client_address(request))
+            address = client_address(request, platform.config.router.trusted_hops)
+            return await platform.auth.basic(username, password, address)
         case "basic":
             raise InvalidToken(INVALID + WITHOUT_PASSWORD)
         case _:
@@ -218,12 +221,6 @@ def basic_credentials(encoded: str) -> tuple[str, str]:
     if not colon:
         raise BadRequest("The Authorization header is not valid Basic authentication")
     return name, password
-
-
-def client_address(request: Any) -> str:
-    """The address that the router saw, else that of the peer. Only the last entry is the router's own word."""
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    return forwarded.rpartition(",")[2].strip() or (request.remote_addr or "unix")
 
 
 def _response(reply: Reply[Any], call: Call) -> Response:
@@ -282,12 +279,12 @@ def _error_response(status: int, body: bytes, request_id: str) -> Response:
 
 
 def _request_id() -> str:
-    """The id that the router gave this request (or the client, when it looks like one), else a new one."""
+    """Of the request that is being answered."""
     request = quart.request
     if not hasattr(quart.g, "request_id"):
-        sent = request.headers.get("X-Vcap-Request-Id") or request.headers.get("X-Request-Id") or ""
-        quart.g.request_id = sent if REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
+        sent = (request.headers.get(name) for name in ("X-Vcap-Request-Id", "X-Request-Id"))
+        quart.g.request_id = request_id_of(*sent)
     return str(quart.g.request_id)
 
 
-__all__ = ["basic_credentials", "client_address", "make_app"]
+__all__ = ["basic_credentials", "make_app"]

@@ -10,6 +10,7 @@ import trio
 from quart.wrappers import Request
 from quart_trio import QuartTrio
 
+from paasd.api.addresses import client_address
 from paasd.api.answers import Link
 from paasd.api.body import Body
 from paasd.api.payer import Payer, payer_of
@@ -121,6 +122,11 @@ class Call:
         if self._caller is None:
             raise NotAuthenticated("Authentication error")
         return self._caller
+
+    @property
+    def address(self) -> str:
+        """From where the request comes."""
+        return client_address(self.request, self.platform.config.router.trusted_hops)
 
     @property
     def paying(self) -> Payer:

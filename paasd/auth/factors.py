@@ -15,6 +15,8 @@ NEEDED: Final = (
 )
 WRONG: Final = "The code of the second factor is wrong or was used before; wait for the next one"
 
+WRONG_FIRST: Final = "The code is wrong; is the clock of the authenticator right? It changes every 30 seconds"
+
 
 def factor_context(user_guid: str) -> str:
     """What a secret is sealed for."""

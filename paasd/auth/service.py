@@ -15,13 +15,14 @@ from paasd.auth.caller import ADMIN_SCOPE, USER_SCOPES, Caller, client_caller
 from paasd.auth.demands import demanding
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.deploy import DeployTokens
-from paasd.auth.factors import NEEDED, WRONG, Factors
+from paasd.auth.factors import NEEDED, WRONG, WRONG_FIRST, Factors
 from paasd.auth.guesses import Guesses, folded
 from paasd.auth.keeping import keep_keys
 from paasd.auth.keys import KeyRing
 from paasd.auth.notes import Notes
 from paasd.auth.oidc import open_providers
 from paasd.auth.passwords import Asker, Passwords
+from paasd.auth.sign_in import SignIn
 from paasd.auth.throttle import Throttle
 from paasd.auth.tokens import (
     EXPIRED,
@@ -36,7 +37,7 @@ from paasd.auth.tokens import (
 from paasd.auth.totp import hash_code
 from paasd.config import AuthConfig
 from paasd.errors import InvalidToken, NotAuthenticated, PaasdError
-from paasd.model import Passcode, Setting, User, signing
+from paasd.model import Passcode, SecondFactor, Setting, User, signing
 from paasd.model.clients import PREFIX as CLIENT_SETTING
 from paasd.model.passcodes import UsePasscode, use_passcode
 from paasd.model.users import NoteSignIn, note_sign_in
@@ -57,14 +58,6 @@ class OAuthError(PaasdError):
         super().__init__(detail)
         self.status = status
         self.error = error
-
-
-class SignIn(msgspec.Struct, frozen=True, kw_only=True):
-    """Who has proved who they are, when (unix seconds), and whether with a second factor."""
-
-    user: User
-    at: int
-    with_factor: bool = False
 
 
 class Auth:
@@ -183,6 +176,15 @@ class Auth:
             self._refused(user.username, address, WRONG)
             raise OAuthError(401, "unauthorized", WRONG)
         self._guesses.succeeded(user.username, address, self._clock())
+
+    def first_code(self, user: User, factor: SecondFactor, code: str, address: str) -> int:
+        """The step of a code that is to confirm a factor. Raises OAuthError 401; guesses wait as at sign-in."""
+        self._check_throttle(user.username, address)
+        step = self.factors.step(factor, code)
+        if step is None:
+            self._refused(user.username, address, WRONG)
+            raise OAuthError(401, "unauthorized", WRONG_FIRST)
+        return step
 
     async def check_password(self, user: User, password: str, address: str) -> None:
         """Check a password of one who is signed in; guesses wait as at sign-in. Raises OAuthError 401."""

@@ -60,7 +60,7 @@ def verify(target: Target, file: Path | None, org: str | None, heads: tuple[str,
     )
     if found["former"]:
         click.echo(f"{found['former']} events are older than the chain; only their number is checked.")
-    _verdict(found["problem"])
+    _verdict(found["problem"], found.get("unknown", []))
 
 
 def _verify_file(file: Path, heads: tuple[str, ...]) -> None:
@@ -82,10 +82,13 @@ def _verify_file(file: Path, heads: tuple[str, ...]) -> None:
         render.fields(rows)
     if found.problem is None and not found.whole:
         click.secho("The file has no last line: it was cut off, or is still being written.", fg="yellow")
-    _verdict(found.problem)
+    _verdict(found.problem, found.unknown)
 
 
-def _verdict(problem: str | None) -> None:
+def _verdict(problem: str | None, unknown: list[int]) -> None:
+    for sequence in unknown:
+        said = f"Event {sequence} is from before the first one here: nothing is left to compare its --head with."
+        click.secho(said, fg="yellow")
     if problem is None:
         click.secho("Every event is there and as it was.", fg="green")
         return

@@ -104,7 +104,12 @@ class RouterConfig(Section, frozen=True, kw_only=True):
     ] = 50000
     trusted_hops: Annotated[
         int,
-        Meta(ge=0, le=10, description="Proxies in front of this node whose X-Forwarded-For entries are believed."),
+        Meta(
+            ge=0,
+            le=10,
+            description="Proxies in front of this node whose X-Forwarded-For entries are believed: the client's "
+            "address in audit events and in limits for strangers is what the first of them saw.",
+        ),
     ] = 0
     access_log_flush_s: Annotated[
         float, Meta(gt=0, le=60, description="Longest time that an access log entry waits in Envoy, in seconds.")

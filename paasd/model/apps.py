@@ -108,8 +108,8 @@ def update_app(tx: Tx, args: UpdateApp) -> App:
         app = tx.update(app, **changes)
     except Duplicate as error:
         raise Unprocessable(taken_text(str(args.name))) from error
-    merge_metadata(tx, "app", app.guid, args.metadata)
-    data = {"changed": sorted(changes), **difference(former, app, args.metadata)}
+    relabelled = merge_metadata(tx, "app", app.guid, args.metadata)
+    data = {"changed": sorted(changes), **difference(former, app, relabelled)}
     record_app_event(tx, "audit.app.update", args.actor, app, data)
     return app
 

@@ -84,8 +84,8 @@ def update_buildpack(tx: Tx, args: UpdateBuildpack) -> Buildpack:
         raise Unprocessable(taken) from error
     if not isinstance(args.position, UnsetType):
         buildpack = _move(tx, buildpack, args.position)
-    merge_metadata(tx, "buildpack", buildpack.guid, args.metadata)
-    _event(tx, "update", args.actor, buildpack, difference(former, buildpack, args.metadata))
+    relabelled = merge_metadata(tx, "buildpack", buildpack.guid, args.metadata)
+    _event(tx, "update", args.actor, buildpack, difference(former, buildpack, relabelled))
     return buildpack
 
 

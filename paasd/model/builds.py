@@ -91,8 +91,8 @@ class UpdateBuild(Arguments):
 def update_build(tx: Tx, args: UpdateBuild) -> Build:
     """Raises NotFound."""
     build = tx.update(tx.need(Build, args.build_guid))
-    merge_metadata(tx, "build", build.guid, args.metadata)
-    data = {"build_guid": build.guid, **difference(build, build, args.metadata)}
+    relabelled = merge_metadata(tx, "build", build.guid, args.metadata)
+    data = {"build_guid": build.guid, **difference(build, build, relabelled)}
     record_app_event(tx, "audit.app.build.update", args.actor, tx.need(App, build.app_guid), data)
     return build
 

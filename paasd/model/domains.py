@@ -97,8 +97,8 @@ class UpdateDomain(Arguments):
 def update_domain(tx: Tx, args: UpdateDomain) -> Domain:
     """Raises NotFound."""
     domain = tx.update(tx.need(Domain, args.domain_guid))
-    merge_metadata(tx, "domain", domain.guid, args.metadata)
-    _event(tx, "audit.domain.update", args.actor, domain, difference(domain, domain, args.metadata))
+    relabelled = merge_metadata(tx, "domain", domain.guid, args.metadata)
+    _event(tx, "audit.domain.update", args.actor, domain, difference(domain, domain, relabelled))
     return domain
 
 

@@ -28,8 +28,8 @@ class UpdateDroplet(Arguments):
 def update_droplet(tx: Tx, args: UpdateDroplet) -> Droplet:
     """Raises NotFound."""
     droplet = tx.update(tx.need(Droplet, args.droplet_guid))
-    merge_metadata(tx, "droplet", droplet.guid, args.metadata)
-    data = {"droplet_guid": droplet.guid, **difference(droplet, droplet, args.metadata)}
+    relabelled = merge_metadata(tx, "droplet", droplet.guid, args.metadata)
+    data = {"droplet_guid": droplet.guid, **difference(droplet, droplet, relabelled)}
     record_app_event(tx, "audit.app.droplet.update", args.actor, tx.need(App, droplet.app_guid), data)
     return droplet
 

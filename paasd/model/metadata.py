@@ -8,6 +8,7 @@ import msgspec
 
 from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata
+from paasd.model.auditing.differences import Relabelled, told
 from paasd.model.events import record_event
 from paasd.model.records import Annotation, Label
 from paasd.state import In, Portion, ReadTx, Record, Tx, operation
@@ -62,15 +63,30 @@ def _check_key(kind: str, key: str) -> None:
         )
 
 
-def merge_metadata(tx: Tx, resource_type: str, resource_guid: str, metadata: Metadata | None) -> None:
-    """Set the given keys, take away those that are None, leave the others. Raises Unprocessable beyond the limits."""
+def merge_metadata(tx: Tx, resource_type: str, resource_guid: str, metadata: Metadata | None) -> Relabelled | None:
+    """Set the given keys, take away those that are None, leave the others; what that changes, for the audit event.
+
+    Raises Unprocessable beyond the limits.
+    """
     if metadata is None:
-        return
+        return None
     check_metadata(metadata)
+    former = Metadata(
+        labels=_values(tx, Label, resource_guid, metadata.labels),
+        annotations=_values(tx, Annotation, resource_guid, metadata.annotations),
+    )
     before = _size(tx, resource_guid)
     _merge(tx, Label, resource_type, resource_guid, metadata.labels)
     _merge(tx, Annotation, resource_type, resource_guid, metadata.annotations)
     _check_size(before, _size(tx, resource_guid), metadata)
+    return Relabelled(former=former, asked=metadata)
+
+
+def _values(
+    tx: ReadTx, record: type[Label] | type[Annotation], resource_guid: str, keys: Iterable[str]
+) -> dict[str, str | None]:
+    present = {key: tx.get(record, resource_guid, key) for key in keys}
+    return {key: None if row is None else row.value for key, row in present.items()}
 
 
 def _size(tx: ReadTx, resource_guid: str) -> tuple[int, int, int]:
@@ -106,7 +122,7 @@ class MergeMetadata(Arguments):
 @operation("metadata.merge", version=1)
 def merge_resource_metadata(tx: Tx, args: MergeMetadata) -> None:
     """Metadata of a resource that has no other update."""
-    merge_metadata(tx, args.resource_type, args.resource_guid, args.metadata)
+    relabelled = merge_metadata(tx, args.resource_type, args.resource_guid, args.metadata)
     record_event(
         tx,
         f"audit.{args.resource_type}.update",
@@ -114,7 +130,7 @@ def merge_resource_metadata(tx: Tx, args: MergeMetadata) -> None:
         target_type=args.resource_type,
         target_guid=args.resource_guid,
         target_name=args.resource_guid,
-        data={"metadata": msgspec.to_builtins(args.metadata)},
+        data={"metadata": msgspec.to_builtins(args.metadata), **told(relabelled)},
     )
 
 

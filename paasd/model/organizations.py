@@ -63,8 +63,8 @@ def update_organization(tx: Tx, args: UpdateOrganization) -> Organization:
         organization = tx.update(organization, name=name, suspended=suspended)
     except Duplicate as error:
         raise Unprocessable(f"Organization '{args.name}' already exists.") from error
-    merge_metadata(tx, "organization", organization.guid, args.metadata)
-    _event(tx, "audit.organization.update", args.actor, organization, difference(former, organization, args.metadata))
+    relabelled = merge_metadata(tx, "organization", organization.guid, args.metadata)
+    _event(tx, "audit.organization.update", args.actor, organization, difference(former, organization, relabelled))
     return organization
 
 

@@ -177,8 +177,8 @@ class UpdatePackage(Arguments):
 def update_package(tx: Tx, args: UpdatePackage) -> Package:
     """Raises NotFound."""
     package = tx.update(tx.need(Package, args.package_guid))
-    merge_metadata(tx, "package", package.guid, args.metadata)
-    data = {"package_guid": package.guid, **difference(package, package, args.metadata)}
+    relabelled = merge_metadata(tx, "package", package.guid, args.metadata)
+    data = {"package_guid": package.guid, **difference(package, package, relabelled)}
     record_app_event(tx, "audit.app.package.update", args.actor, tx.need(App, package.app_guid), data)
     return package
 

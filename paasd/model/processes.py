@@ -187,7 +187,7 @@ def update_process(tx: Tx, args: UpdateProcess) -> Process:
         check_health_check(args.readiness_health_check)
         changes["readiness_health_check"] = args.readiness_health_check
     former, process = process, tx.update(process, **changes)
-    merge_metadata(tx, "process", process.guid, args.metadata)
+    relabelled = merge_metadata(tx, "process", process.guid, args.metadata)
     record_app_event(
         tx,
         "audit.app.process.update",
@@ -197,7 +197,7 @@ def update_process(tx: Tx, args: UpdateProcess) -> Process:
             "process_guid": process.guid,
             "process_type": process.type,
             "changed": sorted(changes),
-            **difference(former, process, args.metadata),
+            **difference(former, process, relabelled),
         },
     )
     return process

@@ -117,8 +117,8 @@ class UpdateRevision(Arguments):
 def update_revision(tx: Tx, args: UpdateRevision) -> Revision:
     """Raises NotFound."""
     revision = tx.update(tx.need(Revision, args.revision_guid))
-    merge_metadata(tx, "revision", revision.guid, args.metadata)
-    data = {**_named(revision), **difference(revision, revision, args.metadata)}
+    relabelled = merge_metadata(tx, "revision", revision.guid, args.metadata)
+    data = {**_named(revision), **difference(revision, revision, relabelled)}
     record_app_event(tx, "audit.app.revision.update", args.actor, tx.need(App, revision.app_guid), data)
     return revision
 

@@ -144,8 +144,8 @@ def update_route(tx: Tx, args: UpdateRoute) -> Route:
     if args.options:
         (check_options if route.port is None else check_tcp_options)(options)
     route = tx.update(route, options=options)
-    merge_metadata(tx, "route", route.guid, args.metadata)
-    data = difference(former, route, args.metadata)
+    relabelled = merge_metadata(tx, "route", route.guid, args.metadata)
+    data = difference(former, route, relabelled)
     record_route_event(tx, "audit.route.update", args.actor, route, tx.need(Domain, route.domain_guid), data)
     return route
 
@@ -246,7 +246,8 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
         changes = {"weight": wanted.weight, "protocol": wanted.protocol or present.protocol}
         if changes != {"weight": present.weight, "protocol": present.protocol}:
             former, present = present, tx.update(present, **changes)
-            _record_change(tx, actor, app, former, present)
+            data = {**_told(present), **difference(former, present)}
+            record_app_event(tx, "audit.app.map-route", actor, app, data)
         return present
     check_count(tx.count(Destination, route_guid=route.guid) + 1)
     destination = tx.insert(
@@ -259,14 +260,20 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
             weight=wanted.weight,
         )
     )
-    record_app_event(
-        tx,
-        "audit.app.map-route",
-        actor,
-        app,
-        {"route_guid": route.guid, "destination_guid": destination.guid, "process_type": wanted.process_type},
-    )
+    record_app_event(tx, "audit.app.map-route", actor, app, _told(destination))
     return destination
+
+
+def _told(destination: Destination) -> dict[str, Any]:
+    """A destination in an event, with Cloud Foundry's names."""
+    return {
+        "route_guid": destination.route_guid,
+        "destination_guid": destination.guid,
+        "process_type": destination.process_type,
+        "app_port": destination.port,
+        "protocol": destination.protocol,
+        "weight": destination.weight,
+    }
 
 
 def _destination(tx: Tx, route: Route, guid: str) -> Destination:
@@ -309,18 +316,9 @@ def update_destination(tx: Tx, args: UpdateDestination) -> Destination:
     protocol = _protocol(route, args.protocol)
     if protocol != destination.protocol:
         former, destination = destination, tx.update(destination, protocol=protocol)
-        _record_change(tx, args.actor, tx.need(App, destination.app_guid), former, destination)
+        data = {**_told(destination), **difference(former, destination)}
+        record_app_event(tx, "audit.app.map-route", args.actor, tx.need(App, destination.app_guid), data)
     return destination
-
-
-def _record_change(tx: Tx, actor: Actor, app: App, former: Destination, destination: Destination) -> None:
-    data = {
-        "route_guid": destination.route_guid,
-        "destination_guid": destination.guid,
-        "protocol": destination.protocol,
-        **difference(former, destination),
-    }
-    record_app_event(tx, "audit.app.map-route", actor, app, data)
 
 
 def _protocol(route: Route, wanted: str | None) -> str:
@@ -341,8 +339,7 @@ def unmap_route(tx: Tx, route: Route, destination: Destination, actor: Actor) ->
     tx.delete(destination)
     app = tx.get(App, destination.app_guid)
     if app is not None:
-        data = {"route_guid": route.guid, "process_type": destination.process_type}
-        record_app_event(tx, "audit.app.unmap-route", actor, app, data)
+        record_app_event(tx, "audit.app.unmap-route", actor, app, _told(destination))
 
 
 def record_route_event(

@@ -58,8 +58,8 @@ def update_space(tx: Tx, args: UpdateSpace) -> Space:
         space = tx.update(space, name=name, allow_ssh=allow_ssh)
     except Duplicate as error:
         raise Unprocessable("Name must be unique per organization") from error
-    merge_metadata(tx, "space", space.guid, args.metadata)
-    _event(tx, "audit.space.update", args.actor, space, difference(former, space, args.metadata))
+    relabelled = merge_metadata(tx, "space", space.guid, args.metadata)
+    _event(tx, "audit.space.update", args.actor, space, difference(former, space, relabelled))
     return space
 
 

@@ -121,8 +121,8 @@ class UpdateTask(Arguments):
 def update_task(tx: Tx, args: UpdateTask) -> Task:
     """Raises NotFound."""
     task = tx.update(tx.need(Task, args.task_guid))
-    merge_metadata(tx, "task", task.guid, args.metadata)
-    data = {"task_guid": task.guid, "name": task.name, **difference(task, task, args.metadata)}
+    relabelled = merge_metadata(tx, "task", task.guid, args.metadata)
+    data = {"task_guid": task.guid, "name": task.name, **difference(task, task, relabelled)}
     record_app_event(tx, "audit.app.task.update", args.actor, tx.need(App, task.app_guid), data)
     return task
 

@@ -121,6 +121,22 @@ async def test_an_organization_reads_its_own_chain_and_no_other(served: Served) 
             await client.aclose()
 
 
+async def test_a_manager_finds_with_a_kept_head_that_the_chain_of_the_organization_is_another(served: Served) -> None:
+    async with await served.admin() as http:
+        manager = await member(served, http, "manager", "organization_manager", await organization(http, "one"))
+        params = {"organization": "one"}
+        kept = (await manager.get("/paasd/v1/audit/head", params=params)).json()
+        for head, problem in [
+            (kept["head"], None),
+            (f"{kept['sequence']}:{'0' * 64}", f"event {kept['sequence']} has another hash"),
+            (f"{kept['sequence'] + 50}:{'0' * 64}", f"events {kept['sequence'] + 1} to {kept['sequence'] + 50} are"),
+        ]:
+            answer = await manager.get("/paasd/v1/audit/verify", params={**params, "heads": head})
+            found = answer.json()["problem"]
+            assert found is None if problem is None else found.startswith(problem), (head, found)
+        await manager.aclose()
+
+
 async def test_an_export_of_some_time_says_what_it_goes_on_from(served: Served) -> None:
     async with await served.admin() as http:
         await organization(http, "one")

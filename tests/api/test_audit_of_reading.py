@@ -3,12 +3,17 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from paasd.actions import Context
+from paasd.api.routes import make_route_table
 from paasd.model import AuditEvent
+from paasd.state import In
 from tests.api.calls import BITS, Caller, to
+from tests.api.test_hidden_variables import PLANTED, Planting
 
 SHOWN = "audit.app.environment.show"
+OF_A_REVISION = "audit.app.revision.environment_variables.show"
 DOWNLOADED = "audit.app.package.download"
 
 
@@ -91,3 +96,75 @@ async def test_downloads_are_told_once_an_hour_of_each_package_from_each_source(
     async with await served.admin() as later:
         await ok(later, f"/v3/packages/{packages[0]}/download")
     assert len(events(served.context, DOWNLOADED)) == 4
+
+
+async def test_changing_or_comparing_variables_shows_the_others_and_is_told_too(caller: Caller) -> None:
+    context, http = caller.served.context, caller.http
+    app, space = (await caller.make_apps())["guid"], await caller.dev()
+    name = (await http.get(f"/v3/apps/{app}")).json()["name"]
+
+    async def patch(**variables: str) -> None:
+        answer = await http.patch(f"/v3/apps/{app}/environment_variables", json={"var": variables})
+        assert answer.status_code == 200, answer.text
+
+    async def compare(extra: str, source: str) -> str:
+        headers = {"Content-Type": "application/x-yaml", "X-Forwarded-For": source}
+        manifest = f"applications:\n- name: {name}\n{extra}"
+        answer = await http.post(f"/v3/spaces/{space}/manifest_diff", content=manifest, headers=headers)
+        assert answer.status_code == 201, answer.text
+        return answer.text
+
+    await patch(SECRET=PLANTED)
+    await compare("", "192.0.2.1")
+    assert events(context, SHOWN) == [], "nothing was shown that was not sent"
+    await patch()
+    assert len(events(context, SHOWN)) == 1
+    assert PLANTED in await compare("  env: {SECRET: other}\n", "192.0.2.2")
+    assert [one.address for one in events(context, SHOWN)][1:] == ["192.0.2.2"]
+    assert PLANTED not in await compare("  env: {OTHER: other}\n", "192.0.2.3")
+    assert [one.address for one in events(context, SHOWN)][2:] == ["192.0.2.3"], "that it has not that one is told"
+
+
+async def test_a_call_that_is_sent_again_reads_again(caller: Caller) -> None:
+    served = caller.served
+    app = (await Planting(served, caller.http).make_apps())["guid"]
+    for hours in (0, 2):
+        served.clock.ahead_s = hours * 3600
+        async with await served.admin() as http:
+            path = f"/v3/apps/{app}/environment_variables"
+            answer = await http.patch(path, json={"var": {}}, headers={"Idempotency-Key": "one"})
+            assert PLANTED in answer.text
+    assert len(events(served.context, SHOWN)) == 2
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        pytest.param(("/v3/apps/<guid>/e", "/v3/apps/<guid>/manifest", "/v3/revisions"), id="of apps"),
+        pytest.param(("/",), id="all", marks=pytest.mark.slow),
+    ],
+)
+async def test_whichever_call_shows_a_variable_leaves_an_event(below: tuple[str, ...], caller: Caller) -> None:
+    """Each on an app that nobody has looked into, so that none is covered by an event of the one before."""
+    caller = Planting(caller.served, caller.http)
+    database, told, untold = caller.served.context.database, [], []
+    for route in make_route_table():
+        if "<" not in route.path or not route.path.startswith(below):
+            continue
+        method, address, more = await caller.request(route)
+        with database.read() as tx:
+            before = tx.count(AuditEvent, In("type", (SHOWN, OF_A_REVISION)))
+        answer = await caller.http.request(method, address, **more)
+        with database.read() as tx:
+            after = tx.count(AuditEvent, In("type", (SHOWN, OF_A_REVISION)))
+        if PLANTED in answer.text:
+            (told if after > before else untold).append((method, route.path))
+            caller.seen.clear()
+    assert untold == []
+    assert set(told) >= {
+        ("GET", "/v3/apps/<guid>/env"),
+        ("GET", "/v3/apps/<guid>/environment_variables"),
+        ("PATCH", "/v3/apps/<guid>/environment_variables"),
+        ("GET", "/v3/apps/<guid>/manifest"),
+        ("GET", "/v3/revisions/<guid>/environment_variables"),
+    }

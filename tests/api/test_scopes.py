@@ -16,7 +16,7 @@ from paasd.api.routes import make_route_table
 from paasd.api.scopes import SIGN_IN, sign_in_name
 from paasd.api.table import Auth, Route
 from paasd.auth.caller import ADMIN_READ_ONLY, GLOBAL_AUDITOR
-from paasd.auth.service import SignIn
+from paasd.auth.sign_in import SignIn
 from paasd.auth.tokens import Client
 from tests.api.serving import PASSWORD, Served
 from tests.api.sign_in import ask_token

@@ -11,6 +11,7 @@ from paasd.config import ApiConfig, Config
 from paasd.model import SecondFactor
 from tests.api.serving import CHEAP_HASHES, PASSWORD, Served, serve
 from tests.api.sign_in import (
+    Authenticator,
     ask_token,
     enrol,
     events,
@@ -92,6 +93,33 @@ async def test_an_unconfirmed_factor_is_not_wanted_and_a_wrong_code_confirms_non
     with served.context.database.read() as tx:
         [row] = tx.all(SecondFactor)
     assert second["secret"] not in row.sealed_secret
+
+
+async def test_confirming_again_tells_nothing_of_a_code(served: Served) -> None:
+    await served.make_user("ada")
+    authenticator, _ = await enrol(served, "ada")
+    async with await signed_in(served, "ada", mfaCode=authenticator.code()) as http:
+        for code in ("000000", authenticator.code()):
+            answer = await http.post(f"{MINE}/actions/confirm", json={"code": code})
+            assert answer.status_code == 422 and "confirmed already" in answer.text, (code, answer.text)
+
+
+async def test_guesses_of_the_first_code_wait_and_are_told_of_as_at_sign_in(tmp_path: Path) -> None:
+    auth = msgspec.structs.replace(CHEAP_HASHES, login_failures=3, login_wait_s=60.0)
+    async with serve(tmp_path, Config(api=ApiConfig(port=0), auth=auth)) as served:
+        await served.make_user("ada")
+        refused: list[str] = []
+        served.auth.on_refused = lambda _address, username, why: refused.append(f"{username}: {why}")
+        async with await signed_in(served, "ada") as http:
+            authenticator = Authenticator(served, (await http.post(MINE)).json()["secret"])
+            said = [await http.post(f"{MINE}/actions/confirm", json={"code": f"{number:06}"}) for number in range(4)]
+            assert ["is wrong" in one.text for one in said] == [True] * 3 + [False]
+            assert len(refused) == 4 and "code of the second factor is wrong" in refused[0]
+            right = await http.post(f"{MINE}/actions/confirm", json={"code": authenticator.code()})
+            assert right.status_code == 422 and "locked" in right.text
+            served.clock.ahead_s += 61
+            right = await http.post(f"{MINE}/actions/confirm", json={"code": authenticator.code()})
+            assert right.status_code == 200, right.text
 
 
 async def test_a_code_of_long_ago_is_refused_and_wrong_ones_lock_the_name(tmp_path: Path) -> None:

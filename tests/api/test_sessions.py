@@ -7,7 +7,8 @@ import httpx
 import msgspec
 import pytest
 
-from paasd.auth.service import OAuthError, SignIn
+from paasd.auth.service import OAuthError
+from paasd.auth.sign_in import SignIn
 from paasd.auth.tokens import Client
 from paasd.config import ApiConfig, Config, OidcConfig
 from paasd.model import User

@@ -97,8 +97,8 @@ async def test_a_changed_buildpack_says_which_bits_and_settings_it_had(seed: See
     changed = UpdateBuildpack(buildpack_guid=guid, enabled=False, stack="debian12", metadata=labels, actor=SYSTEM)
     await seed.database.write(update_buildpack, changed)
     data = told(seed, "audit.buildpack.update")
-    assert data["before"] == {"stack": "", "enabled": True}
-    assert data["after"] == {"stack": "debian12", "enabled": False}
+    assert data["before"] == {"stack": "", "enabled": True, "metadata": {"labels": {"a": None}}}
+    assert data["after"] == {"stack": "debian12", "enabled": False, "metadata": {"labels": {"a": "b"}}}
     assert data["metadata"]["labels"] == {"a": "b"}
 
 

@@ -17,7 +17,7 @@ from paasd.api.app import make_app
 from paasd.api.platform import Platform
 from paasd.api.routes import make_route_table
 from paasd.api.table import RouteTable
-from paasd.auth.service import SignIn
+from paasd.auth.sign_in import SignIn
 from paasd.auth.tokens import Client
 from paasd.config import Config, RouterConfig
 from paasd.model import Build, Domain, Droplet, DropletLayer

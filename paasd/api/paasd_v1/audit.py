@@ -29,7 +29,10 @@ class AuditHead(Answer):
 
 
 class AuditVerdict(Answer):
-    """What checking a chain found; `problem` is null when every event is there and as it was."""
+    """What checking a chain found; `problem` is null when every event is there and as it was.
+
+    `unknown` are the numbers of heads that were asked about whose events were too old to be kept.
+    """
 
     chain: str
     organization: str
@@ -37,6 +40,7 @@ class AuditVerdict(Answer):
     first: int
     former: int
     head: str
+    unknown: list[int]
     problem: str | None
 
 
@@ -69,6 +73,7 @@ async def verify(call: Call) -> Reply[AuditVerdict]:
         first=found.first,
         former=found.former,
         head=str(Head(sequence=found.sequence, hash=found.hash)),
+        unknown=found.unknown,
         problem=found.problem,
     )
     return Reply(body=body)
@@ -107,7 +112,7 @@ def _heads(call: Call) -> tuple[Head, ...]:
             continue
         number, _, hash = text.partition(":")
         sequence = whole(number)
-        if sequence is None or len(hash) != 64:
+        if sequence is None or len(hash) != (64 if sequence else 0):
             raise BadQuery("The query parameter is invalid: heads must be NUMBER:HASH, as of /paasd/v1/audit/head")
         found.append(Head(sequence=sequence, hash=hash))
     return tuple(found)

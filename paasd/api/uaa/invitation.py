@@ -7,7 +7,6 @@ from typing import Final
 
 from paasd.actions import invitations
 from paasd.api.answers import Html
-from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get, post
 from paasd.api.uaa.pages import check_same_site, error_of, page
@@ -44,13 +43,13 @@ async def answer(call: Call) -> Reply[Html]:
         _, organization = invitations.read(call.context, secret)
         if (why := why_weak(password, username)) is not None:
             raise Unprocessable(why)
-        hashed = await call.platform.auth.passwords.hash(password, Asker(address=client_address(call.request)))
+        hashed = await call.platform.auth.passwords.hash(password, Asker(address=call.address))
         user = await invitations.sign_up(
             call.context,
             secret,
             username.strip(),
             hashed,
-            address=client_address(call.request),
+            address=call.address,
             request_id=call.request_id,
         )
     except PaasdError as error:

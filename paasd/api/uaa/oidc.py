@@ -13,14 +13,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from paasd.api.answers import Html
-from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.payer import Payer
 from paasd.api.table import Auth, Route, get
 from paasd.api.uaa.pages import base, failure
 from paasd.api.uaa.passcode import finish
 from paasd.auth.oidc import ProviderError
-from paasd.auth.service import SignIn
+from paasd.auth.sign_in import SignIn
 from paasd.errors import Unprocessable
 from paasd.model.identities import SignInExternally, sign_in_externally
 from paasd.state.sealing import SealingError
@@ -84,7 +83,7 @@ async def come_back(call: Call) -> Reply[Html] | Reply[None]:
     if "error" in query or not query.get("code"):
         why = query.get("error_description") or query.get("error") or "it sent no code"
         return failure(call, f"{provider.label} did not sign you in: {why[:200]}", cookie=gone)
-    address = client_address(call.request)
+    address = call.address
     try:
         person = await provider.person(
             code=query["code"], redirect_uri=_redirect_uri(call), nonce=begun.nonce, verifier=begun.verifier

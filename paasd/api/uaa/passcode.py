@@ -10,13 +10,13 @@ import msgspec
 
 from paasd.actions import passcodes
 from paasd.api.answers import Answer, Html
-from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, get, post
 from paasd.api.uaa.pages import base, check_same_site, error_of, failure, page, passcode_page
 from paasd.api.uaa.tokens import read_form
 from paasd.auth import DEPLOY_TOKEN
-from paasd.auth.service import OAuthError, SignIn
+from paasd.auth.service import OAuthError
+from paasd.auth.sign_in import SignIn
 from paasd.errors import Crowded
 from paasd.model import User
 from paasd.state.sealing import SealingError
@@ -70,7 +70,7 @@ async def answer(call: Call) -> Reply[Html]:
         if "proof" in form:
             return await _prove(call, form)
         username, password = form.get("username", ""), form.get("password", "")
-        signed_in = await auth.login(username, password, client_address(call.request), form.get("code", ""))
+        signed_in = await auth.login(username, password, call.address, form.get("code", ""))
     except OAuthError as error:
         return page(call, form_of(call, error.detail), status=error.status)
     except Crowded as error:
@@ -101,7 +101,7 @@ async def _prove(call: Call, form: dict[str, str]) -> Reply[Html]:
         return failure(call, "That took too long; sign in again")
     if why := call.platform.auth.accounts.why_shut(user):
         return failure(call, why)
-    await call.platform.auth.second_step(user, form.get("code", ""), client_address(call.request))
+    await call.platform.auth.second_step(user, form.get("code", ""), call.address)
     return await finish(call, SignIn(user=user, at=int(call.context.clock()), with_factor=True))
 
 

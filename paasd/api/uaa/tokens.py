@@ -6,7 +6,7 @@ import msgspec
 
 from paasd.actions import clients
 from paasd.api.answers import Nothing
-from paasd.api.app import basic_credentials, client_address
+from paasd.api.app import basic_credentials
 from paasd.api.call import Call, Reply
 from paasd.api.table import Auth, Route, delete, get, post
 from paasd.api.uaa.answers import (
@@ -75,7 +75,7 @@ async def token(call: Call) -> Reply[TokenShown]:
     auth = call.platform.auth
     match grant:
         case "password" if "passcode" in form:
-            signed_in = await auth.passcode(form["passcode"], client_address(call.request), call.signed_in)
+            signed_in = await auth.passcode(form["passcode"], call.address, call.signed_in)
             reply = auth.grant(client, signed_in, scopes)
         case "password" if (elsewhere := _origin(call, form)) != "uaa":
             raise OAuthError(401, "unauthorized", f"Users of {elsewhere[:80]} sign in by browser: `cf login --sso`")
@@ -84,7 +84,7 @@ async def token(call: Call) -> Reply[TokenShown]:
             if not username or not password:
                 raise OAuthError(401, "unauthorized", "Bad credentials")
             code = form.get("mfaCode") or form.get("mfa_code") or ""
-            address = client_address(call.request)
+            address = call.address
             reply = await auth.password_grant(client, username, password, address, scopes, code)
         case "refresh_token":
             reply = auth.refresh_grant(client, form.get("refresh_token", ""))
@@ -114,7 +114,7 @@ async def _client(call: Call, form: dict[str, str]) -> Client:
         name, secret = form["client_id"], form.get("client_secret", "")
     else:
         raise OAuthError(401, "unauthorized", "An Authentication object was not found: send the client by Basic")
-    return await call.platform.auth.client(name, secret, client_address(call.request))
+    return await call.platform.auth.client(name, secret, call.address)
 
 
 async def read_form(call: Call) -> dict[str, str]:
@@ -188,7 +188,7 @@ async def create_client(call: Call) -> Reply[ClientShown]:
         raise Unprocessable(
             f"client_secret has at least {SECRET_SHORTEST} characters; `openssl rand -hex 24` makes one"
         )
-    here = Asker(address=client_address(call.request), known=True)
+    here = Asker(address=call.address, known=True)
     secret_hash = await call.platform.auth.passwords.hash(form.client_secret, here)
     made = await clients.register(call.context, call.caller, form.client_id, secret_hash, tuple(form.authorities))
     return Reply(status=201, body=_present_client(made))

@@ -7,7 +7,6 @@ import msgspec
 
 from paasd.actions import users
 from paasd.api.answers import Answer
-from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
 from paasd.api.numbers import whole
 from paasd.api.table import Route, delete, get, post, put
@@ -191,7 +190,7 @@ async def create_user(call: Call) -> Reply[ScimUser]:
         raise OAuthError(400, "invalid_scim_resource", "Deploy tokens are made with `paasd deploy-token create`")
     if form.origin == "uaa" and form.password is not None:
         _check_password(form.password, form.userName)
-        here = Asker(address=client_address(call.request), known=True)
+        here = Asker(address=call.address, known=True)
         password_hash = await call.platform.auth.passwords.hash(form.password, here)
     email = form.emails[0].value if form.emails else form.userName
     if call.platform.auth.find_user(form.userName, form.origin) is not None:
@@ -232,14 +231,14 @@ async def set_password(call: Call) -> Reply[Done]:
     need_oneself_or(call, "uaa.admin")
     user = need_user(call, call.path["guid"])
     if form.oldPassword is not None or (own and not call.caller.admin):
-        address = client_address(call.request)
+        address = call.address
         await call.platform.auth.check_password(user, form.oldPassword or "", address)
         if form.password == form.oldPassword:
             raise OAuthError(422, "invalid_password", "The new password is the old one; choose another.")
     _check_password(form.password, user.username)
     if user.origin != "uaa":
         raise OAuthError(400, "invalid_scim_resource", f"The password of a user of {user.origin} is not kept here")
-    here = Asker(address=client_address(call.request), known=True)
+    here = Asker(address=call.address, known=True)
     password_hash = await call.platform.auth.passwords.hash(form.password, here)
     await users.set_password(call.context, call.caller, user.guid, password_hash)
     return Reply(body=Done(status="ok", message="password updated"))

@@ -12,6 +12,7 @@ import msgspec
 
 from paasd.model.auditing.chain import PLATFORM, content
 from paasd.model.auditing.following import Follower, Head, missing
+from paasd.model.auditing.kept import Kept
 from paasd.model.auditing.lines import place
 from paasd.model.auditing.trimming import EXPIRED_EVENT
 from paasd.model.records import AuditChain, AuditEvent
@@ -23,7 +24,7 @@ Read = Callable[[], AbstractContextManager[ReadTx]]
 
 class Checked(msgspec.Struct, kw_only=True):
     """What was found. `problem` None: everything fits, from event `first` to the head; `former` events are older than
-    the chain and not covered by it.
+    the chain and not covered by it. `unknown`: numbers of heads whose events have gone from the beginning.
     """
 
     scope: str
@@ -32,16 +33,23 @@ class Checked(msgspec.Struct, kw_only=True):
     former: int = 0
     sequence: int = 0
     hash: str = ""
+    unknown: list[int] = []
     problem: str | None = None
 
 
 class Check:
-    """One check of one chain; `portions()` yields after each portion, so that others get their turn."""
+    """One check of one chain; `portions()` yields after each portion, so that others get their turn.
 
-    def __init__(self, read: Read, scope: str = PLATFORM, heads: tuple[Head, ...] = ()) -> None:
+    `heads` were kept by whoever asks, `seen` by a node, which keeps them for longer than their events are there.
+    """
+
+    def __init__(
+        self, read: Read, scope: str = PLATFORM, heads: tuple[Head, ...] = (), seen: tuple[Head, ...] = ()
+    ) -> None:
         self._read = read
         self._scope = scope
-        self._heads = {head.sequence: head.hash for head in heads}
+        self._asked = Kept(heads)
+        self._heads = Kept((*heads, *seen))
         self._organizations: dict[str, Follower] = {}
         self._expired: dict[str, Any] | None = None
         self.found = Checked(scope=scope)
@@ -66,7 +74,9 @@ class Check:
                 self._without_chain(tx)
                 return None
             self.found.first = chain.trimmed_sequence + 1
-            self.found.problem = self._former(tx, chain)
+            self.found.unknown = self._asked.before(chain.trimmed_sequence)
+            self.found.problem = self._heads.compare(chain.trimmed_sequence, chain.trimmed_hash)
+            self.found.problem = self.found.problem or self._former(tx, chain)
         follower = Follower(chain.trimmed_sequence, chain.trimmed_hash)
         while self.found.problem is None:
             with self._read() as tx:
@@ -87,7 +97,7 @@ class Check:
     def _without_chain(self, tx: ReadTx) -> None:
         events = AuditEvent
         known = tx.exists(events) if self._scope == PLATFORM else tx.exists(events, organization_guid=self._scope)
-        if known or self._scope == PLATFORM:
+        if known or self._scope == PLATFORM or self._asked.beyond(0) is not None:
             self.found.problem = "the head of the chain is missing, and with it what says how many events there are"
 
     def _former(self, tx: ReadTx, chain: AuditChain) -> str | None:
@@ -120,23 +130,15 @@ class Check:
 
     def _one(self, tx: ReadTx, follower: Follower, row: AuditEvent) -> str | None:
         fields = content(row)
+        now = place(row, self._scope)
+        problem = follower.follow(*now, fields) or self._heads.compare(*now)
         if self._scope != PLATFORM:
-            return follower.follow(row.organization_sequence, row.organization_hash, fields)
-        problem = follower.follow(row.sequence, row.hash, fields) or self._as_kept(row)
+            return problem
         if problem is None and row.organization_guid is not None:
             problem = self._in_organization(tx, row, fields)
         if row.type == EXPIRED_EVENT:
             self._expired = row.data
         return problem
-
-    def _as_kept(self, row: AuditEvent) -> str | None:
-        kept = self._heads.pop(row.sequence, row.hash)
-        if kept == row.hash:
-            return None
-        return (
-            f"event {row.sequence} has another hash than the one that was kept elsewhere ({kept}): "
-            "the chain was made anew, up to there or further"
-        )
 
     def _in_organization(self, tx: ReadTx, row: AuditEvent, fields: dict[str, Any]) -> str | None:
         guid = row.organization_guid or ""
@@ -151,6 +153,9 @@ class Check:
 
     def _ends(self, chain: AuditChain) -> str | None:
         """What is wrong beside the events: with the beginning, the heads of organizations, heads kept elsewhere."""
+        lost = self._heads.beyond(chain.sequence)
+        if lost is not None:
+            return missing(chain.sequence + 1, lost)
         if self._scope != PLATFORM:
             return None
         told = (self._expired or {}).get("sequence", 0), (self._expired or {}).get("hash", "")
@@ -159,9 +164,6 @@ class Check:
                 f"the chain begins after event {chain.trimmed_sequence}, but the platform took away old events only up "
                 f"to event {told[0]}"
             )
-        lost = min((sequence for sequence in self._heads if sequence > chain.sequence), default=None)
-        if lost is not None:
-            return missing(chain.sequence + 1, lost)
         with self._read() as tx:
             for own in tx.all(AuditChain, Ne("scope", PLATFORM)):
                 newest = tx.find(AuditEvent, organization_guid=own.scope, organization_sequence=own.sequence)

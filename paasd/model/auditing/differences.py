@@ -16,10 +16,17 @@ TEXT_LIMIT: Final = 2000
 """Characters of one value; an event is no place for a long one."""
 
 
-def difference(before: Record, after: Record, metadata: Metadata | None = None) -> dict[str, Any]:
-    """`{"before": {...}, "after": {...}}` of the fields that differ, and what was asked of the metadata; {} if nothing.
+class Relabelled(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked of the metadata of something, and what the keys that it names had before; None: there was none."""
 
-    A field that is declared secret is named and not shown.
+    former: Metadata
+    asked: Metadata
+
+
+def difference(before: Record, after: Record, metadata: Relabelled | None = None) -> dict[str, Any]:
+    """`{"before": {...}, "after": {...}}` of what differs, and what was asked of the metadata; {} if nothing.
+
+    A field that is declared secret is named and not shown. Of labels and annotations those stand there that differ.
     """
     old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
     changed = [name for name in new if old.get(name) != new[name] and name not in UNTOLD]
@@ -28,9 +35,26 @@ def difference(before: Record, after: Record, metadata: Metadata | None = None) 
     if changed:
         found["before"] = {name: _shown(old.get(name), name in secret) for name in changed}
         found["after"] = {name: _shown(new[name], name in secret) for name in changed}
-    if metadata is not None and (metadata.labels or metadata.annotations):
-        found["metadata"] = _shown(msgspec.to_builtins(metadata), False)
+    for side, values in told(metadata).items():
+        found[side] = {**found.get(side, {}), **values} if side in ("before", "after") else values
     return found
+
+
+def told(change: Relabelled | None) -> dict[str, Any]:
+    """What was asked of the metadata, and before and after of what differs."""
+    if change is None or not (change.asked.labels or change.asked.annotations):
+        return {}
+    asked, former = msgspec.to_builtins(change.asked), msgspec.to_builtins(change.former)
+    differing = {
+        kind: sorted(key for key, value in asked[kind].items() if former[kind].get(key) != value) for kind in asked
+    }
+    sides = {
+        side: {kind: {key: values[kind].get(key) for key in keys} for kind, keys in differing.items() if keys}
+        for side, values in (("before", former), ("after", asked))
+        if any(differing.values())
+    }
+    shown = {side: {"metadata": _shown(values, False)} for side, values in sides.items()}
+    return {"metadata": _shown(asked, False), **shown}
 
 
 def snapshot(record: Record) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import msgspec
 
 from paasd.model.auditing.chain import PLATFORM, content
 from paasd.model.auditing.following import Follower, Head
+from paasd.model.auditing.kept import Kept
 from paasd.model.records import AuditEvent
 
 VERSION: Final = 1
@@ -35,12 +36,16 @@ class Last(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileChecked(msgspec.Struct, kw_only=True):
-    """What was found in an exported file; `problem` None: everything in it fits."""
+    """What was found in an exported file; `problem` None: everything in it fits.
+
+    `unknown`: numbers of heads from before the first event that is in it.
+    """
 
     first: First | None = None
     events: int = 0
     head: Head | None = None
     whole: bool = False
+    unknown: list[int] = []
     problem: str | None = None
 
 
@@ -71,7 +76,7 @@ def place(event: AuditEvent, scope: str) -> tuple[int, str]:
 def check_lines(lines: Iterable[bytes], heads: tuple[Head, ...] = ()) -> FileChecked:
     """Follow an exported file to its end, or to the first thing that does not fit. `heads` were kept elsewhere."""
     found = FileChecked()
-    kept = {head.sequence: head.hash for head in heads}
+    kept = Kept(heads)
     follower = Follower(0, "")
     for number, line in enumerate(lines, start=1):
         if found.whole:
@@ -82,7 +87,9 @@ def check_lines(lines: Iterable[bytes], heads: tuple[Head, ...] = ()) -> FileChe
             except (msgspec.DecodeError, UnicodeDecodeError):
                 found.problem = "the first line is not that of an export of audit events"
             else:
-                follower = Follower(found.first.after.sequence, found.first.after.hash)
+                after = found.first.after
+                follower = Follower(after.sequence, after.hash)
+                found.unknown, found.problem = kept.before(after.sequence), kept.compare(after.sequence, after.hash)
                 if found.first.paasd_audit > VERSION:
                     found.problem = "the file was written by a newer paasd; check it with that one"
         else:
@@ -92,13 +99,13 @@ def check_lines(lines: Iterable[bytes], heads: tuple[Head, ...] = ()) -> FileChe
     found.head = Head(sequence=follower.sequence, hash=follower.hash)
     if found.first is None and found.problem is None:
         found.problem = "the file is empty"
-    lost = [sequence for sequence in kept if sequence > follower.sequence]
-    if found.problem is None and lost:
-        found.problem = f"event {min(lost)}, whose hash was kept elsewhere, is not in the file"
+    lost = kept.beyond(follower.sequence)
+    if found.problem is None and lost is not None:
+        found.problem = f"event {lost}, whose hash was kept elsewhere, is not in the file"
     return found
 
 
-def _check_line(line: bytes, number: int, follower: Follower, found: FileChecked, kept: dict[int, str]) -> str | None:
+def _check_line(line: bytes, number: int, follower: Follower, found: FileChecked, kept: Kept) -> str | None:
     try:
         fields: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
         if "head" in fields:
@@ -109,8 +116,7 @@ def _check_line(line: bytes, number: int, follower: Follower, found: FileChecked
         problem = follower.follow(sequence, hash, fields)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, KeyError, TypeError):
         return f"line {number} is no event; the one that is due there is {follower.sequence + 1}"
-    if problem is None and kept.pop(sequence, hash) != hash:
-        problem = f"event {sequence} has another hash than the one that was kept elsewhere: the chain was made anew"
+    problem = problem or kept.compare(sequence, hash)
     found.events += problem is None
     return problem
 

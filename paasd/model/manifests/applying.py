@@ -206,8 +206,8 @@ def _change_app(tx: Tx, args: ApplyManifest, one: AppToApply, app: App, changes:
         app = tx.update(app, environment=one.environment)
         names = sorted(one.manifest.environment)
         record_app_event(tx, "audit.app.update", args.actor, app, {"environment_variables": names})
-    merge_metadata(tx, "app", app.guid, one.manifest.metadata)
-    data = difference(app, app, one.manifest.metadata)
+    relabelled = merge_metadata(tx, "app", app.guid, one.manifest.metadata)
+    data = difference(app, app, relabelled)
     for feature, enabled in changes.features.items():
         set_feature(tx, SetFeature(app_guid=app.guid, feature=feature, enabled=enabled, actor=args.actor))
     record_app_event(tx, "audit.app.apply_manifest", args.actor, app, data)
