@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterable
 
 from paasd.actions.context import Context, actor_of
-from paasd.actions.packages import closing
 from paasd.actions.permissions import Permission
+from paasd.actions.storing import closing, incoming
 from paasd.actions.visibility import need_app, need_of_app
 from paasd.auth import Caller
 from paasd.buildpacks.processes import TYPE_NAME
 from paasd.errors import NotFound, Unprocessable
-from paasd.model import Droplet, Job, uploads
+from paasd.model import App, Droplet, Job, uploads
 from paasd.model import droplets as model
 from paasd.model.arguments import Metadata
 from paasd.model.processes import PROCESS_TYPES_LIMIT
@@ -54,16 +54,18 @@ async def upload(context: Context, caller: Caller, droplet_guid: str, chunks: As
     Forbidden, TooLarge, and Unprocessable for a second upload.
     """
     apps = context.config.apps
-    async with closing(chunks), context.blobs.writer(context.config.api.upload_limit_bytes) as writer:
+    async with closing(chunks):
         with context.database.read() as tx:
             droplet = need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
+            space_guid = tx.need(App, droplet.app_guid).space_guid
         if droplet.state != "AWAITING_UPLOAD":
             raise Unprocessable(uploads.ONLY_ONCE)
-        async for chunk in chunks:
-            await writer.write(chunk)
-        blob = await writer.commit()
-    if not blob.size_bytes:
-        raise Unprocessable("Uploaded droplet file is invalid: bits cannot be empty")
+        async with incoming(context, space_guid) as coming:
+            async for chunk in chunks:
+                await coming.write(chunk)
+            if not coming.size_bytes:
+                raise Unprocessable("Uploaded droplet file is invalid: bits cannot be empty")
+            blob = await coming.keep()
     begin = uploads.BeginDropletUpload(
         droplet_guid=droplet_guid,
         node_guid=context.node_guid,

@@ -46,6 +46,13 @@ def check_blobs(tx: ReadTx, space: Space, new: Mapping[str, int], *, package_gui
             )
 
 
+def largest_mb(tx: ReadTx, space: Space) -> int | None:
+    """What no single blob can be larger than, whatever is deleted before."""
+    places = (space, tx.need(Organization, space.organization_guid))
+    limits = [limits_of(tx, place).total_blobs_in_mb for place in places]
+    return min((limit_mb for limit_mb in limits if limit_mb is not None), default=None)
+
+
 def forget_layers(tx: Tx, space: Space) -> None:
     """Forget the oldest layers that no droplet of the organization has, until they fit into its quota, too."""
     organization = tx.need(Organization, space.organization_guid)
@@ -82,4 +89,4 @@ def _of(place: Place) -> Condition:
     return InSelect("app_guid", App, "guid", within(place))
 
 
-__all__ = ["MIB", "check_blobs", "forget_layers", "of_layers", "stored_bytes"]
+__all__ = ["MIB", "check_blobs", "forget_layers", "largest_mb", "of_layers", "stored_bytes"]
