@@ -7,14 +7,12 @@ from paasd.actions.permissions import Permission
 from paasd.actions.storing import closing, incoming
 from paasd.actions.visibility import need_app, need_of_app
 from paasd.auth import Caller
-from paasd.buildpacks.processes import TYPE_NAME
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import App, Droplet, Job, uploads
 from paasd.model import droplets as model
 from paasd.model.arguments import Metadata
-from paasd.model.processes import PROCESS_TYPES_LIMIT
+from paasd.model.processes import PROCESS_TYPES_LIMIT, check_type
 
-NAME_LIMIT = 255
 COMMAND_LIMIT = 65_536
 
 
@@ -30,11 +28,9 @@ async def create(
     if len(process_types or {}) > PROCESS_TYPES_LIMIT:
         raise Unprocessable(f"Process types: at most {PROCESS_TYPES_LIMIT} of them, not {len(process_types or {})}")
     for name, command in (process_types or {}).items():
-        if not TYPE_NAME.fullmatch(name) or len(name) > NAME_LIMIT or len(command) > COMMAND_LIMIT:
-            raise Unprocessable(
-                f"Process types: '{name[:80]}' must be a name of letters, digits, '_', '-' and '.', "
-                f"with a command of at most {COMMAND_LIMIT} characters"
-            )
+        check_type(name)
+        if len(command) > COMMAND_LIMIT:
+            raise Unprocessable(f"The command of process type '{name}' has more than {COMMAND_LIMIT} characters")
     with context.database.read() as tx:
         try:
             need_app(tx, caller, app_guid, Permission.WRITE_SPACE)

@@ -8,7 +8,7 @@ from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.auditing import difference, snapshot
 from paasd.model.events import record_app_event
-from paasd.model.processes import check_command, check_memory
+from paasd.model.processes import check_command, check_memory, check_type
 from paasd.model.records import App, Droplet, Process, Sidecar
 from paasd.state import Duplicate, Tx, operation
 
@@ -32,6 +32,8 @@ def create_sidecar(tx: Tx, args: CreateSidecar) -> Sidecar:
     """Raises NotFound for the app, Unprocessable for a taken name or more memory than a process has."""
     app = tx.need(App, args.app_guid)
     check_sidecar(tx, app, args.name, args.command, args.process_types, args.memory_mb)
+    for process_type in args.process_types:
+        check_type(process_type)
     try:
         sidecar = tx.insert(
             Sidecar(
@@ -88,6 +90,8 @@ def update_sidecar(tx: Tx, args: UpdateSidecar) -> Sidecar:
     changed = msgspec.structs.replace(sidecar, **{name: v for name, v in values if v is not msgspec.UNSET})
     app = tx.need(App, sidecar.app_guid)
     check_sidecar(tx, app, changed.name, changed.command, changed.process_types, changed.memory_mb)
+    for process_type in args.process_types or ():
+        check_type(process_type)
     try:
         changed = tx.update(
             sidecar,

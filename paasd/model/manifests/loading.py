@@ -86,10 +86,12 @@ def _check(root: yaml.Node | None) -> None:
         open_nodes.add(id(node))
         total = 1
         if isinstance(node, yaml.MappingNode):
-            _check_keys(node)
             total += sum(size_of(key, depth + 1) + size_of(value, depth + 1) for key, value in node.value)
+            _check_keys(node)
         elif isinstance(node, yaml.SequenceNode):
             total += sum(size_of(item, depth + 1) for item in node.value)
+        else:
+            _check_characters(node)
         open_nodes.discard(id(node))
         sizes[id(node)] = total
         if total > NODE_LIMIT:
@@ -98,6 +100,16 @@ def _check(root: yaml.Node | None) -> None:
 
     if root is not None:
         size_of(root, 0)
+
+
+def _check_characters(node: yaml.Node) -> None:
+    """Escapes such as `\\ud800` make halves of characters, which no text that anybody stores or sends can hold."""
+    try:
+        str(node.value).encode()
+    except UnicodeEncodeError as error:
+        raise ManifestError(
+            [f"Cannot parse manifest: half a character (a lone surrogate) at line {node.start_mark.line + 1}"]
+        ) from error
 
 
 def _check_keys(node: yaml.MappingNode) -> None:
