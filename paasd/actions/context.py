@@ -9,7 +9,6 @@ import msgspec
 import trio.lowlevel
 
 from paasd.actions.mailing import Postage
-from paasd.actions.uploaded import Uploaded
 from paasd.auth import Caller
 from paasd.blobs import Blobs
 from paasd.config import Config
@@ -63,7 +62,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     seen_heads: Collection[Head] = ()
     apart: Apart = msgspec.field(default_factory=Apart)
     postage: Postage = msgspec.field(default_factory=Postage)
-    uploaded: Uploaded = msgspec.field(default_factory=Uploaded)
 
     @property
     def sizes(self) -> Sizes:

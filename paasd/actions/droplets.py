@@ -54,8 +54,7 @@ async def upload(context: Context, caller: Caller, droplet_guid: str, chunks: As
         with context.database.read() as tx:
             droplet = need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
             space_guid = tx.need(App, droplet.app_guid).space_guid
-        if droplet.state != "AWAITING_UPLOAD":
-            raise Unprocessable(uploads.ONLY_ONCE)
+            uploads.check_uploadable(tx, droplet)
         async with incoming(context, space_guid) as coming:
             async for chunk in chunks:
                 await coming.write(chunk)

@@ -9,10 +9,8 @@ import trio
 from paasd.actions.context import Context
 from paasd.blobs import Blob, BlobWriter
 from paasd.errors import Unprocessable
-from paasd.model import App, Organization, Package, Space
-from paasd.model.quotas.blobs import MIB, check_blobs, largest_mb
-from paasd.model.quotas.places import QuotaExceeded, limits_of, within
-from paasd.state import InSelect, ReadTx
+from paasd.model import Space
+from paasd.model.quotas.blobs import MIB, check_blobs, check_new, largest_mb
 
 CLEAN_UP_S: Final = 5.0
 ZIP_MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06")
@@ -43,7 +41,8 @@ class Incoming:
             self.head += piece[: HEAD_BYTES - len(self.head)]
         size_bytes = self._writer.size_bytes + len(piece)
         if self._largest_bytes is not None and size_bytes > self._largest_bytes:
-            self._check({"": size_bytes})
+            with self._context.database.read() as tx:
+                check_blobs(tx, tx.need(Space, self._space_guid), {"": size_bytes})
         await self._writer.write(piece)
 
     async def keep(self, package_guid: str = "") -> Blob:
@@ -51,15 +50,11 @@ class Incoming:
 
         Raises QuotaExceeded, DiskFull, NotFound when the space is gone; then nothing stays.
         """
-        blob = Blob(await self._writer.digest(), self._writer.size_bytes)
-        self._check({blob.sha256: blob.size_bytes}, package_guid)
+        sha256, spend = await self._writer.digest(), self._context.blobs.spend
         with self._context.database.read() as tx:
-            _count(self._context, tx, tx.need(Space, self._space_guid), blob)
+            space = tx.need(Space, self._space_guid)
+            check_new(tx, space, sha256, self._writer.size_bytes, spend, package_guid=package_guid)
         return await self._writer.commit()
-
-    def _check(self, new: dict[str, int], package_guid: str = "") -> None:
-        with self._context.database.read() as tx:
-            check_blobs(tx, tx.need(Space, self._space_guid), new, package_guid=package_guid)
 
 
 @asynccontextmanager
@@ -69,21 +64,6 @@ async def incoming(context: Context, space_guid: str) -> AsyncIterator[Incoming]
         limit_mb = largest_mb(tx, tx.need(Space, space_guid))
     async with context.blobs.writer(context.config.api.upload_limit_bytes) as writer:
         yield Incoming(context, space_guid, writer, None if limit_mb is None else limit_mb * MIB)
-
-
-def _count(context: Context, tx: ReadTx, space: Space, blob: Blob) -> None:
-    """What the organization has already is no more of the disk. Raises QuotaExceeded."""
-    organization = tx.need(Organization, space.organization_guid)
-    limit_mb, times = limits_of(tx, organization).total_blobs_in_mb, context.config.blobs.uploads_per_day
-    its_own = InSelect("app_guid", App, "guid", within(organization))
-    if not limit_mb or not times or tx.exists(Package, its_own, blob_sha256=blob.sha256):
-        return
-    if not context.uploaded.take(organization.guid, blob.size_bytes, limit_mb * MIB * times, context.clock()):
-        raise QuotaExceeded(
-            f"organization '{organization.name}' may upload {limit_mb * times:g} MB a day through this node "
-            f"({times:g} times its total_blobs_in_mb, blobs.uploads_per_day) and has: what was deleted takes the disk "
-            "until it is collected. Try again later, or ask for a larger quota"
-        )
 
 
 @asynccontextmanager

@@ -107,8 +107,8 @@ class BlobsConfig(Section, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
-            description="What the people of an organization may upload through this node in a day, in multiples of its"
-            " quota total_blobs_in_mb: what was deleted takes the disk until it is collected. 0 does not bound it.",
+            description="What an organization may upload and build on this node in a day, in multiples of its quota"
+            " total_blobs_in_mb: what was deleted takes the disk until it is collected. 0 does not bound it.",
         ),
     ] = 3.0
     reserve_percent: Annotated[

@@ -5,9 +5,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import pytest
 
+from paasd.actions.storing import incoming
+from paasd.config import BlobsConfig, Config
+from paasd.model.quotas.places import QuotaExceeded
 from tests.api.hands import tar_of
-from tests.api.serving import Served, serve
+from tests.api.serving import API, CHEAP_HASHES, Served, serve
 from tests.api.tenants import Tenant, make_tenant
 from tests.api.test_droplets import error
 
@@ -83,7 +87,8 @@ async def test_what_is_refused_leaves_nothing_on_the_disk(tmp_path: Path) -> Non
 
 
 async def test_what_is_deleted_takes_the_disk_until_it_is_collected(tmp_path: Path) -> None:
-    async with serve(tmp_path) as served:
+    config = Config(api=API, auth=CHEAP_HASHES, blobs=BlobsConfig(uploads_per_day=3.0))
+    async with serve(tmp_path, config) as served:
         tenant = await limited(served, 1)
         async with tenant.client("developer") as http:
             of_app = await new_app(http, tenant)
@@ -102,3 +107,13 @@ async def test_what_is_deleted_takes_the_disk_until_it_is_collected(tmp_path: Pa
         served.clock.ahead_s += 6 * 3600
         async with served.client((await served.login("developer@aco"))["access_token"]) as http:
             assert (await upload(http, "packages", of_app, data)).status_code == 200
+
+
+async def test_what_no_quota_could_hold_is_refused_while_it_comes(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served:
+        tenant = await limited(served, 1)
+        async with incoming(served.context, tenant.space) as coming:
+            await coming.write(bytes(MB))
+            with pytest.raises(QuotaExceeded, match="may take 1 MB and take 0 MB; 2 MB more do not fit"):
+                await coming.write(b"x")
+            assert coming.size_bytes == MB
