@@ -5,7 +5,7 @@ A process starts others with what it may use itself, so what is for a tenant, or
 
 import contextlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -13,14 +13,16 @@ GIVEN: Final = frozenset(os.sched_getaffinity(0))
 """Read when the daemon begins, before it keeps to a part of them."""
 
 
-def keep_to(processors: Collection[int], pid: int) -> None:
-    """Let all threads of a process, and what they start from then on, run on those of `processors` that are given,
-    or on all given ones where that is none of them. A process that has ended is no error."""
-    allowed, seen = GIVEN & frozenset(processors) or GIVEN, set[str]()
-    with contextlib.suppress(OSError):
-        # Again, until no thread was made meanwhile by one whose turn had not come.
-        while fresh := {task.name for task in Path(f"/proc/{pid}/task").iterdir()} - seen:
-            for thread in fresh:
-                with contextlib.suppress(ProcessLookupError):
-                    os.sched_setaffinity(int(thread), allowed)
-            seen |= fresh
+def keep_to(processors: Collection[int], pids: Iterable[int]) -> None:
+    """Let all threads of these processes, and what they start from then on, run on those of `processors` that are
+    given, or on all given ones where that is none of them. A process that has ended is no error."""
+    allowed = GIVEN & frozenset(processors) or GIVEN
+    for pid in pids:
+        seen: set[str] = set()
+        with contextlib.suppress(OSError):
+            # Again, until no thread was made meanwhile by one whose turn had not come.
+            while fresh := {task.name for task in Path(f"/proc/{pid}/task").iterdir()} - seen:
+                for thread in fresh:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.sched_setaffinity(int(thread), allowed)
+                seen |= fresh

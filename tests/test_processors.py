@@ -34,14 +34,14 @@ def test_all_threads_keep_to_some_and_have_all_again() -> None:
         [sys.executable, "-c", TWO_THREADS], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == b"up\n"
-        keep_to((max(GIVEN), 4000), process.pid)
+        keep_to((max(GIVEN), 4000), [process.pid])
         assert places(process.pid) == [{max(GIVEN)}] * 2, "those that are not given are left out"
         for all_of_them in ((), (4000,), tuple(GIVEN)):
-            keep_to((min(GIVEN),), process.pid)
-            keep_to(all_of_them, process.pid)
+            keep_to((min(GIVEN),), [process.pid])
+            keep_to(all_of_them, [process.pid])
             assert places(process.pid) == [set(GIVEN)] * 2
         process.kill()
-    keep_to((), process.pid)  # It is gone, and that is no error.
+    keep_to((), [process.pid])  # It is gone, and that is no error.
 
 
 def test_a_thread_that_is_made_meanwhile_keeps_to_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,9 +55,9 @@ def test_a_thread_that_is_made_meanwhile_keeps_to_them_too(monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "sched_setaffinity", keep_late)
     try:
-        keep_to((min(GIVEN),), os.getpid())
+        keep_to((min(GIVEN),), [os.getpid()])
         assert os.sched_getaffinity(made[0].native_id or 0) == {min(GIVEN)}
     finally:
         over.set()
-        keep_to((), os.getpid())
+        keep_to((), [os.getpid()])
         made[0].join()

@@ -36,8 +36,8 @@ class SandboxConfig(Section, frozen=True, kw_only=True):
             ge=0,
             le=50,
             description="Part of the processors that containers which compute keep off while others only answer: at "
-            "least one of two or more, so that a request finds one that nobody computes on. The platform's own work keeps "
-            "off them meanwhile, the router excepted. 0 lets all run everywhere.",
+            "least one of two or more, so that a request finds one that nobody computes on. The platform's own work "
+            "keeps off them meanwhile, the router excepted. 0 lets all run everywhere.",
         ),
     ] = 25
     start_timeout_s: Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import trio
 
-from paasd.processors import GIVEN, keep_to
+from paasd.processors import keep_to
 from paasd.sandbox.container import Container
 from paasd.sandbox.fairness import DAEMON_TURN_NS, PERIOD_S, Fairness, Standing
 from paasd.sandbox.launcher.syscalls import take_turns
@@ -24,7 +24,7 @@ class Treatment:
         processors = parts.cgroups.processors()
         self._fairness = Fairness(processors, os.cpu_count() or 1, parts.config.free_percent)
         self._treated: dict[str, tuple[Standing, int]] = {}
-        self._own: tuple[int, ...] | None = None
+        self._own = self._everywhere = self._fairness.own
         self._scope = trio.CancelScope()
 
     async def keep(self) -> None:
@@ -32,12 +32,14 @@ class Treatment:
         with contextlib.suppress(OSError):
             take_turns(DAEMON_TURN_NS)
         with self._scope:
+            # A daemon that was killed may have left them somewhere.
+            await trio.to_thread.run_sync(lambda: keep_to(self._everywhere, launchers(self._parts.prefix)))
             try:
                 while True:
                     await trio.to_thread.run_sync(self._treat, dict(self._containers))
                     await trio.sleep(PERIOD_S)
             finally:
-                self._keep_own_work_to(tuple(GIVEN))
+                self._keep_own_work_to(self._everywhere)
 
     def stop(self) -> None:
         self._scope.cancel()
@@ -58,10 +60,9 @@ class Treatment:
                     cgroups.weigh(guid, weights[guid] * standing.factor)
                     cgroups.confine(guid, standing.processors)
                     cgroups.give_turns(guid, standing.turn_ns)
-        if self._fairness.own != self._own:
-            self._keep_own_work_to(self._fairness.own)
+        self._keep_own_work_to(self._fairness.own)
 
     def _keep_own_work_to(self, processors: tuple[int, ...]) -> None:
-        self._own = processors
-        for pid in (os.getpid(), *launchers(self._parts.prefix)):
-            keep_to(processors, pid)
+        if processors != self._own:
+            self._own = processors
+            keep_to(processors, (os.getpid(), *launchers(self._parts.prefix)))
