@@ -49,13 +49,13 @@ class Buckets:
         self._clients = clients
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
-    def take(self, client: str, now: float) -> bool:
-        """Whether `client` may have one more now."""
+    def take(self, client: str, now: float, amount: float = 1) -> bool:
+        """Whether `client` may have `amount` more now, as a Bucket says."""
         bucket = self._buckets.setdefault(client, Bucket(self._per_s, self._burst, now))
         self._buckets.move_to_end(client)
         if len(self._buckets) > self._clients:
             self._buckets.popitem(last=False)
-        return bucket.take(now)
+        return bucket.take(now, amount)
 
     def level(self, client: str, now: float) -> float:
         """How many `client` has left now."""

@@ -5,8 +5,8 @@ from typing import Any
 
 from paasd.actions.context import Context, actor_of
 from paasd.actions.lifecycle import check_stack
-from paasd.actions.packages import HEAD_BYTES, ZIP_MAGIC, closing
 from paasd.actions.permissions import authorise_admin
+from paasd.actions.storing import HEAD_BYTES, ZIP_MAGIC, closing
 from paasd.auth import Caller
 from paasd.errors import Unprocessable
 from paasd.model import Buildpack, Job

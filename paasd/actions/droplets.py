@@ -4,18 +4,15 @@ from collections.abc import AsyncIterable
 
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
-from paasd.actions.packages import closing
 from paasd.actions.permissions import Permission
+from paasd.actions.storing import closing, incoming
 from paasd.actions.visibility import need_app, need_of_app, or_unprocessable
 from paasd.auth import Caller
-from paasd.buildpacks.processes import TYPE_NAME
 from paasd.errors import Unprocessable
-from paasd.model import Droplet, Job, uploads
+from paasd.model import App, Droplet, Job, uploads
 from paasd.model import droplets as model
 from paasd.model.arguments import Metadata, rfc3339
-from paasd.model.processes import COMMAND_LIMIT_BYTES, PROCESS_TYPES_LIMIT, can_be_run
-
-NAME_LIMIT = 255
+from paasd.model.processes import COMMAND_LIMIT_BYTES, PROCESS_TYPES_LIMIT, can_be_run, check_type
 
 
 async def create(
@@ -30,10 +27,11 @@ async def create(
     if len(process_types or {}) > PROCESS_TYPES_LIMIT:
         raise Unprocessable(f"Process types: at most {PROCESS_TYPES_LIMIT} of them, not {len(process_types or {})}")
     for name, command in (process_types or {}).items():
-        if not TYPE_NAME.fullmatch(name) or len(name) > NAME_LIMIT or not can_be_run(command):
+        check_type(name)
+        if not can_be_run(command):
             raise Unprocessable(
-                f"Process types: '{name[:80]}' must be a name of letters, digits, '_', '-' and '.', "
-                f"with a command of at most {COMMAND_LIMIT_BYTES} bytes, without the character NUL"
+                f"The command of process type '{name}' must have at most {COMMAND_LIMIT_BYTES} bytes, "
+                "without the character NUL"
             )
     text = f'App with guid "{app_guid[:80]}" does not exist, or you do not have access to it.'
     with context.database.read() as tx, or_unprocessable(text):
@@ -51,17 +49,18 @@ async def upload(context: Context, caller: Caller, droplet_guid: str, chunks: As
     Forbidden, FeatureDisabled, TooLarge, and Unprocessable for a second upload.
     """
     apps = context.config.apps
-    async with closing(chunks), context.blobs.writer(context.config.api.upload_limit_bytes) as writer:
+    async with closing(chunks):
         with context.database.read() as tx:
             droplet = need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
             flags.require(tx, caller, "app_bits_upload")
-        if droplet.state != "AWAITING_UPLOAD":
-            raise Unprocessable(uploads.ONLY_ONCE)
-        async for chunk in chunks:
-            await writer.write(chunk)
-        blob = await writer.commit()
-    if not blob.size_bytes:
-        raise Unprocessable("Uploaded droplet file is invalid: bits cannot be empty")
+            space_guid = tx.need(App, droplet.app_guid).space_guid
+            uploads.check_uploadable(tx, droplet)
+        async with incoming(context, space_guid) as coming:
+            async for chunk in chunks:
+                await coming.write(chunk)
+            if not coming.size_bytes:
+                raise Unprocessable("Uploaded droplet file is invalid: bits cannot be empty")
+            blob = await coming.keep()
     begin = uploads.BeginDropletUpload(
         droplet_guid=droplet_guid,
         node_guid=context.node_guid,

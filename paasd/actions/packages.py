@@ -1,7 +1,6 @@
 """Packages: bits streamed into a blob, never held in memory, never unpacked outside a sandbox."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable
 from pathlib import Path
 
 import trio
@@ -9,20 +8,14 @@ import trio
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
+from paasd.actions.storing import CLEAN_UP_S, HEAD_BYTES, check_archive, closing, incoming
 from paasd.actions.visibility import need_app, need_of_app, or_unprocessable
 from paasd.auth import Caller
 from paasd.blobs import Blob
 from paasd.errors import NotFound, PaasdError, Unprocessable
-from paasd.model import Job, Package
+from paasd.model import App, Job, Package
 from paasd.model import packages as model
 from paasd.model.arguments import Metadata, rfc3339
-
-CLEAN_UP_S = 5.0
-ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
-GZIP_MAGIC = b"\x1f\x8b"
-TAR_MAGIC = b"ustar"
-TAR_MAGIC_OFFSET = 257
-HEAD_BYTES = 512
 
 
 async def create(
@@ -60,12 +53,13 @@ async def upload(
     Raises NotFound, Forbidden, TooLarge, and Unprocessable for what is no archive (the package is FAILED then).
     """
     with context.database.read() as tx:
-        need_of_app(tx, caller, Package, package_guid, Permission.WRITE_SPACE)
+        package = need_of_app(tx, caller, Package, package_guid, Permission.WRITE_SPACE)
         flags.require(tx, caller, "app_bits_upload")
+        space_guid = tx.need(App, package.app_guid).space_guid
     begin = model.BeginUpload(package_guid=package_guid, size_bytes=size_bytes, actor=actor_of(caller))
     await context.database.write(model.begin_upload, begin)
     try:
-        done = await _store(context, package_guid, chunks)
+        done = await _store(context, space_guid, package_guid, chunks)
     except PaasdError as error:
         await _fail(context, package_guid, error.detail)
         raise
@@ -108,36 +102,15 @@ def _head(path: Path) -> bytes:
         return file.read(HEAD_BYTES)
 
 
-async def _store(context: Context, package_guid: str, chunks: AsyncIterable[bytes]) -> model.FinishUpload:
-    head = b""
-    async with closing(chunks), context.blobs.writer(context.config.api.upload_limit_bytes) as writer:
+async def _store(
+    context: Context, space_guid: str, package_guid: str, chunks: AsyncIterable[bytes]
+) -> model.FinishUpload:
+    async with closing(chunks), incoming(context, space_guid) as upload:
         async for chunk in chunks:
-            if len(head) < HEAD_BYTES:
-                head += chunk[: HEAD_BYTES - len(head)]
-            await writer.write(chunk)
-        check_archive(head)
-        blob = await writer.commit()
+            await upload.write(chunk)
+        check_archive(upload.head)
+        blob = await upload.keep(package_guid)
     return model.FinishUpload(package_guid=package_guid, blob_sha256=blob.sha256, size_bytes=blob.size_bytes)
-
-
-@asynccontextmanager
-async def closing(chunks: AsyncIterable[bytes]) -> AsyncIterator[None]:
-    """Close a generator that is not read to its end, here and now rather than when it is collected."""
-    try:
-        yield
-    finally:
-        if isinstance(chunks, AsyncGenerator):
-            with trio.CancelScope(shield=True), trio.move_on_after(CLEAN_UP_S):
-                await chunks.aclose()
-
-
-def check_archive(head: bytes) -> None:
-    """Raise Unprocessable unless these first bytes can be those of an archive that staging can unpack."""
-    tar = head[TAR_MAGIC_OFFSET : TAR_MAGIC_OFFSET + len(TAR_MAGIC)] == TAR_MAGIC
-    if not (head.startswith(ZIP_MAGIC) or head.startswith(GZIP_MAGIC) or tar):
-        raise Unprocessable(
-            "The uploaded bits are neither a zip nor a tar.gz archive; pack the app's directory as one."
-        )
 
 
 async def _fail(context: Context, package_guid: str, reason: str) -> None:

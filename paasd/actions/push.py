@@ -108,12 +108,14 @@ async def open_push(
     *,
     organization: str,
     space: str,
-    manifest: str | bytes | None,
+    manifest: Manifest | str | bytes | None,
     name: str | None,
     chunks: AsyncIterable[bytes] | Blob,
     start: bool = True,
 ) -> AsyncIterator[Push]:
     """Check what can be checked, then push inside the block; read `events` to their end to know how it went.
+
+    `manifest` is what `choose_application` gave, or what it takes.
 
     Raises NotFound, Forbidden, ManifestError, Unprocessable before anything was changed.
     """
@@ -121,7 +123,7 @@ async def open_push(
     with context.database.read() as tx:
         need_space(tx, caller, place.guid, Permission.WRITE_SPACE)
         flags.require(tx, caller, "app_bits_upload")
-    chosen = await choose_application(context, manifest, name)
+    chosen = manifest if isinstance(manifest, Manifest) else await choose_application(context, manifest, name)
     send, receive = trio.open_memory_channel[PushEvent](EVENTS_BUFFER)
     async with trio.open_nursery() as nursery:
         steps = _Steps(context, caller, place, chosen, send, start=start)

@@ -64,8 +64,8 @@ def code_of(error: PaasdError) -> Code:
 
 
 def error_object(code: Code, detail: str) -> ErrorObject:
-    """One entry of an `errors` list; jobs carry the same."""
-    return ErrorObject(code=code.code, title=code.title, detail=detail)
+    """One entry of an `errors` list; jobs carry the same. What was sent may be quoted, and be no text."""
+    return ErrorObject(code=code.code, title=code.title, detail=detail.encode(errors="replace").decode())
 
 
 def envelope(code: Code, *details: str) -> bytes:

@@ -23,9 +23,12 @@ import trio
 from paasd.blobs.writer import BlobWriter
 from paasd.config import BlobsConfig
 from paasd.errors import BadRequest, NotFound, PaasdError, TooLarge, Unavailable
+from paasd.rate import Buckets
 
 T = TypeVar("T")
 
+DAY_S: Final = 86_400
+OWNERS_REMEMBERED: Final = 10_000
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _INCOMING: Final = "incoming"
 _DAMAGED: Final = ".damaged"
@@ -80,6 +83,9 @@ class Blobs:
         self._making = threading.Lock()  # of folders
         self._fresh: dict[str, float] = {}  # when, by a clock that nobody sets, a blob was stored or asked for again
         self._used: dict[str, float] = {}  # the same for what was needed here
+        # What is deleted takes the disk until it is collected, so quotas alone do not bound it. In memory: for this
+        # node's disk, and a new daemon begins anew. The unit is what one may have stored in a day.
+        self._spent = Buckets(1 / DAY_S, 1.0, OWNERS_REMEMBERED)
 
     def has(self, sha256: str) -> bool:
         return self._place(sha256).exists()
@@ -190,10 +196,16 @@ class Blobs:
                 "`df` say what takes the space"
             )
 
-    async def adopt_fd(self, fd: int, limit_bytes: int) -> Blob:
+    def spend(self, owner: str, size_bytes: int, quota_bytes: int) -> bool:
+        """Whether the owner may have so much more stored today, `[blobs] uploads_per_day` times its quota at most."""
+        per_day = quota_bytes * self._config.uploads_per_day
+        return not per_day or self._spent.take(owner, self._clock(), size_bytes / per_day)
+
+    async def adopt_fd(self, fd: int, limit_bytes: int, admit: Callable[[Blob], None] | None = None) -> Blob:
         """Copy a regular file from its beginning; whoever else has it open cannot change the blob. The fd stays open.
 
-        Raises BadRequest for anything but a regular file, TooLarge above `limit_bytes`, DiskFull.
+        `admit` may refuse what it would become, by raising. Raises BadRequest for anything but a regular file, TooLarge
+        above `limit_bytes`, DiskFull.
         """
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
@@ -205,6 +217,8 @@ class Blobs:
             while chunk := await self._run(os.pread, fd, self._config.buffer_bytes, offset):
                 await writer.write(chunk)
                 offset += len(chunk)
+            if admit is not None:
+                admit(Blob(await writer.digest(), writer.size_bytes))
             return await writer.commit()
 
     async def verify(self, sha256: str) -> Blob:

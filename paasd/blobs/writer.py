@@ -55,6 +55,12 @@ class BlobWriter:
         if len(self._buffer) >= self._buffer_bytes:
             await self._run(self._flush)
 
+    async def digest(self) -> str:
+        """The name that a commit would give to what was written until now. Raises DiskFull."""
+        self._check()
+        await self._run(self._flush)
+        return self._digest.hexdigest()
+
     async def commit(self, expected: str | None = None) -> "Blob":
         """Make it durable, give it its name, and return when it is elsewhere too. Raises DiskFull.
 

@@ -169,6 +169,7 @@ class Builder:
             from_launch_yml(table, self._launch_yml(entry.index))
         if not from_launch_yml(table, self._launch_yml(last.index)) and isinstance(last.pack, External):
             self._release(last.pack, table)
+        table.check()
         return table
 
     def _launch_yml(self, index: str) -> Path:

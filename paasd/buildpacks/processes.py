@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .failure import RELEASE_FAILED, StagingFailure
+from .failure import RELEASE_FAILED, StagingFailure, legible
 from .plainyaml import YamlError, load
 
 TYPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -19,6 +19,14 @@ class ProcessTable:
 
     types: dict[str, str] = field(default_factory=dict)
     sidecars: list[dict[str, Any]] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raises StagingFailure for types that no process of the platform can have."""
+        named = [*self.types, *(target for sidecar in self.sidecars for target in sidecar["process_types"])]
+        if odd := next((name for name in named if not TYPE_NAME.fullmatch(name)), None):
+            raise StagingFailure(
+                "release", f"a buildpack names an invalid process type {legible(odd)}", code=RELEASE_FAILED
+            )
 
 
 def read_yaml(path: Path, step: str, *, code: int) -> Any:

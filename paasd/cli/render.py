@@ -99,7 +99,7 @@ def log_line(envelope: dict[str, Any]) -> None:
     source = f"{envelope['tags'].get('source_type', 'APP')}/{envelope.get('instance_id') or 0}"
     text = base64.b64decode(envelope["log"]["payload"]).decode("utf-8", "replace")
     stamp = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 10000:02d}+0000"
-    click.echo(f"{stamp} [{source}] {envelope['log'].get('type', 'OUT')} {printable(text)}")
+    click.echo(f"{stamp} [{printable(source)}] {envelope['log'].get('type', 'OUT')} {printable(text)}")
     sys.stdout.flush()
 
 

@@ -103,6 +103,14 @@ class BlobsConfig(Section, frozen=True, kw_only=True):
     collect_after_s: Annotated[
         float, Meta(ge=0, description="Seconds that a blob is kept after the last row that referred to it.")
     ] = 86_400.0
+    uploads_per_day: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="What an organization may upload and build on this node in a day, in multiples of its quota"
+            " total_blobs_in_mb: what was deleted takes the disk until it is collected. 0 does not bound it.",
+        ),
+    ] = 3.0
     reserve_percent: Annotated[
         float,
         Meta(

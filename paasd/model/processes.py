@@ -20,6 +20,8 @@ COMMAND_LIMIT = 4096
 COMMAND_LIMIT_BYTES: Final = 64 * 1024
 """Of one that a droplet brings along."""
 INSTANCES_LIMIT = 1_000
+TYPE_LIMIT: Final = 255
+_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 PROCESS_TYPES_LIMIT: Final = 50
 """Of one app: what it is started, stopped and scaled by is a row and an event for each."""
 HEALTH_SECONDS_LIMIT = 86_400
@@ -66,6 +68,16 @@ def add_missing_processes(tx: Tx, app: App, droplet: Droplet, sizes: Sizes) -> N
     for process_type in droplet.process_types:
         if process_type not in present:
             add_process(tx, app, process_type, sizes)
+
+
+def check_type(process_type: str) -> None:
+    """Raise Unprocessable for what is no type: it is part of paths, of lines of the log and of lists in terminals."""
+    if not _TYPE.fullmatch(process_type) or len(process_type) > TYPE_LIMIT:
+        shown = "".join(char if char.isprintable() else "?" for char in process_type[:80])
+        raise Unprocessable(
+            f"Process type '{shown}' must be 1 to {TYPE_LIMIT} letters, digits, '_', '-' and '.', "
+            "the first a letter or digit"
+        )
 
 
 def check_number_of_types(tx: ReadTx, app_guid: str, wanted: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.auditing import difference, snapshot
 from paasd.model.events import record_app_event
 from paasd.model.naming import check_name
-from paasd.model.processes import check_command, check_memory
+from paasd.model.processes import check_command, check_memory, check_type
 from paasd.model.records import App, Droplet, Process, Sidecar
 from paasd.state import Duplicate, Tx, operation
 
@@ -33,10 +33,12 @@ class CreateSidecar(Arguments):
 def create_sidecar(tx: Tx, args: CreateSidecar) -> Sidecar:
     """Raises NotFound for the app, Unprocessable for a taken name or more memory than a process has."""
     app = tx.need(App, args.app_guid)
-    _check_names(args.name, *args.process_types)
+    _check_name(args.name)
     if tx.count(Sidecar, app_guid=app.guid) >= SIDECARS_LIMIT:
         raise Unprocessable(TOO_MANY)
     check_sidecar(tx, app, args.name, args.command, args.process_types, args.memory_mb)
+    for process_type in args.process_types:
+        check_type(process_type)
     try:
         sidecar = tx.insert(
             Sidecar(
@@ -53,11 +55,9 @@ def create_sidecar(tx: Tx, args: CreateSidecar) -> Sidecar:
     return sidecar
 
 
-def _check_names(*names: str) -> None:
-    """Raise Unprocessable for what is no name of a sidecar or process; those from before there was a rule stay."""
-    for name in names:
-        if name:
-            check_name(name)
+def _check_name(name: str) -> None:
+    if name:  # none at all has a text of its own
+        check_name(name)
 
 
 def check_sidecar(tx: Tx, app: App, name: str, command: str, process_types: list[str], memory_mb: int | None) -> None:
@@ -99,8 +99,11 @@ def update_sidecar(tx: Tx, args: UpdateSidecar) -> Sidecar:
     values = ((name, getattr(args, name)) for name in ("name", "command", "process_types", "memory_mb"))
     changed = msgspec.structs.replace(sidecar, **{name: v for name, v in values if v is not msgspec.UNSET})
     app = tx.need(App, sidecar.app_guid)
-    _check_names(*({changed.name, *changed.process_types} - {sidecar.name, *sidecar.process_types}))
+    if changed.name != sidecar.name:  # those from before there was a rule stay
+        _check_name(changed.name)
     check_sidecar(tx, app, changed.name, changed.command, changed.process_types, changed.memory_mb)
+    for process_type in args.process_types or ():
+        check_type(process_type)
     try:
         changed = tx.update(
             sidecar,

@@ -11,7 +11,7 @@ from paasd.model.quotas.accounting import check_staging
 from paasd.model.quotas.blobs import check_blobs, of_layers
 from paasd.model.quotas.places import QuotaExceeded
 from paasd.model.records import App, Droplet, DropletLayer, DropletSidecar, DropletUpload, Job, JobError, Space
-from paasd.state import Lt, Tx, operation
+from paasd.state import Lt, ReadTx, Tx, operation
 
 SWEEP_LIMIT = 100
 ONLY_ONCE = "Droplet may be uploaded only once. Create a new droplet to upload bits."
@@ -42,10 +42,7 @@ def begin_droplet_upload(tx: Tx, args: BeginDropletUpload) -> Job:
     One at a time for each app, as builds are: unpacking takes a share of the node.
     """
     droplet = tx.need(Droplet, args.droplet_guid)
-    if droplet.state != "AWAITING_UPLOAD":
-        raise Unprocessable(ONLY_ONCE)
-    if tx.exists(DropletUpload, app_guid=droplet.app_guid):
-        raise Unprocessable("Only one droplet can be PROCESSING_UPLOAD at a time per application.")
+    check_uploadable(tx, droplet)
     app = tx.need(App, droplet.app_guid)
     space = tx.need(Space, app.space_guid)
     check_blobs(tx, space, {args.blob_sha256: args.size_bytes})
@@ -76,6 +73,14 @@ def begin_droplet_upload(tx: Tx, args: BeginDropletUpload) -> Job:
     data = {"droplet_guid": droplet.guid, "sha256": args.blob_sha256, **difference(former, droplet)}
     record_app_event(tx, "audit.app.droplet.upload", args.actor, app, data)
     return job
+
+
+def check_uploadable(tx: ReadTx, droplet: Droplet) -> None:
+    """Raise Unprocessable for a second upload of the droplet, or while another one of the app is taken in."""
+    if droplet.state != "AWAITING_UPLOAD":
+        raise Unprocessable(ONLY_ONCE)
+    if tx.exists(DropletUpload, app_guid=droplet.app_guid):
+        raise Unprocessable("Only one droplet can be PROCESSING_UPLOAD at a time per application.")
 
 
 class FinishDropletUpload(Arguments):

@@ -18,12 +18,20 @@ from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, LISTENER_URL
 from paasd.router.xds.typed import EXTENSIONS, typed
 
 _NAME: Final = re.compile(r"port\|([0-9]+)\|")
+_CLUSTER: Final = re.compile(r"port\|([0-9]+)\|.+", re.DOTALL)
 GONE_LIMIT: Final = 1000
 
 
 def port_name(port: int) -> str:
-    """Of both the listener and the cluster; no Host header that meets a registered domain ends so."""
+    """Of the listener."""
     return f"port|{port}|"
+
+
+def cluster_of(entry: RouteEntry) -> str:
+    """Of the cluster: connections outlive their route, and end when the port may be another's. No Host header that
+    meets a registered domain has `|`.
+    """
+    return f"port|{entry.port}|{entry.route_guid}"
 
 
 def ports_named(text: str) -> list[int]:
@@ -62,10 +70,13 @@ class Ports:
         return changes
 
     def _publish(self, port: int, entry: RouteEntry, changes: Changes, *, anew: bool) -> None:
-        name, before = port_name(port), self._owners.get(port)
+        name, before = cluster_of(entry), self._owners.get(port)
         if before is not None and before.entry == entry and not anew:
             return
-        former = {} if before is None else before.endpoints
+        handed_on = before is not None and cluster_of(before.entry) != name
+        if before is not None and handed_on:
+            self._forget(before, changes)
+        former = {} if before is None or handed_on else before.endpoints
         self._owners[port] = Owner(entry, {one.place: one for one in entry.endpoints}, former)
         policy = spread_of(entry.options).policy
         changes[CLUSTER_URL][name] = tcp_cluster(name, self._config, tunnels=self._tunnels, policy=policy)
@@ -73,19 +84,22 @@ class Ports:
         if before is None and not self._is_free(port):
             self.taken.add(port)
         if port not in self.taken:
-            changes[LISTENER_URL][name] = self._listener(port)
+            changes[LISTENER_URL][port_name(port)] = self._listener(port)
 
     def _withdraw(self, port: int, changes: Changes) -> None:
         owner = self._owners.pop(port, None)
         if owner is None:
             return
-        name = port_name(port)
         self.taken.discard(port)
+        self._forget(owner, changes)
+        changes[LISTENER_URL][port_name(port)] = None
+
+    def _forget(self, owner: Owner, changes: Changes) -> None:
+        name = cluster_of(owner.entry)
         self._gone[name] = owner
         if len(self._gone) > GONE_LIMIT:
             del self._gone[next(iter(self._gone))]
-        for bodies in changes.values():
-            bodies[name] = None
+        changes[CLUSTER_URL][name] = changes[ENDPOINTS_URL][name] = None
 
     def refused(self, ports: Iterable[int]) -> Changes:
         """Envoy could not listen there: somebody was faster."""
@@ -101,9 +115,9 @@ class Ports:
 
     def owner_of(self, cluster: str) -> Owner | None:
         """Whose cluster it is or, lately, was."""
-        found = _NAME.fullmatch(cluster)
+        found = _CLUSTER.fullmatch(cluster)
         now = None if found is None else self._owners.get(int(found[1]))
-        return now or self._gone.get(cluster)
+        return now if now is not None and cluster_of(now.entry) == cluster else self._gone.get(cluster)
 
     def _listener(self, port: int) -> bytes:
         limit = {
@@ -113,7 +127,7 @@ class Ports:
         }
         filters = [
             {"name": "limit", "typed_config": typed(limit)},
-            {"name": "proxy", "typed_config": typed(self._proxy(port))},
+            {"name": "proxy", "typed_config": typed(self._proxy(self._owners[port].entry))},
         ]
         listener = messages.Listener(
             name=port_name(port),
@@ -123,7 +137,7 @@ class Ports:
         )
         return bytes(listener.SerializeToString())
 
-    def _proxy(self, port: int) -> dict[str, Any]:
+    def _proxy(self, entry: RouteEntry) -> dict[str, Any]:
         log = {
             "@type": EXTENSIONS + "access_loggers.grpc.v3.TcpGrpcAccessLogConfig",
             "common_config": log_sink(self._config),
@@ -131,7 +145,7 @@ class Ports:
         return {
             "@type": EXTENSIONS + "filters.network.tcp_proxy.v3.TcpProxy",
             "stat_prefix": "port",
-            "cluster": port_name(port),
+            "cluster": cluster_of(entry),
             "idle_timeout": f"{self._config.tcp_idle_timeout_s}s",
             "max_connect_attempts": self._config.retries + 1,
             "access_log": [{"name": "access", "typed_config": log}],

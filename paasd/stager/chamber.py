@@ -13,12 +13,15 @@ import msgspec
 import trio
 
 import paasd.buildpacks
-from paasd.blobs import Blobs
+from paasd.blobs import Blob, Blobs
 from paasd.buildpacks.catalogue import ROOT
 from paasd.config import StagingConfig
 from paasd.errors import PaasdError
 from paasd.logs import Line, Logs, SpoolTail
 from paasd.logs.line import Stream
+from paasd.model import App, Space
+from paasd.model.quotas.blobs import check_new
+from paasd.model.quotas.places import QuotaExceeded
 from paasd.model.security_groups import group_name
 from paasd.sandbox import (
     AnyContainer,
@@ -67,6 +70,19 @@ class Tools(msgspec.Struct, frozen=True):
     caches: Caches
     directory: Path
     clock: Callable[[], float]
+
+    async def adopt(self, fd: int, app_guid: str) -> Blob:
+        """Make an image of the app's a blob, if quotas have room. Raises TooLarge, DiskFull, StagingError."""
+
+        def admit(blob: Blob) -> None:
+            with self.database.read() as tx:
+                space = tx.need(Space, tx.need(App, app_guid).space_guid)
+                check_new(tx, space, blob.sha256, blob.size_bytes, self.blobs.spend)
+
+        try:
+            return await self.blobs.adopt_fd(fd, self.config.image_limit_bytes, admit)
+        except QuotaExceeded as error:
+            raise StagingError(f"StagingError - {error.detail}") from error
 
 
 class Chamber:

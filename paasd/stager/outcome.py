@@ -14,6 +14,7 @@ from paasd.model.processes import COMMAND_LIMIT_BYTES, can_be_run
 from paasd.sandbox import Exit
 
 Text = Annotated[str, Meta(max_length=4096)]
+ProcessType = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z", max_length=255)]
 Command = Annotated[str, Meta(max_length=65_536)]
 _TITLES = {
     codes.DETECT_FAILED: (
@@ -70,7 +71,7 @@ class Metadata(msgspec.Struct, frozen=True):
 class Sidecar(msgspec.Struct, frozen=True):
     name: Text
     command: Command
-    process_types: Annotated[list[Text], Meta(max_length=100)]
+    process_types: Annotated[list[ProcessType], Meta(max_length=100)]
     memory: Any = None
 
     def __post_init__(self) -> None:
@@ -80,7 +81,7 @@ class Sidecar(msgspec.Struct, frozen=True):
 class ResultFile(msgspec.Struct, frozen=True):
     """result.json, from the build step."""
 
-    process_types: dict[Text, Command]
+    process_types: dict[ProcessType, Command]
     sidecars: Annotated[list[Sidecar], Meta(max_length=100)]
     lifecycle_metadata: Metadata
     layers: Annotated[list[PlannedLayer], Meta(max_length=100)]

@@ -201,7 +201,7 @@ class Staging:
         limit_bytes = self._config.image_limit_bytes
         fd = await trio.to_thread.run_sync(chamber.open_image, name, limit_bytes)
         try:
-            blob = await self._tools.blobs.adopt_fd(fd, limit_bytes)
+            blob = await self._tools.adopt(fd, self._inputs.app_guid)
         finally:
             os.close(fd)
         return DropletLayer(role=role, sha256=blob.sha256, size_bytes=blob.size_bytes)

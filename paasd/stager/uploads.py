@@ -136,7 +136,7 @@ class Uploads:
                 )
             layers = await self._toolchains(upload, result)
             await chamber.run("pack", (), dict[str, int])
-            layers.append(await self._store(chamber))
+            layers.append(await self._store(chamber, upload.app_guid))
         self._say(upload, f"-----> Droplet ready: {layers[-1].size_bytes / 1024**2:.1f} MB packed")
         await tools.logs.flush()
         return FinishDropletUpload(
@@ -161,11 +161,11 @@ class Uploads:
             layers.append(DropletLayer(role="toolchain", sha256=image.sha256, size_bytes=image.size_bytes))
         return layers
 
-    async def _store(self, chamber: Chamber) -> DropletLayer:
+    async def _store(self, chamber: Chamber, app_guid: str) -> DropletLayer:
         limit_bytes = self._tools.config.image_limit_bytes
         fd = await trio.to_thread.run_sync(chamber.open_image, "app", limit_bytes)
         try:
-            blob = await self._tools.blobs.adopt_fd(fd, limit_bytes)
+            blob = await self._tools.adopt(fd, app_guid)
         finally:
             os.close(fd)
         return DropletLayer(role="app", sha256=blob.sha256, size_bytes=blob.size_bytes)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from paasd.actions import packages
-from paasd.actions.packages import check_archive
+from paasd.actions.storing import check_archive
 from paasd.errors import TooLarge, Unprocessable
 from paasd.model import Package
 from tests.actions.world import World, archive, chunks

@@ -100,8 +100,8 @@ async def everything(http: httpx.AsyncClient, app: str) -> list[Any]:
     ("text", "words"),
     [
         ('{name: dora, command: "x\\0y"}', "has NUL in it"),
-        ('{name: dora, command: "x\\uD800y"}', "half of a surrogate pair"),
-        ('{name: dora, env: {A: "\\udfff"}}', "half of a surrogate pair"),
+        ('{name: dora, command: "x\\uD800y"}', "half a character"),
+        ('{name: dora, env: {A: "\\udfff"}}', "half a character"),
         ('{name: dora, processes: [{type: "w\\nb", command: x}]}', PRINTABLE),
         ('{name: dora, sidecars: [{name: "w\\nb", command: x, process_types: [web]}]}', PRINTABLE),
         ('{name: dora, health-check-type: http, health-check-http-endpoint: "/\\x1b"}', "percent-encoded"),

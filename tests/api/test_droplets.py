@@ -53,7 +53,7 @@ async def test_only_what_is_there_and_staged_can_be_downloaded(served: Served) -
             assert error(answer) == (404, "CF-ResourceNotFound", "Droplet not found")
         gone = {"relationships": {"app": {"data": {"guid": "gone"}}}}
         answer = await http.post("/v3/droplets", json={**gone, "process_types": {"a/b": "x"}})
-        assert error(answer)[0] == 422 and "'a/b' must be a name" in error(answer)[2]
+        assert error(answer)[0] == 422 and "Process type 'a/b' must be" in error(answer)[2]
         answer = await http.post("/v3/droplets", json=gone)
         text = 'App with guid "gone" does not exist, or you do not have access to it.'
         assert error(answer) == (422, "CF-UnprocessableEntity", text)

@@ -5,11 +5,12 @@ import re
 import uuid
 
 import httpx
+import msgspec
 import pytest
 import trio
 
 from paasd import errors
-from paasd.api.errors import CODES, code_of, envelope, known_error
+from paasd.api.errors import CODES, UNKNOWN_ERROR, code_of, envelope, known_error
 from paasd.api.routes import make_route_table
 from paasd.api.table import Auth
 from paasd.errors import PaasdError
@@ -168,3 +169,14 @@ async def test_addresses_are_those_the_client_used(served: Served) -> None:
         odd = await http.get("/v3", headers={"Host": "x/../y"})
         assert isinstance(odd, httpx.Response)
         assert odd.json()["links"]["self"]["href"] == "http://localhost/v3"
+
+
+async def test_half_a_character_in_a_manifest_is_refused_and_no_error_that_quotes_one_is_lost(served: Served) -> None:
+    assert msgspec.json.decode(envelope(UNKNOWN_ERROR, "'\ud800' is none"))["errors"][0]["detail"] == "'?' is none"
+    async with await served.admin() as http:
+        space = (await http.get("/v3/spaces?names=dev")).json()["resources"][0]["guid"]
+        manifest = rb'applications: [{name: "\ud800"}]'
+        path, yaml = f"/v3/spaces/{space}/actions/apply_manifest", {"Content-Type": "application/x-yaml"}
+        answer = await http.post(path, content=manifest, headers=yaml)
+        assert answer.status_code == 422, answer.text
+        assert "half a character" in answer.text

@@ -90,10 +90,12 @@ async def test_text_lines_cannot_rewrite_a_terminal(served: Served) -> None:
     async with await served.admin() as http:
         guid = await make_app(http)
         served.context.logs.say(guid, "APP/PROC/WEB", "\x1b[2Jgone\r\x07")
+        served.context.logs.say(guid, "APP/PROC/\x1b[2J\r", "of a type from before types were words")
         await served.context.logs.flush()
         text = (await http.get(FOLLOW.removesuffix("?follow=1"), headers={"Accept": "text/plain"})).text
         assert "gone" in text
         assert "\x1b" not in text
+        assert "\r" not in text
         assert "[APP/PROC/WEB/0] OUT" in text
 
 

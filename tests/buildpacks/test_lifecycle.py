@@ -162,3 +162,9 @@ def test_a_buildpacks_background_process_does_not_hold_the_build_up(plain: Plain
     left = pack(plain.root, "left", compile="sleep 300 &\necho started\n")
     assert plain.stage(FILES, custom={"left": left}, buildpacks=["left"]) == 0, plain.output
     assert "started" in plain.output
+
+
+def test_a_buildpack_cannot_name_types_that_no_process_can_have(plain: Plain) -> None:
+    odd = pack(plain.root, "odd", compile="true\n", release="echo 'default_process_types: {\"../x\": run}'\n")
+    assert plain.stage(FILES, custom={"odd": odd}, buildpacks=["odd"]) != 0
+    assert "invalid process type '../x'" in plain.read("failure")["reason"]

@@ -2,11 +2,12 @@
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import msgspec
+import pytest
 import trio
 
 from paasd.router import Certificates, Endpoint, RouteEntry, Router, RouteTable, open_router, rtr_line
@@ -155,6 +156,37 @@ async def test_a_connection_is_told_of_once_it_has_ended(router: Router, journal
     assert line.startswith(f"tcp.localhost:{port} - [")
     assert '] "TCP" 5 7 "127.0.0.1:' in line
     assert 'app_index:"0" instance_id:"a"' in line
+
+
+@pytest.mark.parametrize("between", [True, False])
+async def test_a_connection_is_told_to_whose_route_it_came_in_on_though_the_port_is_anothers_now(
+    router: Router, journal: Journal, between: bool
+) -> None:
+    port = free_port()
+    async with echoes("a", "b") as (a, b):
+        await publish(router, route(port, a, route_guid="first"))
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            assert await stream.receive_some(2) == b"a\n"
+            if between:
+                router.publish_ports({port: None})
+                await router.settled()
+                await until_refused(port)
+            await publish(router, route(port, b, route_guid="second", app_guid="app-2"))
+            with trio.fail_after(5):
+                while True:
+                    with suppress(OSError):
+                        if await said(port) == ("b", b"hello"):
+                            break
+                    await trio.sleep(0.02)
+            await stream.send_all(b"on")
+            assert await stream.receive_some(2) == b"on"
+        with trio.fail_after(5):
+            while {"first", "second"} - {one.route_guid for one in journal.entries}:
+                await trio.sleep(0.02)
+    assert {(one.route_guid, one.instance_guid) for one in journal.entries if one.instance_guid} == {
+        ("first", "a"),
+        ("second", "b"),
+    }
 
 
 async def test_a_port_of_another_program_is_left_out_until_it_is_let_go_of(router: Router) -> None:

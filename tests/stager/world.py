@@ -16,7 +16,18 @@ from paasd.blobs import Blobs, open_blobs
 from paasd.buildpacks.launch import launch_argv, launch_environment, start_command
 from paasd.config import Config, LogsConfig, StagingConfig
 from paasd.logs import Logs, open_logs
-from paasd.model import App, Build, Droplet, Node, Organization, Package, Process, Space
+from paasd.model import (
+    App,
+    Build,
+    Droplet,
+    Node,
+    Organization,
+    OrganizationQuota,
+    Package,
+    Process,
+    Space,
+)
+from paasd.model import Limits as QuotaLimits
 from paasd.model.apps import environment_context
 from paasd.sandbox import Container, ContainerSpec, Limits, ProcessSpec, Sandbox, open_sandbox
 from paasd.stager import Stager, open_stager
@@ -58,6 +69,11 @@ def seed_build(tx: Tx, args: SeedBuild) -> None:
         tx.insert(Node(guid=NODE, name=NODE, zone="a", memory_mb=4096, disk_mb=50_000, cpus=2))
     tx.insert(args.package)
     tx.insert(args.build)
+
+
+@operation("test.seed_blob_quota", version=1)
+def seed_blob_quota(tx: Tx, limit_mb: int) -> None:
+    tx.update(tx.need(OrganizationQuota, "default"), limits=QuotaLimits(total_blobs_in_mb=limit_mb))
 
 
 @operation("test.drop_build", version=1)

@@ -197,7 +197,7 @@ def encode_line(line: Line, as_json: bool) -> bytes:
         return msgspec.json.encode(envelope(line)) + b"\n"
     at = datetime.fromtimestamp(line.timestamp_ns / 1e9, UTC)
     head = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 10000:02d}+0000 [{line.source_type}/{line.instance_id}]"
-    return f"{head} {line.stream} ".encode() + printable(line.payload) + b"\n"
+    return printable(f"{head} {line.stream} ".encode()) + printable(line.payload) + b"\n"
 
 
 def printable(payload: bytes) -> bytes:

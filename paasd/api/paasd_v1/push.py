@@ -14,9 +14,10 @@ import msgspec
 import structlog
 import trio
 
-from paasd.actions import jobs, push
+from paasd.actions import flags, jobs, push
 from paasd.actions.permissions import Permission, authorise_in_space
 from paasd.actions.stats import RUNNING, stats_of
+from paasd.actions.storing import check_archive, incoming
 from paasd.actions.visibility import need_visible
 from paasd.api.answers import Lines
 from paasd.api.call import Call, Reply
@@ -34,6 +35,7 @@ from paasd.errors import BadQuery, PaasdError, Unprocessable
 from paasd.log import traceback_of
 from paasd.model import App, Job, JobError, Process, Space
 from paasd.model.jobs import job_error
+from paasd.model.manifests import Manifest
 
 LISTENER_BUFFER = 500
 UNEXPECTED = JobError(
@@ -45,10 +47,10 @@ Events = trio.MemoryReceiveChannel[dict[str, Any]]
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """What came in: the archive on disk, the manifest's text, how long receiving took."""
+    """What came in: the archive on disk, the manifest with the app to push, how long receiving took."""
 
     bits: Blob
-    manifest: str | None
+    manifest: Manifest
     received_s: float
 
 
@@ -60,8 +62,9 @@ async def push_app(call: Call) -> Reply[Lines] | Reply[None]:
     with call.context.database.read() as tx:
         space = find_space(call, tx)
         authorise_in_space(tx, call.caller, space, Permission.WRITE_SPACE)
-    source = await receive(call)
-    runner = Runner(call, source, name=plain.get("name"), start=start)
+        flags.require(tx, call.caller, "app_bits_upload")
+    source = await receive(call, space, plain.get("name"))
+    runner = Runner(call, source, start=start)
     nursery = call.background()
     if not wait:
         job = await jobs.started(call.context, call.caller, "app.push", deadline_s=call.context.config.api.push_wait_s)
@@ -80,36 +83,40 @@ async def push_app(call: Call) -> Reply[Lines] | Reply[None]:
     return Reply(stream=_listen(receive_events, as_json), may=may, bounded=True, content_type=content_type)
 
 
-async def receive(call: Call) -> Source:
-    """Take the body to disk. Raises Unprocessable, BadRequest, TooLarge; then nothing of it stays."""
+async def receive(call: Call, space: Space, name: str | None) -> Source:
+    """Take the body to disk, with a manifest that can be applied and bits for which there is room.
+
+    Raises ManifestError, Unprocessable, BadRequest, TooLarge; then nothing of it stays.
+    """
     began = time.monotonic()
     config = call.context.config
     manifest: str | None = None
-    async with call.context.blobs.writer(config.api.upload_limit_bytes) as writer:
+    async with incoming(call.context, space.guid) as upload:
         if call.header("Content-Type").startswith("multipart/"):
             parts = Multipart(call, file_field="bits", field_limit_bytes=config.apps.manifest_limit_bytes)
             async for piece in parts.file():
-                await writer.write(piece)
+                await upload.write(piece)
             manifest = parts.fields.get("manifest")
         else:
             async for piece in call.body:
-                await writer.write(piece)
-        if writer.size_bytes == 0:
+                await upload.write(piece)
+        if upload.size_bytes == 0:
             raise Unprocessable(
                 "The body is empty: send a zip or tar.gz archive (curl --data-binary @app.tar.gz),"
                 " or a form (curl -F manifest=@manifest.yml -F bits=@app.zip)"
             )
-        blob = await writer.commit()
-    return Source(bits=blob, manifest=manifest, received_s=time.monotonic() - began)
+        chosen = await push.choose_application(call.context, manifest, name)
+        check_archive(upload.head)
+        blob = await upload.keep()
+    return Source(bits=blob, manifest=chosen, received_s=time.monotonic() - began)
 
 
 class Runner:
     """One push beside its request."""
 
-    def __init__(self, call: Call, source: Source, *, name: str | None, start: bool) -> None:
+    def __init__(self, call: Call, source: Source, *, start: bool) -> None:
         self._call = call
         self._source = source
-        self._name = name
         self._start = start
         self._waterfall: list[dict[str, Any]] = []
         self._step = "upload"
@@ -172,7 +179,7 @@ class Runner:
             organization=call.path["organization"],
             space=call.path["space"],
             manifest=self._source.manifest,
-            name=self._name,
+            name=None,
             chunks=self._source.bits,
             start=self._start,
         ) as pushing:

@@ -90,8 +90,8 @@ def _check(root: yaml.Node | None) -> None:
         if isinstance(node, yaml.ScalarNode):
             _check_text(node)
         if isinstance(node, yaml.MappingNode):
-            _check_keys(node)
             total += sum(size_of(key, depth + 1) + size_of(value, depth + 1) for key, value in node.value)
+            _check_keys(node)
         elif isinstance(node, yaml.SequenceNode):
             total += sum(size_of(item, depth + 1) for item in node.value)
         open_nodes.discard(id(node))
@@ -106,9 +106,9 @@ def _check(root: yaml.Node | None) -> None:
 
 def _check_text(node: yaml.ScalarNode) -> None:
     """An escape can write what no program, file or answer can hold: NUL, and half of a pair of UTF-16."""
-    wrong = "NUL" if "\0" in node.value else "half of a surrogate pair" if SURROGATE.search(node.value) else ""
-    if wrong:
-        mark = node.start_mark
+    half = SURROGATE.search(node.value)
+    if half or "\0" in node.value:
+        wrong, mark = "half a character (a lone surrogate)" if half else "NUL", node.start_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}"
         raise ManifestError([f"Cannot parse manifest: the text at {place} has {wrong} in it"])
 

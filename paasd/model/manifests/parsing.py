@@ -23,7 +23,7 @@ from paasd.model.manifests.fields import Fields
 from paasd.model.manifests.loading import load
 from paasd.model.metadata import check_metadata
 from paasd.model.naming import check_name
-from paasd.model.processes import COMMAND_LIMIT, ENDPOINT, HEALTH_CHECK_TYPES, INSTANCES_LIMIT
+from paasd.model.processes import COMMAND_LIMIT, ENDPOINT, HEALTH_CHECK_TYPES, INSTANCES_LIMIT, check_type
 from paasd.model.routes import PROTOCOLS, TCP_PROTOCOLS
 
 APPS_LIMIT = 50
@@ -211,12 +211,10 @@ def _processes(fields: Fields, warnings: list[str]) -> list[ProcessManifest]:
         if not isinstance(raw, Mapping) or not isinstance(raw.get("type"), str) or not raw["type"]:
             fields.problem("processes", f"must specify a type for every process; the one at index {index} does not")
             continue
+        if not _is_type(fields, "processes", raw["type"]):
+            continue
         inner = Fields(raw, f'{fields.where}: process "{raw["type"]}"', fields.problems)
         _warn_unknown(inner, ("type", *PROCESS_KEYS), warnings)
-        try:
-            check_name(raw["type"])
-        except Unprocessable as error:
-            inner.problem("type", f"is refused: {error.detail}")
         found.append(_process(inner, raw["type"]))
     types = [process.type for process in found]
     for repeated in sorted({one for one in types if types.count(one) > 1}):
@@ -227,6 +225,15 @@ def _processes(fields: Fields, warnings: list[str]) -> list[ProcessManifest]:
     if top:
         warnings.append(f'{fields.where}: {", ".join(top)} ignored, because process "web" is listed in processes')
     return found
+
+
+def _is_type(fields: Fields, key: str, process_type: str) -> bool:
+    try:
+        check_type(process_type)
+    except Unprocessable as error:
+        fields.problem(key, f"is refused: {error.detail}")
+        return False
+    return True
 
 
 def _process(fields: Fields, process_type: str) -> ProcessManifest:
@@ -284,11 +291,12 @@ def _sidecars(fields: Fields, warnings: list[str]) -> list[SidecarManifest]:
         _warn_unknown(inner, ("name", "command", "process_types", "memory"), warnings)
         if inner.has("process_types") and not inner.items("process_types"):
             inner.problem("process_types", "must have at least 1 process type")
+        types = [one for one in inner.texts("process_types") if _is_type(inner, "process_types", one)]
         found.append(
             SidecarManifest(
                 name=raw["name"],
                 command=inner.text("command"),
-                process_types=inner.texts("process_types") if inner.has("process_types") else UNSET,
+                process_types=types if inner.has("process_types") else UNSET,
                 memory_mb=inner.megabytes("memory"),
             )
         )

@@ -4,12 +4,15 @@ Toolchains are everybody's and count for nobody. Layers that are only remembered
 have to fit in beside what counts; otherwise the oldest are forgotten.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from paasd.model.quotas.places import Place, QuotaExceeded, limits_of, within
 from paasd.model.records import App, Droplet, DropletLayer, Layer, Organization, Package, Space
 from paasd.state import Condition, InSelect, IsNull, Ne, Not, ReadTx, Tx
+
+Spend = Callable[[str, int, int], bool]
+"""`Blobs.spend`: whether an organization, by guid, may have so many bytes more stored today under so large a quota."""
 
 MIB: Final = 1024 * 1024
 FORGOTTEN_AT_ONCE: Final = 200
@@ -44,6 +47,31 @@ def check_blobs(tx: ReadTx, space: Space, new: Mapping[str, int], *, package_gui
                 f"{limit_mb} MB and take {-(-used // MIB)} MB; {-(-more // MIB)} MB more do not fit. "
                 "Delete packages, droplets or apps that are not needed"
             )
+
+
+def check_new(tx: ReadTx, space: Space, sha256: str, size_bytes: int, spend: Spend, *, package_guid: str = "") -> None:
+    """Refuse a blob that is about to be stored: as `check_blobs`, and when the organization had too much stored today.
+
+    What is deleted or was refused takes the disk until it is collected; what is stored already takes no more of it.
+    """
+    check_blobs(tx, space, {sha256: size_bytes}, package_guid=package_guid)
+    organization = tx.need(Organization, space.organization_guid)
+    limit_mb = limits_of(tx, organization).total_blobs_in_mb
+    if not limit_mb or sha256 in _stored(tx, organization):
+        return
+    if not spend(organization.guid, size_bytes, limit_mb * MIB):
+        raise QuotaExceeded(
+            f"Organization '{organization.name}' has uploaded and built as much today as it may through this node, a "
+            "few times its total_blobs_in_mb (blobs.uploads_per_day): what was deleted takes the disk until it is "
+            "collected. Try again later, or ask for a larger quota"
+        )
+
+
+def largest_mb(tx: ReadTx, space: Space) -> int | None:
+    """What no single blob can be larger than, whatever is deleted before."""
+    places = (space, tx.need(Organization, space.organization_guid))
+    limits = [limits_of(tx, place).total_blobs_in_mb for place in places]
+    return min((limit_mb for limit_mb in limits if limit_mb is not None), default=None)
 
 
 def forget_layers(tx: Tx, space: Space) -> None:
@@ -82,4 +110,4 @@ def _of(place: Place) -> Condition:
     return InSelect("app_guid", App, "guid", within(place))
 
 
-__all__ = ["MIB", "check_blobs", "forget_layers", "of_layers", "stored_bytes"]
+__all__ = ["MIB", "check_blobs", "check_new", "forget_layers", "largest_mb", "of_layers", "stored_bytes"]

@@ -1,5 +1,6 @@
 """What manifests may say, and how each mistake is told."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,57 @@ def problem(body: str) -> str:
     with pytest.raises(ManifestError) as caught:
         app(body)
     return "\n".join(caught.value.details)
+
+
+HALF = r'"\ud800"'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"name: {HALF}",
+        f"name: dora, env: {{A: {HALF}}}",
+        f"name: dora, env: {{{HALF}: a}}",
+        f"name: dora, env: {{{HALF}: a, {HALF}: b}}",
+        f"name: dora, {HALF}: unknown",
+        f"name: dora, command: {HALF}",
+        f"name: dora, buildpacks: [{HALF}]",
+        f"name: dora, stack: {HALF}",
+        f"name: dora, metadata: {{annotations: {{a: {HALF}}}}}",
+        f"name: dora, routes: [{{route: {HALF}}}]",
+        f"name: dora, processes: [{{type: {HALF}}}]",
+        f"name: dora, sidecars: [{{name: {HALF}}}]",
+    ],
+)
+def test_half_a_character_is_none_wherever_it_stands(body: str) -> None:
+    with pytest.raises(ManifestError, match=r"at line 1, column \d+ has half a character") as caught:
+        parse_manifest(f"applications: [{{{body}}}]")
+    assert all(detail.encode() for detail in caught.value.details)
+
+
+@given(text=st.text(st.characters(), max_size=20), where=st.sampled_from(("name", "command", "stack", "env")))
+@settings(max_examples=60)
+def test_whatever_characters_a_manifest_has_its_texts_can_be_written(text: str, where: str) -> None:
+    escaped = "".join(f"\\U{ord(char):08x}" for char in text)
+    value = f'{{A: "{escaped}"}}' if where == "env" else f'"{escaped}"'
+    rest = "" if where == "name" else "name: dora, "
+    try:
+        found = parse_manifest(f"applications: [{{{rest}{where}: {value}}}]")
+    except ManifestError as error:
+        assert all(detail.encode() for detail in error.details)
+    else:
+        assert msgspec.json.encode(found)
+
+
+@pytest.mark.parametrize("type_", [r"web\nX", r"w\u202eb", "a/b", "../x", "-x", "a b", "x" * 256, r"\e[2J"])
+def test_a_process_type_is_a_word_that_paths_and_lines_can_hold(type_: str) -> None:
+    for body in (
+        f'processes: [{{type: "{type_}"}}]',
+        f'sidecars: [{{name: s, command: c, process_types: ["{type_}"]}}]',
+    ):
+        found = problem(body)
+        assert "must be 1 to 255 letters, digits" in found
+        assert found.isprintable()
 
 
 @pytest.mark.parametrize(
