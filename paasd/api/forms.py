@@ -47,6 +47,18 @@ class MetadataForm(Form):
         return Metadata(labels=self.labels or {}, annotations=self.annotations or {})
 
 
+class MetadataChanges(Form):
+    """Body of a `PATCH` by which nothing else changes; what more Cloud Foundry takes there is for its own stagers."""
+
+    metadata: MetadataForm | None = None
+
+
+class Enabled(Form):
+    """Body of a feature."""
+
+    enabled: bool
+
+
 def metadata_of(form: MetadataForm | None) -> Metadata | None:
     """The metadata of a body, None when it has none."""
     return None if form is None else form.changes()

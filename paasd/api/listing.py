@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from paasd.actions.visibility import visible
+from paasd.actions.visibility import may_read_secrets, need_visible, visible
 from paasd.api.answers import Answer, Included, Link, Links, MetadataShown, Page, Pagination, Reference, Related
 from paasd.api.beside import LONG, beside_if_long
 from paasd.api.call import Call, Reply, Urls
@@ -28,6 +28,13 @@ class View(msgspec.Struct, frozen=True):
     urls: Urls
     caller: Caller
     call: Call
+
+
+class PartOfApp(Protocol):
+    """Rows of what belongs to an app."""
+
+    @property
+    def app_guid(self) -> str: ...
 
 
 Filter = Callable[[View, tuple[str, ...]], Condition]
@@ -126,6 +133,24 @@ def _page(call: Call, listing: Listing[R, S], within: Sequence[Condition]) -> Re
     return Reply(body=Page(pagination=pagination(call, total), resources=shown, included=more))
 
 
+def need_row(call: Call, record: type[R]) -> R:
+    """The row whose guid the path has, if the caller may see it. Raises NotFound."""
+    with call.context.database.read() as tx:
+        return need_visible(tx, call.caller, record, call.path["guid"])
+
+
+def found_reply(call: Call, listing: Listing[R, S]) -> Reply[S]:
+    """The resource that the path names, if the caller may see it. Raises NotFound."""
+    with call.context.database.read() as tx:
+        return one_reply(call, listing, need_visible(tx, call.caller, listing.record, call.path["guid"]), tx)
+
+
+def reply_of(call: Call, listing: Listing[R, S], row: R, status: int = 200) -> Reply[S]:
+    """A resource that was just made or changed."""
+    with call.context.database.read() as tx:
+        return one_reply(call, listing, row, tx, status)
+
+
 def one_reply(call: Call, listing: Listing[R, S], row: R, tx: ReadTx, status: int = 200) -> Reply[S]:
     """One resource, with what the query asks to include."""
     view = View(tx, call.urls, call.caller, call)
@@ -133,6 +158,13 @@ def one_reply(call: Call, listing: Listing[R, S], row: R, tx: ReadTx, status: in
     if more is not msgspec.UNSET:
         msgspec.structs.force_setattr(shown, "included", more)
     return Reply(status=status, body=shown)
+
+
+def part_reply(call: Call, present: Callable[..., list[S]], row: PartOfApp, tx: ReadTx, status: int = 200) -> Reply[S]:
+    """A part of an app, with its commands for those who may read the app's secrets: `present` takes `redact`."""
+    view = View(tx, call.urls, call.caller, call)
+    may_read = may_read_secrets(tx, call.caller, row.app_guid)
+    return Reply(status=status, body=present(view, [row], redact=not may_read)[0])
 
 
 def included(view: View, listing: Listing[R, S], rows: Sequence[R]) -> Included | msgspec.UnsetType:

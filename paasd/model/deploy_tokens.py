@@ -38,7 +38,7 @@ def may_make(
     if maker_guid == ROOT:
         return True
     maker = tx.get(User, maker_guid)
-    if maker is None or maker.origin == ORIGIN:
+    if maker is None or not maker.active or maker.origin == ORIGIN:
         return False
     if by_platform and "cloud_controller.admin" in maker.scopes:
         return True
@@ -55,6 +55,9 @@ def why_dead(tx: ReadTx, token: DeployToken, now_s: float) -> str | None:
     """Why a token does not count (any more), as a sentence; None when it does."""
     if token.expires_at <= now_s:
         return "it has expired"
+    maker = tx.get(User, token.maker_guid)
+    if maker is not None and not maker.active:
+        return f"the account of {token.maker_name}, who made it, is switched off"
     if not may_make(tx, token.maker_guid, token.role, token.organization_guid, token.space_guid):
         return f"{token.maker_name}, who made it, has no right to any more"
     if not token.with_factor and tx.get(FactorDemand, token.organization_guid) is not None:

@@ -1,11 +1,15 @@
 """People whom another provider vouches for. They are known by its name for them, which it never gives to another."""
 
+from typing import Final
+
 from paasd.errors import Unprocessable
 from paasd.model.arguments import Arguments
 from paasd.model.auditing import difference
 from paasd.model.events import record_user_event
 from paasd.model.records import ExternalIdentity, User
 from paasd.state import Tx, operation
+
+OFF: Final = "The account is switched off; an administrator can switch it on again"
 
 
 class SignInExternally(Arguments):
@@ -27,6 +31,8 @@ def sign_in_externally(tx: Tx, args: SignInExternally) -> User:
     """
     identity = tx.get(ExternalIdentity, args.origin, args.subject)
     user = None if identity is None else tx.get(User, identity.user_guid)
+    if user is not None and not user.active:
+        raise Unprocessable(OFF)
     if user is None:
         user = _first_time(tx, args)
         if identity is not None:
@@ -56,4 +62,6 @@ def _first_time(tx: Tx, args: SignInExternally) -> User:
             f"The name '{args.username}' of {args.origin} belongs to somebody else who had it before; "
             "an administrator deletes that account first"
         )
+    if not waiting.active:
+        raise Unprocessable(OFF)
     return waiting

@@ -202,7 +202,9 @@ def _may_still_invite(tx: ReadTx, invitation: Invitation) -> bool:
         return True
     place = {"organization_guid": invitation.organization_guid, "user_guid": invitation.inviter_guid}
     inviter = tx.get(User, invitation.inviter_guid)
-    return tx.exists(Role, type=MANAGER, **place) or (inviter is not None and PLATFORM in inviter.scopes)
+    if inviter is None or not inviter.active:
+        return False
+    return tx.exists(Role, type=MANAGER, **place) or PLATFORM in inviter.scopes
 
 
 def _grant(

@@ -11,8 +11,10 @@ from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
 from paasd.model.quotas.blobs import check_blobs
 from paasd.model.records import App, Job, Package, Space
-from paasd.state import Lt, Tx, operation
+from paasd.model.told import told_lately
+from paasd.state import Lt, ReadTx, Tx, operation
 
+DOWNLOADED = "audit.app.package.download"
 SWEEP_LIMIT = 100
 OVERDUE = "The upload did not end in time; create a new package and upload again."
 
@@ -52,8 +54,13 @@ def record_package_download(tx: Tx, args: RecordPackageDownload) -> Package:
     if package.state != "READY" or package.blob_sha256 is None:
         raise Unprocessable("Package has no bits to download.")
     app = tx.need(App, package.app_guid)
-    record_app_event(tx, "audit.app.package.download", args.actor, app, {"package_guid": package.guid})
+    record_app_event(tx, DOWNLOADED, args.actor, app, {"package_guid": package.guid})
     return package
+
+
+def download_told(tx: ReadTx, package: Package, actor: Actor, now: str) -> bool:
+    """Whether a download by the same actor from the same place is an event of the hour before `now`."""
+    return told_lately(tx, DOWNLOADED, package.app_guid, actor, now, package_guid=package.guid)
 
 
 class BeginUpload(Arguments):

@@ -8,6 +8,7 @@ from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.auditing import difference, snapshot
 from paasd.model.events import record_app_event
+from paasd.model.naming import check_name
 from paasd.model.processes import check_command, check_memory
 from paasd.model.records import App, Droplet, Process, Sidecar
 from paasd.state import Duplicate, Tx, operation
@@ -34,6 +35,7 @@ def create_sidecar(tx: Tx, args: CreateSidecar) -> Sidecar:
     app = tx.need(App, args.app_guid)
     if tx.count(Sidecar, app_guid=app.guid) >= SIDECARS_LIMIT:
         raise Unprocessable(TOO_MANY)
+    _check_names(args.name, *args.process_types)
     check_sidecar(tx, app, args.name, args.command, args.process_types, args.memory_mb)
     try:
         sidecar = tx.insert(
@@ -49,6 +51,13 @@ def create_sidecar(tx: Tx, args: CreateSidecar) -> Sidecar:
         raise Unprocessable(f"Sidecar with name '{args.name}' already exists for given app") from error
     record_app_event(tx, "audit.app.sidecar.create", args.actor, app, {"sidecar": snapshot(sidecar)})
     return sidecar
+
+
+def _check_names(*names: str) -> None:
+    """Raise Unprocessable for what is no name of a sidecar or process; those from before there was a rule stay."""
+    for name in names:
+        if name:
+            check_name(name)
 
 
 def check_sidecar(tx: Tx, app: App, name: str, command: str, process_types: list[str], memory_mb: int | None) -> None:
@@ -90,6 +99,7 @@ def update_sidecar(tx: Tx, args: UpdateSidecar) -> Sidecar:
     values = ((name, getattr(args, name)) for name in ("name", "command", "process_types", "memory_mb"))
     changed = msgspec.structs.replace(sidecar, **{name: v for name, v in values if v is not msgspec.UNSET})
     app = tx.need(App, sidecar.app_guid)
+    _check_names(*({changed.name, *changed.process_types} - {sidecar.name, *sidecar.process_types}))
     check_sidecar(tx, app, changed.name, changed.command, changed.process_types, changed.memory_mb)
     try:
         changed = tx.update(

@@ -12,7 +12,7 @@ from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.metadata import merge_metadata, remove_in
 from paasd.model.nodes import LIVE_STATES
-from paasd.model.processes import COMMAND_LIMIT, Sizes, check_scale
+from paasd.model.processes import COMMAND_LIMIT, Sizes, check_command, check_scale
 from paasd.model.quotas.accounting import check_task
 from paasd.model.records import App, Droplet, Node, Process, Space, Task
 from paasd.model.records.tasks import ENDED
@@ -51,6 +51,7 @@ def create_task(tx: Tx, args: CreateTask) -> Task:
     command = args.command or _command(template, droplet)
     if not 1 <= len(command) <= COMMAND_LIMIT:
         raise Unprocessable(f"Command must be shorter than {COMMAND_LIMIT + 1} characters")
+    check_command(command)
     if not 1 <= len(args.name) <= NAME_LIMIT or not args.name.isprintable():
         raise Unprocessable(f"Name must be 1 to {NAME_LIMIT} printable characters")
     sizes = args.sizes

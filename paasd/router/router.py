@@ -19,10 +19,10 @@ from paasd.router.doorway import Door, Doors
 from paasd.router.engine import Engine, PortTaken, claim_port
 from paasd.router.ports import Ports, ports_named
 from paasd.router.records import AccessEntry, Endpoint, RouteEntry, RouteTable
-from paasd.router.table import Changes, Table, by_host, servable
+from paasd.router.table import Table, by_host, servable
 from paasd.router.tunnels import Links, NodeIdentity
 from paasd.router.tunnels.resources import Tunnels
-from paasd.router.xds import DiscoveryService, ResourceStore, listen, serve_discovery
+from paasd.router.xds import Changes, DiscoveryService, ResourceStore, listen, serve_discovery
 from paasd.router.xds.messages import LISTENER_URL, SECRET_URL, Secret, TCPAccessLogEntry
 
 OnAccess = Callable[[list[AccessEntry]], None]

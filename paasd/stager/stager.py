@@ -17,6 +17,7 @@ from paasd.errors import ConfigError, OutcomeUnknown, PaasdError, Unavailable
 from paasd.logs import Logs
 from paasd.model import App, Build
 from paasd.model.arguments import Arguments
+from paasd.model.build_caches import generations
 from paasd.model.builds import (
     CurrentBuild,
     FailBuild,
@@ -45,6 +46,7 @@ T = TypeVar("T", bound=Arguments)
 _Key = tuple[str, int]  # build guid, epoch
 # Rows are looked at this often even when nobody said that they changed.
 _RECONCILE_S = 10.0
+_FORGET_S = 600.0
 _RETRY_S = 2.0
 _REPORT_TRIES = 15
 
@@ -78,6 +80,7 @@ class Stager:
         await self._sweep()
         self._nursery.start_soon(Uploads(self._tools, self._node_guid, self.turns).run)
         self._nursery.start_soon(put_off, self._tools.config.timeout_s, self._waiting, self._prolong)
+        self._nursery.start_soon(self._keep_clearing)
         # Takes pip's start, half a second, for which neither the API nor the running apps need to wait.
         self._sources = await trio.to_thread.run_sync(read_sources, self._tools.config)
         async with self._tools.database.watch("builds") as changes:
@@ -97,11 +100,25 @@ class Stager:
                     # The next start tries again; the node can do without it.
                     self._log.error("container not removed", container=container.guid, error=error.detail)
                 await self._tools.logs.forget_cursor(container.guid)
-        with self._tools.database.read() as tx:
-            apps = {app.guid for app in tx.all(App)}
-        await trio.to_thread.run_sync(self._tools.caches.forget_others, apps)
+        await self._forget_caches()
         for left in (self._tools.directory / "builds").iterdir():
             await trio.to_thread.run_sync(shutil.rmtree, left, True)
+
+    async def _forget_caches(self) -> None:
+        with self._tools.database.read() as tx:
+            found = generations(tx)
+            building = {build.app_guid for build in tx.all(Build, node_guid=self._node_guid, state="STAGING")}
+        await trio.to_thread.run_sync(self._tools.caches.forget_others, found, building)
+
+    async def _keep_clearing(self) -> None:
+        """Free the room of caches that somebody has cleared."""
+        async with self._tools.database.watch("settings") as changes:
+            while True:
+                with trio.move_on_after(_FORGET_S):
+                    await changes.wait()
+                changes.take()
+                await self._forget_caches()
+                await trio.sleep(_RECONCILE_S)
 
     def _reconcile(self) -> None:
         with self._tools.database.read() as tx:

@@ -31,6 +31,7 @@ INTERNAL: dict[str, str] = {
     "job.finish": "a job is how a client waits",
     "job.open": "a job is how a client waits",
     "job.open_finished": "a job is how a client waits",
+    "layer.forget": "carries out what an event said that build caches are cleared",
     "layer.expire": "what builds found again and do no more; the next one makes its own",
     "lease.drop": "leases come and go by the second",
     "lease.expire": "leases come and go by the second",

@@ -18,7 +18,7 @@ from paasd.api.answers import Lines, Page
 from paasd.api.answers.apps import AllStatsShown, AppShown, ProcessShown
 from paasd.api.beside import beside_if_long
 from paasd.api.call import Call, Reply
-from paasd.api.listing import View, list_reply, one_reply
+from paasd.api.listing import View, list_reply, one_reply, reply_of
 from paasd.api.numbers import whole
 from paasd.api.paasd_v1.names import find_app, find_space
 from paasd.api.present.apps import present_processes
@@ -86,16 +86,14 @@ async def restart_app(call: Call) -> Reply[AppShown]:
     """New instances."""
     app = _app(call)
     row = await apps.restart(call.context, call.caller, app.guid)
-    with call.context.database.read() as tx:
-        return one_reply(call, APPS, row, tx)
+    return reply_of(call, APPS, row)
 
 
 async def stop_app(call: Call) -> Reply[AppShown]:
     """No instances."""
     app = _app(call)
     row = await apps.stop(call.context, call.caller, app.guid)
-    with call.context.database.read() as tx:
-        return one_reply(call, APPS, row, tx)
+    return reply_of(call, APPS, row)
 
 
 async def get_env(call: Call) -> Reply[EnvironmentShown]:

@@ -8,13 +8,13 @@ import msgspec
 
 from paasd.actions import processes
 from paasd.actions.stats import stats_of
-from paasd.actions.visibility import may_read_secrets, need_visible
+from paasd.actions.visibility import need_visible
 from paasd.api.answers import Answer, Links, Page
 from paasd.api.answers.apps import InstanceShown, ProcessShown, StatsShown
 from paasd.api.beside import beside_if_long
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, metadata_of
-from paasd.api.listing import Listing, View, column, list_reply
+from paasd.api.listing import Listing, View, column, list_reply, need_row, part_reply
 from paasd.api.numbers import Number, whole
 from paasd.api.present.apps import present_processes, present_sidecars
 from paasd.api.present.stats import present_process_instances, present_stats
@@ -25,6 +25,8 @@ from paasd.errors import BadQuery, NotFound
 from paasd.model import App, HealthCheck, Process, Sidecar, Space
 from paasd.model.processes import HEALTH_CHECK_TYPES, find_process
 from paasd.state import Condition, Eq, In, InSelect, ReadTx
+
+V = TypeVar("V")
 
 
 class InstancesShown(Answer):
@@ -63,7 +65,6 @@ def by_organization(_view: View, values: tuple[str, ...]) -> Condition:
     return InSelect("app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values)))
 
 
-V = TypeVar("V")
 EMBEDDED_LIMIT: Final = 50_000
 """Instances of one page: a second of work at the very most, and 2 MB."""
 PROCESSES = Listing(
@@ -139,15 +140,14 @@ async def list_processes(call: Call) -> Reply[Page[ProcessShown]]:
 
 async def app_processes(call: Call) -> Reply[Page[ProcessShown]]:
     """Processes of one app."""
-    with call.context.database.read() as tx:
-        app = need_visible(tx, call.caller, App, call.path["guid"])
+    app = need_row(call, App)
     return await list_reply(call, PROCESSES, Eq("app_guid", app.guid))
 
 
 async def get_process(call: Call) -> Reply[ProcessShown]:
     """One, with its command for those who may read it."""
     with call.context.database.read() as tx:
-        return _one(call, tx, _need(call, tx))
+        return part_reply(call, present_processes, _need(call, tx), tx)
 
 
 async def update_process(call: Call) -> Reply[ProcessShown]:
@@ -166,7 +166,7 @@ async def update_process(call: Call) -> Reply[ProcessShown]:
         metadata=metadata_of(form.metadata),
     )
     with call.context.database.read() as tx:
-        return _one(call, tx, row)
+        return part_reply(call, present_processes, row, tx)
 
 
 async def scale_process(call: Call) -> Reply[ProcessShown]:
@@ -184,7 +184,9 @@ async def scale_process(call: Call) -> Reply[ProcessShown]:
         log_rate_limit_bytes=form.log_rate_limit_in_bytes_per_second,
     )
     with call.context.database.read() as tx:
-        return Reply(status=202, body=_one(call, tx, row).body, headers=scale_warnings(tx, row))
+        reply = part_reply(call, present_processes, row, tx, 202)
+        reply.headers.update(scale_warnings(tx, row))
+        return reply
 
 
 def scale_warnings(tx: ReadTx, row: Process) -> dict[str, str]:
@@ -240,12 +242,6 @@ def _need(call: Call, tx: ReadTx) -> Process:
         return need_visible(tx, call.caller, Process, call.path["guid"])
     app = need_visible(tx, call.caller, App, call.path["guid"])
     return find_process(tx, app.guid, call.path["type"])
-
-
-def _one(call: Call, tx: ReadTx, row: Process) -> Reply[ProcessShown]:
-    view = View(tx, call.urls, call.caller, call)
-    may_read = may_read_secrets(tx, call.caller, row.app_guid)
-    return Reply(body=present_processes(view, [row], redact=not may_read)[0])
 
 
 BY_GUID = "/v3/processes/<guid>"
