@@ -18,6 +18,7 @@ from tests.model.seeding import Seed
 from tests.model.test_every_change_is_audited import INTERNAL
 
 TOLD_OTHERWISE: Final[dict[str, str]] = {
+    "App.cache_generation": "counts how often caches were cleared, which is what its event is",
     "App.environment": "one sealed text; the event names the variables that were set",
     "Domain.deleting": "what a delete-request event is",
     "Job.errors": "how a client waits; what failed has an event",
