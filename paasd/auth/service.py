@@ -48,6 +48,7 @@ from paasd.state.sealing import Sealer
 REMEMBERED_LOGINS = 1000
 REMEMBER_S = 300.0
 NOTE_ADMIN_S = 3600.0
+LOCKED = "Your account has been locked because of too many failed attempts to login"
 WITH_CODE = re.compile(r"(.+?) ?([0-9]{6})", re.DOTALL)
 
 
@@ -156,12 +157,7 @@ class Auth:
         wait_s = guesses.wait_s(username, address, now) if username else guesses.source_wait_s(address, now)
         if wait_s > 0:
             self.on_refused(address, username, "too many failed attempts")
-            raise OAuthError(
-                401,
-                "unauthorized",
-                "Your account has been locked because of too many failed attempts to login;"
-                f" try again in {wait_s:.0f} s",
-            )
+            raise OAuthError(401, "unauthorized", f"{LOCKED}; try again in {wait_s:.0f} s")
 
     def seen(self, caller: Caller) -> None:
         """Somebody is signed in where `caller.address` is: guesses of others will not keep them out there."""
