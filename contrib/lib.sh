@@ -39,17 +39,38 @@ install_packages() {
   if [ -n "$made" ]; then rm -f "$policy"; fi
 }
 
+# A Python >= 3.11 that can make virtual environments.
+find_python() {
+  local python
+  for python in python3.13 python3.12 python3.11 python3; do
+    if command -v "$python" >/dev/null && "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$python"
+      return 0
+    fi
+  done
+  return 1
+}
+
 # Installs again when pyproject.toml changed; what has the test extras has the rest too.
 install_python() {
   local extras=${1:-} wanted
   wanted=$(sha256sum < "$here/pyproject.toml" | cut -c1-16)
   if [ -f "$venv/.installed-$wanted-$extras" ] || [ -f "$venv/.installed-$wanted-test" ]; then return 0; fi
   local python
-  for python in python3.13 python3.12 python3.11 python3; do
-    command -v "$python" >/dev/null && "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
-  done
+  python=$(find_python) || python=python3
   say "installing Python packages into $venv (takes a minute or two)"
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || die "no Python >= 3.11 with venv; install python3-venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$here${extras:+[$extras]}" || die "pip could not install the Python packages"
+  # pip compiles on one processor, for half of its time.
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile -e "$here${extras:+[$extras]}" || die "pip could not install the Python packages"
+  "$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" || true # some packages bring files of other versions
   touch "$venv/.installed-$wanted-$extras"
+}
+
+# Both, beside each other where there is a Python to begin with: `install_all EXTRAS FILE...`.
+install_all() {
+  local extras=$1 packages=
+  shift
+  if find_python >/dev/null; then install_packages "$@" & packages=$!; else install_packages "$@"; fi
+  install_python "$extras"
+  [ -z "$packages" ] || wait "$packages" || exit 1
 }

@@ -21,11 +21,16 @@ WAITING: Final = 64
 class Turns:
     """`at_once` turns of each key, 0 for as many as come. `what` names in the plural what has turns."""
 
-    def __init__(self, at_once: int, what: str, waiting: int = WAITING) -> None:
+    def __init__(self, at_once: int, what: str, waiting: float = WAITING) -> None:
         self._at_once = at_once
         self._what = what
         self._waiting = waiting
         self._given: dict[str, trio.Semaphore] = {}
+
+    def taken(self, key: str) -> int:
+        """How many have a turn of this key or wait for one."""
+        given = self._given.get(key)
+        return 0 if given is None else self._at_once - given.value + given.statistics().tasks_waiting
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncIterator[None]:
@@ -36,7 +41,7 @@ class Turns:
         given = self._given.setdefault(key, trio.Semaphore(self._at_once))
         if given.statistics().tasks_waiting >= self._waiting:
             raise Crowded(
-                f"{self._waiting} {self._what} wait for their turn already, {self._at_once} have it at once;"
+                f"{self._waiting:g} {self._what} wait for their turn already, {self._at_once} have it at once;"
                 " send fewer at a time"
             )
         try:

@@ -22,7 +22,7 @@ _PATIENCE_S = 20.0
 _DEPTH = 4
 
 _read_authorities = httpx._transports.default.create_ssl_context
-_usual_authorities = functools.cache(lambda: _read_authorities())
+_usual_authorities = functools.cache(lambda *_: _read_authorities())
 
 
 def _authorities(
@@ -30,9 +30,15 @@ def _authorities(
 ) -> ssl.SSLContext:
     """Each client of httpx reads all authorities that this machine trusts, for 30 ms, also where there is no TLS. Here
     the clients of one process share them."""
-    if verify is True and cert is None and not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys():
-        return _usual_authorities()
+    if verify is True and cert is None and trust_env:
+        return _usual_authorities(*map(_as_of, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
     return _read_authorities(verify=verify, cert=cert, trust_env=trust_env)
+
+
+def _as_of(variable: str) -> tuple[str, int]:
+    """What it names, and when that was changed."""
+    named = Path(os.environ.get(variable, ""))
+    return str(named), named.stat().st_mtime_ns if named.exists() else 0
 
 
 httpx._transports.default.create_ssl_context = _authorities

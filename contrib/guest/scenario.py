@@ -40,6 +40,25 @@ systemctl enable --now paasd-holder.service paasd.service
 PUSH = "/opt/paasd/bin/paasd --space main/dev push --quiet {name} /root/hello"
 ASK = f"curl -sS -m 20 -H 'Host: {HOST}' http://127.0.0.1/"
 
+# Of little memory, so that its share of an emulated processor is one that it can take.
+HOG = """
+mkdir -p /root/hog
+echo 'while True: pass' > /root/hog/server.py
+echo 'web: python3 server.py' > /root/hog/Procfile
+echo 'applications: [{name: hog, memory: 24M, no-route: true, health-check-type: process}]' > /root/hog/manifest.yml
+/opt/paasd/bin/paasd --space main/dev push --quiet hog /root/hog
+"""
+PLACES = """
+cd /sys/fs/cgroup/system.slice/paasd-holder.service
+for _ in $(seq 240); do
+  places=$(for f in $(find . -path './paasd-*/*' -name cpuset.cpus); do echo $(cat $f) ${f%/*}; done)
+  daemon=$(grep Cpus_allowed_list /proc/$(systemctl show -P MainPID paasd)/status | cut -f 2)
+  echo "$places" | grep -q '^0 ' && echo "$places" | grep -q '^1 ' && [ "$daemon" = 0 ] && break
+  sleep 0.5
+done
+echo "$places"; echo "$daemon the daemon"; [ "$daemon" = 0 ]
+"""
+
 
 class Scenario:
     """The steps, in order; `name` of each is what its line says."""
@@ -117,6 +136,10 @@ def daemon_steps(scenario: Scenario) -> None:
         )
         print(f"   {found}")
         assert "max" not in found.split()[1:3], found
+    with scenario.step("who computes, and the daemon, keep off a processor of who answers"), scenario.under_load():
+        scenario.run(HOG)
+        print("   " + scenario.run(PLACES).replace("\n", "\n   "))
+        scenario.run("/opt/paasd/bin/paasd --space main/dev delete -y hog")
     with scenario.step("systemctl restart under load"), scenario.under_load():
         scenario.run("systemctl restart paasd")
         scenario.wait_ready()

@@ -4,12 +4,13 @@ import msgspec
 
 from paasd.actions.context import Context, actor_of
 from paasd.actions.environment import check_variables, seal_environment
+from paasd.actions.jobs import finished
 from paasd.actions.lifecycle import check_buildpacks, check_lifecycle, check_stack, installed
-from paasd.actions.permissions import Permission
-from paasd.actions.visibility import need_app, need_of_app, need_space
+from paasd.actions.permissions import Permission, authorise_admin
+from paasd.actions.visibility import need_app, need_of_app, need_space, or_unprocessable
 from paasd.auth import Caller
-from paasd.errors import NotFound, Unprocessable
-from paasd.model import App, Droplet, Job
+from paasd.errors import Unprocessable
+from paasd.model import App, Droplet, Job, build_caches
 from paasd.model import apps as model
 from paasd.model.arguments import Metadata
 from paasd.model.processes import check_number_of_types
@@ -31,12 +32,9 @@ async def create(
     metadata: Metadata | None = None,
 ) -> App:
     """Raises Unprocessable (`App with the name '..' already exists.`), Forbidden."""
-    with context.database.read() as tx:
-        try:
-            need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
-        except NotFound as error:
-            text = "Invalid space. Ensure that the space exists and you have access to it."
-            raise Unprocessable(text) from error
+    text = "Invalid space. Ensure that the space exists and you have access to it."
+    with context.database.read() as tx, or_unprocessable(text):
+        need_space(tx, caller, space_guid, Permission.WRITE_SPACE)
     check_lifecycle(lifecycle_type)
     check_buildpacks(buildpacks or [], installed(context))
     check_stack(stack)
@@ -88,13 +86,13 @@ async def delete(context: Context, caller: Caller, app_guid: str) -> Job:
     """Raises NotFound, Forbidden. The job ends when everything of the app is gone."""
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
-    return await context.database.write(model.begin_delete_app, _change(caller, app_guid))
+    return await context.database.write(model.begin_delete_app, _change(context, caller, app_guid))
 
 
 async def start(context: Context, caller: Caller, app_guid: str) -> App:
     """Raises NotFound, Forbidden, Unprocessable (`Assign a droplet before starting this app.`)."""
     _operate(context, caller, app_guid)
-    app = await context.database.write(model.start_app, _change(caller, app_guid))
+    app = await context.database.write(model.start_app, _change(context, caller, app_guid))
     context.logs.say(app.guid, "API", f"Starting app with guid {app.guid}")
     return app
 
@@ -102,7 +100,7 @@ async def start(context: Context, caller: Caller, app_guid: str) -> App:
 async def stop(context: Context, caller: Caller, app_guid: str) -> App:
     """Raises NotFound, Forbidden."""
     _operate(context, caller, app_guid)
-    app = await context.database.write(model.stop_app, _change(caller, app_guid))
+    app = await context.database.write(model.stop_app, _change(context, caller, app_guid))
     context.logs.say(app.guid, "API", f"Stopping app with guid {app.guid}")
     return app
 
@@ -110,34 +108,39 @@ async def stop(context: Context, caller: Caller, app_guid: str) -> App:
 async def restart(context: Context, caller: Caller, app_guid: str) -> App:
     """Raises NotFound, Forbidden, Unprocessable (`Assign a droplet before starting this app.`)."""
     _operate(context, caller, app_guid)
-    app = await context.database.write(model.restart_app, _change(caller, app_guid))
+    app = await context.database.write(model.restart_app, _change(context, caller, app_guid))
     context.logs.say(app.guid, "API", f"Restarting app with guid {app.guid}")
     return app
+
+
+async def clear_cache(context: Context, caller: Caller, app_guid: str) -> Job:
+    """The next build of the app begins with nothing. The job is complete when this returns."""
+    _operate(context, caller, app_guid)
+    await context.database.write(build_caches.clear_app_cache, _change(context, caller, app_guid))
+    operation = "app.clear_buildpack_cache"
+    return await finished(context, caller, operation, resource_type="app", resource_guid=app_guid)
+
+
+async def clear_caches(context: Context, caller: Caller) -> Job:
+    """The next build of every app does. Administrators only."""
+    authorise_admin(caller)
+    await context.database.write(build_caches.clear_caches, build_caches.ClearCaches(actor=actor_of(caller)))
+    while not await context.database.write(build_caches.forget_layers, build_caches.ForgetLayers()):
+        pass
+    return await finished(context, caller, "admin.clear_buildpack_cache")
 
 
 async def set_current_droplet(context: Context, caller: Caller, app_guid: str, droplet_guid: str) -> App:
     """For the next start. Raises NotFound, Forbidden, Unprocessable."""
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
-        try:
+        with or_unprocessable(model.NO_DROPLET):
             droplet = need_of_app(tx, caller, Droplet, droplet_guid)
-        except NotFound as error:
-            text = "Unable to assign current droplet. Ensure the droplet exists and belongs to this app."
-            raise Unprocessable(text) from error
         check_number_of_types(tx, app_guid, droplet.process_types)
     arguments = model.SetDroplet(
         app_guid=app_guid, droplet_guid=droplet_guid, sizes=context.sizes, actor=actor_of(caller)
     )
     return await context.database.write(model.set_current_droplet, arguments)
-
-
-def current_droplet(context: Context, caller: Caller, app_guid: str) -> Droplet:
-    """Raises NotFound for the app, or `Droplet not found`."""
-    with context.database.read() as tx:
-        app = need_app(tx, caller, app_guid)
-        if app.droplet_guid is None:
-            raise NotFound("Droplet")
-        return tx.need(Droplet, app.droplet_guid)
 
 
 async def set_feature(context: Context, caller: Caller, app_guid: str, feature: str, enabled: bool) -> bool:
@@ -157,5 +160,6 @@ def _operate(context: Context, caller: Caller, app_guid: str) -> None:
         need_app(tx, caller, app_guid, Permission.OPERATE_APPS)
 
 
-def _change(caller: Caller, app_guid: str) -> model.ChangeApp:
-    return model.ChangeApp(app_guid=app_guid, actor=actor_of(caller))
+def _change(context: Context, caller: Caller, app_guid: str) -> model.ChangeApp:
+    limit = context.sizes.instances_limit
+    return model.ChangeApp(app_guid=app_guid, instances_limit=limit, actor=actor_of(caller))

@@ -4,6 +4,7 @@ The chain of the platform is for who sees all of it, that of an organization als
 """
 
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -116,9 +117,12 @@ def _check_refusals(context: Context, path: Path) -> str | None:
 
 
 async def export(
-    context: Context, scope: Scope, since: str | None, until: str | None, follow: Callable[[], bool]
+    context: Context, scope: Scope, since: str | None, until: str | None, follow: Callable[[], bool], reader: str
 ) -> AsyncGenerator[bytes, None]:
-    """The lines of the chain, of events between two times; while `follow` says so also those to come."""
+    """The lines of the chain, of events between two times; while `follow` says so also those to come.
+
+    They are read and encoded beside the loop, of all exports of one `reader` one portion at a time.
+    """
     with context.database.read() as tx:
         chain = tx.get(AuditChain, scope.chain) or AuditChain(scope=scope.chain)
         follower = _start(tx, scope, chain, since)
@@ -126,17 +130,15 @@ async def export(
     events = 0
     async with context.database.watch("audit_events") as changes:
         while True:
-            with context.database.read() as tx:
-                rows = _portion(tx, scope, follower.sequence)
-            kept = [row for row in rows if until is None or row.created_at < until]
-            for row in kept:
-                follower.sequence, follower.hash = place(row, scope.chain)
-            events += len(kept)
-            if kept:
-                yield b"".join(encode_event(row, scope.chain) for row in kept)
-            if len(kept) < len(rows) or (len(rows) < PORTION and not follow()):
+            async with context.apart.turn(reader):
+                read = await context.apart.run(partial(_portion, context, scope, follower.sequence, until))
+            if read.kept:
+                follower.sequence, follower.hash = read.upto
+                events += read.kept
+                yield read.lines
+            if read.kept < read.rows or (read.rows < PORTION and not follow()):
                 break
-            if len(rows) < PORTION:
+            if read.rows < PORTION:
                 await changes.wait()
                 changes.take()
     yield encode_last(events, Head(sequence=follower.sequence, hash=follower.hash))
@@ -149,9 +151,22 @@ def _columns(scope: Scope) -> tuple[str, tuple[Condition, ...]]:
     return "organization_sequence", (Eq("organization_guid", scope.chain),)
 
 
-def _portion(tx: ReadTx, scope: Scope, after: int) -> list[AuditEvent]:
+class _Portion(msgspec.Struct, frozen=True):
+    """So many rows were there, of which so many were before the end; `upto` is the place of the last of these."""
+
+    rows: int
+    kept: int
+    lines: bytes
+    upto: tuple[int, str]
+
+
+def _portion(context: Context, scope: Scope, after: int, until: str | None) -> _Portion:
     column, own = _columns(scope)
-    return tx.all(AuditEvent, *own, Gt(column, after), order=(column,), limit=PORTION)
+    with context.database.read() as tx:
+        rows = tx.all(AuditEvent, *own, Gt(column, after), order=(column,), limit=PORTION)
+    kept = [row for row in rows if until is None or row.created_at < until]
+    lines = b"".join(encode_event(row, scope.chain) for row in kept)
+    return _Portion(len(rows), len(kept), lines, place(kept[-1], scope.chain) if kept else (after, ""))
 
 
 def _start(tx: ReadTx, scope: Scope, chain: AuditChain, since: str | None) -> Follower:

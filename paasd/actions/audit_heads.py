@@ -6,12 +6,13 @@ gets at it who only has the disk.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from paasd.chained_file import ChainedFile, Record, find_break
 from paasd.model import AuditChain, AuditEvent, Node
+from paasd.model.arguments import rfc3339
 from paasd.model.auditing import PLATFORM
 from paasd.model.auditing.following import Head
 from paasd.state import Gt, ReadTx
@@ -71,7 +72,7 @@ def _begins_late(tx: ReadTx, records: Sequence[Record], node_guid: str) -> str |
     since = max(datetime.fromisoformat(one.created_at).timestamp() for one in (node, events[0]))
     if records[0].at <= since + LATE_S:
         return None
-    began = datetime.fromtimestamp(records[0].at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    began = rfc3339(records[0].at)
     return f"{FILE} of this node begins on {began}, long after the node: the heads of before were taken away"
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
 
 import structlog
 import trio
@@ -15,8 +14,7 @@ from paasd.errors import OutcomeUnknown, Unavailable
 from paasd.model.recovery import NoteBackup, note_backup
 from paasd.state import Manifest, take_snapshot
 from paasd.state.backups import check_passphrase, read_kept_files, seal_backup
-
-SNAPSHOTS: Final = "snapshots"
+from paasd.state.engine.snapshots import FOLDER as SNAPSHOTS
 
 
 async def back_up(

@@ -3,9 +3,9 @@
 from paasd.actions.context import Context, actor_of
 from paasd.actions.lifecycle import check_buildpacks, check_stack, installed
 from paasd.actions.permissions import Permission
-from paasd.actions.visibility import need_of_app
+from paasd.actions.visibility import need_of_app, or_unprocessable
 from paasd.auth import Caller
-from paasd.errors import NotFound, Unprocessable
+from paasd.errors import Unprocessable
 from paasd.model import Build, Package
 from paasd.model import builds as model
 from paasd.model.arguments import Metadata
@@ -23,12 +23,9 @@ async def create(
     metadata: Metadata | None = None,
 ) -> Build:
     """Raises Unprocessable for a package that cannot be seen or staged, Forbidden."""
-    with context.database.read() as tx:
-        try:
-            package = need_of_app(tx, caller, Package, package_guid, Permission.OPERATE_APPS)
-        except NotFound as error:
-            text = "Unable to use package. Ensure that the package exists and you have access to it."
-            raise Unprocessable(text) from error
+    text = "Unable to use package. Ensure that the package exists and you have access to it."
+    with context.database.read() as tx, or_unprocessable(text):
+        package = need_of_app(tx, caller, Package, package_guid, Permission.OPERATE_APPS)
     check_buildpacks(buildpacks or [], installed(context))
     check_stack(stack)
     apps = context.config.apps

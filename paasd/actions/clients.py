@@ -9,8 +9,7 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import authorise_admin, authorise_to_read_all
 from paasd.auth import ADMIN_SCOPES, PLATFORM_NAMES, USER_SCOPES, Caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
-from paasd.auth.service import client_of_row
-from paasd.auth.tokens import Client
+from paasd.auth.tokens import Client, client_of_row
 from paasd.errors import Unprocessable
 from paasd.model import clients as model
 

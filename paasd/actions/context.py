@@ -72,6 +72,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             disk_mb=apps.disk_mb,
             disk_limit_mb=apps.disk_limit_mb,
             log_rate_limit_bytes=apps.log_rate_limit_bytes,
+            instances_limit=apps.organization_instances_limit,
         )
 
     @property

@@ -11,9 +11,9 @@ from paasd.actions.permissions import (
     authorise_admin,
     authorise_in_organization,
 )
-from paasd.actions.visibility import need_visible
+from paasd.actions.visibility import need_visible, or_unprocessable
 from paasd.auth import Caller
-from paasd.errors import NotFound, Unprocessable
+from paasd.errors import Unprocessable
 from paasd.model import Domain, Job, Organization, Route
 from paasd.model import domain_sharing as sharing
 from paasd.model import domains as model
@@ -40,11 +40,8 @@ async def create(
             raise Unprocessable(sharing.NOT_PRIVATE)
     else:
         with context.database.read() as tx:
-            try:
+            with or_unprocessable("Organization does not exist or you do not have access to it."):
                 need_visible(tx, caller, Organization, organization_guid)
-            except NotFound as error:
-                text = "Organization does not exist or you do not have access to it."
-                raise Unprocessable(text) from error
             authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
             flags.require(tx, caller, "private_domain_creation")
             _check_shareable(tx, caller, shared_organizations)
@@ -107,11 +104,9 @@ async def unshare(context: Context, caller: Caller, domain_guid: str, organizati
     """Managers of either side may. Raises NotFound, Forbidden, Unprocessable."""
     with context.database.read() as tx:
         domain = need_visible(tx, caller, Domain, domain_guid)
-        try:
+        text = f"Organization with guid '{organization_guid}' does not exist or you do not have access to it."
+        with or_unprocessable(text):
             need_visible(tx, caller, Organization, organization_guid)
-        except NotFound as error:
-            text = f"Organization with guid '{organization_guid}' does not exist or you do not have access to it."
-            raise Unprocessable(text) from error
         sides = [guid for guid in (organization_guid, domain.organization_guid) if guid is not None]
         mine = [one for one in sides if allowed_in_organization(tx, caller, one, Permission.MANAGE_ORGANIZATION)]
         authorise_in_organization(tx, caller, (mine or sides)[0], Permission.MANAGE_ORGANIZATION)
@@ -124,10 +119,8 @@ async def unshare(context: Context, caller: Caller, domain_guid: str, organizati
 def _check_shareable(tx: ReadTx, caller: Caller, organization_guids: Sequence[str]) -> None:
     """Raise Unprocessable unless the caller manages all of them, and none is suspended."""
     for guid in organization_guids:
-        try:
+        with or_unprocessable(sharing.missing_text(guid)):
             organization = need_visible(tx, caller, Organization, guid)
-        except NotFound as error:
-            raise Unprocessable(sharing.missing_text(guid)) from error
         if not allowed_in_organization(tx, caller, guid, Permission.MANAGE_ORGANIZATION):
             raise Unprocessable(
                 f"You do not have sufficient permissions for organization '{organization.name}' to share domain."

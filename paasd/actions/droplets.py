@@ -2,18 +2,17 @@
 
 from collections.abc import AsyncIterable
 
+from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
 from paasd.actions.storing import closing, incoming
-from paasd.actions.visibility import need_app, need_of_app
+from paasd.actions.visibility import need_app, need_of_app, or_unprocessable
 from paasd.auth import Caller
-from paasd.errors import NotFound, Unprocessable
+from paasd.errors import Unprocessable
 from paasd.model import App, Droplet, Job, uploads
 from paasd.model import droplets as model
-from paasd.model.arguments import Metadata
-from paasd.model.processes import PROCESS_TYPES_LIMIT, check_type
-
-COMMAND_LIMIT = 65_536
+from paasd.model.arguments import Metadata, rfc3339
+from paasd.model.processes import COMMAND_LIMIT_BYTES, PROCESS_TYPES_LIMIT, can_be_run, check_type
 
 
 async def create(
@@ -29,14 +28,14 @@ async def create(
         raise Unprocessable(f"Process types: at most {PROCESS_TYPES_LIMIT} of them, not {len(process_types or {})}")
     for name, command in (process_types or {}).items():
         check_type(name)
-        if len(command) > COMMAND_LIMIT:
-            raise Unprocessable(f"The command of process type '{name}' has more than {COMMAND_LIMIT} characters")
-    with context.database.read() as tx:
-        try:
-            need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
-        except NotFound as error:
-            text = f'App with guid "{app_guid[:80]}" does not exist, or you do not have access to it.'
-            raise Unprocessable(text) from error
+        if not can_be_run(command):
+            raise Unprocessable(
+                f"Process types: '{name[:80]}' must have a command of at most {COMMAND_LIMIT_BYTES} bytes, without the "
+                "character NUL"
+            )
+    text = f'App with guid "{app_guid[:80]}" does not exist, or you do not have access to it.'
+    with context.database.read() as tx, or_unprocessable(text):
+        need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
     arguments = model.CreateDroplet(
         app_guid=app_guid, process_types=process_types or {}, metadata=metadata, actor=actor_of(caller)
     )
@@ -47,13 +46,14 @@ async def upload(context: Context, caller: Caller, droplet_guid: str, chunks: As
     """Stream a tgz into a blob; the job is done when the droplet is STAGED or FAILED.
 
     A broken upload changes nothing: it may be tried again. A generator is closed in any case. Raises NotFound,
-    Forbidden, TooLarge, and Unprocessable for a second upload.
+    Forbidden, FeatureDisabled, TooLarge, and Unprocessable for a second upload.
     """
     apps = context.config.apps
     async with closing(chunks):
         with context.database.read() as tx:
             droplet = need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
             space_guid = tx.need(App, droplet.app_guid).space_guid
+            flags.require(tx, caller, "app_bits_upload")
             uploads.check_uploadable(tx, droplet)
         async with incoming(context, space_guid) as coming:
             async for chunk in chunks:
@@ -77,14 +77,16 @@ async def upload(context: Context, caller: Caller, droplet_guid: str, chunks: As
 
 
 async def download(context: Context, caller: Caller, droplet_guid: str) -> Droplet:
-    """The droplet, if the caller may have its content; that it was asked for is an audit event.
+    """The droplet, if the caller may have its content; that it was asked for is an audit event, once an
+    hour.
 
     Raises NotFound, Forbidden, and Unprocessable for one that is not STAGED.
     """
     with context.database.read() as tx:
-        need_of_app(tx, caller, Droplet, droplet_guid, Permission.READ_SECRETS)
-    arguments = model.RecordDownload(droplet_guid=droplet_guid, actor=actor_of(caller))
-    return await context.database.write(model.record_download, arguments)
+        droplet = need_of_app(tx, caller, Droplet, droplet_guid, Permission.READ_SECRETS)
+        arguments = model.RecordDownload(droplet_guid=droplet_guid, actor=actor_of(caller))
+        told = droplet.state == "STAGED" and model.download_told(tx, droplet, arguments.actor, rfc3339(context.clock()))
+    return droplet if told else await context.database.write(model.record_download, arguments)
 
 
 async def update(context: Context, caller: Caller, droplet_guid: str, metadata: Metadata | None) -> Droplet:

@@ -24,6 +24,8 @@ from paasd.state import ReadTx
 
 RETRIES = 5
 FILE_LIMIT = 16384
+VARIABLE_LIMIT_BYTES = 128 * 1024
+"""What the kernel takes of one, with its name, whatever the operator allows of all together."""
 NAME = re.compile(r"[^=\s\x00-\x1f\x7f]+")
 NAME_RULE = "cannot be empty or contain '=', spaces or control characters"
 
@@ -103,6 +105,7 @@ async def update_environment(
             previous=app.environment,
             environment=seal_again(context, app, latest, merged),
             names=sorted(name for name in changes if present.get(name) != merged.get(name)),
+            removed=sorted(name for name in changes if name in present and name not in merged),
             actor=actor_of(caller),
         )
         if await context.database.write(model.set_environment, arguments) is not None:
@@ -128,6 +131,8 @@ def check_variables(changes: Mapping[str, str | None]) -> None:
         if value is not None and ("\0" in value or not NAME.fullmatch(name)):
             what = "value cannot contain the character NUL" if "\0" in value else f"name {NAME_RULE}"
             raise Unprocessable(f"Environment variable {name!a}: its {what}")
+        if value is not None and len(f"{name}={value}".encode(errors="replace")) >= VARIABLE_LIMIT_BYTES:
+            raise Unprocessable(f"Environment variable {name!a}: no program starts with one of 128 KiB or more")
 
 
 def need_readable(

@@ -4,17 +4,17 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import authorise_admin
 from paasd.auth import Caller
 from paasd.auth.host_keys import host_key_row, make_host_key, read_host_keys
-from paasd.errors import Unavailable
+from paasd.errors import Unprocessable
 from paasd.model.rotation import BeginAuthority, ReplaceHostKey, begin_authority, replace_host_key
 from paasd.state.sealing import Sealer
 
 
 async def change_host_key(context: Context, caller: Caller, *, at_once: bool) -> str:
-    """Announce another one, or show it at once; the guid of its row. Raises Forbidden, Unprocessable, Unavailable."""
+    """Announce another one, or show it at once; the guid of its row. Raises Forbidden, Unprocessable."""
     authorise_admin(caller)
     database, sealer, actor = context.database, context.sealer, actor_of(caller)
     if not isinstance(sealer, Sealer):
-        raise Unavailable("a worker changes no keys; ask a control node")
+        raise Unprocessable("a worker changes no keys; ask a control node")
     new = make_host_key()
     if at_once:
         row = host_key_row(sealer, new, "SIGNING")

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from paasd.actions import mailing
+from paasd.actions import flags, mailing
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import NOT_ALLOWED, Permission, allowed_in_organization, authorise_in_organization
 from paasd.actions.visibility import need_visible, visible
@@ -26,7 +26,7 @@ USED: Final = "The first request has made the invitation, and its link is lost; 
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """What an inviter gets to see, this once: `secret` is for the link. `mail_problem`: why no mail went out."""
+    """What an inviter gets to see, this once: `secret` is for the link."""
 
     row: Invitation
     secret: str
@@ -47,7 +47,7 @@ async def create(
     spaces: dict[str, list[str]],
     life_s: int | None = None,
 ) -> Offer:
-    """`spaces` are roles by the name of the space. Raises NotFound, Forbidden, Unprocessable."""
+    """`spaces` are roles by the name of the space. Raises NotFound, Forbidden, FeatureDisabled, Unprocessable."""
     life_s = LIFE_S if life_s is None else life_s
     if not 60 <= life_s <= LIFE_LIMIT_S:
         raise Unprocessable(f"An invitation lives between 60 and {LIFE_LIMIT_S} seconds (30 days), not {life_s}")
@@ -56,6 +56,8 @@ async def create(
     model.check_types(organization_roles, spaces)
     with context.database.read() as tx:
         _authorise(context, caller, organization_guid)
+        if "@" not in address:
+            flags.require(tx, caller, "set_roles_by_username")
         by_guid = {}
         for name, types in spaces.items():
             space = tx.find(Space, *visible(tx, caller, Space), organization_guid=organization_guid, name=name)

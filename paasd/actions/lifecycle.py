@@ -20,10 +20,20 @@ def buildpack_problem(name: str, installed: Container[str] = ()) -> str | None:
         return (
             "Buildpack addresses with a name and password are not accepted: everybody who sees the app would see them"
         )
-    address = urlsplit(name)
-    if name in installed or resolve(name) is not None or (address.scheme in GIT_SCHEMES and address.netloc):
+    if name in installed or resolve(name) is not None or _is_address(name):
         return None
     return f'Buildpack "{name}" must be an existing admin buildpack or a valid git URI'
+
+
+def _is_address(name: str) -> bool:
+    """One that git can be given: Python's own reading leaves out line breaks and takes any other character."""
+    if not name.isprintable() or " " in name:
+        return False
+    try:
+        address = urlsplit(name)
+    except ValueError:
+        return False
+    return address.scheme in GIT_SCHEMES and bool(address.netloc)
 
 
 def installed(context: Context) -> set[str]:

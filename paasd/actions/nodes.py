@@ -165,7 +165,7 @@ async def change_key(context: Context, caller: Caller, what: str, *, at_once: bo
 
 
 def key_changes(context: Context, caller: Caller) -> list[str]:
-    """Changes that are under way, in sentences. Raises Forbidden, Unavailable."""
+    """Changes that are under way, in sentences. Raises Forbidden, Unprocessable, Unavailable."""
     authorise_to_read_all(caller)
     return [step.in_words() for step in _rotation(context).steps()]
 
@@ -173,5 +173,5 @@ def key_changes(context: Context, caller: Caller) -> list[str]:
 def _rotation(context: Context) -> Rotation:
     membership = _membership(context)
     if membership.rotation is None:
-        raise Unavailable("a worker changes no keys; ask a control node")
+        raise Unprocessable("a worker changes no keys; ask a control node")
     return membership.rotation

@@ -5,10 +5,9 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission, authorise_admin, authorise_in_organization
 from paasd.actions.visibility import need_visible
 from paasd.auth import Caller
-from paasd.model import Domain, Job, Organization
+from paasd.model import Job, Organization
 from paasd.model import organizations as model
 from paasd.model.arguments import Metadata
-from paasd.model.domains import default_domain as find_default_domain
 from paasd.model.naming import check_name
 
 
@@ -63,10 +62,3 @@ async def delete(context: Context, caller: Caller, organization_guid: str) -> Jo
     authorise_admin(caller)
     arguments = model.DeleteOrganization(organization_guid=organization_guid, actor=actor_of(caller))
     return await context.database.write(model.begin_delete_organization, arguments)
-
-
-def default_domain(context: Context, caller: Caller, organization_guid: str) -> Domain | None:
-    """The domain on which apps of the organization get their default routes."""
-    with context.database.read() as tx:
-        need_visible(tx, caller, Organization, organization_guid)
-        return find_default_domain(tx, organization_guid)

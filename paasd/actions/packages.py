@@ -9,40 +9,37 @@ from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
 from paasd.actions.storing import CLEAN_UP_S, HEAD_BYTES, check_archive, closing, incoming
-from paasd.actions.visibility import need_app, need_of_app
+from paasd.actions.visibility import need_app, need_of_app, or_unprocessable
 from paasd.auth import Caller
 from paasd.blobs import Blob
 from paasd.errors import NotFound, PaasdError, Unprocessable
 from paasd.model import App, Job, Package
 from paasd.model import packages as model
-from paasd.model.arguments import Metadata
+from paasd.model.arguments import Metadata, rfc3339
 
 
 async def create(
     context: Context, caller: Caller, *, app_guid: str, type: str = "bits", metadata: Metadata | None = None
 ) -> Package:
     """Raises Unprocessable for an app that cannot be seen, Forbidden."""
-    with context.database.read() as tx:
-        try:
-            need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
-        except NotFound as error:
-            text = "App is invalid. Ensure it exists and you have access to it."
-            raise Unprocessable(text) from error
+    with context.database.read() as tx, or_unprocessable("App is invalid. Ensure it exists and you have access to it."):
+        need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
     arguments = model.CreatePackage(app_guid=app_guid, type=type, metadata=metadata, actor=actor_of(caller))
     return await context.database.write(model.create_package, arguments)
 
 
 async def download(context: Context, caller: Caller, package_guid: str) -> str:
-    """The blob of the bits, if the caller may have them; that they were asked for is an audit event.
+    """The blob of the bits, if the caller may have them; that they were asked for is an audit event, once an hour.
 
     Raises NotFound, Forbidden, and Unprocessable for a package without bits.
     """
     with context.database.read() as tx:
-        need_of_app(tx, caller, Package, package_guid, Permission.READ_SECRETS)
-    arguments = model.RecordPackageDownload(package_guid=package_guid, actor=actor_of(caller))
-    package = await context.database.write(model.record_package_download, arguments)
-    if package.blob_sha256 is None:
-        raise NotFound("Package")
+        package = need_of_app(tx, caller, Package, package_guid, Permission.READ_SECRETS)
+        arguments = model.RecordPackageDownload(package_guid=package_guid, actor=actor_of(caller))
+        told = package.state == "READY" and model.download_told(tx, package, arguments.actor, rfc3339(context.clock()))
+    if not told:
+        package = await context.database.write(model.record_package_download, arguments)
+    assert package.blob_sha256 is not None
     return package.blob_sha256
 
 

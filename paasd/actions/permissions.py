@@ -124,7 +124,9 @@ def authorise_to_read_all(caller: Caller) -> None:
 
 
 def check_not_suspended(tx: ReadTx, caller: Caller, organization_guid: str) -> None:
-    """Raise OrganizationSuspended for changes that no permission above stands for."""
+    """Raise OrganizationSuspended in one that is, for anybody but an administrator. Whoever asks for a permission that
+    changes something has asked this, too.
+    """
     organization = tx.get(Organization, organization_guid)
     if organization is not None and organization.suspended and not caller.admin:
         raise OrganizationSuspended(SUSPENDED)

@@ -7,11 +7,12 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission
 from paasd.actions.visibility import need_app, need_of_app
 from paasd.auth import Caller
-from paasd.errors import Unprocessable
-from paasd.model import HealthCheck, Process, Sidecar
+from paasd.model import HealthCheck, Node, Process, Sidecar
 from paasd.model import processes as model
 from paasd.model import sidecars as sidecar_model
 from paasd.model.arguments import Metadata
+from paasd.model.nodes import LIVE_STATES
+from paasd.state import In, ReadTx
 
 
 def find(context: Context, caller: Caller, app_guid: str, process_type: str) -> Process:
@@ -73,6 +74,17 @@ async def update(
     return await context.database.write(model.update_process, arguments)
 
 
+def finds_no_place(tx: ReadTx, process: Process) -> str | None:
+    """That no node is as large as an instance of the process, if so. It says nothing of how large they are."""
+    nodes = tx.all(Node, In("state", LIVE_STATES))
+    if not nodes or any(one.memory_mb >= process.memory_mb and one.disk_mb >= process.disk_mb for one in nodes):
+        return None
+    return (
+        f"No node is as large as {process.memory_mb} MB of memory and {process.disk_mb} MB of disk: such an instance "
+        "finds no place (insufficient resources). Scale to less"
+    )
+
+
 async def restart_instance(context: Context, caller: Caller, process_guid: str, index: int) -> None:
     """Replace one instance. Raises NotFound (`Instance not found`), Forbidden."""
     with context.database.read() as tx:
@@ -94,8 +106,6 @@ async def create_sidecar(
     """Raises NotFound, Forbidden, Unprocessable."""
     with context.database.read() as tx:
         need_app(tx, caller, app_guid, Permission.WRITE_SPACE)
-        if tx.count(Sidecar, app_guid=app_guid) >= sidecar_model.SIDECARS_LIMIT:
-            raise Unprocessable(f"An app has at most {sidecar_model.SIDECARS_LIMIT} sidecars")
     arguments = sidecar_model.CreateSidecar(
         app_guid=app_guid,
         name=name,

@@ -7,9 +7,8 @@ import msgspec
 
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission, authorise_admin, authorise_in_organization
-from paasd.actions.visibility import need_visible, visible
+from paasd.actions.visibility import need_visible, or_unprocessable, visible
 from paasd.auth import Caller
-from paasd.errors import NotFound, Unprocessable
 from paasd.model import Job, Limits, Organization, OrganizationQuota, Space, SpaceQuota
 from paasd.model.quotas import applying, definitions
 from paasd.state import In, ReadTx
@@ -36,11 +35,9 @@ async def create_for_spaces(
 ) -> SpaceQuota:
     """Raises Unprocessable for an organization or spaces that cannot be seen, Forbidden."""
     with context.database.read() as tx:
-        try:
+        text = f"Organization with guid '{organization_guid}' does not exist, or you do not have access to it."
+        with or_unprocessable(text):
             need_visible(tx, caller, Organization, organization_guid)
-        except NotFound as error:
-            text = f"Organization with guid '{organization_guid}' does not exist, or you do not have access to it."
-            raise Unprocessable(text) from error
         authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
         _check_spaces(tx, caller, space_guids)
     arguments = definitions.CreateSpaceQuota(

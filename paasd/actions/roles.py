@@ -3,7 +3,7 @@
 from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission, authorise_in_organization, authorise_in_space
-from paasd.actions.visibility import need_space, need_visible, visible
+from paasd.actions.visibility import need_space, need_visible, or_unprocessable, visible
 from paasd.auth import Caller
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import Organization, Role, Space, User
@@ -33,7 +33,7 @@ async def create(
                 user_guid = _named(tx, caller, username or "", origin, space_guid).guid
             except NotFound as error:
                 raise Unprocessable(error.detail) from error
-        elif tx.find(User, *visible(tx, caller, User), guid=user_guid) is None:
+        elif not caller.sees_everything and tx.find(User, *visible(tx, caller, User), guid=user_guid) is None:
             raise Unprocessable("Invalid user. Ensure that the user exists and you have access to it.")
     arguments = model.CreateRole(
         type=type,
@@ -58,17 +58,12 @@ def _named(tx: ReadTx, caller: Caller, username: str, origin: str | None, space_
 
 def _authorise(tx: ReadTx, caller: Caller, organization_guid: str | None, space_guid: str | None) -> None:
     if space_guid is not None:
-        try:
+        with or_unprocessable("Invalid space. Ensure that the space exists and you have access to it."):
             space = need_space(tx, caller, space_guid)
-        except NotFound as error:
-            raise Unprocessable("Invalid space. Ensure that the space exists and you have access to it.") from error
         authorise_in_space(tx, caller, space, Permission.UPDATE_SPACE)
         return
-    try:
+    with or_unprocessable("Invalid organization. Ensure that the organization exists and you have access to it."):
         need_visible(tx, caller, Organization, organization_guid or "")
-    except NotFound as error:
-        text = "Invalid organization. Ensure that the organization exists and you have access to it."
-        raise Unprocessable(text) from error
     authorise_in_organization(tx, caller, organization_guid or "", Permission.MANAGE_ORGANIZATION)
 
 

@@ -13,6 +13,12 @@ from paasd.model import route_sharing as model
 from paasd.state import InSelect, ReadTx
 
 FLAG = "route_sharing"
+UNSEEN = "Ensure the space exists and that you have access to it."
+NONE_SEEN = "Ensure the spaces exist and that you have access to them."
+NO_RIGHT = (
+    "Write permission is required in order to share a route with a space and the containing organization must not be "
+    "suspended."
+)
 
 
 def shared_spaces(context: Context, caller: Caller, route_guid: str) -> list[str]:
@@ -31,18 +37,10 @@ async def share(context: Context, caller: Caller, route_guid: str, space_guids: 
         route = _own(tx, caller, route_guid, Permission.OPERATE_APPS)
         url = model.url_of(tx, route)
         found = {guid: _why_not(tx, caller, guid) for guid in space_guids}
-    for wanted, why in (
-        (UNSEEN, "Ensure the spaces exist and that you have access to them."),
-        (
-            None,
-            "Write permission is required in order to share a route with a space and the containing organization "
-            "must not be suspended.",
-        ),
-    ):
-        wrong = [guid for guid, said in found.items() if said and (said == wanted or wanted is None)]
-        if wrong:
-            listed = ", ".join(f"'{guid}'" for guid in wrong)
-            raise Unprocessable(f"Unable to share route {url} with spaces [{listed}]. {why}")
+    unseen = [guid for guid, why in found.items() if why == UNSEEN]
+    if wrong := unseen or [guid for guid, why in found.items() if why]:
+        listed = ", ".join(f"'{guid}'" for guid in wrong)
+        raise Unprocessable(f"Unable to share route {url} with spaces [{listed}]. {NONE_SEEN if unseen else NO_RIGHT}")
     arguments = model.ShareRoute(route_guid=route_guid, space_guids=list(space_guids), actor=actor_of(caller))
     await context.database.write(model.share_route, arguments)
 
@@ -66,9 +64,6 @@ async def move(context: Context, caller: Caller, route_guid: str, space_guid: st
             raise Unprocessable(text)
     arguments = model.MoveRoute(route_guid=route_guid, space_guid=space_guid, actor=actor_of(caller))
     await context.database.write(model.move_route, arguments)
-
-
-UNSEEN = "Ensure the space exists and that you have access to it."
 
 
 def _own(tx: ReadTx, caller: Caller, route_guid: str, permission: Permission) -> Route:

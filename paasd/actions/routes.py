@@ -9,7 +9,7 @@ from paasd.actions import flags
 from paasd.actions.context import Context, actor_of
 from paasd.actions.jobs import finished
 from paasd.actions.permissions import Permission
-from paasd.actions.visibility import need_app, need_route, need_space, need_visible
+from paasd.actions.visibility import need_app, need_route, need_space, need_visible, or_unprocessable
 from paasd.auth import Caller
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import Destination, Domain, Job, Route, tcp_routes
@@ -33,15 +33,11 @@ async def create(
 ) -> Route:
     """Raises Forbidden, Unprocessable (`Route already exists with host ...`)."""
     with context.database.read() as tx:
-        try:
+        with or_unprocessable("Invalid space. Ensure that the space exists and you have access to it."):
             need_space(tx, caller, space_guid, Permission.OPERATE_APPS)
-        except NotFound as error:
-            raise Unprocessable("Invalid space. Ensure that the space exists and you have access to it.") from error
         flags.require(tx, caller, "route_creation")
-        try:
+        with or_unprocessable(model.INVALID_DOMAIN):
             domain = need_visible(tx, caller, Domain, domain_guid)
-        except NotFound as error:
-            raise Unprocessable(model.INVALID_DOMAIN) from error
     if domain.router_group_guid is not None:
         _check_tcp(host, path)
         return await _create_tcp(context, caller, space_guid, domain_guid, port, options or {}, metadata)

@@ -2,9 +2,8 @@
 
 from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import Permission, authorise_in_organization
-from paasd.actions.visibility import need_space, need_visible
+from paasd.actions.visibility import need_space, need_visible, or_unprocessable
 from paasd.auth import Caller
-from paasd.errors import NotFound, Unprocessable
 from paasd.model import Job, Organization, Space
 from paasd.model import spaces as model
 from paasd.model.arguments import Metadata
@@ -16,11 +15,8 @@ async def create(
 ) -> Space:
     """Raises Unprocessable when the organization cannot be seen or the name is taken in it, Forbidden."""
     with context.database.read() as tx:
-        try:
+        with or_unprocessable("Invalid organization. Ensure the organization exists and you have access to it."):
             need_visible(tx, caller, Organization, organization_guid)
-        except NotFound as error:
-            text = "Invalid organization. Ensure the organization exists and you have access to it."
-            raise Unprocessable(text) from error
         authorise_in_organization(tx, caller, organization_guid, Permission.MANAGE_ORGANIZATION)
     check_name(name)
     arguments = model.CreateSpace(

@@ -143,14 +143,14 @@ def owner_of(context: Context, auth: Auth, row: SshCode) -> Caller | None:
         return root_caller()
     if row.client.startswith(DEPLOY_PREFIX):
         try:
-            return auth.deploy.caller_by_name(row.client)
+            return auth.deploy.caller_by_name(row.client, row.scopes)
         except PaasdError:
             return None
-    with context.database.read() as tx:
-        user = tx.get(User, row.user_guid)
-    if user is None or revocation_signature(user) != row.signature:
+    try:
+        user = auth.accounts.still(row.user_guid, row.signature)
+        caller = auth.caller_of(SignIn(user=user, at=0, with_factor=row.with_factor), tuple(row.scopes), row.client)
+    except PaasdError:
         return None
-    caller = auth.caller_of(SignIn(user=user, at=0, with_factor=row.with_factor), tuple(row.scopes), row.client)
     return caller if WRITE in caller.scopes else None
 
 

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import msgspec
 
 from paasd.actions.context import Context
-from paasd.actions.visibility import need_of_app
-from paasd.auth import Caller
 from paasd.model import App, Instance, PlacementFailure, Process
 from paasd.observed import InstanceFact, Usage
 from paasd.state import In, ReadTx
@@ -35,15 +33,8 @@ class InstanceStats(msgspec.Struct, frozen=True, kw_only=True):
     log_rate_limit_bytes: int
 
 
-def process_stats(context: Context, caller: Caller, process_guid: str) -> list[InstanceStats]:
-    """Every wanted index of a process. Raises NotFound."""
-    with context.database.read() as tx:
-        process = need_of_app(tx, caller, Process, process_guid)
-        return stats_of(context, tx, [process])[process.guid]
-
-
 def stats_of(context: Context, tx: ReadTx, processes: Sequence[Process]) -> dict[str, list[InstanceStats]]:
-    """The same for many processes that the caller has been found to see, by process guid."""
+    """Every wanted index of processes that the caller has been found to see, by process guid."""
     guids = [process.guid for process in processes]
     placed: dict[str, dict[int, Instance]] = {guid: {} for guid in guids}
     reasons = {one.process_guid: one.reason for one in tx.all(PlacementFailure, In("process_guid", guids))}

@@ -7,9 +7,8 @@ import msgspec
 from paasd.actions.context import Context
 from paasd.auth import DEPLOY_TOKEN, Caller
 from paasd.auth.service import Auth, SignIn
-from paasd.auth.tokens import EXPIRED, INVALID, revocation_signature
+from paasd.auth.tokens import EXPIRED, INVALID
 from paasd.errors import InvalidToken
-from paasd.model import User
 
 WATCHED: Final = "apps", "spaces", "organizations", "roles", "users", "deploy_tokens", "factor_demands", "settings"
 """Tables whose rows say who may do what. Settings hold OAuth clients."""
@@ -24,16 +23,13 @@ def caller_now(context: Context, auth: Auth, caller: Caller) -> Caller:
     if caller.root:
         return caller
     if caller.origin == DEPLOY_TOKEN:
-        return auth.deploy.caller_by_name(caller.client)
+        return auth.deploy.caller_by_name(caller.client, caller.scopes)
     if caller.client == caller.user_guid:
         client = auth.find_client(caller.client)
         if client is None or client.secret_revision != caller.signature:
             raise InvalidToken(INVALID)
         return caller
-    with context.database.read() as tx:
-        user = tx.get(User, caller.user_guid)
-    if user is None or revocation_signature(user) != caller.signature:
-        raise InvalidToken(INVALID)
+    user = auth.accounts.still(caller.user_guid, caller.signature)
     signed_in = SignIn(user=user, at=caller.signed_in_at, with_factor=caller.with_factor)
     now = auth.caller_of(signed_in, caller.scopes, caller.client)
     return msgspec.structs.replace(now, expires_at=caller.expires_at)

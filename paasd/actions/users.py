@@ -5,7 +5,7 @@ from paasd.actions.permissions import NOT_ALLOWED, authorise_admin
 from paasd.actions.visibility import need_visible
 from paasd.auth import PLATFORM_NAMES, Caller
 from paasd.errors import Forbidden, Unprocessable
-from paasd.model import Job, User, leaving, platform_roles
+from paasd.model import Job, User, accounts, leaving, platform_roles
 from paasd.model import users as model
 from paasd.model.arguments import Metadata
 from paasd.model.jobs import OpenJob, start_finished_job
@@ -20,7 +20,6 @@ async def create_account(
     origin: str = "uaa",
     email: str = "",
     password_hash: str | None = None,
-    scopes: tuple[str, ...] = (),
 ) -> User:
     """The scope scim.write or an administrator. Raises Unprocessable when the name is taken."""
     _need_scim_write(caller)
@@ -29,10 +28,27 @@ async def create_account(
         origin=origin,
         email=email,
         password_hash=password_hash,
-        scopes=list(scopes),
         actor=actor_of(caller),
     )
     return await context.database.write(model.create_user, arguments)
+
+
+async def change_account(
+    context: Context,
+    caller: Caller,
+    user_guid: str,
+    *,
+    version: int | None = None,
+    username: str | None = None,
+    email: str | None = None,
+    active: bool | None = None,
+) -> User:
+    """None leaves as it is. The scope scim.write or an administrator. Raises NotFound, StaleAccount, NameTaken."""
+    _need_scim_write(caller)
+    arguments = accounts.ChangeAccount(
+        user_guid=user_guid, version=version, username=username, email=email, active=active, actor=actor_of(caller)
+    )
+    return await context.database.write(accounts.change_account, arguments)
 
 
 async def delete_account(context: Context, caller: Caller, user_guid: str) -> None:
@@ -86,6 +102,8 @@ async def register(
     authorise_admin(caller)
     if guid is not None and guid.lower() in PLATFORM_NAMES:
         raise Unprocessable(f"The guid '{guid}' is the platform's own; choose another")
+    if not all(text is None or text.isprintable() for text in (guid, username, origin)):
+        raise Unprocessable("guid, username and origin contain printable characters only")
     with context.database.read() as tx:
         user = tx.get(User, guid) if guid is not None else tx.find(User, username=username, origin=origin or "uaa")
     if user is not None and user.registered:

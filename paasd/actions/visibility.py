@@ -3,13 +3,14 @@
 What one may not see is NotFound. Things that are being deleted are seen by nobody.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from paasd.actions.hiding import counting_roles, holder_of
 from paasd.actions.permissions import SIGHT, Permission, allowed_in_space, authorise_in_space
 from paasd.auth import Caller
-from paasd.errors import NotFound
+from paasd.errors import NotFound, Unprocessable
 from paasd.model import (
     App,
     AppUsageEvent,
@@ -51,7 +52,7 @@ def visible(tx: ReadTx, caller: Caller, record: type[Record]) -> tuple[Condition
     """Conditions that leave only the rows of `record` that the caller may see."""
     present = PRESENT.get(record, ())
     if caller.sees_everything:
-        return present
+        return (_known_users(caller.user_guid),) if record is User else present
     return (*present, SCOPES[record](holder_of(caller)))
 
 
@@ -61,6 +62,15 @@ def need_visible(tx: ReadTx, caller: Caller, record: type[R], guid: str) -> R:
     if found is None:
         raise NotFound(table_of(record).label)
     return found
+
+
+@contextmanager
+def or_unprocessable(text: str) -> Iterator[None]:
+    """What a body names and cannot be seen makes the body wrong, in these words: Unprocessable instead of NotFound."""
+    try:
+        yield
+    except NotFound as error:
+        raise Unprocessable(text) from error
 
 
 def need_app(tx: ReadTx, caller: Caller, app_guid: str, permission: Permission | None = None) -> App:
@@ -111,12 +121,12 @@ def _of(user: str, types: tuple[str, ...]) -> tuple[Condition, ...]:
     return (Eq("user_guid", user), In("type", types), *counting_roles(user))
 
 
-def _sees(user: str, what: str, space: str = "space_guid", organization: str = "organization_guid") -> Condition:
-    """Rows whose space or organization, in the columns of these names, gives the user sight of them (`SIGHT`)."""
+def _sees(user: str, what: str, space: str = "space_guid") -> Condition:
+    """Rows whose space, in the column of that name, or organization gives the user sight of them (`SIGHT`)."""
     by_space, by_organization = SIGHT[what]
     return Or(
         InSelect(space, Role, "space_guid", *_of(user, tuple(by_space))),
-        _in_organizations(organization, user, *by_organization),
+        _in_organizations("organization_guid", user, *by_organization),
     )
 
 
@@ -137,8 +147,8 @@ def _spaces(user: str) -> Condition:
     return _sees(user, "space", "guid")
 
 
-def _in_spaces(user: str, column: str = "space_guid") -> Condition:
-    return InSelect(column, Space, "guid", *PRESENT[Space], _spaces(user))
+def _in_spaces(user: str) -> Condition:
+    return InSelect("space_guid", Space, "guid", *PRESENT[Space], _spaces(user))
 
 
 def _in_apps(user: str) -> Condition:
@@ -167,6 +177,11 @@ def _roles(user: str) -> Condition:
 
 def _users(user: str) -> Condition:
     return Or(Eq("guid", user), InSelect("guid", Role, "user_guid", _roles(user)))
+
+
+def _known_users(user: str) -> Condition:
+    """Not those who have an account alone: Cloud Controller has not been told of them, or has forgotten them since."""
+    return Or(Eq("registered", True), Eq("guid", user), InSelect("guid", Role, "user_guid"))
 
 
 def _security_groups(user: str) -> Condition:

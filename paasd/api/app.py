@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 import quart
 import structlog
-from quart.routing import QuartRule
+import trio
 from quart.wrappers import Response
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
@@ -24,6 +24,7 @@ from paasd.actions.second_factor import warning_of
 from paasd.api.answers import OAuthRefusal
 from paasd.api.body import Body, StreamedConnection, StreamedRequest
 from paasd.api.call import JSON, Call, Reply, sent_by_another_site
+from paasd.api.charging import counted_writes
 from paasd.api.errors import (
     UNKNOWN_ERROR,
     UNKNOWN_REQUEST,
@@ -34,6 +35,9 @@ from paasd.api.errors import (
     http_status_code,
     known_error,
 )
+from paasd.api.limits import READING
+from paasd.api.matching import compiled, endpoint
+from paasd.api.payer import payer_of
 from paasd.api.platform import Platform
 from paasd.api.query import parse_any, parse_query
 from paasd.api.repeating import KEY, repeating, with_the_way_to_repeat
@@ -47,9 +51,7 @@ from paasd.auth.service import OAuthError
 from paasd.auth.tokens import INVALID
 from paasd.errors import BadRequest, Crowded, Forbidden, InvalidToken, NotAuthenticated, OutcomeUnknown
 from paasd.log import traceback_of
-from paasd.model import Role, Space
 from paasd.model.manifests import ManifestError
-from paasd.state import Eq, InSelect
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 View = Callable[..., Awaitable[Response]]
@@ -62,33 +64,16 @@ EXCHANGE = (
 )
 
 
-class _OneWayRule(QuartRule):
-    """Nobody asks for the URL of an endpoint; what could tell would take most of the time of making the app."""
-
-    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        return lambda *_: ("", "")
-
-
 def make_app(platform: Platform, table: RouteTable) -> QuartTrio:
     """An ASGI app that serves `table`."""
     app = QuartTrio("paasd", static_folder=None)
-    app.url_rule_class = _OneWayRule
     app.asgi_http_class = StreamedConnection
     app.request_class = StreamedRequest
     # Our own body class and handlers set the limits; Quart's would cut streams after a minute.
     app.config.update(RESPONSE_TIMEOUT=None, BODY_TIMEOUT=None, MAX_CONTENT_LENGTH=None)
-    app.url_map.merge_slashes = False
+    app.url_map = compiled(table)
     log = structlog.get_logger("paasd.api")
-
-    for number, route in enumerate(table):
-        app.add_url_rule(
-            route.path,
-            endpoint=f"{number} {route.method} {route.path}",
-            view_func=_view(platform, route, log),
-            methods=[route.method],
-            provide_automatic_options=False,
-            strict_slashes=True,
-        )
+    app.view_functions.update({endpoint(route): _view(platform, route, log) for route in table})
 
     async def refuse(error: HTTPException) -> Response:
         """Requests that reached no handler."""
@@ -112,7 +97,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
                 try:
                     call = await _admit(platform, route, path, request_id)
                     who = "" if call.anonymous else call.caller.username
-                    with repeating(call, route):
+                    with repeating(call, route), counted_writes(call, route, client_address(request)):
                         response = await _handle(call, route)
                 except Exception as error:  # noqa: BLE001 (the one place where everything becomes an answer)
                     response = _failure(error, request_id, log)
@@ -121,7 +106,7 @@ def _view(platform: Platform, route: Route, log: Any) -> View:
             response.headers["X-Vcap-Request-Id"] = request_id
             response.headers.update(quart.g.get("left", {}))
             if who and call.caller.hidden_organizations:
-                response.headers["X-Cf-Warnings"] = quote(warning_of(call.context, call.caller))
+                response.headers.add("X-Cf-Warnings", quote(warning_of(call.context, call.caller)))
             if hasattr(quart.g, "stale"):
                 response.headers["X-Paasd-Stale"] = quart.g.stale
             status = response.status_code
@@ -145,12 +130,14 @@ async def _handle(call: Call, route: Route) -> Response:
     """What the handler says, in the caller's turn; of uploads, which last long, nobody has more than a share."""
     if route.size is Size.UPLOAD:
         uploads = call.platform.uploads
-        uploads.check(call.who)
-        with uploads.taken(call.who):
+        uploads.check(call.paying)
+        with uploads.taken(call.paying):
             return _response(await route.handler(call), call)
     if call.anonymous:
         return _response(await route.handler(call), call)
-    async with call.platform.call_turns.turn(call.caller, route.method):
+    reads = route.method in READING
+    ready = trio.lowlevel.checkpoint if reads else call.body.read
+    async with call.platform.call_turns.turn(call.paying, "read" if reads else "change", ready):
         return _response(await route.handler(call), call)
 
 
@@ -166,30 +153,21 @@ async def _admit(platform: Platform, route: Route, path: dict[str, str], request
     if scheme == "basic" and request.method != "GET" and sent_by_another_site(request):
         raise Forbidden(OTHER_SITE)
     body = cast(Body, request.body)
-    body.limit_bytes = config.upload_limit_bytes if route.size is Size.UPLOAD else config.body_limit_bytes
+    usual_bytes = config.upload_limit_bytes if route.size is Size.UPLOAD else config.body_limit_bytes
+    body.limit_bytes = route.limit_bytes or usual_bytes
     body.timeout_s = config.body_timeout_s
     body.whole_s = platform.config.apps.upload_timeout_s
     await _refresh(platform, route)
-    caller = await _caller(platform, route)
+    caller, payer = await _caller(platform, route), None
     if caller is not None:
         caller = msgspec.structs.replace(caller, address=client_address(request), request_id=request_id)
-        quart.g.left = platform.call_limits.count(caller, route.method, partial(_organizations, platform, caller))
+        payer = payer_of(platform.context.database, caller)
+        quart.g.left = platform.call_limits.count(payer, route.method)
         platform.auth.seen(caller)
     check_scope(caller, route)
     raw = request.query_string.decode("latin-1")
     query = parse_any(raw) if route.any_query else parse_query(raw, route.query)
-    return Call(platform, request, caller=caller, path=path, query=query, request_id=request_id)
-
-
-def _organizations(platform: Platform, caller: Caller) -> list[str]:
-    """Those in which the caller has a role, be it in a space."""
-    spaces = InSelect("guid", Role, "space_guid", Eq("user_guid", caller.user_guid))
-    with platform.context.database.read() as tx:
-        found = [
-            *tx.distinct(Role, ("organization_guid",), user_guid=caller.user_guid),
-            *tx.distinct(Space, ("organization_guid",), spaces),
-        ]
-    return [guid for (guid,) in found if guid is not None]
+    return Call(platform, request, caller=caller, payer=payer, path=path, query=query, request_id=request_id)
 
 
 async def _refresh(platform: Platform, route: Route) -> None:
@@ -251,9 +229,11 @@ def client_address(request: Any) -> str:
 def _response(reply: Reply[Any], call: Call) -> Response:
     if reply.stream is not None:
         streams = call.platform.streams
-        streams.check(call.who)
+        streams.check(call.paying)
         ends = None if reply.may is None else partial(until_refused, call, reply)
-        body = StreamBody(reply.stream, streams, call.who, ends)
+        body = StreamBody(
+            reply.stream, streams, call.paying, partial(call.platform.call_turns.turn, call.paying, "piece"), ends
+        )
         response = Response(body, status=reply.status, content_type=reply.content_type)
         response.timeout = None
     else:

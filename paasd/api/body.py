@@ -42,6 +42,7 @@ class Body:
         self.waited_s = 0.0
         self.received_bytes = 0
         self.finished = trio.Event()
+        self._whole: bytes | None = None
 
     async def put(self, piece: bytes) -> None:
         """Hand `piece` to the reader and wait until it is taken; dropped when nobody will read any more."""
@@ -87,10 +88,12 @@ class Body:
         return piece
 
     async def read(self) -> bytes:
-        """The whole body in memory; only for routes with a small limit.
+        """The whole body in memory, as often as one likes; only for routes with a small limit.
 
         Raises BadRequest also when it takes more than WHOLE_S: a byte a minute would hold its connection for days.
         """
+        if self._whole is not None:
+            return self._whole
         pieces = bytearray()
         try:
             with trio.fail_after(WHOLE_S):
@@ -98,7 +101,8 @@ class Body:
                     pieces += piece
         except trio.TooSlowError:
             raise BadRequest(f"The request body did not arrive within {WHOLE_S:g} s") from None
-        return bytes(pieces)
+        self._whole = bytes(pieces)
+        return self._whole
 
     def __await__(self) -> Generator[Any, None, bytes]:
         return self.read().__await__()

@@ -12,6 +12,7 @@ from quart_trio import QuartTrio
 
 from paasd.api.answers import Link
 from paasd.api.body import Body
+from paasd.api.payer import Payer, payer_of
 from paasd.api.query import Query
 from paasd.api.stream import Source
 from paasd.api.wording import in_words
@@ -28,6 +29,8 @@ B = TypeVar("B")
 JSON = "application/json"
 ENTRIES_LIMIT: Final = 1000
 """Of each list and each object in a body of JSON."""
+NUL_IN_JSON: Final = b"\\u0000"
+VARIABLES: Final = ("var", "environment_variables")
 HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 
 
@@ -95,6 +98,7 @@ class Call:
         request: Request,
         *,
         caller: Caller | None,
+        payer: Payer | None,
         path: Mapping[str, str],
         query: Query,
         request_id: str,
@@ -108,6 +112,8 @@ class Call:
         self.urls = Urls(base_url(request))
         self.anonymous = caller is None
         self._caller = caller
+        self.payer = payer
+        """Nobody until somebody has signed in."""
 
     @property
     def caller(self) -> Caller:
@@ -117,9 +123,13 @@ class Call:
         return self._caller
 
     @property
-    def who(self) -> str:
-        """By what the shares of callers are counted."""
-        return "" if self._caller is None else self._caller.user_guid
+    def paying(self) -> Payer:
+        """Who pays; who has not signed in, together with all that have not."""
+        return self.payer or Payer("")
+
+    def signed_in(self, caller: Caller) -> None:
+        """From here on the call is counted for somebody who was found to be behind it."""
+        self.payer = payer_of(self.context.database, caller)
 
     @property
     def body(self) -> Body:
@@ -144,6 +154,8 @@ class Call:
         if not isinstance(value, dict):
             raise BadRequest("Request invalid due to parse error: the body is not a JSON object")
         check_lengths(value)
+        if NUL_IN_JSON in raw:
+            check_texts(value)
         return convert(value, kind)
 
     async def _read(self) -> bytes:
@@ -159,11 +171,26 @@ def check_lengths(body: Any) -> None:
     while todo:
         one = todo.pop()
         if len(one) > ENTRIES_LIMIT:
-            kind = "list" if isinstance(one, list) else "object"
-            raise Unprocessable(
-                f"A {kind} in the body has {len(one)} entries; send at most {ENTRIES_LIMIT} in one call"
-            )
+            kind = "A list" if isinstance(one, list) else "An object"
+            raise Unprocessable(f"{kind} in the body has {len(one)} entries; send at most {ENTRIES_LIMIT} in one call")
         todo += [inner for inner in (one if isinstance(one, list) else one.values()) if isinstance(inner, list | dict)]
+
+
+def check_texts(body: dict[str, Any]) -> None:
+    """Raise Unprocessable for a text with NUL: no command, no file name and no argument of a program can have one.
+
+    Variables have a check of their own, which names them, and lets one of such a name be taken away.
+    """
+    todo = [(name, one) for name, one in body.items() if name not in VARIABLES]
+    while todo:
+        place, one = todo.pop()
+        match one:
+            case dict():
+                todo += [(f"{place}.{name}", inner) for name, inner in one.items()]
+            case list():
+                todo += [(place, inner) for inner in one]
+        if "\0" in place or (isinstance(one, str) and "\0" in one):
+            raise Unprocessable(f"{place!a} cannot contain the character NUL")
 
 
 def convert(value: Any, kind: type[T]) -> T:

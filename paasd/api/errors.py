@@ -85,10 +85,8 @@ def http_status_code(status: int) -> Code:
 def known_error(error: BaseException) -> PaasdError | None:
     """The reported error inside `error`, also when nurseries have wrapped it; None when anything else is in it."""
     leaves = [leaf for leaf in _leaves(error) if not isinstance(leaf, trio.Cancelled)]
-    if len(leaves) >= 1 and all(isinstance(leaf, PaasdError) for leaf in leaves):
-        first = leaves[0]
-        return first if isinstance(first, PaasdError) else None
-    return None
+    known = [leaf for leaf in leaves if isinstance(leaf, PaasdError)]
+    return known[0] if known and len(known) == len(leaves) else None
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from paasd.api.call import Form
+from paasd.errors import Unprocessable
 from paasd.model.arguments import Metadata
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -16,6 +17,12 @@ class Guid(Form):
     """`{"guid": "..."}`."""
 
     guid: str
+
+
+def check_user(user: str | None) -> None:
+    """Raise Unprocessable for whom nothing runs as."""
+    if user not in (None, "vcap"):
+        raise Unprocessable("User must be vcap")
 
 
 class ToOne(Form):
@@ -45,6 +52,18 @@ class MetadataForm(Form):
     def changes(self) -> Metadata:
         """As operations take it."""
         return Metadata(labels=self.labels or {}, annotations=self.annotations or {})
+
+
+class MetadataChanges(Form):
+    """Body of a `PATCH` by which nothing else changes; what more Cloud Foundry takes there is for its own stagers."""
+
+    metadata: MetadataForm | None = None
+
+
+class Enabled(Form):
+    """Body of a feature."""
+
+    enabled: bool
 
 
 def metadata_of(form: MetadataForm | None) -> Metadata | None:

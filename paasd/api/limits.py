@@ -6,11 +6,11 @@ control node counts for itself, and a new daemon begins with full buckets.
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Final
 
 from paasd.api.errors import TooManyRequests
-from paasd.auth import Caller
+from paasd.api.payer import Payer
 from paasd.config import ApiConfig
 from paasd.rate import Buckets
 
@@ -48,24 +48,24 @@ class CallLimits:
         knob = "api.organization_changes_per_day"
         self._organizations = _Allowance(whole, DAY_S, "changes a day", knob, "the people of an organization")
 
-    def count(
-        self, caller: Caller, method: str, organizations: Callable[[], Collection[str]] = tuple[str, ...]
-    ) -> dict[str, str]:
-        """The headers that say how much is left. Raises TooManyRequests. Administrators are not counted.
-
-        `organizations` gives the guids of those in which the caller has a role; a change counts for one of them, that
-        which has made the fewest.
-        """
-        if caller.admin:
+    def count(self, payer: Payer, method: str) -> dict[str, str]:
+        """The headers that say how much is left. Raises TooManyRequests. Administrators are not counted."""
+        if payer.free:
             return {}
-        headers = self._take(self._calls, caller.user_guid)
+        headers = self._take(self._calls, payer.person)
         if method not in READING:
-            self._take(self._changes, caller.user_guid)
-            self._take(self._daily, caller.user_guid)
-            if self._organizations.limit and (found := organizations()):
-                level, now = self._organizations.buckets.level, self._steady()
-                self._take(self._organizations, max(sorted(found), key=lambda guid: level(guid, now)))
+            self.change(payer)
         return headers
+
+    def change(self, payer: Payer) -> None:
+        """Count a change, also one that comes of a call that reads. Raises TooManyRequests."""
+        if payer.free:
+            return
+        self._take(self._changes, payer.person)
+        self._take(self._daily, payer.person)
+        if self._organizations.limit and payer.organizations:
+            level, now = self._organizations.buckets.level, self._steady()
+            self._take(self._organizations, max(payer.organizations, key=lambda guid: level(guid, now)))
 
     def _take(self, allowance: _Allowance, client: str) -> dict[str, str]:
         if not allowance.limit:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from paasd.actions.visibility import visible
+from paasd.actions.visibility import may_read_secrets, need_visible, visible
 from paasd.api.answers import Answer, Included, Link, Links, MetadataShown, Page, Pagination, Reference, Related
+from paasd.api.beside import LONG, beside_if_long
 from paasd.api.call import Call, Reply, Urls
 from paasd.api.query import Query, QuerySpec, TimeBound, page_link, total_pages
 from paasd.api.selector import selector_conditions
@@ -16,8 +17,6 @@ from paasd.errors import BadQuery
 from paasd.model.metadata import read_metadata
 from paasd.state import And, Condition, Ge, Gt, In, Le, Lt, Not, ReadTx, Record
 
-SHORT_ROWS: Final = 500
-"""A page of so many takes the loop for 10 ms; one of 5,000 for as much as ten calls of others."""
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=Answer)
 
@@ -29,6 +28,13 @@ class View(msgspec.Struct, frozen=True):
     urls: Urls
     caller: Caller
     call: Call
+
+
+class PartOfApp(Protocol):
+    """Rows of what belongs to an app."""
+
+    @property
+    def app_guid(self) -> str: ...
 
 
 Filter = Callable[[View, tuple[str, ...]], Condition]
@@ -54,7 +60,10 @@ def truth(parameter: str, value: str) -> bool:
 
 
 class Listing(msgspec.Struct, Generic[R, S], frozen=True, kw_only=True):
-    """How a resource is listed. `filters` beside guids, created_ats, updated_ats and label_selector."""
+    """How a resource is listed. `filters` beside guids, created_ats, updated_ats and label_selector.
+
+    `widening` are plain parameters with which a row brings many others along.
+    """
 
     record: type[R]
     present: Callable[[View, Sequence[R]], list[S]]
@@ -64,6 +73,7 @@ class Listing(msgspec.Struct, Generic[R, S], frozen=True, kw_only=True):
     includes: Mapping[str, Include] = {}
     fields: Mapping[str, tuple[str, ...]] = {}
     plain: tuple[str, ...] = ()
+    widening: frozenset[str] = frozenset()
     negated: tuple[str, ...] = ()
     labels: bool = True
 
@@ -102,11 +112,8 @@ def conditions_of(view: View, listing: Listing[Any, Any], query: Query) -> list[
 
 async def list_reply(call: Call, listing: Listing[R, S], *within: Condition) -> Reply[Page[S]]:
     """The page that the query asks for, of what is `within` and what the caller may see; a long one beside the loop."""
-    if call.query.per_page <= SHORT_ROWS:
-        return _page(call, listing, within)
-    apart = call.context.apart
-    async with apart.turn(call.who):
-        return await apart.run(partial(_page, call, listing, within))
+    wide = not listing.widening.isdisjoint(call.query.plain)
+    return await beside_if_long(call, LONG if wide else call.query.per_page, partial(_page, call, listing, within))
 
 
 def _page(call: Call, listing: Listing[R, S], within: Sequence[Condition]) -> Reply[Page[S]]:
@@ -126,6 +133,24 @@ def _page(call: Call, listing: Listing[R, S], within: Sequence[Condition]) -> Re
     return Reply(body=Page(pagination=pagination(call, total), resources=shown, included=more))
 
 
+def need_row(call: Call, record: type[R]) -> R:
+    """The row whose guid the path has, if the caller may see it. Raises NotFound."""
+    with call.context.database.read() as tx:
+        return need_visible(tx, call.caller, record, call.path["guid"])
+
+
+def found_reply(call: Call, listing: Listing[R, S]) -> Reply[S]:
+    """The resource that the path names, if the caller may see it. Raises NotFound."""
+    with call.context.database.read() as tx:
+        return one_reply(call, listing, need_visible(tx, call.caller, listing.record, call.path["guid"]), tx)
+
+
+def reply_of(call: Call, listing: Listing[R, S], row: R, status: int = 200) -> Reply[S]:
+    """A resource that was just made or changed."""
+    with call.context.database.read() as tx:
+        return one_reply(call, listing, row, tx, status)
+
+
 def one_reply(call: Call, listing: Listing[R, S], row: R, tx: ReadTx, status: int = 200) -> Reply[S]:
     """One resource, with what the query asks to include."""
     view = View(tx, call.urls, call.caller, call)
@@ -133,6 +158,13 @@ def one_reply(call: Call, listing: Listing[R, S], row: R, tx: ReadTx, status: in
     if more is not msgspec.UNSET:
         msgspec.structs.force_setattr(shown, "included", more)
     return Reply(status=status, body=shown)
+
+
+def part_reply(call: Call, present: Callable[..., list[S]], row: PartOfApp, tx: ReadTx, status: int = 200) -> Reply[S]:
+    """A part of an app, with its commands for those who may read the app's secrets: `present` takes `redact`."""
+    view = View(tx, call.urls, call.caller, call)
+    may_read = may_read_secrets(tx, call.caller, row.app_guid)
+    return Reply(status=status, body=present(view, [row], redact=not may_read)[0])
 
 
 def included(view: View, listing: Listing[R, S], rows: Sequence[R]) -> Included | msgspec.UnsetType:

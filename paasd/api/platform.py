@@ -78,7 +78,7 @@ class Platform:
         self.downloads = downloads
         self.streams = Streams(config.api.follow_limit)
         self.call_limits = CallLimits(config.api, time.monotonic, context.clock)
-        self.call_turns = CallTurns(config.api, context.database)
+        self.call_turns = CallTurns(config.api)
         # Half, so that calls which take no time always find a connection.
         self.uploads = UserShares(config.api.connections_limit // 2, "uploads", "half of api.connections_limit")
         self.https_port = https_port

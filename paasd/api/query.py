@@ -5,8 +5,9 @@ absent, `created_ats[gt]=`, `order_by=-name`, pages. A parameter that the resour
 ignore it would show a client the wrong rows.
 """
 
+import operator
 import re
-from collections.abc import Collection, Mapping, Sized
+from collections.abc import Callable, Collection, Mapping, Sized
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
@@ -23,6 +24,12 @@ TIME_FILTERS = ("created_ats", "updated_ats")
 PART_LIMIT = 50
 """Parts of one parameter that become a condition each: SQLite takes a statement of limited depth."""
 TIME_OPERATORS = ("gt", "gte", "lt", "lte")
+COMPARE: Mapping[str, Callable[[str, str], bool]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
 
 
 class QuerySpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +66,11 @@ class TimeBound(msgspec.Struct, frozen=True):
     column: str
     operator: str
     values: tuple[str, ...]
+
+    def holds(self, time: str) -> bool:
+        """Whether a resource that is no row, and was made or changed then, is among what is asked for."""
+        compare = COMPARE.get(self.operator)
+        return time in self.values if compare is None else compare(time, self.values[0])
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,11 +205,11 @@ def _allowed(parameter: str, values: tuple[str, ...], allowed: Collection[str]) 
     return values
 
 
-def _time_bound(name: str, operator: str, values: tuple[str, ...]) -> TimeBound:
+def _time_bound(name: str, relation: str, values: tuple[str, ...]) -> TimeBound:
     label = name.replace("_", " ").capitalize()
-    if operator and operator not in TIME_OPERATORS:
-        raise BadQuery(f"The query parameter is invalid: {label} has an invalid relational operator: '{operator}'")
-    if operator and len(values) != 1:
+    if relation and relation not in TIME_OPERATORS:
+        raise BadQuery(f"The query parameter is invalid: {label} has an invalid relational operator: '{relation}'")
+    if relation and len(values) != 1:
         raise BadQuery(
             f"The query parameter is invalid: {label} only accepts one value when using an inequality filter"
         )
@@ -207,4 +219,4 @@ def _time_bound(name: str, operator: str, values: tuple[str, ...]) -> TimeBound:
                 f"The query parameter is invalid: {label} has an invalid timestamp format."
                 " Timestamps should be formatted as 'YYYY-MM-DDThh:mm:ssZ'"
             )
-    return TimeBound(name.removesuffix("s"), operator, values)
+    return TimeBound(name.removesuffix("s"), relation, values)

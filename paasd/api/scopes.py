@@ -26,6 +26,8 @@ SIGN_IN: Final[dict[str, tuple[str, ...]]] = {
     "GET /oauth/authorize": (WRITE,),  # with its code one is in an instance
     "GET /Users": ("scim.read",),
     "POST /Users": ("scim.write",),
+    "PUT /Users/<guid>": ("scim.write",),
+    "PATCH /Users/<guid>": ("scim.write",),
     "DELETE /Users/<guid>": ("scim.write",),
     "GET /Groups": ("uaa.admin",),
     "GET /Groups/<group>": ("uaa.admin",),

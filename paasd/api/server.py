@@ -110,7 +110,7 @@ class _Server:
     """The connections of all listeners."""
 
     def __init__(self, app: ASGIFramework, config: ApiConfig) -> None:
-        self._app = ASGIWrapper(app)
+        self._app = ASGIWrapper(_closing(app))
         self._limit = config.connections_limit
         self._grace_s = config.grace_s
         self._context = WorkerContext(None)
@@ -160,6 +160,24 @@ class _Server:
         for stream in list(self._streams):
             stream.socket.close()
         connections.cancel_scope.cancel()
+
+
+def _closing(app: ASGIFramework) -> ASGIFramework:
+    """`app`, with the connection closed after a request that says in two ways how long it is (RFC 9112, 6.1).
+
+    What passed it on may have seen another end of it, and what then follows would be read as somebody else's request.
+    """
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        async def ending(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            await send(message)
+
+        names = {name for name, _ in scope.get("headers", ())}
+        await app(scope, receive, ending if {b"content-length", b"transfer-encoding"} <= names else send)
+
+    return answer
 
 
 def _tcp_listener(config: ApiConfig) -> trio.socket.SocketType:

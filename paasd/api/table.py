@@ -35,6 +35,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     handler: Handler
     auth: Auth = Auth.BEARER
     size: Size = Size.SMALL
+    limit_bytes: int = 0
+    """Of the body, where it is not the configured limit."""
     query: QuerySpec = QuerySpec()
     permission: str = "visible to the caller"
     any_query: bool = False

@@ -1,18 +1,19 @@
 """Calls in progress: of a person some at once, of an organization twice as many; further ones wait for their turn.
 
 All calls of a node share one loop, and gossip and supervision with them. Who has a thousand connections waits for
-themselves; the loop goes round by person, not by connection.
+themselves; the loop goes round by person, not by connection. What one person sends slowly holds turns of that person
+alone: those of an organization are for calls that have all they need.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
-from paasd.api.limits import READING
-from paasd.auth import Caller
+import trio
+
+from paasd.api.payer import Payer
 from paasd.config import ApiConfig
-from paasd.model import Role, Space
-from paasd.state import Database
 from paasd.turns import Turns
 
 ORGANIZATION: Final = 2
@@ -22,26 +23,34 @@ ORGANIZATION: Final = 2
 class CallTurns:
     """What reads and what changes have turns apart: where no write can be carried out, people go on looking."""
 
-    def __init__(self, config: ApiConfig, database: Database) -> None:
-        self._database = database
+    def __init__(self, config: ApiConfig) -> None:
         self._people = Turns(config.calls_at_once, "of your calls")
-        self._organizations = Turns(config.calls_at_once * ORGANIZATION, "calls of your organization")
+        # All that wait have turns of their person meanwhile, so that nobody needs to be refused for many others.
+        whole = config.calls_at_once * ORGANIZATION
+        self._organizations = Turns(whole, "calls of your organization", waiting=math.inf)
 
     @asynccontextmanager
-    async def turn(self, caller: Caller, method: str) -> AsyncIterator[None]:
-        """Wait until the call may go on. Raises Crowded. Administrators have no turns."""
-        async with AsyncExitStack() as turns:
-            if not caller.admin:
-                kind = "read" if method in READING else "change"
-                await turns.enter_async_context(self._people.turn(f"{kind}/{caller.user_guid}"))
-                organization = self._organization(caller)
-                if organization is not None:
-                    await turns.enter_async_context(self._organizations.turn(f"{kind}/{organization}"))
-            yield
+    async def turn(
+        self, payer: Payer, kind: str, ready: Callable[[], Awaitable[object]] = trio.lowlevel.checkpoint
+    ) -> AsyncIterator[None]:
+        """Wait until the call may go on, and for what it takes from the client to be `ready`. Raises Crowded.
 
-    def _organization(self, caller: Caller) -> str | None:
-        """The one in which the caller has its oldest role: no other can make somebody wait."""
-        with self._database.read() as tx:
-            for role in tx.all(Role, user_guid=caller.user_guid, order=("created_at", "guid"), limit=1):
-                return role.organization_guid or tx.need(Space, role.space_guid).organization_guid
-        return None
+        Administrators have no turns.
+        """
+        if payer.free:
+            await ready()
+            yield
+            return
+        async with self._people.turn(f"{kind}/{payer.person}"):
+            await ready()
+            organization = self._organization(payer, kind)
+            if organization is None:
+                yield
+                return
+            async with self._organizations.turn(organization):
+                yield
+
+    def _organization(self, payer: Payer, kind: str) -> str | None:
+        """The key of the one that pays: that with the fewest calls."""
+        keys = [f"{kind}/{guid}" for guid in payer.organizations]
+        return min(keys, key=self._organizations.taken, default=None)

@@ -1,11 +1,14 @@
 """Who is asking, as every action sees it."""
 
+from collections.abc import Iterable
+
 import msgspec
 
+ADMIN_SCOPE = "cloud_controller.admin"
 ADMIN_READ_ONLY = "cloud_controller.admin_read_only"
 GLOBAL_AUDITOR = "cloud_controller.global_auditor"
 ADMIN_SCOPES: tuple[str, ...] = (
-    "cloud_controller.admin",
+    ADMIN_SCOPE,
     "cloud_controller.read",
     "cloud_controller.write",
     "doppler.firehose",
@@ -68,6 +71,14 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """Whether all organizations are visible: to administrators, also those who only read, and global auditors."""
         return self.admin or ADMIN_READ_ONLY in self.scopes or GLOBAL_AUDITOR in self.scopes
 
+    def narrowed(self, scopes: Iterable[str]) -> "Caller":
+        """The caller with those of `scopes` that it has: a token is good for what it was asked for, and for no more
+        than whom it stands for still has.
+        """
+        left = set(scopes)
+        granted = tuple(scope for scope in self.scopes if scope in left)
+        return msgspec.structs.replace(self, scopes=granted, admin=self.admin and ADMIN_SCOPE in granted)
+
     @property
     def actor_type(self) -> str:
         """The kind of actor that audit events name."""
@@ -91,7 +102,7 @@ def client_caller(client_id: str, scopes: tuple[str, ...], secret_revision: str)
     return Caller(
         user_guid=client_id,
         username=client_id,
-        admin="cloud_controller.admin" in scopes,
+        admin=ADMIN_SCOPE in scopes,
         scopes=scopes,
         client=client_id,
         with_factor=True,

@@ -7,10 +7,11 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
+from paasd.auth.accounts import Accounts
 from paasd.auth.caller import DEPLOY_TOKEN, Caller
 from paasd.auth.notes import Notes
 from paasd.auth.tokens import Client
@@ -56,7 +57,8 @@ def scopes_for(role: str) -> tuple[str, ...]:
 class DeployTokens:
     """Judges deploy tokens of one node, and notes on which day they were used."""
 
-    def __init__(self, database: Database, clock: Callable[[], float], notes: Notes) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float], notes: Notes, accounts: Accounts) -> None:
+        self._accounts = accounts
         self._database = database
         self._clock = clock
         self._notes = notes
@@ -72,12 +74,12 @@ class DeployTokens:
         """Likewise, from name and secret. Raises InvalidToken."""
         return self._caller(self._with_secret(client_id, secret))
 
-    def caller_by_name(self, client_id: str) -> Caller:
-        """Likewise, from an exchanged token, which we have signed. Raises InvalidToken."""
+    def caller_by_name(self, client_id: str, scopes: Iterable[str]) -> Caller:
+        """Likewise, from what it was exchanged for, which we made: with `scopes` at most. Raises InvalidToken."""
         token = self._find(client_id)
         if token is None:
             raise InvalidToken(UNKNOWN)
-        return self._caller(token)
+        return self._caller(token).narrowed(scopes)
 
     def client(self, client_id: str, secret: str) -> Client:
         """A client of the token endpoint, whose tokens live no longer than the deploy token. Raises InvalidToken."""
@@ -107,7 +109,9 @@ class DeployTokens:
     def _caller(self, token: DeployToken) -> Caller:
         with self._database.read() as tx:
             why = why_dead(tx, token, self._clock())
-            user = tx.get(User, token.guid)
+            user, maker = tx.get(User, token.guid), tx.get(User, token.maker_guid)
+        if why is None and maker is not None:
+            why = self._accounts.why_shut(maker) or None
         if why is not None or user is None:
             raise InvalidToken(f"The deploy token '{token.name}' does not count: {why or 'its user was deleted'}")
         day = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%d")

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from paasd.auth.caller import USER_SCOPES, Caller, client_caller
+from paasd.auth.accounts import Accounts
+from paasd.auth.caller import ADMIN_SCOPE, USER_SCOPES, Caller, client_caller
 from paasd.auth.demands import demanding
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
 from paasd.auth.deploy import DeployTokens
@@ -23,12 +24,12 @@ from paasd.auth.oidc import open_providers
 from paasd.auth.passwords import Asker, Passwords
 from paasd.auth.throttle import Throttle
 from paasd.auth.tokens import (
-    ADMIN_SCOPE,
     EXPIRED,
     INVALID,
     WITH_FACTOR,
     Client,
     Tokens,
+    client_of_row,
     revocation_signature,
     scopes_of,
 )
@@ -88,7 +89,8 @@ class Auth:
         self._signs = signs
         self.factors = Factors(database, sealer, clock)
         self.notes = Notes(database, clock)
-        self.deploy = DeployTokens(database, clock, self.notes)
+        self.accounts = Accounts(config, database, signs=signs)
+        self.deploy = DeployTokens(database, clock, self.notes, self.accounts)
         self.providers = open_providers(config.oidc, clock) if signs else {}
         self._guesses = Guesses(config)
         self._throttle = Throttle(config)
@@ -110,6 +112,7 @@ class Auth:
         # Once more: of many guesses that came at once, those that were hashed after the limit count for nothing.
         self._check_throttle(username, address)
         if right and user is not None:
+            self._need_open(user, address)
             if factor is None:
                 self._guesses.succeeded(username, address, self._clock())
                 return SignIn(user=user, at=self._now)
@@ -121,6 +124,13 @@ class Auth:
             why = WRONG
         self._refused(username, address, why)
         raise OAuthError(401, "unauthorized", why)
+
+    def _need_open(self, user: User, address: str = "") -> None:
+        """Raise OAuthError 401 for one who has shown who they are and may not come in; with `address` that is told."""
+        if why := self.accounts.why_shut(user):
+            if address:
+                self.on_refused(address, user.username, why)
+            raise OAuthError(401, "unauthorized", why)
 
     def asker(self, username: str, address: str) -> Asker:
         """As whom the hashing of passwords counts somebody."""
@@ -185,25 +195,30 @@ class Auth:
 
     def is_whole(self, caller: Caller) -> bool:
         """Whether a caller has every scope of its user: a narrowed token must not become a wide one."""
-        user = self._user(caller.user_guid)
+        user = self.accounts.get(caller.user_guid)
         if user is None:
             return False
         signed_in = SignIn(user=user, at=caller.signed_in_at, with_factor=caller.with_factor)
         return set(self.scopes_of(signed_in)) <= set(caller.scopes)
 
-    async def passcode(self, code: str, address: str) -> SignIn:
-        """Whom a passcode was made for; it counts once, on whatever node. Raises OAuthError 401."""
+    async def passcode(self, code: str, address: str, found: Callable[[Caller], None]) -> SignIn:
+        """Whom a passcode was made for, of whom `found` is told first; it counts once. Raises OAuthError 401."""
         self._check_throttle("", address)
         hashed = hash_code(code)
         with self._database.read() as tx:
             used = tx.get(Passcode, hashed)
-        if used is not None:  # what strangers make up is never written
+        user = None if used is None else self.accounts.get(used.user_guid)
+        if used is not None and user is not None:  # what strangers make up is never written
+            self._need_open(user, address)
+            found(self.caller_of(self._by_passcode(user, used)))
             used = await self._database.write(use_passcode, UsePasscode(code_hash=hashed, address=address))
-        user = None if used is None else self._user(used.user_guid)
         if used is None or user is None:
             self._guesses.source_failed(address, self._clock())
             self.on_refused(address, "", "wrong passcode")
             raise OAuthError(401, "unauthorized", "Invalid passcode: it counts once, within five minutes; get another")
+        return self._by_passcode(user, used)
+
+    def _by_passcode(self, user: User, used: Passcode) -> SignIn:
         return SignIn(user=user, at=used.signed_in_at or self._now, with_factor=used.with_factor)
 
     async def basic(self, username: str, password: str, address: str) -> Caller:
@@ -213,7 +228,7 @@ class Auth:
         known = self._remembered.get(digest)
         if known is not None:
             guid, signature, until = known
-            user = self._user(guid)
+            user = self.accounts.get(guid)
             if user is not None and until > now and hmac.compare_digest(signature, revocation_signature(user)):
                 return self.caller_of(SignIn(user=user, at=self._now))
             del self._remembered[digest]
@@ -231,15 +246,14 @@ class Auth:
         return self.caller_of(signed_in)
 
     def caller_of(self, signed_in: SignIn, scopes: tuple[str, ...] | None = None, client_id: str = "cf") -> Caller:
-        """The caller that a user's row and the scopes of a token make."""
+        """The caller that a user's row and the scopes of a token make. Raises InvalidToken for who may not come in."""
+        self.accounts.check(signed_in.user)
         user, allowed = signed_in.user, self.scopes_of(signed_in)
-        # The scopes of the row count too: an admin who is one no longer loses it at once.
-        granted = allowed if scopes is None else tuple(scope for scope in scopes if scope in allowed)
-        return Caller(
+        whole = Caller(
             user_guid=user.guid,
             username=user.username,
-            admin=ADMIN_SCOPE in granted,
-            scopes=granted,
+            admin=ADMIN_SCOPE in allowed,
+            scopes=allowed,
             client=client_id,
             origin=user.origin,
             with_factor=signed_in.with_factor,
@@ -247,6 +261,7 @@ class Auth:
             signature=revocation_signature(user),
             hidden_organizations=() if signed_in.with_factor else demanding(self._database, user),
         )
+        return whole if scopes is None else whole.narrowed(scopes)
 
     def scopes_of(self, signed_in: SignIn) -> tuple[str, ...]:
         """What a token may carry after such a sign-in."""
@@ -263,12 +278,12 @@ class Auth:
         scopes = tuple(str(scope) for scope in claims["scope"])
         client_id = str(claims["client_id"])
         if client_id.startswith(DEPLOY_PREFIX):
-            return self.deploy.caller_by_name(client_id)
+            return self.deploy.caller_by_name(client_id, scopes)
         if "user_id" not in claims:
             client = self.find_client(client_id)
             if client is None or client.secret_revision != claims.get("rev_sig"):
                 raise InvalidToken(INVALID)
-            return client_caller(client_id, scopes, client.secret_revision)
+            return client_caller(client_id, client.scopes, client.secret_revision).narrowed(scopes)
         return self.caller_of(self._checked(str(claims["user_id"]), claims), scopes, client_id)
 
     async def password_grant(
@@ -288,6 +303,7 @@ class Auth:
         wanted = tuple(scope for scope in scopes if scope in allowed) if scopes else allowed
         if not wanted:
             raise OAuthError(400, "invalid_scope", f"None of the scopes asked for is granted: {' '.join(scopes)}")
+        self._need_open(signed_in.user)
         now, jti = self._now, uuid.uuid4().hex
         return self.tokens.issue(
             signed_in.user,
@@ -297,25 +313,21 @@ class Auth:
             jti,
             with_factor=signed_in.with_factor,
             signed_in_at=signed_in.at,
-            session_s=self._session_s(signed_in.user),
+            session_s=self.accounts.session_s(signed_in.user),
         )
-
-    def _session_s(self, user: User) -> int:
-        """How long after signing in: a provider has to be asked again before long, for it alone knows who has left."""
-        provider = self.config.oidc.get(user.origin)
-        return self.config.session_s if provider is None else provider.session_s
 
     def refresh_grant(self, client: Client, token: str) -> dict[str, object]:
         """Grant type refresh_token: a new pair. Raises OAuthError 401 invalid_token."""
         try:
             claims = self.tokens.verify_refresh(token, self._now)
             if claims["client_id"] != client.client_id:
-                raise InvalidToken("Wrong client for this refresh token")
+                raise InvalidToken("Wrong client for this refresh token; sign in again")
             signed_in = self._checked(str(claims["sub"]), claims)
-            if signed_in.at + self._session_s(signed_in.user) <= self._now:
+            self.accounts.check(signed_in.user)
+            if signed_in.at + self.accounts.session_s(signed_in.user) <= self._now:
                 raise InvalidToken(EXPIRED)
         except InvalidToken as error:
-            raise OAuthError(401, "invalid_token", f"{error.detail}; sign in again") from error
+            raise OAuthError(401, "invalid_token", error.detail) from error
         return self.grant(client, signed_in, [str(scope) for scope in claims["granted_scopes"]])
 
     def client_grant(self, client: Client, scopes: Sequence[str]) -> dict[str, object]:
@@ -362,8 +374,7 @@ class Auth:
 
     def find_user(self, username: str, origin: str = "uaa") -> User | None:
         """A user by name, of whatever case its letters of ASCII are."""
-        with self._database.read() as tx:
-            return tx.find(User, username=username, origin=origin)
+        return self.accounts.find(username, origin)
 
     def published_keys(self) -> list[dict[str, object]]:
         """The public keys, newest first."""
@@ -381,20 +392,9 @@ class Auth:
     def _now(self) -> int:
         return int(self._clock())
 
-    def _user(self, guid: str) -> User | None:
-        with self._database.read() as tx:
-            return tx.get(User, guid)
-
     def _checked(self, guid: str, claims: dict[str, object]) -> SignIn:
         """The sign-in that a token stands for. Its `rev_sig` is made of `not_before`, so it tells older ones."""
-        user = self._user(guid)
-        if user is None or claims.get("rev_sig") != revocation_signature(user):
-            raise InvalidToken(INVALID)
+        user = self.accounts.still(guid, claims.get("rev_sig"))
         methods, at = claims.get("amr"), claims.get("auth_time", claims.get("iat"))  # tokens from before have no time
         with_factor = isinstance(methods, list) and WITH_FACTOR in methods
         return SignIn(user=user, at=at if isinstance(at, int) else 0, with_factor=with_factor)
-
-
-def client_of_row(row: Setting) -> Client:
-    """A registered client as its row holds it."""
-    return msgspec.json.decode(row.value, type=Client)

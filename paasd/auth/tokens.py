@@ -8,15 +8,14 @@ import msgspec
 from joserfc import jwt
 from joserfc.errors import JoseError
 
-from paasd.auth.caller import ADMIN_SCOPES, USER_SCOPES
+from paasd.auth.caller import ADMIN_SCOPE, ADMIN_SCOPES, USER_SCOPES
 from paasd.auth.keys import ALGORITHM, KeyRing
 from paasd.config import AuthConfig
 from paasd.errors import InvalidToken, Unavailable
-from paasd.model import User
+from paasd.model import Setting, User
 
 INVALID = "Invalid Auth Token; sign in again"
 EXPIRED = "Invalid Auth Token; it has expired, sign in again"
-ADMIN_SCOPE = "cloud_controller.admin"
 WITH_FACTOR = "mfa"
 """What `amr` of a token says after a second factor (RFC 8176)."""
 
@@ -33,6 +32,11 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = USER_SCOPES
     secret_revision: str = ""
     life_s: int | None = None
+
+
+def client_of_row(row: Setting) -> Client:
+    """A registered client as its row holds it."""
+    return msgspec.json.decode(row.value, type=Client)
 
 
 def scopes_of(user: User) -> tuple[str, ...]:
@@ -111,7 +115,7 @@ class Tokens:
         """The claims of a refresh token. Raises InvalidToken."""
         claims = self._verify(token, now)
         if not isinstance(claims.get("granted_scopes"), list):
-            raise InvalidToken("The refresh token is not one")
+            raise InvalidToken("The refresh token is not one; sign in again")
         return claims
 
     def _reply(

@@ -40,9 +40,9 @@ def step_of(secret: str, code: str, now: float) -> int | None:
     return None
 
 
-def new_code(groups: int, length: int = 4) -> str:
-    """Random letters and digits in groups, such as `k7mq-2fxd-9hpa`; 20 bits a group of four."""
-    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(length)) for _ in range(groups))
+def new_code(groups: int) -> str:
+    """Random letters and digits in groups of four, such as `k7mq-2fxd-9hpa`; 20 bits a group."""
+    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(groups))
 
 
 def hash_code(code: str) -> str:

@@ -80,6 +80,7 @@ class Blobs:
         self._steady = steady
         self._limiter = trio.CapacityLimiter(config.threads)
         self._naming = threading.Lock()  # a blob that is stored again must not be collected at that moment
+        self._making = threading.Lock()  # of folders
         self._fresh: dict[str, float] = {}  # when, by a clock that nobody sets, a blob was stored or asked for again
         self._used: dict[str, float] = {}  # the same for what was needed here
         # What is deleted takes the disk until it is collected, so quotas alone do not bound it. In memory: for this
@@ -307,12 +308,20 @@ class Blobs:
     def _keep(self, incoming: Path, sha256: str, size_bytes: int) -> Blob:
         """Give a synced file its name. The same content again only counts as a fresh reference."""
         place = self._place(sha256)
+        self._make_folder(place.parent)
         with self._naming:
             if not place.exists() or place.stat().st_size != size_bytes:
                 incoming.replace(place)
             self._renew(place)
         sync_folder(place.parent)
         return Blob(sha256, size_bytes)
+
+    def _make_folder(self, folder: Path) -> None:
+        """That of the first two digits. It is durable before anybody finds it here and puts a blob into it."""
+        with self._making:
+            if not folder.exists():
+                folder.mkdir(mode=0o700)
+                sync_folder(self._root)
 
     def _renew(self, place: Path) -> None:
         now = self._clock()
@@ -354,8 +363,6 @@ def _prepare(root: Path) -> None:
     incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in incoming.iterdir():
         left.unlink()
-    for number in range(256):
-        (root / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
     sync_folder(root)
 
 

@@ -74,9 +74,9 @@ def toolchain_from(entry: Mapping[str, Any]) -> Toolchain:
     return Toolchain(**{**entry, "packages": tuple(entry.get("packages", ()))})
 
 
-def load_catalogue(extra: Sequence[Mapping[str, Any]] = (), path: Path | None = None) -> Catalogue:
+def load_catalogue(extra: Sequence[Mapping[str, Any]] = ()) -> Catalogue:
     """The shipped catalogue with the operator's entries; one of the same name and version replaces the shipped one."""
-    shipped = tomllib.loads((path or Path(__file__).with_name("catalogue.toml")).read_text())
+    shipped = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text())
     found: dict[tuple[str, str], Toolchain] = {}
     for entry in [*shipped.get("toolchain", []), *extra]:
         tool = toolchain_from(entry)

@@ -4,7 +4,6 @@ DETECT_FAILED = 222
 COMPILE_FAILED = 223
 RELEASE_FAILED = 224
 SUPPLY_FAILED = 225
-FINALIZE_FAILED = 226
 # Ours: the package cannot be unpacked, or the request names something that is not there.
 PACKAGE_REFUSED = 227
 

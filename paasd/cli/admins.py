@@ -1,13 +1,14 @@
 """Commands about who administers and who audits the platform as a whole."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import click
 
 from paasd.cli import render
-from paasd.cli.client import Client, Target
+from paasd.cli.accounts import find
+from paasd.cli.client import Target
 
 ROLES: Final = {
     "admin": "cloud_controller.admin",
@@ -64,7 +65,7 @@ def list_admins(target: Target) -> None:
 def grant(target: Target, user: str, role: str, origin: str) -> None:
     """Give USER the ROLE, at once and in every session."""
     client = target.connect()
-    account = _account(client, user, origin)
+    account = find(client, user, origin)
     body = {"value": account["id"], "type": "USER", "origin": origin}
     client.call("POST", f"/uaa/Groups/{ROLES[role]}/members", json=body)
     click.echo(f"{user} is {role} now. `paasd admin revoke {user} {role}` takes it back.")
@@ -76,17 +77,6 @@ def grant(target: Target, user: str, role: str, origin: str) -> None:
 def revoke(target: Target, user: str, role: str, origin: str) -> None:
     """Take the ROLE from USER, at once and in every session."""
     client = target.connect()
-    account = _account(client, user, origin)
+    account = find(client, user, origin)
     client.call("DELETE", f"/uaa/Groups/{ROLES[role]}/members/{quote(account['id'], safe='')}")
     click.echo(f"{user} is no {role} any more.")
-
-
-def _account(client: Client, user: str, origin: str) -> dict[str, Any]:
-    name = user.replace("\\", "\\\\").replace('"', '\\"')
-    query = f'userName eq "{name}" and origin eq "{origin}"'
-    found = client.call("GET", "/uaa/Users", params={"filter": query})["resources"]
-    if not found:
-        raise click.ClickException(
-            f"there is no account {user} that signs in at {origin}; `paasd invite create {user}` makes one"
-        )
-    return dict(found[0])

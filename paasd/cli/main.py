@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 import paasd
+from paasd.cli.accounts import user
 from paasd.cli.admins import admin
 from paasd.cli.apps import app, apps, env, logs
 from paasd.cli.audit import audit
@@ -50,7 +51,7 @@ SECTIONS = {
     "Apps": (push, apps, app, logs, scale, restart, env, revisions, run, network, delete, quota),
     "ssh": (ssh, cp, ssh_code, enable_ssh, disable_ssh, space_ssh, org_ssh),
     "Platform": (serve, status, stop, config, stack, create_org, create_space, security_group),
-    "Sign-in": (invite, admin, deploy_token, second_factor, sign_out),
+    "Sign-in": (invite, user, admin, deploy_token, second_factor, sign_out),
     "Nodes": (token, join, members, node, keys, backup, restore, recover, audit),
 }
 

@@ -3,7 +3,7 @@
 import re
 import time
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -63,12 +63,15 @@ def scale(target: Target, /, name: str, process: str, **amounts: int | None) -> 
     client = target.connect()
     app = client.call("GET", target.app_path(name))
     try:
-        client.call("POST", f"/v3/apps/{app['guid']}/processes/{process}/actions/scale", json=body)
+        scaled = client.request("POST", f"/v3/apps/{app['guid']}/processes/{process}/actions/scale", json=body)
     except ApiError as error:
         if error.status != 404:
             raise
         types = ", ".join(one["type"] for one in client.pages(f"/v3/apps/{app['guid']}/processes"))
         raise click.ClickException(f"{name} has no process {process!r}; it has: {types}") from error
+    warning = unquote(scaled.headers.get("X-Cf-Warnings", ""))
+    if "insufficient resources" in warning:
+        raise click.ClickException(f"{name} is not restarted. {warning}")
     if app["state"] != "STARTED":
         click.echo(f"{name} is scaled; it is stopped, so `paasd restart {name}` starts it.")
         return

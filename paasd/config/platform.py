@@ -78,22 +78,28 @@ class ApiConfig(Section, frozen=True, kw_only=True):
         float, Meta(ge=0, description="Seconds that an idle connection is kept open for the next request.")
     ] = 30.0
     follow_limit: Annotated[
-        int, Meta(ge=1, description="Log and staging streams open at once; each holds a connection and a small buffer.")
+        int,
+        Meta(
+            ge=1,
+            description="Streams open at once: logs, pushes, downloads, exports; each holds a connection and a small"
+            " buffer. A quarter for one organization, half of that for one user; administrators always find one.",
+        ),
     ] = 256
     calls_per_h: Annotated[
         int,
         Meta(
             ge=0,
-            description="Calls that one user, deploy token or client may make of this node in an hour, administrators"
-            " excepted; more are answered with 429. 0 sets no limit.",
+            description="Calls that one user or client may make of this node in an hour, administrators excepted; more"
+            " are answered with 429. Deploy tokens that somebody made in one organization count as one user here and"
+            " below. 0 sets no limit.",
         ),
     ] = 60_000
     changes_per_min: Annotated[
         int,
         Meta(
             ge=0,
-            description="How many of them may change something, in a minute: each leaves an audit event for a year."
-            " 0 sets no limit.",
+            description="How many of them may write, in a minute: each leaves an audit event for a year. Reading counts"
+            " where it leaves one, as variables and downloads do. 0 sets no limit.",
         ),
     ] = 600
     changes_per_day: Annotated[
@@ -111,8 +117,8 @@ class ApiConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(
             ge=0,
-            description="Calls of one user, deploy token or client that a node carries out at once, as many that read"
-            " as that change something; of one organization twice as many. Further ones wait. 0 sets no limit.",
+            description="Calls of one user or client that a node carries out at once, as many that read as that change"
+            " something; of one organization twice as many. Further ones wait. 0 sets no limit.",
         ),
     ] = 4
     push_wait_s: Annotated[
@@ -209,6 +215,13 @@ class AppsConfig(Section, frozen=True, kw_only=True):
     log_rate_limit_bytes: Annotated[
         int, Meta(ge=-1, description="Log bytes per second of a process that names no limit; -1 sets none.")
     ] = -1
+    organization_instances_limit: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Instances that started apps of an organization may want in all where its quota has no limit.",
+        ),
+    ] = 1000
     build_memory_mb: Annotated[int, Meta(ge=64, description="Memory of a build, in MB.")] = 1024
     build_disk_mb: Annotated[int, Meta(ge=128, description="Disk of a build, in MB.")] = 4096
     build_timeout_s: Annotated[

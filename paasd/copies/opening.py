@@ -26,7 +26,6 @@ async def open_copies(
     database: Database,
     *,
     unreachable: Callable[[], Collection[str]] = frozenset,
-    random: Random | None = None,
 ) -> AsyncIterator[Copies]:
     """Make `blobs` one of many while open. `unreachable` names the nodes that gossip says cannot be reached."""
     copies = Copies(config, blobs, peers, places_of(database, peers.guid, unreachable))
@@ -41,7 +40,7 @@ async def open_copies(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_repair_forever, Repair(copies, referenced), copies, database)
         if config.scrub_interval_s:
-            nursery.start_soon(scrub_forever, blobs, config.scrub_interval_s, copies.damaged.add, random or Random())
+            nursery.start_soon(scrub_forever, blobs, config.scrub_interval_s, copies.damaged.add, Random())
         blobs.elsewhere = copies
         try:
             yield copies

@@ -1,13 +1,11 @@
 """What nodes say to each other about blobs. Version 1; unknown fields are ignored, as a newer node may say more."""
 
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from paasd.errors import BadRequest
 from paasd.packing import unpack
-
-T = TypeVar("T", bound=msgspec.Struct)
 
 HAVE: Final = "blob.have"
 WANT: Final = "blob.want"

@@ -122,8 +122,8 @@ class Client:
         """Linearizable."""
         return await self._call(_KV + "Range", request, m.RangeResponse, timeout_s)
 
-    async def txn(self, request: Any, timeout_s: float | None = None) -> Any:
-        return await self._call(_KV + "Txn", request, m.TxnResponse, timeout_s)
+    async def txn(self, request: Any) -> Any:
+        return await self._call(_KV + "Txn", request, m.TxnResponse)
 
     async def delete_range(self, request: Any) -> Any:
         return await self._call(_KV + "DeleteRange", request, m.DeleteRangeResponse, SLOW_S)

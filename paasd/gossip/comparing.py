@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 import structlog
@@ -23,7 +23,6 @@ USAGE: Final = "gossip.usage"
 _TIMEOUT_S: Final = 10.0
 _USAGE_TIMEOUT_S: Final = 1.0
 _PARALLEL: Final = 4
-_T = TypeVar("_T")
 
 
 class Comparing:

@@ -183,8 +183,11 @@ class Logs:
 
     async def extent_all(self, source_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
         """The same on all nodes, of the sources that have lines."""
-        await trio.lowlevel.checkpoint()
-        own = {source_id: times for source_id in source_ids if (times := self.extent(source_id)) is not None}
+        own = {}
+        for source_id in source_ids:
+            await trio.lowlevel.checkpoint()  # each reads the disk, and there may be a thousand
+            if (times := self.extent(source_id)) is not None:
+                own[source_id] = times
         return own if self.others is None else await self.others.extents(source_ids, own)
 
     @asynccontextmanager

@@ -1,12 +1,10 @@
 """What nodes say to each other about log lines. Version 1; unknown fields are ignored, as a newer node may say more."""
 
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from paasd.logs.line import Line
-
-T = TypeVar("T", bound=msgspec.Struct)
 
 READ: Final = "logs.read"
 EXTENT: Final = "logs.extent"

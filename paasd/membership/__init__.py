@@ -8,7 +8,7 @@ from paasd.membership.book import Book
 from paasd.membership.doors import SKEW_LIMIT_S
 from paasd.membership.files import MemberFile, MemberFiles, Place, Ports
 from paasd.membership.joining import Machine, join
-from paasd.membership.membership import Membership, cluster_id_of, open_membership
+from paasd.membership.membership import Membership, open_membership
 from paasd.membership.messages import RingKey
 from paasd.membership.opening import choose_ports
 from paasd.membership.removal import Removal, Removed, note_removal, read_removal, remember_removal
@@ -29,7 +29,6 @@ __all__ = [
     "RingKey",
     "Token",
     "choose_ports",
-    "cluster_id_of",
     "join",
     "note_removal",
     "open_membership",

@@ -28,7 +28,6 @@ from paasd.membership.tokens import new_token, secret_hash
 from paasd.model import GossipKey, Node
 from paasd.model.arguments import Actor
 from paasd.model.membership import (
-    CLUSTER_ID,
     Advertise,
     CreateToken,
     advertise_node,
@@ -36,7 +35,6 @@ from paasd.model.membership import (
     members,
     open_cluster,
 )
-from paasd.model.settings import read_setting
 from paasd.packing import unpack
 from paasd.peer import NoMember, Peer, PeerUnreachable, TlsPeers
 from paasd.peer.interface import Role
@@ -323,9 +321,3 @@ async def open_membership(membership: Membership) -> AsyncIterator[Membership]:
             yield membership
         finally:
             nursery.cancel_scope.cancel()
-
-
-def cluster_id_of(database: Database) -> str:
-    """Empty while the node is alone and never made a token."""
-    with database.read() as tx:
-        return read_setting(tx, CLUSTER_ID)

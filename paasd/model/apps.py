@@ -20,6 +20,8 @@ from paasd.model.sidecars import take_droplet_sidecars
 from paasd.model.task_endings import end_tasks_of
 from paasd.state import Duplicate, In, Portion, Tx, operation
 
+NO_DROPLET: Final = "Unable to assign current droplet. Ensure the droplet exists and belongs to this app."
+
 FEATURES: Final = {
     "ssh": True,
     "revisions": True,
@@ -113,12 +115,16 @@ def update_app(tx: Tx, args: UpdateApp) -> App:
 
 
 class SetEnvironment(Arguments):
-    """Arguments of `set_environment`: both sealed; `previous` guards against a change in between."""
+    """Arguments of `set_environment`: both sealed; `previous` guards against a change in between.
+
+    `names` are all that change, `removed` those of them that go.
+    """
 
     app_guid: str
     previous: str
     environment: str
     names: list[str]
+    removed: list[str] = []
     actor: Actor
 
 
@@ -129,7 +135,8 @@ def set_environment(tx: Tx, args: SetEnvironment) -> App | None:
     if app.environment != args.previous:
         return None
     app = tx.update(app, environment=args.environment)
-    record_app_event(tx, "audit.app.update", args.actor, app, {"environment_variables": args.names})
+    data = {"environment_variables": args.names} | ({"removed": args.removed} if args.removed else {})
+    record_app_event(tx, "audit.app.update", args.actor, app, data)
     return app
 
 
@@ -154,9 +161,10 @@ def set_feature(tx: Tx, args: SetFeature) -> App:
 
 
 class ChangeApp(Arguments):
-    """Arguments of `start_app`, `stop_app`, `restart_app` and `begin_delete_app`."""
+    """Arguments of `start_app`, `stop_app`, `restart_app` and `begin_delete_app`; `instances_limit` as in `Sizes`."""
 
     app_guid: str
+    instances_limit: int | None = None
     actor: Actor
 
 
@@ -167,9 +175,9 @@ def start_app(tx: Tx, args: ChangeApp) -> App:
     _check_startable(app)
     if app.state == "STARTED":
         return app
-    with accounting(tx, app.guid):
-        app = _started(tx, app, args.actor)
-    record_app_event(tx, "audit.app.start", args.actor, app)
+    with accounting(tx, app.guid, args.instances_limit):
+        former, app = app, _started(tx, app, args.actor)
+    record_app_event(tx, "audit.app.start", args.actor, app, difference(former, app))
     return app
 
 
@@ -180,8 +188,8 @@ def stop_app(tx: Tx, args: ChangeApp) -> App:
     if app.state == "STOPPED":
         return app
     with accounting(tx, app.guid):
-        app = tx.update(app, state="STOPPED")
-    record_app_event(tx, "audit.app.stop", args.actor, app)
+        former, app = app, tx.update(app, state="STOPPED")
+    record_app_event(tx, "audit.app.stop", args.actor, app, difference(former, app))
     return app
 
 
@@ -190,9 +198,9 @@ def restart_app(tx: Tx, args: ChangeApp) -> App:
     """A new version, so that every instance is replaced. Raises NotFound, or Unprocessable without a droplet."""
     app = need_app(tx, args.app_guid)
     _check_startable(app)
-    with accounting(tx, app.guid):
-        app = _started(tx, app, args.actor)
-    record_app_event(tx, "audit.app.restart", args.actor, app)
+    with accounting(tx, app.guid, args.instances_limit):
+        former, app = app, _started(tx, app, args.actor)
+    record_app_event(tx, "audit.app.restart", args.actor, app, difference(former, app))
     return app
 
 
@@ -223,11 +231,11 @@ def set_current_droplet(tx: Tx, args: SetDroplet) -> App:
     app = need_app(tx, args.app_guid)
     droplet = tx.get(Droplet, args.droplet_guid)
     if droplet is None or droplet.app_guid != app.guid:
-        raise Unprocessable("Unable to assign current droplet. Ensure the droplet exists and belongs to this app.")
+        raise Unprocessable(NO_DROPLET)
     if droplet.state != "STAGED":
         raise Unprocessable("Unable to assign current droplet. Ensure the droplet is staged.")
     former, app = app, tx.update(app, droplet_guid=droplet.guid)
-    with accounting(tx, app.guid):
+    with accounting(tx, app.guid, args.sizes.instances_limit):
         add_missing_processes(tx, app, droplet, args.sizes)
     take_droplet_sidecars(tx, app, droplet)
     for process in tx.all(Process, app_guid=app.guid):
@@ -244,8 +252,8 @@ def begin_delete_app(tx: Tx, args: ChangeApp) -> Job:
     job = tx.find(Job, In("state", OPEN_STATES), resource_guid=app.guid, operation="app.delete")
     if job is not None:
         return job
-    app = hide_app(tx, app)
-    record_app_event(tx, "audit.app.delete-request", args.actor, app)
+    former, app = app, hide_app(tx, app)
+    record_app_event(tx, "audit.app.delete-request", args.actor, app, difference(former, app))
     return open_job(
         tx, "app.delete", resource_type="app", resource_guid=app.guid, deadline_s=DELETE_DEADLINE_S, by=args.actor
     )

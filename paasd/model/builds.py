@@ -1,5 +1,7 @@
 """Builds: opened by a caller, given to a node by the scheduler, ended by that node's stager or by the deadline."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from paasd.errors import Unprocessable
@@ -145,8 +147,7 @@ def finish_build(tx: Tx, args: FinishBuild) -> bool:
     try:
         check_blobs(tx, space, of_layers(args.layers))
     except QuotaExceeded as error:
-        failed = tx.update(build, state="FAILED", error=f"StagingError - {error.detail}", timings=args.timings)
-        _record_failure(tx, failed, error.detail)
+        _fail(tx, build, f"StagingError - {error.detail}", args.timings)
         return True
     droplet = tx.insert(
         Droplet(
@@ -161,12 +162,12 @@ def finish_build(tx: Tx, args: FinishBuild) -> bool:
             reuse_key=args.reuse_key,
         )
     )
-    tx.update(build, state="STAGED", droplet_guid=droplet.guid, timings=args.timings)
+    staged = tx.update(build, state="STAGED", droplet_guid=droplet.guid, timings=args.timings)
     for layer in args.register:
         register_layer(tx, layer, space, args.node_guid)
     forget_layers(tx, space)
     actor = Actor(guid=build.created_by_guid, type="user", name=build.created_by_name)
-    data = {"build_guid": build.guid, "droplet_guid": droplet.guid}
+    data = {"build_guid": build.guid, "droplet_guid": droplet.guid, **difference(build, staged)}
     record_app_event(tx, "audit.app.build.staged", actor, app, data)
     return True
 
@@ -187,16 +188,16 @@ def fail_build(tx: Tx, args: FailBuild) -> bool:
     build = _current(tx, args.build_guid, args.node_guid, args.epoch)
     if build is None:
         return False
-    tx.update(build, state="FAILED", error=args.error, timings=args.timings or build.timings)
-    _record_failure(tx, build, args.error)
+    _fail(tx, build, args.error, args.timings)
     return True
 
 
-def _record_failure(tx: Tx, build: Build, error: str) -> None:
+def _fail(tx: Tx, build: Build, error: str, timings: Sequence[Timing] = ()) -> None:
+    failed = tx.update(build, state="FAILED", error=error, timings=list(timings) or build.timings)
     app = tx.get(App, build.app_guid)
     if app is not None:
         actor = Actor(guid=build.created_by_guid, type="user", name=build.created_by_name)
-        data = {"build_guid": build.guid, "error": error[:500]}
+        data = {"build_guid": build.guid, "error": error[:500], **difference(build, failed)}
         record_app_event(tx, "audit.app.build.failed", actor, app, data)
 
 
@@ -209,8 +210,7 @@ def fail_overdue_builds(tx: Tx, args: FailOverdueBuilds) -> int:
     """Fail builds past their deadline, a bounded number at a time; returns how many."""
     overdue = tx.all(Build, Lt("deadline_at", tx.now), state="STAGING", limit=SWEEP_LIMIT)
     for build in overdue:
-        tx.update(build, state="FAILED", error=OVERDUE)
-        _record_failure(tx, build, OVERDUE)
+        _fail(tx, build, OVERDUE)
     return len(overdue)
 
 

@@ -7,8 +7,8 @@ chunk removes the thing itself and completes its job.
 from typing import Any, Final
 
 from paasd.model.apps import hide_app
-from paasd.model.arguments import Arguments
-from paasd.model.deploy_tokens import remove_tokens
+from paasd.model.arguments import SYSTEM, Arguments
+from paasd.model.deploy_tokens import end_tokens
 from paasd.model.jobs import close_jobs_of
 from paasd.model.layers import layers_of
 from paasd.model.metadata import remove_in
@@ -29,7 +29,6 @@ from paasd.model.records import (
     PlacementFailure,
     Process,
     Revision,
-    Role,
     Route,
     RouteShare,
     SecurityGroupSpace,
@@ -39,10 +38,12 @@ from paasd.model.records import (
     SshSwitch,
     Task,
 )
+from paasd.model.roles import end_roles
 from paasd.model.spaces import hide_space
-from paasd.state import ROWS, Eq, Portion, Record, Tx, operation
+from paasd.state import ROWS, Portion, Record, Tx, operation
 
-TOKENS_CHUNK = 50
+RIGHTS_CHUNK: Final = 50
+"""Tokens or roles of one operation: each is an event of some hundred bytes."""
 APP_PARTS: Final[tuple[type[Record], ...]] = (
     Instance,
     Destination,
@@ -98,7 +99,7 @@ def _delete_app_chunk(tx: Tx, app: App) -> bool:
 
 
 def _delete_space_chunk(tx: Tx, space: Space) -> bool:
-    """Apps first (each then goes by its own chunks), then routes, roles and the space."""
+    """Apps first (each then goes by its own chunks), then routes, tokens and roles, each told, and the space."""
     portion = Portion(tx)
     apps = tx.all(App, space_guid=space.guid, limit=ROWS)
     for app in apps:
@@ -107,16 +108,23 @@ def _delete_space_chunk(tx: Tx, space: Space) -> bool:
         hide_app(tx, app, portion)
     if apps or not _clear_routes(tx, portion, space_guid=space.guid):
         return False
-    if not all(portion.clear(part, space_guid=space.guid) for part in (Role, SecurityGroupSpace, RouteShare)):
+    if not _end_rights(tx, "the space is deleted", space_guid=space.guid):
+        return False
+    if not all(portion.clear(part, space_guid=space.guid) for part in (SecurityGroupSpace, RouteShare)):
         return False
     if not portion.clear(Layer, layers_of(space.guid)):
-        return False
-    if remove_tokens(tx, Eq("space_guid", space.guid), TOKENS_CHUNK) == TOKENS_CHUNK:
         return False
     if not remove_in(portion, [space]):
         return False
     close_jobs_of(tx, space.guid, "space.delete")
     return True
+
+
+def _end_rights(tx: Tx, because: str, **place: str) -> bool:
+    """Deploy tokens, then roles, whose holders the organization's events are to tell; whether none is left."""
+    if end_tokens(tx, SYSTEM, because, RIGHTS_CHUNK, **place) == RIGHTS_CHUNK:
+        return False
+    return end_roles(tx, SYSTEM, because, RIGHTS_CHUNK, **place) < RIGHTS_CHUNK
 
 
 def _clear_routes(tx: Tx, portion: Portion, **place: Any) -> bool:
@@ -139,11 +147,11 @@ def _delete_organization_chunk(tx: Tx, organization: Organization) -> bool:
             tx.update(domain, deleting=True)
     if spaces or domains:
         return False
-    portion = Portion(tx)
-    parts = (Role, Layer, SpaceQuota, Invitation, DomainShare)
-    if not all(portion.clear(part, organization_guid=organization.guid) for part in parts):
+    if not _end_rights(tx, "the organization is deleted", organization_guid=organization.guid):
         return False
-    if remove_tokens(tx, Eq("organization_guid", organization.guid), TOKENS_CHUNK) == TOKENS_CHUNK:
+    portion = Portion(tx)
+    parts = (Layer, SpaceQuota, Invitation, DomainShare)
+    if not all(portion.clear(part, organization_guid=organization.guid) for part in parts):
         return False
     for switch in (FactorDemand, SshSwitch):
         tx.delete_all(switch, organization_guid=organization.guid)

@@ -4,14 +4,14 @@ So whatever scopes and checks roles does so for tokens, too. A token gives no ri
 grant, and only as long as that is so: the maker is looked at each time that it is used.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.events import record_event
 from paasd.model.metadata import drop_metadata
 from paasd.model.records import DeployToken, FactorDemand, Organization, Role, Space, User
-from paasd.state import Condition, Lt, ReadTx, Tx, operation
+from paasd.state import Lt, ReadTx, Tx, operation
 
 ORIGIN: Final = "deploy-token"
 ROOT: Final = "root"
@@ -38,7 +38,7 @@ def may_make(
     if maker_guid == ROOT:
         return True
     maker = tx.get(User, maker_guid)
-    if maker is None or maker.origin == ORIGIN:
+    if maker is None or not maker.active or maker.origin == ORIGIN:
         return False
     if by_platform and "cloud_controller.admin" in maker.scopes:
         return True
@@ -55,6 +55,9 @@ def why_dead(tx: ReadTx, token: DeployToken, now_s: float) -> str | None:
     """Why a token does not count (any more), as a sentence; None when it does."""
     if token.expires_at <= now_s:
         return "it has expired"
+    maker = tx.get(User, token.maker_guid)
+    if maker is not None and not maker.active:
+        return f"the account of {token.maker_name}, who made it, is switched off"
     if not may_make(tx, token.maker_guid, token.role, token.organization_guid, token.space_guid):
         return f"{token.maker_name}, who made it, has no right to any more"
     if not token.with_factor and tx.get(FactorDemand, token.organization_guid) is not None:
@@ -169,11 +172,11 @@ def remove_token(tx: Tx, token: DeployToken) -> None:
     tx.delete(token)
 
 
-def remove_tokens(tx: Tx, place: Condition, limit: int) -> int:
-    """Up to `limit` tokens of a place; how many went."""
-    found = tx.all(DeployToken, place, limit=limit)
+def end_tokens(tx: Tx, actor: Actor, because: str, limit: int, **place: Any) -> int:
+    """Up to `limit` tokens of a place, each with its event; how many there were."""
+    found = tx.all(DeployToken, limit=limit, **place)
     for token in found:
-        remove_token(tx, token)
+        end_token(tx, actor, token, because)
     return len(found)
 
 

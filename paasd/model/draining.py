@@ -4,6 +4,7 @@ import msgspec
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments
+from paasd.model.auditing import difference
 from paasd.model.brake import read_brake
 from paasd.model.events import record_event
 from paasd.model.records import Build, DropletUpload, Instance, Node, Task
@@ -53,8 +54,10 @@ def _need_node(tx: Tx, guid: str) -> Node:
 
 
 def _change(tx: Tx, node: Node, state: str, event: str, actor: Actor) -> Node:
-    record_event(tx, event, actor, target_type="node", target_guid=node.guid, target_name=node.name)
-    return tx.update(node, state=state, state_changed_at=tx.now)
+    former, node = node, tx.update(node, state=state, state_changed_at=tx.now)
+    data = difference(former, node)
+    record_event(tx, event, actor, target_type="node", target_guid=node.guid, target_name=node.name, data=data)
+    return node
 
 
 class DrainProgress(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,11 @@ from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
 from paasd.model.quotas.blobs import check_blobs, of_layers
 from paasd.model.records import App, Droplet, Job, Space
+from paasd.model.told import told_lately
 from paasd.model.uploads import drop_upload
-from paasd.state import Tx, operation
+from paasd.state import ReadTx, Tx, operation
+
+DOWNLOADED = "audit.app.droplet.download"
 
 
 class UpdateDroplet(Arguments):
@@ -65,8 +68,13 @@ def record_download(tx: Tx, args: RecordDownload) -> Droplet:
     if droplet.state != "STAGED":
         raise Unprocessable("Only staged droplets can be downloaded.")
     app = tx.need(App, droplet.app_guid)
-    record_app_event(tx, "audit.app.droplet.download", args.actor, app, {"droplet_guid": droplet.guid})
+    record_app_event(tx, DOWNLOADED, args.actor, app, {"droplet_guid": droplet.guid})
     return droplet
+
+
+def download_told(tx: ReadTx, droplet: Droplet, actor: Actor, now: str) -> bool:
+    """Whether a download by the same actor from the same place is an event of the hour before `now`."""
+    return told_lately(tx, DOWNLOADED, droplet.app_guid, actor, now, droplet_guid=droplet.guid)
 
 
 class CopyDroplet(Arguments):

@@ -35,6 +35,7 @@ DEFAULTS: Final[Mapping[str, bool]] = {
 MISSING: Final[Mapping[str, str]] = {
     "diego_cnb": "apps are built by buildpacks of the classic kind",
     "diego_docker": "Docker images are not run",
+    "hide_marketplace_from_unauthenticated_users": "nobody sees anything without signing in",
     "resource_matching": "uploads are always whole",
     "service_instance_creation": "there are no services",
     "service_instance_sharing": "there are no services",

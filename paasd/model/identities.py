@@ -1,10 +1,15 @@
 """People whom another provider vouches for. They are known by its name for them, which it never gives to another."""
 
+from typing import Final
+
 from paasd.errors import Unprocessable
 from paasd.model.arguments import Arguments
+from paasd.model.auditing import difference
 from paasd.model.events import record_user_event
 from paasd.model.records import ExternalIdentity, User
 from paasd.state import Tx, operation
+
+OFF: Final = "The account is switched off; an administrator can switch it on again"
 
 
 class SignInExternally(Arguments):
@@ -26,12 +31,18 @@ def sign_in_externally(tx: Tx, args: SignInExternally) -> User:
     """
     identity = tx.get(ExternalIdentity, args.origin, args.subject)
     user = None if identity is None else tx.get(User, identity.user_guid)
+    if user is not None and not user.active:
+        raise Unprocessable(OFF)
     if user is None:
         user = _first_time(tx, args)
         if identity is not None:
             tx.delete(identity)
         tx.insert(ExternalIdentity(origin=args.origin, subject=args.subject, user_guid=user.guid))
-    record_user_event(tx, "audit.user.sign_in", None, user, {"by": args.origin, "address": args.address})
+    data = {"by": args.origin, "address": args.address}
+    if not user.registered:  # nor is anybody known to Cloud Controller before their first token
+        former, user = user, tx.update(user, registered=True)
+        data |= difference(former, user)
+    record_user_event(tx, "audit.user.sign_in", None, user, data)
     return user
 
 
@@ -43,7 +54,7 @@ def _first_time(tx: Tx, args: SignInExternally) -> User:
                 f"'{args.username}' of {args.origin} has no account here; ask a manager of your organization for one"
             )
         email = args.email or args.username
-        user = tx.insert(User(username=args.username, origin=args.origin, email=email))
+        user = tx.insert(User(username=args.username, origin=args.origin, email=email, registered=True))
         record_user_event(tx, "audit.user.create", None, user, {"origin": args.origin})
         return user
     if tx.exists(ExternalIdentity, user_guid=waiting.guid):
@@ -51,4 +62,6 @@ def _first_time(tx: Tx, args: SignInExternally) -> User:
             f"The name '{args.username}' of {args.origin} belongs to somebody else who had it before; "
             "an administrator deletes that account first"
         )
+    if not waiting.active:
+        raise Unprocessable(OFF)
     return waiting

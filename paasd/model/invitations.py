@@ -20,6 +20,8 @@ from paasd.model.users import CreateUser, create_user
 from paasd.state import Lt, ReadTx, Tx, operation
 
 OPEN_LIMIT: Final = 200
+ROLES_LIMIT: Final = 200
+"""Whoever accepts gets them all in one transaction, with an event of each, and that has an end."""
 UNKNOWN: Final = (
     "This invitation is not valid (any more): it was used, revoked or has expired. Ask whoever invited you for another."
 )
@@ -187,7 +189,10 @@ def _new_user(tx: Tx, invitation: Invitation, args: AcceptInvitation) -> tuple[U
 
 
 def check_types(organization_roles: list[str], space_roles: dict[str, list[str]]) -> None:
-    """Raise Unprocessable for what is no role of its place."""
+    """Raise Unprocessable for what is no role of its place, and for more than one can accept."""
+    count = sum(len(set(types)) for types in (organization_roles, *space_roles.values()))
+    if count > ROLES_LIMIT:
+        raise Unprocessable(f"An invitation gives at most {ROLES_LIMIT} roles, not {count}: give the others by hand")
     for types, known in (
         (organization_roles, ORGANIZATION_ROLES),
         *((one, SPACE_ROLES) for one in space_roles.values()),
@@ -202,7 +207,9 @@ def _may_still_invite(tx: ReadTx, invitation: Invitation) -> bool:
         return True
     place = {"organization_guid": invitation.organization_guid, "user_guid": invitation.inviter_guid}
     inviter = tx.get(User, invitation.inviter_guid)
-    return tx.exists(Role, type=MANAGER, **place) or (inviter is not None and PLATFORM in inviter.scopes)
+    if inviter is None or not inviter.active:
+        return False
+    return tx.exists(Role, type=MANAGER, **place) or PLATFORM in inviter.scopes
 
 
 def _grant(

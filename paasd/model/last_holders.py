@@ -4,7 +4,7 @@ from typing import Final
 
 from paasd.errors import Unprocessable
 from paasd.model.records import FactorDemand, Organization, Role, SecondFactor, User
-from paasd.state import Eq, Not, ReadTx
+from paasd.state import Eq, InSelect, Not, ReadTx
 
 MANAGER: Final = "organization_manager"
 BILLING: Final = "organization_billing_manager"
@@ -27,7 +27,10 @@ def check_not_last(tx: ReadTx, role: Role, *, strictly: bool) -> None:
     organization = tx.get(Organization, role.organization_guid or "")
     if organization is None or organization.deleting:
         return
-    others = tx.all(Role, Not(Eq("user_guid", role.user_guid)), type=role.type, organization_guid=organization.guid)
+    active = InSelect("user_guid", User, "guid", Eq("active", True))
+    others = tx.all(
+        Role, Not(Eq("user_guid", role.user_guid)), active, type=role.type, organization_guid=organization.guid
+    )
     people, client_word = WORDS[role.type]
     if not others:
         raise Unprocessable(

@@ -5,13 +5,13 @@ from typing import Final
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.deploy_tokens import end_token
 from paasd.model.last_holders import check_not_last_anywhere
-from paasd.model.records import DeployToken, Role, User
-from paasd.model.roles import end_role
+from paasd.model.records import DeployToken, User
+from paasd.model.roles import end_roles
+from paasd.model.users import BECAUSE
 from paasd.state import Ne, Tx, operation
 
 AT_ONCE: Final = 100
 """Roles and tokens of one operation: each is an event of some hundred bytes."""
-BECAUSE: Final = "the user is deleted"
 
 
 class TakeRights(Arguments):
@@ -28,10 +28,7 @@ def take_rights(tx: Tx, args: TakeRights) -> bool:
     """A bounded number of them; True when none is left. Raises as `delete_user`, before anything is taken away."""
     user = tx.need(User, args.user_guid)
     check_not_last_anywhere(tx, user, strictly=args.strictly)
-    roles = tx.all(Role, user_guid=user.guid, limit=AT_ONCE)
-    for role in roles:
-        end_role(tx, args.actor, role, user, BECAUSE)
-    if len(roles) == AT_ONCE:
+    if end_roles(tx, args.actor, BECAUSE, AT_ONCE, user_guid=user.guid) == AT_ONCE:
         return False
     # A token is a user too; its own row goes with that one.
     made = tx.all(DeployToken, Ne("guid", user.guid), maker_guid=user.guid, limit=AT_ONCE) if args.tokens else []

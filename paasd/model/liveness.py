@@ -5,6 +5,7 @@ from typing import Protocol
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments, seconds_after
+from paasd.model.auditing import difference
 from paasd.model.brake import read_brake
 from paasd.model.events import record_event
 from paasd.model.nodes import LIVE_STATES
@@ -78,9 +79,10 @@ def declare_dead_by_hand(tx: Tx, args: DeclareDeadByHand) -> Node:
 
 
 def _die(tx: Tx, node: Node, actor: Actor, data: dict[str, object]) -> Node:
-    data = {**data, "incarnation": node.incarnation, "was": node.state}
+    former, node = node, tx.update(node, state="DEAD", state_changed_at=tx.now)
+    data = {**data, "incarnation": node.incarnation, "was": former.state, **difference(former, node)}
     record_event(tx, DEAD_EVENT, actor, target_type="node", target_guid=node.guid, target_name=node.name, data=data)
-    return tx.update(node, state="DEAD", state_changed_at=tx.now)
+    return node
 
 
 class AdmitNode(Arguments):
@@ -102,7 +104,7 @@ def admit_node(tx: Tx, args: AdmitNode) -> bool:
     deaths = tx.all(AuditEvent, target_guid=node.guid, type=DEAD_EVENT, order=("-created_at",), limit=1)
     was = deaths[0].data.get("was") if deaths else None
     state = "DRAINING" if was == "DRAINING" else "READY"
-    tx.update(node, state=state, state_changed_at=tx.now)
+    former, node = node, tx.update(node, state=state, state_changed_at=tx.now)
     record_event(
         tx,
         "platform.node.admit",
@@ -110,7 +112,7 @@ def admit_node(tx: Tx, args: AdmitNode) -> bool:
         target_type="node",
         target_guid=node.guid,
         target_name=node.name,
-        data={"state": state},
+        data={"state": state, **difference(former, node)},
     )
     return True
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.records import Authority, GossipKey, JoinToken, Node
@@ -40,7 +41,8 @@ def open_cluster(tx: Tx, args: OpenCluster) -> str:
     if not tx.exists(Authority, purpose=args.public.purpose):  # a node that was alone for long may have changed it
         tx.insert(args.public)
     tx.insert(args.gossip_key)
-    node = tx.update(tx.need(Node, args.node_guid), voting="VOTER")
+    former = tx.need(Node, args.node_guid)
+    node = tx.update(former, voting="VOTER")
     record_event(
         tx,
         "platform.cluster.open",
@@ -48,7 +50,7 @@ def open_cluster(tx: Tx, args: OpenCluster) -> str:
         target_type="node",
         target_guid=node.guid,
         target_name=node.name,
-        data={"cluster_id": args.cluster_id},
+        data={"cluster_id": args.cluster_id, **difference(former, node)},
     )
     return args.cluster_id
 
@@ -244,6 +246,7 @@ def remove_node(tx: Tx, args: RemoveNode) -> Node:
         raise Unprocessable(
             f"{node.name} is {node.state}; `paasd node drain {node.name}` first, or remove it with --force"
         )
+    removed = tx.update(node, state="REMOVED", state_changed_at=tx.now)
     record_event(
         tx,
         "audit.node.remove",
@@ -251,9 +254,9 @@ def remove_node(tx: Tx, args: RemoveNode) -> Node:
         target_type="node",
         target_guid=node.guid,
         target_name=node.name,
-        data={"state": node.state, "force": args.force},
+        data={"state": node.state, "force": args.force, **difference(node, removed)},
     )
-    return tx.update(node, state="REMOVED", state_changed_at=tx.now)
+    return removed
 
 
 def _check_quorum(tx: Tx, node: Node) -> None:

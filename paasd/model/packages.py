@@ -1,5 +1,7 @@
 """Packages: source code on its way to a build."""
 
+from typing import Any
+
 from paasd.errors import Unprocessable
 from paasd.model.apps import need_app
 from paasd.model.arguments import SYSTEM, Actor, Arguments, Metadata
@@ -9,8 +11,10 @@ from paasd.model.jobs import open_job
 from paasd.model.metadata import drop_metadata, merge_metadata
 from paasd.model.quotas.blobs import check_blobs
 from paasd.model.records import App, Job, Package, Space
-from paasd.state import Lt, Tx, operation
+from paasd.model.told import told_lately
+from paasd.state import Lt, ReadTx, Tx, operation
 
+DOWNLOADED = "audit.app.package.download"
 SWEEP_LIMIT = 100
 OVERDUE = "The upload did not end in time; create a new package and upload again."
 
@@ -50,8 +54,13 @@ def record_package_download(tx: Tx, args: RecordPackageDownload) -> Package:
     if package.state != "READY" or package.blob_sha256 is None:
         raise Unprocessable("Package has no bits to download.")
     app = tx.need(App, package.app_guid)
-    record_app_event(tx, "audit.app.package.download", args.actor, app, {"package_guid": package.guid})
+    record_app_event(tx, DOWNLOADED, args.actor, app, {"package_guid": package.guid})
     return package
+
+
+def download_told(tx: ReadTx, package: Package, actor: Actor, now: str) -> bool:
+    """Whether a download by the same actor from the same place is an event of the hour before `now`."""
+    return told_lately(tx, DOWNLOADED, package.app_guid, actor, now, package_guid=package.guid)
 
 
 class BeginUpload(Arguments):
@@ -74,8 +83,10 @@ def begin_upload(tx: Tx, args: BeginUpload) -> Package:
     app = tx.need(App, package.app_guid)
     new = {args.blob_sha256 or package.guid: args.size_bytes or 1}
     check_blobs(tx, tx.need(Space, app.space_guid), new, package_guid=package.guid)
-    record_app_event(tx, "audit.app.package.upload", args.actor, app, {"package_guid": package.guid})
-    return tx.update(package, state="PROCESSING_UPLOAD", size_bytes=args.size_bytes)
+    former, package = package, tx.update(package, state="PROCESSING_UPLOAD", size_bytes=args.size_bytes)
+    data = {"package_guid": package.guid, **difference(former, package)}
+    record_app_event(tx, "audit.app.package.upload", args.actor, app, data)
+    return package
 
 
 class FinishUpload(Arguments):
@@ -101,8 +112,7 @@ def finish_upload(tx: Tx, args: FinishUpload) -> Package:
         new = {args.blob_sha256: args.size_bytes or 0}
         check_blobs(tx, tx.need(Space, app.space_guid), new, package_guid=package.guid)
     state = "READY" if args.blob_sha256 is not None else "FAILED"
-    _record_end(tx, package, state, args.error)
-    return tx.update(package, state=state, blob_sha256=args.blob_sha256, size_bytes=args.size_bytes, error=args.error)
+    return _end(tx, package, state=state, blob_sha256=args.blob_sha256, size_bytes=args.size_bytes, error=args.error)
 
 
 class FailOverdueUploads(Arguments):
@@ -116,17 +126,19 @@ def fail_overdue_uploads(tx: Tx, args: FailOverdueUploads) -> int:
     """Fail uploads whose sender or node is gone, a bounded number at a time; returns how many."""
     overdue = tx.all(Package, Lt("updated_at", args.before), state="PROCESSING_UPLOAD", limit=SWEEP_LIMIT)
     for package in overdue:
-        tx.update(package, state="FAILED", size_bytes=None, error=OVERDUE)
-        _record_end(tx, package, "FAILED", OVERDUE)
+        _end(tx, package, state="FAILED", size_bytes=None, error=OVERDUE)
     return len(overdue)
 
 
-def _record_end(tx: Tx, package: Package, state: str, error: str | None) -> None:
+def _end(tx: Tx, package: Package, **changes: Any) -> Package:
+    """The upload has ended; its event says with what bits, or why not."""
+    former, package = package, tx.update(package, **changes)
     app = tx.get(App, package.app_guid)
     if app is not None:
-        event = "audit.app.package.ready" if state == "READY" else "audit.app.package.failed"
-        data = {"package_guid": package.guid} | ({} if error is None else {"error": error[:500]})
-        record_app_event(tx, event, SYSTEM, app, data)
+        event = "audit.app.package.ready" if package.state == "READY" else "audit.app.package.failed"
+        data = {"package_guid": package.guid} | ({} if package.error is None else {"error": package.error[:500]})
+        record_app_event(tx, event, SYSTEM, app, {**data, **difference(former, package)})
+    return package
 
 
 class CopyPackage(Arguments):

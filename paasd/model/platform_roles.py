@@ -4,6 +4,7 @@ from typing import Final
 
 from paasd.errors import Unprocessable
 from paasd.model.arguments import Actor, Arguments
+from paasd.model.auditing import difference
 from paasd.model.events import record_user_event
 from paasd.model.records import User
 from paasd.state import Contains, ReadTx, Tx, operation
@@ -36,7 +37,8 @@ def change_platform_role(tx: Tx, args: ChangePlatformRole) -> User:
     kept = [scope for scope in user.scopes if scope != args.scope]
     changed = tx.update(user, scopes=sorted([*kept, args.scope]) if args.held else kept)
     verb = "add" if args.held else "remove"
-    record_user_event(tx, f"audit.user.platform_role_{verb}", args.actor, user, {"role": args.scope})
+    data = {"role": args.scope, **difference(user, changed)}
+    record_user_event(tx, f"audit.user.platform_role_{verb}", args.actor, user, data)
     return changed
 
 

@@ -17,12 +17,16 @@ from paasd.state import ReadTx, Tx, operation
 
 HEALTH_CHECK_TYPES: Final = ("http", "port", "process")
 COMMAND_LIMIT = 4096
+COMMAND_LIMIT_BYTES: Final = 64 * 1024
+"""Of one that a droplet brings along."""
 INSTANCES_LIMIT = 1_000
 TYPE_LIMIT: Final = 255
 _TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 PROCESS_TYPES_LIMIT: Final = 50
 """Of one app: what it is started, stopped and scaled by is a row and an event for each."""
 HEALTH_SECONDS_LIMIT = 86_400
+ENDPOINT: Final = re.compile(r"/[\x21-\x7e]*")
+"""What can stand in the first line of a request; anything else is sent percent-encoded."""
 UNLIMITED: Final = -1
 MEMORY_LIMIT_MB: Final = 2**31 - 1
 LOG_RATE_LIMIT_BYTES: Final = 2**51
@@ -30,24 +34,26 @@ NO_ROOM_FOR_SIDECARS: Final = "The requested memory allocation is not large enou
 
 
 class Sizes(Arguments):
-    """The platform's defaults and limits for processes, handed to the operations that make or scale them."""
+    """The platform's defaults and limits for processes, handed to the operations that make or scale them.
+
+    `instances_limit` is for an organization whose quota has none; nodes of earlier releases send none.
+    """
 
     memory_mb: int = 512
     disk_mb: int = 1024
     disk_limit_mb: int = 10_240
     log_rate_limit_bytes: int = UNLIMITED
     health_timeout_limit_s: int = 600
+    instances_limit: int | None = None
 
 
-def add_process(tx: Tx, app: App, process_type: str, sizes: Sizes, *, instances: int | None = None) -> Process:
+def add_process(tx: Tx, app: App, process_type: str, sizes: Sizes) -> Process:
     """Insert a process with the defaults: one instance for web, none for others."""
-    if instances is None:
-        instances = 1 if process_type == "web" else 0
     return tx.insert(
         Process(
             app_guid=app.guid,
             type=process_type,
-            instances=instances,
+            instances=1 if process_type == "web" else 0,
             memory_mb=sizes.memory_mb,
             disk_mb=sizes.disk_mb,
             log_rate_limit_bytes=sizes.log_rate_limit_bytes,
@@ -120,7 +126,7 @@ def scale_process(tx: Tx, args: ScaleProcess) -> Process:
     }
     check_scale(args.sizes, **changes)
     former = process
-    with accounting(tx, process.app_guid):
+    with accounting(tx, process.app_guid, args.sizes.instances_limit):
         process = tx.update(process, **changes)
     if args.memory_mb is not None:
         check_room_for_sidecars(tx, process)
@@ -213,6 +219,13 @@ def check_command(command: str | None) -> None:
     """Raise Unprocessable for a command that cannot be run."""
     if command is not None and not 1 <= len(command) <= COMMAND_LIMIT:
         raise Unprocessable(f"Command must be between 1 and {COMMAND_LIMIT} characters")
+    if command is not None and "\0" in command:
+        raise Unprocessable("Command cannot contain the character NUL")
+
+
+def can_be_run(command: str) -> bool:
+    """Whether a droplet's command can be an argument of a program: the kernel takes 128 KiB of each, with no NUL."""
+    return "\0" not in command and len(command.encode(errors="replace")) <= COMMAND_LIMIT_BYTES
 
 
 def check_health_check(check: HealthCheck) -> None:
@@ -222,7 +235,7 @@ def check_health_check(check: HealthCheck) -> None:
     if check.endpoint is not None:
         if check.type != "http":
             raise Unprocessable('Health check type must be "http" to set a health check HTTP endpoint')
-        if not check.endpoint.startswith("/") or any(character.isspace() for character in check.endpoint):
+        if not ENDPOINT.fullmatch(check.endpoint):
             raise Unprocessable("Health check endpoint must be a valid URI path")
     for name, value in (
         ("timeout", check.timeout_s),

@@ -6,6 +6,7 @@ import msgspec
 
 from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
+from paasd.model.auditing import difference
 from paasd.model.brake import accept_nodes
 from paasd.model.events import record_event
 from paasd.model.membership import CLUSTER_ID
@@ -75,7 +76,12 @@ def start_over(tx: Tx, args: StartOver) -> int:
         target_type="node",
         target_guid=args.node_guid,
         target_name="",
-        data={"entry": args.position, "nodes": len(known)},
+        data={
+            "entry": args.position,
+            "nodes": len(known),
+            "before": {"state": {node.name: node.state for node in known}},
+            "after": {"state": "REMOVED"},
+        },
     )
     return len(known)
 
@@ -113,7 +119,7 @@ def recover_cluster(tx: Tx, args: Recover) -> Recovered:
         elif node.guid in args.lost and node.state in LIVE_STATES:
             dead.append(tx.update(node, state="DEAD", state_changed_at=tx.now))
     state = own.state if own.state in LIVE_STATES else "READY"
-    tx.update(own, voting="VOTER", state=state, state_changed_at=tx.now)
+    alone = tx.update(own, voting="VOTER", state=state, state_changed_at=tx.now)
     for authority in believed(tx, ETCD_AUTHORITY):
         tx.update(authority, state="RETIRED")  # who is removed has its key
     accept_nodes(tx, [node.guid for node in dead])
@@ -125,6 +131,6 @@ def recover_cluster(tx: Tx, args: Recover) -> Recovered:
         target_type="node",
         target_guid=own.guid,
         target_name=own.name,
-        data=names,
+        data={**names, **difference(own, alone)},
     )
     return Recovered(removed=names["removed"], dead=names["dead"])

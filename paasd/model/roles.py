@@ -1,6 +1,6 @@
 """Roles: who may do what where. The types are Cloud Foundry's."""
 
-from typing import Final
+from typing import Any, Final
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments
@@ -38,11 +38,12 @@ def create_role(tx: Tx, args: CreateRole) -> Role:
     user = tx.get(User, args.user_guid)
     if user is None or user.origin == "deploy-token":  # whose one role is what it was made with
         raise Unprocessable("Invalid user. Ensure that the user exists and you have access to it.")
-    if args.type in ORGANIZATION_ROLES:
-        return _create_organization_role(tx, args, user)
-    if args.type in SPACE_ROLES:
-        return _create_space_role(tx, args, user)
-    raise Unprocessable(f"type must be one of the allowed types {', '.join(ORGANIZATION_ROLES + SPACE_ROLES)}")
+    if args.type not in ORGANIZATION_ROLES + SPACE_ROLES:
+        raise Unprocessable(f"type must be one of the allowed types {', '.join(ORGANIZATION_ROLES + SPACE_ROLES)}")
+    if not user.registered:
+        user = tx.update(user, registered=True)
+    create = _create_organization_role if args.type in ORGANIZATION_ROLES else _create_space_role
+    return create(tx, args, user)
 
 
 def _create_organization_role(tx: Tx, args: CreateRole, user: User) -> Role:
@@ -91,6 +92,18 @@ def delete_role(tx: Tx, args: DeleteRole) -> None:
         _check_no_space_roles(tx, user, role.type, organization_guid)
     check_not_last(tx, role, strictly=args.strictly)
     end_role(tx, args.actor, role, user)
+
+
+def end_roles(tx: Tx, actor: Actor, because: str, limit: int | None = None, **place: Any) -> int:
+    """Up to `limit` roles of a user or a place, each with its event in the organization; how many there were."""
+    roles = tx.all(Role, limit=limit, **place)
+    for role in roles:
+        user = tx.get(User, role.user_guid)
+        if user is None:
+            tx.delete(role)
+        else:
+            end_role(tx, actor, role, user, because)
+    return len(roles)
 
 
 def end_role(tx: Tx, actor: Actor, role: Role, user: User, because: str = "") -> None:

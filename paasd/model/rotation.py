@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.records import Authority, GossipKey, SshHostKey
 from paasd.model.voting import ETCD_AUTHORITY
@@ -103,12 +104,12 @@ def advance_authority(tx: Tx, args: AdvanceAuthority) -> bool:
         case "TRUSTED":
             for signing in tx.all(Authority, purpose=row.purpose, state="SIGNING"):
                 tx.update(signing, state="FORMER")
-            tx.update(row, state="SIGNING")
+            now = tx.update(row, state="SIGNING")
         case "FORMER":
-            _retire(tx, row)
+            now = _retire(tx, row)
         case _:
             return False
-    data = {"before": args.before, **_about(row)}
+    data = {**_about(row), **difference(row, now)}
     _record(tx, "platform.authority.advance", args.actor, "authority", row.guid, data)
     return True
 
@@ -130,10 +131,10 @@ def replace_host_key(tx: Tx, args: ReplaceHostKey) -> Authority:
     return tx.insert(args.authority)
 
 
-def _retire(tx: Tx, row: Authority) -> None:
-    tx.update(row, state="RETIRED", sealed_key="")
+def _retire(tx: Tx, row: Authority) -> Authority:
     if row.purpose == HOST_KEY:
         tx.delete_all(SshHostKey)  # the first one also has a row of its own
+    return tx.update(row, state="RETIRED", sealed_key="")
 
 
 def _about(row: Authority) -> dict[str, Any]:
@@ -178,12 +179,14 @@ def advance_gossip_key(tx: Tx, args: AdvanceGossipKey) -> bool:
         case "KNOWN":
             for sending in tx.all(GossipKey, state="SENDING"):
                 tx.update(sending, state="FORMER")
-            tx.update(row, state="SENDING")
+            state = tx.update(row, state="SENDING").state
         case "FORMER":
             tx.delete(row)
+            state = "gone"
         case _:
             return False
-    _record(tx, "platform.gossip_key.advance", args.actor, "gossip_key", row.id, {"before": args.before})
+    data = {"before": {"state": args.before}, "after": {"state": state}}
+    _record(tx, "platform.gossip_key.advance", args.actor, "gossip_key", row.id, data)
     return True
 
 

@@ -1,9 +1,10 @@
 """Routes that lead to apps of further spaces, and routes that change their space."""
 
-from typing import Final
+from typing import Any, Final
 
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments
+from paasd.model.auditing import difference
 from paasd.model.domain_sharing import usable_by
 from paasd.model.events import record_event
 from paasd.model.quotas.accounting import check_new_route
@@ -79,8 +80,9 @@ def move_route(tx: Tx, args: MoveRoute) -> Route:
         raise Unprocessable(
             f"Unable to transfer owner of route '{url_of(tx, route)}' to space '{space.guid}'. {NO_DOMAIN}"
         )
-    _events(tx, "audit.route.transfer-owner", args.actor, route, space)
-    route = tx.update(route, space_guid=space.guid)
+    moved = tx.update(route, space_guid=space.guid)
+    _events(tx, "audit.route.transfer-owner", args.actor, route, space, difference(route, moved))
+    route = moved
     check_new_route(tx, space, route.port)
     tx.delete_all(RouteShare, route_guid=route.guid, space_guid=space.guid)
     tx.insert(RouteShare(route_guid=route.guid, space_guid=former.guid))
@@ -99,7 +101,9 @@ def _space(tx: ReadTx, guid: str) -> Space:
     return space
 
 
-def _events(tx: Tx, event_type: str, actor: Actor, route: Route, space: Space) -> None:
+def _events(
+    tx: Tx, event_type: str, actor: Actor, route: Route, space: Space, data: dict[str, Any] | None = None
+) -> None:
     """One for each side: people of either see the events of their own space alone."""
     for side in (route.space_guid, space.guid):
         record_event(
@@ -110,5 +114,5 @@ def _events(tx: Tx, event_type: str, actor: Actor, route: Route, space: Space) -
             target_guid=route.guid,
             target_name=url_of(tx, route),
             space_guid=side,
-            data={"space_guid": space.guid},
+            data={"space_guid": space.guid, **(data or {})},
         )

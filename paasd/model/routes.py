@@ -245,7 +245,8 @@ def map_route(tx: Tx, route: Route, wanted: NewDestination, actor: Actor) -> Des
     if present is not None:
         changes = {"weight": wanted.weight, "protocol": wanted.protocol or present.protocol}
         if changes != {"weight": present.weight, "protocol": present.protocol}:
-            present = tx.update(present, **changes)
+            former, present = present, tx.update(present, **changes)
+            _record_change(tx, actor, app, former, present)
         return present
     check_count(tx.count(Destination, route_guid=route.guid) + 1)
     destination = tx.insert(
@@ -307,10 +308,19 @@ def update_destination(tx: Tx, args: UpdateDestination) -> Destination:
     destination = _destination(tx, route, args.destination_guid)
     protocol = _protocol(route, args.protocol)
     if protocol != destination.protocol:
-        data = {"route_guid": route.guid, "destination_guid": destination.guid, "protocol": protocol}
-        destination = tx.update(destination, protocol=protocol)
-        record_app_event(tx, "audit.app.map-route", args.actor, tx.need(App, destination.app_guid), data)
+        former, destination = destination, tx.update(destination, protocol=protocol)
+        _record_change(tx, args.actor, tx.need(App, destination.app_guid), former, destination)
     return destination
+
+
+def _record_change(tx: Tx, actor: Actor, app: App, former: Destination, destination: Destination) -> None:
+    data = {
+        "route_guid": destination.route_guid,
+        "destination_guid": destination.guid,
+        "protocol": destination.protocol,
+        **difference(former, destination),
+    }
+    record_app_event(tx, "audit.app.map-route", actor, app, data)
 
 
 def _protocol(route: Route, wanted: str | None) -> str:

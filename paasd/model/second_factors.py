@@ -10,8 +10,6 @@ from paasd.model.records import FactorDemand, Organization, SecondFactor, User
 from paasd.model.users import end_sessions
 from paasd.state import ReadTx, Tx, operation
 
-USED = "This code was used before; wait for the next one"
-
 
 class EnrolFactor(Arguments):
     """Arguments of `enrol_factor`."""

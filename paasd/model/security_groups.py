@@ -8,6 +8,7 @@ from paasd.model.events import record_event
 from paasd.model.jobs import open_job
 from paasd.model.records import Job, SecurityGroup, SecurityGroupSpace, Space
 from paasd.model.records.network import Phase
+from paasd.model.rules_told import fits, listed, summed_up
 from paasd.model.security_rules import check_rules
 from paasd.state import Duplicate, Eq, In, InSelect, Or, ReadTx, Tx, operation
 
@@ -106,7 +107,7 @@ def delete_security_group(tx: Tx, args: DeleteSecurityGroup) -> Job:
     group = tx.need(SecurityGroup, args.security_group_guid)
     tx.delete_all(SecurityGroupSpace, security_group_guid=group.guid)
     tx.delete(group)
-    _event(tx, "audit.security_group.delete", args.actor, group)
+    _event(tx, "audit.security_group.delete", args.actor, group, {"was": _shown(group)})
     return open_job(
         tx,
         "security_group.delete",
@@ -214,26 +215,32 @@ def space_of(name: str) -> tuple[Phase, str] | None:
 
 
 def _shown(group: SecurityGroup) -> dict[str, Any]:
-    """What an event tells of a group; of a long list of rules it keeps the first ones and how many more there are."""
+    """What an event tells of a group."""
     return {
         "name": group.name,
-        "rules": group.rules,
+        "rules": listed(group.rules),
+        **({} if fits(group.rules) else {"summed_up": summed_up(group.rules)}),
         "globally_enabled": {"running": group.running_default, "staging": group.staging_default},
     }
 
 
 def _changed(former: SecurityGroup, group: SecurityGroup) -> dict[str, Any]:
-    """Before and after of what differs; of long lists of rules which came and which went, so that none is cut off."""
+    """Before and after of what differs; of long lists of rules which came and which went, the widest ones first."""
     before, after = _shown(former), _shown(group)
-    changed = {key: {"before": before[key], "after": after[key]} for key in after if before[key] != after[key]}
-    if "rules" in changed and max(len(former.rules), len(group.rules)) > LISTED_RULES:
+    keys = [key for key in ("name", "rules", "globally_enabled") if before[key] != after[key]]
+    changed = {key: {"before": before[key], "after": after[key]} for key in keys}
+    if former.rules != group.rules and (_long(former.rules) or _long(group.rules)):
         changed["rules"] = {
-            "before": f"{len(former.rules)} rules",
-            "after": f"{len(group.rules)} rules",
-            "removed": [rule for rule in former.rules if rule not in group.rules],
-            "added": [rule for rule in group.rules if rule not in former.rules],
+            "before": summed_up(former.rules),
+            "after": summed_up(group.rules),
+            "removed": listed([rule for rule in former.rules if rule not in group.rules]),
+            "added": listed([rule for rule in group.rules if rule not in former.rules]),
         }
     return changed
+
+
+def _long(rules: list[dict[str, Any]]) -> bool:
+    return len(rules) > LISTED_RULES or not fits(rules)
 
 
 def _event(

@@ -8,12 +8,14 @@ from paasd.errors import Unprocessable
 from paasd.model.arguments import SYSTEM, Actor, Arguments
 from paasd.model.auditing import difference, snapshot
 from paasd.model.events import record_app_event
+from paasd.model.naming import check_name
 from paasd.model.processes import check_command, check_memory, check_type
 from paasd.model.records import App, Droplet, Process, Sidecar
 from paasd.state import Duplicate, Tx, operation
 
 SIDECARS_LIMIT: Final = 50
 """Of one app: each is checked against all others."""
+TOO_MANY: Final = f"An app has at most {SIDECARS_LIMIT} sidecars"
 
 
 class CreateSidecar(Arguments):
@@ -31,6 +33,9 @@ class CreateSidecar(Arguments):
 def create_sidecar(tx: Tx, args: CreateSidecar) -> Sidecar:
     """Raises NotFound for the app, Unprocessable for a taken name or more memory than a process has."""
     app = tx.need(App, args.app_guid)
+    _check_names(args.name, *args.process_types)
+    if tx.count(Sidecar, app_guid=app.guid) >= SIDECARS_LIMIT:
+        raise Unprocessable(TOO_MANY)
     check_sidecar(tx, app, args.name, args.command, args.process_types, args.memory_mb)
     for process_type in args.process_types:
         check_type(process_type)
@@ -48,6 +53,13 @@ def create_sidecar(tx: Tx, args: CreateSidecar) -> Sidecar:
         raise Unprocessable(f"Sidecar with name '{args.name}' already exists for given app") from error
     record_app_event(tx, "audit.app.sidecar.create", args.actor, app, {"sidecar": snapshot(sidecar)})
     return sidecar
+
+
+def _check_names(*names: str) -> None:
+    """Raise Unprocessable for what is no name of a sidecar or process; those from before there was a rule stay."""
+    for name in names:
+        if name:
+            check_name(name)
 
 
 def check_sidecar(tx: Tx, app: App, name: str, command: str, process_types: list[str], memory_mb: int | None) -> None:
@@ -89,6 +101,7 @@ def update_sidecar(tx: Tx, args: UpdateSidecar) -> Sidecar:
     values = ((name, getattr(args, name)) for name in ("name", "command", "process_types", "memory_mb"))
     changed = msgspec.structs.replace(sidecar, **{name: v for name, v in values if v is not msgspec.UNSET})
     app = tx.need(App, sidecar.app_guid)
+    _check_names(*({changed.name, *changed.process_types} - {sidecar.name, *sidecar.process_types}))
     check_sidecar(tx, app, changed.name, changed.command, changed.process_types, changed.memory_mb)
     for process_type in args.process_types or ():
         check_type(process_type)
@@ -124,9 +137,16 @@ def delete_sidecar(tx: Tx, args: DeleteSidecar) -> None:
 
 
 def take_droplet_sidecars(tx: Tx, app: App, droplet: Droplet) -> None:
-    """Replace the sidecars that came from an earlier droplet by those of this one; the user's own win by name."""
+    """Replace the sidecars that came from an earlier droplet by those of this one; the user's own win by name.
+
+    Raises Unprocessable for too many, unless it had as many in former times.
+    """
+    present = tx.count(Sidecar, app_guid=app.guid)
     tx.delete_all(Sidecar, app_guid=app.guid, origin="buildpack")
     own = {sidecar.name for sidecar in tx.all(Sidecar, app_guid=app.guid)}
+    together = len(own | {asked.name for asked in droplet.sidecars})
+    if together > max(SIDECARS_LIMIT, present):
+        raise Unprocessable(f"{TOO_MANY}; this droplet would make {together}")
     for asked in droplet.sidecars:
         if asked.name not in own:
             tx.insert(

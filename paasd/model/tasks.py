@@ -12,7 +12,7 @@ from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.metadata import merge_metadata, remove_in
 from paasd.model.nodes import LIVE_STATES
-from paasd.model.processes import COMMAND_LIMIT, Sizes, check_scale
+from paasd.model.processes import COMMAND_LIMIT, Sizes, check_command, check_scale
 from paasd.model.quotas.accounting import check_task
 from paasd.model.records import App, Droplet, Node, Process, Space, Task
 from paasd.model.records.tasks import ENDED
@@ -51,6 +51,7 @@ def create_task(tx: Tx, args: CreateTask) -> Task:
     command = args.command or _command(template, droplet)
     if not 1 <= len(command) <= COMMAND_LIMIT:
         raise Unprocessable(f"Command must be shorter than {COMMAND_LIMIT + 1} characters")
+    check_command(command)
     if not 1 <= len(args.name) <= NAME_LIMIT or not args.name.isprintable():
         raise Unprocessable(f"Name must be 1 to {NAME_LIMIT} printable characters")
     sizes = args.sizes
@@ -139,12 +140,13 @@ def cancel_task(tx: Tx, args: CancelTask) -> Task:
     task = tx.need(Task, args.task_guid)
     if task.ended:
         raise Unprocessable(f"Task state is {task.state} and therefore cannot be canceled")
-    app = tx.need(App, task.app_guid)
+    app, former = tx.need(App, task.app_guid), task
     if task.node_guid is None:
         task = end_task(tx, task, CANCELED)
     elif task.state != "CANCELING":
         task = tx.update(task, state="CANCELING")
-    record_app_event(tx, "audit.app.task.cancel", args.actor, app, {"task_guid": task.guid, "name": task.name})
+    data = {"task_guid": task.guid, "name": task.name, **difference(former, task)}
+    record_app_event(tx, "audit.app.task.cancel", args.actor, app, data)
     return task
 
 

@@ -1,7 +1,10 @@
 """Uploaded droplets: bits that are a blob already become layers on the node that has the blob, or fail in time."""
 
+from typing import Any
+
 from paasd.errors import Unprocessable
-from paasd.model.arguments import SYSTEM, Actor, Arguments
+from paasd.model.arguments import SYSTEM, Actor, Arguments, seconds_after
+from paasd.model.auditing import difference
 from paasd.model.events import record_app_event
 from paasd.model.jobs import FinishJob, finish_job, open_job
 from paasd.model.quotas.accounting import check_staging
@@ -66,8 +69,9 @@ def begin_droplet_upload(tx: Tx, args: BeginDropletUpload) -> Job:
         deadline_at=job.deadline_at,
     )
     tx.insert(upload)
-    tx.update(droplet, state="PROCESSING_UPLOAD")
-    record_app_event(tx, "audit.app.droplet.upload", args.actor, app, {"droplet_guid": droplet.guid})
+    former, droplet = droplet, tx.update(droplet, state="PROCESSING_UPLOAD")
+    data = {"droplet_guid": droplet.guid, "sha256": args.blob_sha256, **difference(former, droplet)}
+    record_app_event(tx, "audit.app.droplet.upload", args.actor, app, data)
     return job
 
 
@@ -101,7 +105,7 @@ def finish_droplet_upload(tx: Tx, args: FinishDropletUpload) -> bool:
     except QuotaExceeded as error:
         _fail(tx, upload, error.detail)
         return True
-    tx.update(
+    staged = tx.update(
         droplet,
         state="STAGED",
         stack=upload.stack,
@@ -111,7 +115,7 @@ def finish_droplet_upload(tx: Tx, args: FinishDropletUpload) -> bool:
     )
     tx.delete(upload)
     finish_job(tx, FinishJob(job_guid=upload.job_guid))
-    _record_end(tx, upload, None)
+    _record_end(tx, upload, "ready", difference(droplet, staged))
     return True
 
 
@@ -146,6 +150,28 @@ def fail_overdue_droplet_uploads(tx: Tx, args: FailOverdueDropletUploads) -> int
     return len(overdue)
 
 
+class ProlongDropletUploads(Arguments):
+    """Arguments of `prolong_droplet_uploads`: each has `timeout_s` from now on."""
+
+    node_guid: str
+    droplet_guids: list[str]
+    timeout_s: float
+
+
+@operation("droplet.prolong_uploads", version=1)
+def prolong_droplet_uploads(tx: Tx, args: ProlongDropletUploads) -> int:
+    """Put the deadline off, and the job's, of those that are still this node's and wait, or begin now; how many."""
+    found = [_open_upload(tx, guid, args.node_guid) for guid in args.droplet_guids]
+    mine = [upload for upload in found if upload is not None]
+    deadline_at = seconds_after(tx.now, args.timeout_s)
+    for upload in mine:
+        tx.update(upload, deadline_at=deadline_at)
+        job = tx.get(Job, upload.job_guid)
+        if job is not None:
+            tx.update(job, deadline_at=deadline_at)
+    return len(mine)
+
+
 def drop_upload(tx: Tx, droplet_guid: str) -> None:
     """End an open upload because its droplet is deleted."""
     upload = tx.get(DropletUpload, droplet_guid)
@@ -160,17 +186,15 @@ def _open_upload(tx: Tx, droplet_guid: str, node_guid: str) -> DropletUpload | N
 
 def _fail(tx: Tx, upload: DropletUpload, reason: str) -> None:
     droplet = tx.get(Droplet, upload.droplet_guid)
-    if droplet is not None:
-        tx.update(droplet, state="FAILED", error=reason)
+    changed = {} if droplet is None else difference(droplet, tx.update(droplet, state="FAILED", error=reason))
     tx.delete(upload)
-    _record_end(tx, upload, reason)
+    _record_end(tx, upload, "failed", {"error": reason[:500], **changed})
     error = JobError(code=10008, title="CF-UnprocessableEntity", detail=reason)
     finish_job(tx, FinishJob(job_guid=upload.job_guid, errors=[error]))
 
 
-def _record_end(tx: Tx, upload: DropletUpload, reason: str | None) -> None:
+def _record_end(tx: Tx, upload: DropletUpload, how: str, data: dict[str, Any]) -> None:
     app = tx.get(App, upload.app_guid)
     if app is not None:
-        event = "audit.app.droplet.ready" if reason is None else "audit.app.droplet.failed"
-        data = {"droplet_guid": upload.droplet_guid} | ({} if reason is None else {"error": reason[:500]})
-        record_app_event(tx, event, SYSTEM, app, data)
+        data = {"droplet_guid": upload.droplet_guid, **data}
+        record_app_event(tx, f"audit.app.droplet.{how}", SYSTEM, app, data)

@@ -1,13 +1,20 @@
 """Users. Passwords arrive as hashes; a changed one moves `not_before`, which ends every session at once."""
 
+from typing import Final
+
 from paasd.errors import NotFound, Unprocessable
 from paasd.model.arguments import Actor, Arguments, unix_seconds
 from paasd.model.auditing import difference
+from paasd.model.deploy_tokens import end_token
 from paasd.model.events import record_user_event
 from paasd.model.last_holders import check_not_last_anywhere
 from paasd.model.metadata import drop_metadata
-from paasd.model.records import DeployToken, ExternalIdentity, Passcode, Role, SecondFactor, SshCode, User
+from paasd.model.records import DeployToken, ExternalIdentity, Passcode, SecondFactor, SshCode, User
+from paasd.model.roles import end_roles
 from paasd.state import Duplicate, ReadTx, Tx, operation
+
+BECAUSE: Final = "the user is deleted"
+"""In the events of what goes with a user."""
 
 
 class CreateUser(Arguments):
@@ -130,16 +137,13 @@ def end_sessions(tx: Tx, user: User) -> User:
     return tx.update(user, not_before=max(int(unix_seconds(tx.now)), user.not_before + 1))
 
 
-def _forget_ways_in(tx: Tx, user: User) -> None:
+def _forget_ways_in(tx: Tx, actor: Actor, user: User) -> None:
     """What a user that goes signs in with, and the deploy tokens that stand on the user's rights."""
     for way in (Passcode, SshCode, SecondFactor, ExternalIdentity):
         tx.delete_all(way, user_guid=user.guid)
-    for token in (*tx.all(DeployToken, guid=user.guid), *tx.all(DeployToken, maker_guid=user.guid)):
-        tx.delete_all(Role, user_guid=token.guid)
-        tx.delete(token)
-        if token.guid != user.guid:
-            tx.delete_all(User, guid=token.guid)
-            drop_metadata(tx, token.guid)
+    tx.delete_all(DeployToken, guid=user.guid)  # of a token, which is a user: the other row follows
+    for token in tx.all(DeployToken, maker_guid=user.guid):
+        end_token(tx, actor, token, BECAUSE)
 
 
 class DeleteUser(Arguments):
@@ -152,11 +156,11 @@ class DeleteUser(Arguments):
 
 @operation("user.delete", version=1)
 def delete_user(tx: Tx, args: DeleteUser) -> None:
-    """Delete the user and its roles. Raises NotFound, Unprocessable for the last manager of an organization."""
+    """Delete the user and what `take_rights` has left. Raises NotFound, Unprocessable for the last manager."""
     user = tx.need(User, args.user_guid)
     check_not_last_anywhere(tx, user, strictly=args.strictly)
-    tx.delete_all(Role, user_guid=user.guid)
-    _forget_ways_in(tx, user)
+    end_roles(tx, args.actor, BECAUSE, user_guid=user.guid)
+    _forget_ways_in(tx, args.actor, user)
     drop_metadata(tx, user.guid)
     tx.delete(user)
     record_user_event(tx, "audit.user.delete", args.actor, user)
@@ -167,10 +171,10 @@ def forget_roles(tx: Tx, args: DeleteUser) -> None:
     """The Cloud Controller side of a user goes; the account stays. Raises as `delete_user`."""
     user = tx.need(User, args.user_guid)
     check_not_last_anywhere(tx, user, strictly=args.strictly)
-    tx.delete_all(Role, user_guid=user.guid)
+    end_roles(tx, args.actor, BECAUSE, user_guid=user.guid)
     drop_metadata(tx, user.guid)
-    tx.update(user, registered=False)
-    record_user_event(tx, "audit.user.delete", args.actor, user)
+    forgotten = tx.update(user, registered=False)
+    record_user_event(tx, "audit.user.delete", args.actor, user, difference(user, forgotten))
 
 
 def find_user(tx: ReadTx, username: str, origin: str | None = None) -> User:

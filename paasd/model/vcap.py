@@ -1,11 +1,16 @@
 """VCAP_APPLICATION: what an app is told about itself and what `cf env` shows; one builder for staging, running, API."""
 
+import itertools
+import json
 import uuid
-from typing import Any
+from typing import Any, Final
 
 from paasd.model.records import App, Destination, Domain, Organization, Process, Route, Space
 from paasd.model.routes import route_url
 from paasd.state import In, ReadTx
+
+URIS_LIMIT_BYTES: Final = 48 * 1024
+"""Of the routes, as JSON. They are told twice, beside names of some KiB."""
 
 
 def vcap_application(tx: ReadTx, app: App, *, api_url: str, memory_mb: int, disk_mb: int, fds: int) -> dict[str, Any]:
@@ -13,7 +18,7 @@ def vcap_application(tx: ReadTx, app: App, *, api_url: str, memory_mb: int, disk
     space = tx.need(Space, app.space_guid)
     organization = tx.need(Organization, space.organization_guid)
     version = application_version(app)
-    uris = application_uris(tx, app)
+    uris = _that_fit(application_uris(tx, app))
     return {
         "cf_api": api_url,
         "limits": {"fds": fds, "mem": memory_mb, "disk": disk_mb},
@@ -30,6 +35,12 @@ def vcap_application(tx: ReadTx, app: App, *, api_url: str, memory_mb: int, disk
         "version": version,
         "application_version": version,
     }
+
+
+def _that_fit(uris: list[str]) -> list[str]:
+    """The first of them, as many as a variable can hold: the kernel starts no program with one of 128 KiB."""
+    sizes = itertools.accumulate(len(json.dumps(uri)) + 2 for uri in uris)
+    return [uri for uri, size in zip(uris, sizes, strict=True) if size <= URIS_LIMIT_BYTES]
 
 
 def running_application(application: dict[str, Any], process: Process) -> dict[str, Any]:

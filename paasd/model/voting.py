@@ -6,6 +6,7 @@
 from typing import Final, Literal
 
 from paasd.model.arguments import SYSTEM, Arguments
+from paasd.model.auditing import difference
 from paasd.model.events import record_event
 from paasd.model.nodes import LIVE_STATES
 from paasd.model.records import Authority, Node
@@ -89,8 +90,9 @@ def change_vote(tx: Tx, args: ChangeVote) -> bool:
         return False
     if args.before == "VOTER" and tx.count(Node, voting="VOTER") == 1:
         return False
-    tx.update(node, voting=args.after)
+    former, node = node, tx.update(node, voting=args.after)
     if args.after in ("VOTER", ""):
         event = "platform.node.vote" if args.after else "platform.node.unvote"
-        record_event(tx, event, SYSTEM, target_type="node", target_guid=node.guid, target_name=node.name)
+        data = difference(former, node)
+        record_event(tx, event, SYSTEM, target_type="node", target_guid=node.guid, target_name=node.name, data=data)
     return True

@@ -17,6 +17,7 @@ OWNER_FIELD: Final = {
     ("build.prolong", 1): "node_guid",
     ("droplet.finish_upload", 1): "node_guid",
     ("droplet.fail_upload", 1): "node_guid",
+    ("droplet.prolong_uploads", 1): "node_guid",
     ("instances.record_crash", 1): "node_guid",
     ("task.finish", 1): "node_guid",
     ("lease.renew", 1): "node_guid",

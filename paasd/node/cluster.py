@@ -20,7 +20,7 @@ from paasd.gossip import About, Gossip, Member, RingKey, open_gossip
 from paasd.gossip.boot import store_boot, take_boot
 from paasd.logs import log_nodes_of, open_other_nodes
 from paasd.membership import SKEW_LIMIT_S, MemberFile, Membership
-from paasd.model import Instance, Node
+from paasd.model import Instance
 from paasd.node.log import voters_of
 from paasd.node.start import Start
 from paasd.observed import InstanceFact
@@ -251,9 +251,3 @@ async def open_cluster_parts(cluster: Cluster) -> AsyncIterator[Cluster]:
             yield cluster
         finally:
             nursery.cancel_scope.cancel()
-
-
-def node_row(database: Database, guid: str) -> Node | None:
-    """This node's row."""
-    with database.read() as tx:
-        return tx.get(Node, guid)

@@ -15,7 +15,7 @@ from paasd.router.records import Endpoint, RouteEntry
 from paasd.router.tunnels.names import GONE_HEADER, HOP, LINE, METADATA, line_cluster, node_cluster
 from paasd.router.xds import messages
 from paasd.router.xds.messages import duration
-from paasd.router.xds.typed import typed
+from paasd.router.xds.typed import EXTENSIONS, typed
 
 # Names ending so can be spelt by no Host header that passes a registered domain's virtual host.
 INTERNAL_MARK = "|"
@@ -63,16 +63,7 @@ def _kind(config: RouterConfig, http2: bool, spread: Spread, tunnels: bool) -> b
         connect_timeout=duration(config.connect_timeout_s),
         per_connection_buffer_limit_bytes={"value": config.buffer_limit_bytes},
         lb_policy=spread.policy,
-        circuit_breakers={
-            "thresholds": [
-                {
-                    "max_connections": {"value": config.connections_limit},
-                    "max_pending_requests": {"value": config.connections_limit},
-                    "max_requests": _UNLIMITED,
-                    "max_retries": _UNLIMITED,
-                }
-            ]
-        },
+        circuit_breakers=breakers(config),
         # A request that names an instance (by its session cookie) goes there while it lives, and anywhere after.
         lb_subset_config={
             "fallback_policy": messages.ANY_ENDPOINT,
@@ -89,6 +80,17 @@ def _kind(config: RouterConfig, http2: bool, spread: Spread, tunnels: bool) -> b
     )
     encoded: bytes = cluster.SerializeToString()
     return encoded
+
+
+def breakers(config: RouterConfig) -> dict[str, Any]:
+    """Connections are bounded, what is asked for on them is not."""
+    limits = {
+        "max_connections": {"value": config.connections_limit},
+        "max_pending_requests": {"value": config.connections_limit},
+        "max_requests": _UNLIMITED,
+        "max_retries": _UNLIMITED,
+    }
+    return {"thresholds": [limits]}
 
 
 def _bounded(spread: Spread) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def tcp_cluster(name: str, config: RouterConfig, *, tunnels: bool, policy: int =
 
 def into_the_hop() -> dict[str, Any]:
     """Plain connections, which take the endpoint's metadata along when they go to an internal listener."""
-    sockets = "type.googleapis.com/envoy.extensions.transport_sockets."
+    sockets = EXTENSIONS + "transport_sockets."
     raw = {"@type": sockets + "raw_buffer.v3.RawBuffer"}
     socket = {
         "@type": sockets + "internal_upstream.v3.InternalUpstreamTransport",

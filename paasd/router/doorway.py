@@ -11,16 +11,15 @@ from typing import Any
 from paasd.config import RouterConfig
 from paasd.router.clusters import assign, tcp_cluster
 from paasd.router.records import Endpoint
-from paasd.router.xds import messages
+from paasd.router.tunnels.fixed import choice, chosen
+from paasd.router.xds import Changes, messages
 from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, LISTENER_URL
-from paasd.router.xds.typed import typed
+from paasd.router.xds.typed import EXTENSIONS, typed
 
 DOORWAY = "doorway"
-_TYPE = "type.googleapis.com/envoy.extensions."
 
 Door = tuple[str, int]
 """An address that stands for an app, and a port of it."""
-Changes = dict[str, dict[str, bytes | None]]
 
 
 def door_cluster(door: Door) -> str:
@@ -54,9 +53,10 @@ class Doors:
 
     def listener(self, host: str, port: int) -> Changes:
         """The listener at the link address, whether or not an interface has that yet."""
-        original = {"@type": _TYPE + "filters.listener.original_dst.v3.OriginalDst"}
+        original = {"@type": EXTENSIONS + "filters.listener.original_dst.v3.OriginalDst"}
+        destination = choice("envoy.tcp_proxy.cluster", "call|%DOWNSTREAM_LOCAL_ADDRESS%|")
         filters = [
-            {"name": "choose", "typed_config": typed(_choose())},
+            {"name": "choose", "typed_config": typed(chosen(destination))},
             {"name": "proxy", "typed_config": self._proxy()},
         ]
         listener = messages.Listener(
@@ -74,18 +74,10 @@ class Doors:
     def _proxy(self) -> dict[str, Any]:
         return typed(
             {
-                "@type": _TYPE + "filters.network.tcp_proxy.v3.TcpProxy",
+                "@type": EXTENSIONS + "filters.network.tcp_proxy.v3.TcpProxy",
                 "stat_prefix": DOORWAY,
                 "cluster": "|none|",
                 "idle_timeout": f"{self._config.call_idle_timeout_s}s",
                 "max_connect_attempts": self._config.retries + 1,
             }
         )
-
-
-def _choose() -> dict[str, Any]:
-    name = {
-        "object_key": "envoy.tcp_proxy.cluster",
-        "format_string": {"text_format_source": {"inline_string": "call|%DOWNSTREAM_LOCAL_ADDRESS%|"}},
-    }
-    return {"@type": _TYPE + "filters.network.set_filter_state.v3.Config", "on_new_connection": [name]}

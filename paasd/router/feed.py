@@ -50,11 +50,11 @@ class RouteFeed:
         self._router.publish_links(self._picture.links())
         self._router.publish_doors(self._picture.doors())
         routes = self._picture.routes.values()
-        self._router.publish(build_table(routes, self._picture, self._picture.system()))
+        self._router.publish(build_table(routes, self._picture, self._picture.public, self._picture.system()))
 
     def _publish(self, hosts: Iterable[str]) -> None:
         self._router.publish_links(self._picture.links())
-        self._router.publish_system(self._picture.system())
+        self._router.publish_names(self._picture.public, self._picture.system())
         self._router.publish_doors(self._picture.doors())
         ports = {int(host[1:]) for host in hosts if host.startswith(":")}
         if ports:

@@ -1,6 +1,7 @@
 """What the route feed has read: rows and facts, indexed both ways. No I/O but the reads that it is handed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
 
 from paasd.model.names import full_name
 from paasd.model.network_policies import ports_of
@@ -9,13 +10,12 @@ from paasd.observed import InstanceFact
 from paasd.router.doorway import Door
 from paasd.router.neighbours import Doors, ProcessKey
 from paasd.router.records import Endpoint, RouteEntry
-from paasd.router.routes import Knowledge, build_entries, build_port, runs
+from paasd.router.routes import Knowledge, build_entries, build_port, public_domains, runs
 from paasd.router.tunnels import Links, target_of
 from paasd.state import ReadTx
 
+V = TypeVar("V")
 TABLES = ("routes", "destinations", "domains", "apps", "spaces", "instances", "nodes", "network_policies")
-# Rows of these concern so much that all is read anew.
-_BROAD = ("domains", "spaces", "nodes")
 
 
 class Picture(Knowledge):
@@ -36,6 +36,8 @@ class Picture(Knowledge):
         self._called: dict[str, frozenset[int]] = {}
         self.callees: Mapping[Door, ProcessKey] = {}
         """Which process stands behind the addresses and ports at which instances of this node call others."""
+        self.public: tuple[str, ...] = ()
+        """The names under which requests from outside are looked up."""
 
     def load(self, tx: ReadTx) -> None:
         """Read everything anew."""
@@ -49,6 +51,7 @@ class Picture(Knowledge):
         ):
             index.clear()
         self.domains = {domain.guid: domain for domain in tx.all(Domain)}
+        self.public = public_domains(self.domains.values())
         self.apps = {app.guid: app for app in tx.all(App)}
         self.organizations = {space.guid: space.organization_guid for space in tx.all(Space)}
         self.neighbours.nodes = {node.guid: node for node in tx.all(Node)}
@@ -62,39 +65,33 @@ class Picture(Knowledge):
         self._recount(self._by_process)
 
     def reread(self, tx: ReadTx, touched: Iterable[tuple[str, str]]) -> set[str] | None:
-        """Read the touched rows; the hosts that they concern, or None if that is best answered by loading all."""
-        routes: set[str] = set()
-        hosts: set[str] = set()
-        processes: set[ProcessKey] = set()
-        policies = False
+        """Read the touched rows; the hosts that they concern, or None if that is best answered by loading all.
+
+        Tenants touch all of these but nodes as often as they like, so no row costs more than what it leads to.
+        """
+        rows: dict[str, set[str]] = {table: set() for table in TABLES}
         for table, guid in touched:
-            if table in _BROAD:
-                return None
-            if table == "routes":
-                routes.add(guid)
-            elif table == "destinations":
-                now = tx.get(Destination, guid)
-                before = self._route_of.get(guid)
-                routes.update(route for route in (before, now.route_guid if now else None) if route is not None)
-            elif table == "apps":
-                self._read_app(tx, guid)
-                hosts.update(self._hosts_of(self._routes_of_app.get(guid, ())))
-            elif table == "instances":
-                processes.update(self._read_instance(tx, guid))
-            elif table == "network_policies":
-                policies = True
-        if policies:
+            rows[table].add(guid)
+        elsewhere = self._read_nodes(tx, rows["nodes"])
+        if elsewhere is None:
+            return None
+        processes = set(elsewhere)
+        hosts = self._read_domains(tx, rows["domains"])
+        for guid in rows["spaces"]:
+            self._read_space(tx, guid)
+        for guid in rows["apps"]:
+            self._read_app(tx, guid)
+            hosts.update(self._hosts_of(self._routes_of_app.get(guid, ())))
+        for guid in rows["instances"]:
+            processes.update(self._read_instance(tx, guid))
+        if rows["network_policies"]:
             self._read_policies(tx)
+        routes = rows["routes"]
+        for guid in rows["destinations"]:
+            now, before = tx.get(Destination, guid), self._route_of.get(guid)
+            routes.update(route for route in (before, now.route_guid if now else None) if route is not None)
         for guid in routes:
-            hosts.update(self._hosts_of([guid]))
-            self._drop_route(guid)
-            route = tx.get(Route, guid)
-            if route is not None:
-                found = tuple(tx.all(Destination, route_guid=guid))
-                for destination in found:
-                    self._read_app(tx, destination.app_guid)
-                self._set_route(route, found)
-            hosts.update(self._hosts_of([guid]))
+            hosts.update(self._read_route(tx, guid))
         return hosts | self._recount(processes)
 
     def observe(self, facts: Mapping[str, InstanceFact], unreachable: frozenset[str]) -> set[str]:
@@ -190,19 +187,60 @@ class Picture(Knowledge):
         """What answers the platform's own hosts."""
         return self.neighbours.system(self._doors)
 
+    def _read_nodes(self, tx: ReadTx, guids: Collection[str]) -> Collection[ProcessKey] | None:
+        """Take the nodes as they are; whose instances to look at again, or None if one moved: all distances differ."""
+        known = self.neighbours.nodes
+        before = {guid: known.get(guid) for guid in guids}
+        for guid in guids:
+            _set(known, guid, tx.get(Node, guid))
+        changed = [(one, now) for guid, one in before.items() if _of_use(one) != _of_use(now := known.get(guid))]
+        if any(one is not None and now is not None and one.zone != now.zone for one, now in changed):
+            return None
+        return tuple(self._by_process) if changed else ()
+
+    def _read_domains(self, tx: ReadTx, guids: Collection[str]) -> set[str]:
+        """Take the domains as they are; the hosts on those that are served otherwise now. Names never change."""
+        hosts: set[str] = set()
+        for guid in guids:
+            before, now = self.domains.get(guid), tx.get(Domain, guid)
+            routes = [one.guid for one in self.routes.values() if one.domain_guid == guid] if before else []
+            if now is None or (before is not None and before.deleting != now.deleting):
+                hosts.update(self._hosts_of(routes))
+            if now is None:
+                # Those rows are gone with it, whether or not they are among what was touched so far.
+                for route in routes:
+                    self._drop_route(route)
+            _set(self.domains, guid, now)
+        if guids:
+            self.public = public_domains(self.domains.values())
+        return hosts
+
+    def _read_space(self, tx: ReadTx, guid: str) -> None:
+        space = tx.get(Space, guid)
+        _set(self.organizations, guid, None if space is None else space.organization_guid)
+
+    def _read_route(self, tx: ReadTx, guid: str) -> set[str]:
+        """Take a route with its destinations as they are; the hosts that it had and has."""
+        hosts = self._hosts_of([guid])
+        self._drop_route(guid)
+        route = tx.get(Route, guid)
+        if route is not None:
+            if route.domain_guid not in self.domains:
+                self._read_domains(tx, [route.domain_guid])
+            if route.space_guid not in self.organizations:
+                self._read_space(tx, route.space_guid)
+            found = tuple(tx.all(Destination, route_guid=guid))
+            for destination in found:
+                self._read_app(tx, destination.app_guid)
+            self._set_route(route, found)
+        return hosts | self._hosts_of([guid])
+
     def _read_app(self, tx: ReadTx, guid: str) -> None:
-        app = tx.get(App, guid)
-        if app is None:
-            self.apps.pop(guid, None)
-        else:
-            self.apps[guid] = app
+        _set(self.apps, guid, tx.get(App, guid))
 
     def _read_instance(self, tx: ReadTx, guid: str) -> Iterable[ProcessKey]:
-        instance = tx.get(Instance, guid)
-        if instance is None:
-            self.neighbours.placed.pop(guid, None)
-        else:
-            self.neighbours.placed[guid] = instance.epoch, instance.node_guid
+        row = tx.get(Instance, guid)
+        _set(self.neighbours.placed, guid, None if row is None else (row.epoch, row.node_guid))
         fact = self._facts.get(guid)
         return () if fact is None else ((fact.app_guid, fact.process_type),)
 
@@ -240,12 +278,24 @@ def port_key(port: int) -> str:
     return f":{port}"
 
 
+def _set(index: dict[str, V], key: str, value: V | None) -> None:
+    if value is None:
+        index.pop(key, None)
+    else:
+        index[key] = value
+
+
 def _discard(index: dict[str, set[str]], key: str, value: str) -> None:
     values = index.get(key)
     if values is not None:
         values.discard(value)
         if not values:
             del index[key]
+
+
+def _of_use(node: Node | None) -> tuple[str, str, str, str, int] | None:
+    """What routes depend on."""
+    return None if node is None else (node.state, node.zone, node.role, node.address, node.tunnel_port)
 
 
 def _places(facts: tuple[InstanceFact, ...]) -> tuple[tuple[str, int, str, str | None, int | None, int], ...]:

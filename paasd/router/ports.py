@@ -12,12 +12,11 @@ from paasd.config import RouterConfig
 from paasd.router.clusters import assign, spread_of, tcp_cluster
 from paasd.router.engine.listeners import log_sink
 from paasd.router.records import RouteEntry
-from paasd.router.table import Changes, Owner
-from paasd.router.xds import messages
+from paasd.router.table import Owner
+from paasd.router.xds import Changes, messages
 from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, LISTENER_URL
-from paasd.router.xds.typed import typed
+from paasd.router.xds.typed import EXTENSIONS, typed
 
-_TYPE = "type.googleapis.com/envoy.extensions."
 _NAME: Final = re.compile(r"port\|([0-9]+)\|")
 _CLUSTER: Final = re.compile(r"port\|([0-9]+)\|.+", re.DOTALL)
 GONE_LIMIT: Final = 1000
@@ -122,7 +121,7 @@ class Ports:
 
     def _listener(self, port: int) -> bytes:
         limit = {
-            "@type": _TYPE + "filters.network.connection_limit.v3.ConnectionLimit",
+            "@type": EXTENSIONS + "filters.network.connection_limit.v3.ConnectionLimit",
             "stat_prefix": "port",
             "max_connections": self._config.tcp_connections_limit,
         }
@@ -140,11 +139,11 @@ class Ports:
 
     def _proxy(self, entry: RouteEntry) -> dict[str, Any]:
         log = {
-            "@type": _TYPE + "access_loggers.grpc.v3.TcpGrpcAccessLogConfig",
+            "@type": EXTENSIONS + "access_loggers.grpc.v3.TcpGrpcAccessLogConfig",
             "common_config": log_sink(self._config),
         }
         return {
-            "@type": _TYPE + "filters.network.tcp_proxy.v3.TcpProxy",
+            "@type": EXTENSIONS + "filters.network.tcp_proxy.v3.TcpProxy",
             "stat_prefix": "port",
             "cluster": cluster_of(entry),
             "idle_timeout": f"{self._config.tcp_idle_timeout_s}s",

@@ -89,7 +89,6 @@ class AccessEntry(msgspec.Struct, frozen=True, kw_only=True):
     bytes_out: int
     started_at_ns: int
     duration_s: float
-    first_byte_s: float | None
     upstream_first_byte_s: float | None
     upstream_last_byte_s: float | None
     attempts: int

@@ -19,10 +19,10 @@ from paasd.router.doorway import Door, Doors
 from paasd.router.engine import Engine, PortTaken, claim_port
 from paasd.router.ports import Ports, ports_named
 from paasd.router.records import AccessEntry, Endpoint, RouteEntry, RouteTable
-from paasd.router.table import Changes, Table, by_host, servable
+from paasd.router.table import Table, by_host, servable
 from paasd.router.tunnels import Links, NodeIdentity
 from paasd.router.tunnels.resources import Tunnels
-from paasd.router.xds import DiscoveryService, ResourceStore, listen, serve_discovery
+from paasd.router.xds import Changes, DiscoveryService, ResourceStore, listen, serve_discovery
 from paasd.router.xds.messages import LISTENER_URL, SECRET_URL, Secret, TCPAccessLogEntry
 
 OnAccess = Callable[[list[AccessEntry]], None]
@@ -129,12 +129,16 @@ class Router:
         }
         self._announce(self._table.update(changed, self._domains, own))
 
-    def publish_system(self, system: Mapping[str, tuple[Endpoint, ...]]) -> None:
-        """What answers the platform's own hosts from now on; their names are those of the last `publish`."""
-        if dict(system) != self._system:
-            self._system = dict(system)
-            hosts = by_host((), system)
-            self._announce(self._table.update(hosts, self._domains, self._system_names()))
+    def publish_names(self, domains: tuple[str, ...], system: Mapping[str, tuple[Endpoint, ...]]) -> None:
+        """The public domains, and what answers the platform's own hosts, from now on.
+
+        The names of the latter are those of the last `publish`.
+        """
+        moved = dict(system) != self._system
+        if moved or domains != self._domains:
+            self._domains, self._system = domains, dict(system)
+            hosts = by_host((), system) if moved else {}
+            self._announce(self._table.update(hosts, domains, self._system_names()))
 
     def open_tunnels(self, identity: NodeIdentity, host: str, port: int, *, source: str | None = None) -> int:
         """Listen for the routers of other nodes, and reach them (from `source`); the port, which 0 leaves open.

@@ -106,13 +106,15 @@ def public_domains(domains: Iterable[Domain]) -> tuple[str, ...]:
     return tuple(sorted(domain.name.lower() for domain in public))
 
 
-def build_table(routes: Iterable[Route], known: Knowledge, system: Mapping[str, tuple[Endpoint, ...]]) -> RouteTable:
+def build_table(
+    routes: Iterable[Route], known: Knowledge, public: tuple[str, ...], system: Mapping[str, tuple[Endpoint, ...]]
+) -> RouteTable:
     """The whole table."""
     routes = list(routes)
     ports = {one.port: entry for one in routes if one.port is not None and (entry := build_port(one, known))}
     return RouteTable(
         ports=ports,
         routes=build_entries(routes, known),
-        domains=public_domains(known.domains.values()),
+        domains=public,
         system=dict(system),
     )

@@ -17,7 +17,7 @@ from paasd.config import RouterConfig
 from paasd.model.names import normal_path
 from paasd.router.clusters import cluster_name, encode_cluster, encode_endpoints
 from paasd.router.records import Endpoint, RouteEntry
-from paasd.router.xds import messages
+from paasd.router.xds import Changes, messages
 from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, ROUTES_URL, duration
 
 ROUTES_NAME = "routes"
@@ -29,7 +29,6 @@ _GONE_LIMIT = 10_000
 _PATH = re.compile(r"(/[^?#\s]*[^?#/\s])?")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
-Changes = dict[str, dict[str, bytes | None]]
 Hosts = Mapping[str, tuple[RouteEntry, ...]]
 
 

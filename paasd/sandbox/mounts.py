@@ -17,7 +17,6 @@ _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
-_AT_RECURSIVE = 0x8000
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV, _MOUNT_ATTR_IDMAP = 0x1, 0x2, 0x4, 0x100000
 # The numbers are the same on every architecture that Linux added after 2019.
 _SYS_OPEN_TREE, _SYS_MOUNT_SETATTR = 428, 442
@@ -85,22 +84,20 @@ def unmount_all(target: Path) -> None:
             pass
 
 
-def idmapped_tree(path: Path, userns_fd: int | None, *, read_only: bool = True, recursive: bool = False) -> int:
-    """A detached copy of the mount tree at `path`, nosuid and nodev, owned as the user namespace maps it.
+def idmapped(path: Path, userns_fd: int | None) -> int:
+    """A detached copy of the mount at `path`, read-only, nosuid and nodev, owned as the user namespace maps it.
 
     Returns an fd to give to move_mount(2); closing it drops the mount. EINVAL: this file system cannot be idmapped.
     """
-    recurse = _AT_RECURSIVE if recursive else 0
-    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | recurse
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC
     fd = _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags), path)
-    attributes = _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
-    attributes |= _MOUNT_ATTR_RDONLY if read_only else 0
+    attributes = _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
     attributes |= _MOUNT_ATTR_IDMAP if userns_fd is not None else 0
     attr = _MountAttr(attributes, 0, 0, userns_fd if userns_fd is not None else 0)
     size = ctypes.c_size_t(ctypes.sizeof(attr))
     try:
         _check(
-            _libc.syscall(_SYS_MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH | recurse, ctypes.byref(attr), size),
+            _libc.syscall(_SYS_MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, ctypes.byref(attr), size),
             path,
         )
     except OSError:

@@ -15,6 +15,7 @@ from paasd.buildpacks.hashing import digest
 from paasd.buildpacks.launch import staging_environment
 from paasd.errors import PaasdError
 from paasd.model import App, Build, Droplet, Package, Process, Space
+from paasd.model.build_caches import generation
 from paasd.model.buildpacks import usable
 from paasd.model.vcap import vcap_application
 from paasd.state import ReadTx
@@ -42,6 +43,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """Name and blob of each uploaded buildpack that may be used."""
     order: tuple[str, ...] = ()
     """Buildpacks that are asked in turn for an app that names none."""
+    caches: str = ""
+    """The generation of what former builds kept; nothing of another one is used."""
 
 
 def read_inputs(tx: ReadTx, build: Build, *, unsealed: Unsealed, api_url: str) -> Inputs:
@@ -75,7 +78,13 @@ def read_inputs(tx: ReadTx, build: Build, *, unsealed: Unsealed, api_url: str) -
         packs=tuple((row.name, row.blob_sha256) for row in packs if row.blob_sha256 is not None),
         order=tuple(row.name.removesuffix("_buildpack") if row.builtin else row.name for row in packs),
         disk_mb=build.staging_disk_mb,
+        caches=generation(tx, app),
     )
+
+
+def dependencies_key(inputs: Inputs, key: str) -> str:
+    """Under which a layer of dependencies is found again."""
+    return f"dependencies/{inputs.caches}/{key}" if inputs.caches else f"dependencies/{key}"
 
 
 def settings_key(inputs: Inputs, *, stack_digest: str, catalogue: Any, tools: Mapping[str, str], packs: Any) -> str:
@@ -93,6 +102,7 @@ def settings_key(inputs: Inputs, *, stack_digest: str, catalogue: Any, tools: Ma
         packs,
         inputs.packs,
         inputs.order,
+        *([inputs.caches] if inputs.caches else []),
     ]
     return digest("settings", lifecycle_digest(), json.dumps(content, sort_keys=True))
 

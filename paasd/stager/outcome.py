@@ -9,6 +9,8 @@ from msgspec import Meta
 from paasd.buildpacks import failure as codes
 from paasd.errors import PaasdError
 from paasd.model import DropletBuildpack, DropletSidecar
+from paasd.model.naming import NAME_LIMIT
+from paasd.model.processes import COMMAND_LIMIT_BYTES, can_be_run
 from paasd.sandbox import Exit
 
 Text = Annotated[str, Meta(max_length=4096)]
@@ -72,6 +74,9 @@ class Sidecar(msgspec.Struct, frozen=True):
     process_types: Annotated[list[ProcessType], Meta(max_length=100)]
     memory: Any = None
 
+    def __post_init__(self) -> None:
+        _check_run(self.name, self.command)
+
 
 class ResultFile(msgspec.Struct, frozen=True):
     """result.json, from the build step."""
@@ -83,6 +88,18 @@ class ResultFile(msgspec.Struct, frozen=True):
     toolchains: Annotated[list[tuple[Text, Text]], Meta(max_length=100)]
     suggestion: Command = ""
     cached: bool = False
+
+    def __post_init__(self) -> None:
+        for name, command in self.process_types.items():
+            _check_run(name, command)
+
+
+def _check_run(name: str, command: str) -> None:
+    """Raise ValueError, which reading turns into its own error, for what no instance could be started with."""
+    if not 1 <= len(name) <= NAME_LIMIT or not name.isprintable():
+        raise ValueError(f"{name[:80]!a} is no name of a process: 1 to {NAME_LIMIT} printable characters")
+    if not can_be_run(command):
+        raise ValueError(f"the command of {name[:80]} has NUL in it, or more than {COMMAND_LIMIT_BYTES} bytes")
 
 
 class FailureFile(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from paasd.errors import ConfigError, OutcomeUnknown, PaasdError, Unavailable
 from paasd.logs import Logs
 from paasd.model import App, Build
 from paasd.model.arguments import Arguments
+from paasd.model.build_caches import generations
 from paasd.model.builds import (
     CurrentBuild,
     FailBuild,
@@ -36,7 +37,7 @@ from paasd.stager.outcome import StagingError
 from paasd.stager.sources import Sources, read_sources
 from paasd.stager.staging import Staging
 from paasd.stager.toolchains import Image, Toolchains
-from paasd.stager.turns import Turns
+from paasd.stager.turns import PROMPT_S, Turns, put_off
 from paasd.stager.uploads import Uploads
 from paasd.state import Database, Operation
 from paasd.unsealing import Unsealed, Unsealing
@@ -45,13 +46,9 @@ T = TypeVar("T", bound=Arguments)
 _Key = tuple[str, int]  # build guid, epoch
 # Rows are looked at this often even when nobody said that they changed.
 _RECONCILE_S = 10.0
+_FORGET_S = 600.0
 _RETRY_S = 2.0
 _REPORT_TRIES = 15
-# A turn that comes this soon needs no new deadline.
-_PROMPT_S = 10.0
-# So often, within the time of a build, the deadlines of waiting ones are put off, so many at most.
-_LOOKS = 3
-_PROLONGED_LIMIT = 500
 
 
 class Stager:
@@ -82,7 +79,8 @@ class Stager:
     async def run(self) -> None:
         await self._sweep()
         self._nursery.start_soon(Uploads(self._tools, self._node_guid, self.turns).run)
-        self._nursery.start_soon(self._keep_waiting)
+        self._nursery.start_soon(put_off, self._tools.config.timeout_s, self._waiting, self._prolong)
+        self._nursery.start_soon(self._keep_clearing)
         # Takes pip's start, half a second, for which neither the API nor the running apps need to wait.
         self._sources = await trio.to_thread.run_sync(read_sources, self._tools.config)
         async with self._tools.database.watch("builds") as changes:
@@ -102,11 +100,25 @@ class Stager:
                     # The next start tries again; the node can do without it.
                     self._log.error("container not removed", container=container.guid, error=error.detail)
                 await self._tools.logs.forget_cursor(container.guid)
-        with self._tools.database.read() as tx:
-            apps = {app.guid for app in tx.all(App)}
-        await trio.to_thread.run_sync(self._tools.caches.forget_others, apps)
+        await self._forget_caches()
         for left in (self._tools.directory / "builds").iterdir():
             await trio.to_thread.run_sync(shutil.rmtree, left, True)
+
+    async def _forget_caches(self) -> None:
+        with self._tools.database.read() as tx:
+            found = generations(tx)
+            building = {build.app_guid for build in tx.all(Build, node_guid=self._node_guid, state="STAGING")}
+        await trio.to_thread.run_sync(self._tools.caches.forget_others, found, building)
+
+    async def _keep_clearing(self) -> None:
+        """Free the room of caches that somebody has cleared."""
+        async with self._tools.database.watch("settings") as changes:
+            while True:
+                with trio.move_on_after(_FORGET_S):
+                    await changes.wait()
+                changes.take()
+                await self._forget_caches()
+                await trio.sleep(_RECONCILE_S)
 
     def _reconcile(self) -> None:
         with self._tools.database.read() as tx:
@@ -128,7 +140,7 @@ class Stager:
                 asked = trio.current_time()
                 async with self.turns.turn(self._organization(build)):
                     self._begun.add(key)
-                    if trio.current_time() - asked > _PROMPT_S:
+                    if trio.current_time() - asked > PROMPT_S:
                         await self._prolong([key])
                     await self._stage(key, build)
         finally:
@@ -140,15 +152,11 @@ class Stager:
         with self._tools.database.read() as tx:
             return organization_of(tx, build.app_guid)
 
-    async def _keep_waiting(self) -> None:
-        """The time of a build runs from its turn: the deadline of those that wait is put off again and again."""
-        while True:
-            await trio.sleep(self._tools.config.timeout_s / _LOOKS)
-            if waiting := [key for key in self._scopes if key not in self._begun]:
-                await self._prolong(waiting)
+    def _waiting(self) -> list[_Key]:
+        return [key for key in self._scopes if key not in self._begun]
 
     async def _prolong(self, keys: list[_Key]) -> None:
-        builds = [CurrentBuild(build_guid=guid, epoch=epoch) for guid, epoch in keys[:_PROLONGED_LIMIT]]
+        builds = [CurrentBuild(build_guid=guid, epoch=epoch) for guid, epoch in keys]
         arguments = ProlongBuilds(node_guid=self._node_guid, builds=builds, timeout_s=self._tools.config.timeout_s)
         try:
             await self._tools.database.write(prolong_builds, arguments)

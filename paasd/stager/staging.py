@@ -91,7 +91,8 @@ class Staging:
             images = await self._toolchains(plan.toolchains)
         found = await self._found_layers(plan)
         chamber.request["granted"] = sorted(found)
-        cache = tools.caches.find(self._inputs.organization_guid, self._inputs.app_guid)
+        inputs = self._inputs
+        cache = tools.caches.find(inputs.organization_guid, inputs.app_guid, inputs.caches)
         layers = (
             *(tools.blobs.path(image.sha256) for image in images.values()),
             *(tools.blobs.path(layer.sha256) for layer in found.values()),
@@ -130,7 +131,7 @@ class Staging:
         found: dict[str, DropletLayer] = {}
         with self._tools.database.read() as tx:
             rows = [
-                (layer.key, find_layer(tx, f"dependencies/{layer.key}", self._inputs.space_guid))
+                (layer.key, find_layer(tx, keys.dependencies_key(self._inputs, layer.key), self._inputs.space_guid))
                 for layer in plan.layers
             ]
         for key, row in rows:
@@ -171,7 +172,7 @@ class Staging:
                 if layer.key in reusable:
                     register.append(
                         NewLayer(
-                            key=f"dependencies/{layer.key}",
+                            key=keys.dependencies_key(self._inputs, layer.key),
                             role="dependencies",
                             sha256=kept.sha256,
                             size_bytes=kept.size_bytes,
@@ -229,6 +230,7 @@ class Staging:
 
     async def _keep_cache(self, chamber: Chamber, layers: tuple[Path, ...]) -> None:
         """After the build is reported: the next one of this app finds its packages here. Never worth a failure."""
+        inputs = self._inputs
         if not self._config.cache_limit_bytes:
             return
         chamber.request["images"] = "cache"
@@ -239,7 +241,7 @@ class Staging:
             return
         try:
             await trio.to_thread.run_sync(
-                self._tools.caches.keep, self._inputs.organization_guid, self._inputs.app_guid, fd
+                self._tools.caches.keep, inputs.organization_guid, inputs.app_guid, inputs.caches, fd
             )
         finally:
             os.close(fd)

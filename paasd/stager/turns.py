@@ -1,15 +1,33 @@
 """Who stages next on this node: organizations in turn, so that one with many builds does not keep the others out."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
 HALF_FORGOTTEN_S: Final = 3600.0
 LITTLE_S: Final = 300.0
 """Who built less than this lately may have the turn that is kept."""
+
+
+PROMPT_S: Final = 10.0
+"""A turn that comes this soon needs no new deadline."""
+_LOOKS: Final = 3
+_PROLONGED_LIMIT: Final = 500
+"""So often, within the time of a piece of work, the deadlines of what waits are put off, of so many at most."""
+K = TypeVar("K")
+
+
+async def put_off(
+    timeout_s: float, waiting: Callable[[], list[K]], prolong: Callable[[list[K]], Awaitable[None]]
+) -> None:
+    """The time of what waits runs from its turn: its deadline is put off again and again, until this is cancelled."""
+    while True:
+        await trio.sleep(timeout_s / _LOOKS)
+        if found := waiting()[:_PROLONGED_LIMIT]:
+            await prolong(found)
 
 
 class Used:

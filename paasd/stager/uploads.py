@@ -16,14 +16,16 @@ from paasd.model.builds import organization_of
 from paasd.model.uploads import (
     FailDropletUpload,
     FinishDropletUpload,
+    ProlongDropletUploads,
     fail_droplet_upload,
     finish_droplet_upload,
+    prolong_droplet_uploads,
 )
 from paasd.stager.chamber import Chamber, Tools, open_chamber
 from paasd.stager.inputs import Inputs, day
 from paasd.stager.outcome import ResultFile, StagingError, sidecars_of
 from paasd.stager.sources import Sources
-from paasd.stager.turns import Turns
+from paasd.stager.turns import PROMPT_S, Turns, put_off
 from paasd.state import Operation, ReadTx
 
 T = TypeVar("T", bound=Arguments)
@@ -40,10 +42,12 @@ class Uploads:
         self._node_guid = node_guid
         self._turns = turns
         self._scopes: dict[str, trio.CancelScope] = {}
+        self._begun: set[str] = set()
         self._log = structlog.get_logger()
 
     async def run(self) -> None:
         async with self._tools.database.watch("droplet_uploads") as changes, trio.open_nursery() as nursery:
+            nursery.start_soon(put_off, self._tools.config.timeout_s, self._waiting, self._prolong)
             while True:
                 changes.take()
                 self._reconcile(nursery)
@@ -67,10 +71,27 @@ class Uploads:
             with scope:
                 with self._tools.database.read() as tx:
                     organization_guid = organization_of(tx, upload.app_guid)
+                asked = trio.current_time()
                 async with self._turns.turn(organization_guid):
+                    self._begun.add(upload.droplet_guid)
+                    if trio.current_time() - asked > PROMPT_S:
+                        await self._prolong([upload.droplet_guid])
                     await self._take_in(upload)
         finally:
+            self._begun.discard(upload.droplet_guid)
             del self._scopes[upload.droplet_guid]
+
+    def _waiting(self) -> list[str]:
+        return [guid for guid in self._scopes if guid not in self._begun]
+
+    async def _prolong(self, guids: list[str]) -> None:
+        arguments = ProlongDropletUploads(
+            node_guid=self._node_guid, droplet_guids=guids, timeout_s=self._tools.config.timeout_s
+        )
+        try:
+            await self._tools.database.write(prolong_droplet_uploads, arguments)
+        except PaasdError as error:
+            self._log.warning("the time of uploaded droplets is not put off", reason=error.detail)
 
     async def _take_in(self, upload: DropletUpload) -> None:
         limit_s = self._tools.config.timeout_s

@@ -155,16 +155,7 @@ def plan_launch(
         identity=identity_for(tx, instance),
         stack=droplet.stack or default_stack,
         layers=tuple(blobs.path(layer.sha256) for layer in in_order(droplet.layers)),
-        limits=Limits(
-            memory_bytes=instance.memory_mb * _MB,
-            # As in Cloud Foundry, processor time is shared out in proportion to memory.
-            cpu_weight=max(1, min(10_000, instance.memory_mb * 100 // 1024)),
-            cpu_cores=config.cores_limit or None,
-            pids=config.pids,
-            disk_bytes=instance.disk_mb * _MB,
-            inodes=config.inodes,
-            open_files=config.open_files,
-        ),
+        limits=limits_of(config, instance.memory_mb, instance.disk_mb),
         command=command,
         sidecars=_sidecars(tx, app, process, revision),
         environment=unsealed.environment,
@@ -172,6 +163,20 @@ def plan_launch(
         services=unsealed.services,
         memory_mb=instance.memory_mb,
         space_guid=app.space_guid,
+    )
+
+
+def limits_of(config: SupervisorConfig, memory_mb: int, disk_mb: int) -> Limits:
+    """Those of an instance or a task of this size."""
+    return Limits(
+        memory_bytes=memory_mb * _MB,
+        # As in Cloud Foundry, processor time is shared out in proportion to memory.
+        cpu_weight=max(1, min(10_000, memory_mb * 100 // 1024)),
+        cpu_cores=config.cores_limit or None,
+        pids=config.pids,
+        disk_bytes=disk_mb * _MB,
+        inodes=config.inodes,
+        open_files=config.open_files,
     )
 
 

@@ -10,13 +10,12 @@ from paasd.logs import Line, MakeLine, Stream
 from paasd.model import App, Droplet, HealthCheck, Task
 from paasd.model.variable_groups import has_secrets
 from paasd.model.vcap import application_version, vcap_application
-from paasd.sandbox import ContainerSpec, Limits
+from paasd.sandbox import ContainerSpec
 from paasd.state import Database
-from paasd.supervisor.launch import Identity, Plan, in_order
+from paasd.supervisor.launch import Identity, Plan, in_order, limits_of
 from paasd.unsealing import Unsealed, Unsealing
 
 LABEL = "paasd.task"
-_MB = 1024 * 1024
 
 
 class TaskIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,15 +122,7 @@ class TaskPlanner(msgspec.Struct, frozen=True, kw_only=True):
             ),
             stack=droplet.stack or self.default_stack,
             layers=tuple(self.blobs.path(layer.sha256) for layer in in_order(droplet.layers)),
-            limits=Limits(
-                memory_bytes=task.memory_mb * _MB,
-                cpu_weight=max(1, min(10_000, task.memory_mb * 100 // 1024)),
-                cpu_cores=config.cores_limit or None,
-                pids=config.pids,
-                disk_bytes=task.disk_mb * _MB,
-                inodes=config.inodes,
-                open_files=config.open_files,
-            ),
+            limits=limits_of(config, task.memory_mb, task.disk_mb),
             command=task.command,
             sidecars=(),
             environment=unsealed.environment,

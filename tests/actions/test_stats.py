@@ -1,9 +1,9 @@
 """What instances are shown to do: rows and facts together."""
 
-from paasd.actions import apps, stats
+from paasd.actions import apps
 from paasd.model import Instance, Process
 from paasd.observed import InstanceFact
-from tests.actions.world import World
+from tests.actions.world import World, process_stats
 
 
 def process_of(world: World, guid: str) -> Process:
@@ -31,11 +31,11 @@ def report(world: World, instance: Instance, state: str, **more: object) -> None
 async def test_a_placed_instance_is_starting_until_its_node_says_more(world: World) -> None:
     app = await world.running()
     process = process_of(world, app.guid)
-    assert [one.state for one in stats.process_stats(world.context, world.admin, process.guid)] == ["STARTING"]
+    assert [one.state for one in process_stats(world.context, process.guid)] == ["STARTING"]
     with world.context.database.read() as tx:
         [instance] = tx.all(Instance)
     report(world, instance, "RUNNING", address="10.254.0.2", port=8080, routable=True)
-    [found] = stats.process_stats(world.context, world.admin, process.guid)
+    [found] = process_stats(world.context, process.guid)
     assert (found.state, found.address, found.routable) == ("RUNNING", "10.254.0.2", True)
     assert 59 <= found.uptime_s <= 75
     assert found.memory_quota_bytes == process.memory_mb * 1024 * 1024
@@ -46,7 +46,7 @@ async def test_a_crashed_instance_says_why(world: World) -> None:
     with world.context.database.read() as tx:
         [instance] = tx.all(Instance)
     report(world, instance, "CRASHED", details="out of memory")
-    [found] = stats.process_stats(world.context, world.admin, process_of(world, app.guid).guid)
+    [found] = process_stats(world.context, process_of(world, app.guid).guid)
     assert (found.state, found.details) == ("CRASHED", "out of memory")
 
 
@@ -56,15 +56,15 @@ async def test_after_a_restart_the_old_instance_proves_nothing(world: World) -> 
         [instance] = tx.all(Instance)
     report(world, instance, "RUNNING")
     await apps.restart(world.context, world.admin, app.guid)
-    [found] = stats.process_stats(world.context, world.admin, process_of(world, app.guid).guid)
+    [found] = process_stats(world.context, process_of(world, app.guid).guid)
     assert found.state == "DOWN"
     await world.scheduler.reconcile()
-    [found] = stats.process_stats(world.context, world.admin, process_of(world, app.guid).guid)
+    [found] = process_stats(world.context, process_of(world, app.guid).guid)
     assert found.state == "STARTING"
 
 
 async def test_a_stopped_app_is_down(world: World) -> None:
     app = await world.running()
     await apps.stop(world.context, world.admin, app.guid)
-    found = stats.process_stats(world.context, world.admin, process_of(world, app.guid).guid)
+    found = process_stats(world.context, process_of(world, app.guid).guid)
     assert [(one.state, one.details) for one in found] == [("DOWN", None)]

@@ -8,20 +8,27 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from paasd.actions import Context, apps, builds, organizations, packages, roles, spaces, users
+from paasd.actions.stats import InstanceStats, stats_of
 from paasd.auth import Caller, system_caller
 from paasd.blobs import open_blobs
 from paasd.config import Config
 from paasd.logs import open_logs
-from paasd.model import App, Build, Droplet, DropletLayer, Organization, Space
+from paasd.model import App, Build, Droplet, DropletLayer, Organization, Process, Space
 from paasd.model.builds import FinishBuild, finish_build
 from paasd.model.nodes import RegisterNode, register_node
 from paasd.model.settings import Bootstrap, bootstrap
 from paasd.observed import Observed
 from paasd.scheduler.scheduler import Scheduler
-from paasd.state import open_database
 from paasd.state.sealing import load_root_key, open_sealer
+from tests.fresh import open_fresh
 
 NODE = "11111111-1111-4111-8111-111111111111"
+
+
+def process_stats(context: Context, process_guid: str) -> list[InstanceStats]:
+    """Every wanted index of a process."""
+    with context.database.read() as tx:
+        return stats_of(context, tx, [tx.need(Process, process_guid)])[process_guid]
 
 
 class World:
@@ -119,7 +126,7 @@ async def open_world(directory: Path, *, memory_mb: int = 4096, config: Config |
     """The world in `directory`, with one node of `memory_mb`."""
     config = config or Config()
     async with (
-        open_database(directory / "state", sync=False) as database,
+        open_fresh(directory / "state") as database,
         open_blobs(directory / "blobs") as blobs,
         open_logs(config.logs, directory / "logs", time.time) as logs,
     ):

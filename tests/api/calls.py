@@ -327,6 +327,8 @@ class Caller:
             },
             ("POST", "/Groups/<group>/members"): {"value": places.get("guid", "")},
             ("POST", "/Users"): {"userName": self.name(), "password": PASSWORD},
+            ("PUT", "/Users/<guid>"): {"userName": self.name(), "emails": [{"value": "ada@example.org"}]},
+            ("PATCH", "/Users/<guid>"): {"emails": [{"value": "bob@example.org"}]},
             ("PUT", "/Users/<guid>/password"): {"password": PASSWORD + "!"},
             ("POST", "/paasd/v1/backup"): {"passphrase": "a long enough passphrase"},
         }

@@ -24,9 +24,10 @@ from paasd.model.arguments import SYSTEM
 from paasd.model.settings import Bootstrap, bootstrap
 from paasd.model.users import CreateUser, create_user
 from paasd.observed import Observed
-from paasd.state import Log, open_database
+from paasd.state import Log
 from paasd.state.sealing import load_root_key, open_sealer
 from tests.api.conforming import conforms
+from tests.fresh import open_fresh
 
 PASSWORD = "a quiet harbour town in april"
 CHEAP_HASHES = AuthConfig(hash_memory_kib=64, hash_time_cost=1, login_wait_s=0.0)
@@ -108,7 +109,7 @@ async def serve(directory: Path, config: Config | None = None, *, log: Log | Non
     clock = Clock()
     config = config or Config(api=API, auth=CHEAP_HASHES)
     async with (
-        open_database(directory, config.state, log=log, clock=clock, sync=False) as database,
+        open_fresh(directory, config.state, log=log, clock=clock) as database,
         open_blobs(directory / "blobs", config.blobs, clock=clock) as blobs,
         open_logs(config.logs, directory / "logs", clock) as logs,
     ):

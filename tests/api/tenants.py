@@ -2,7 +2,7 @@
 
 import httpx
 
-from paasd.model import App, Droplet, DropletLayer, Instance, Process
+from paasd.model import App, Droplet, DropletLayer, DropletSidecar, Instance, Process
 from paasd.model.apps import ChangeApp, CreateApp, SetDroplet, create_app, set_current_droplet, start_app
 from paasd.model.arguments import SYSTEM, Arguments
 from paasd.model.instances import PlaceInstances, Placement, place_instances
@@ -66,15 +66,15 @@ class PutDroplet(Arguments):
 
     app_guid: str
     process_types: dict[str, str] = {}
+    sidecars: list[DropletSidecar] = []
 
 
 @operation("test.put_droplet", version=1)
 def put_droplet(tx: Tx, args: PutDroplet) -> Droplet:
     """A droplet that nothing was staged for."""
     layer = DropletLayer(role="app", sha256="b" * 64, size_bytes=9)
-    return tx.insert(
-        Droplet(app_guid=args.app_guid, layers=[layer], process_types=args.process_types or {"web": "run"})
-    )
+    types = args.process_types or {"web": "run"}
+    return tx.insert(Droplet(app_guid=args.app_guid, layers=[layer], process_types=types, sidecars=args.sidecars))
 
 
 async def make_tenant(served: Served, name: str, *kinds: str) -> Tenant:

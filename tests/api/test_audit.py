@@ -266,4 +266,7 @@ async def test_variables_that_did_not_change_are_no_event(served: Served) -> Non
         assert (await http.patch(path, json={"var": {**absent, "KEPT": "1"}})).json()["var"] == {"KEPT": "1"}
         assert (await http.get("/v3/audit_events?types=audit.app.update")).json()["resources"] == []
         await http.patch(path, json={"var": {**absent, "NEW": "2", "KEPT": None}})
-        assert (await newest(http, types="audit.app.update"))["data"] == {"environment_variables": ["KEPT", "NEW"]}
+        assert (await newest(http, types="audit.app.update"))["data"] == {
+            "environment_variables": ["KEPT", "NEW"],
+            "removed": ["KEPT"],
+        }

@@ -72,3 +72,22 @@ async def test_a_download_of_source_code_is_told(caller: Caller) -> None:
     assert (await ok(http, f"/v3/packages/{package}/download")).content == BITS
     [event] = events(caller.served.context, DOWNLOADED)
     assert (event.target_type, event.data["package_guid"], event.actor_name) == ("app", package, "admin")
+
+
+async def test_downloads_are_told_once_an_hour_of_each_package_from_each_source(caller: Caller) -> None:
+    served, http = caller.served, caller.http
+    app = (await caller.make_apps())["guid"]
+    packages = [
+        await caller.make("/v3/packages", {"type": "bits", "relationships": {"app": to(app)}}) for _ in range(2)
+    ]
+    for package in packages:
+        await http.post(f"/v3/packages/{package}/upload", files={"bits": ("bits.zip", BITS)})
+        for _ in range(3):
+            await ok(http, f"/v3/packages/{package}/download")
+    assert [event.data["package_guid"] for event in events(served.context, DOWNLOADED)] == packages
+    await ok(http, f"/v3/packages/{packages[0]}/download", **{"X-Forwarded-For": "203.0.113.9"})
+    assert len(events(served.context, DOWNLOADED)) == 3
+    served.clock.ahead_s = 3700
+    async with await served.admin() as later:
+        await ok(later, f"/v3/packages/{packages[0]}/download")
+    assert len(events(served.context, DOWNLOADED)) == 4

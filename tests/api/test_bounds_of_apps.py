@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from paasd.actions.manifests import PARTS_LIMIT
-from paasd.model import AppUsageEvent, Process
+from paasd.model import AppUsageEvent, DropletSidecar, Process, Sidecar
 from paasd.model.apps import SetDroplet, set_current_droplet
 from paasd.model.arguments import SYSTEM
 from paasd.model.processes import PROCESS_TYPES_LIMIT
@@ -66,11 +66,15 @@ async def test_an_app_has_only_so_many_process_types_whatever_names_them(served:
 async def applied(
     http: httpx.AsyncClient, tenant: Tenant, name: str, process_types: dict[str, str]
 ) -> tuple[str, list[str]]:
-    """The state and the errors of the job."""
     lines = "".join(f"  - {{type: {one}, command: x}}\n" for one in process_types)
+    return await apply(http, tenant, name, f"  processes:\n{lines}")
+
+
+async def apply(http: httpx.AsyncClient, tenant: Tenant, name: str, lines: str) -> tuple[str, list[str]]:
+    """The state and the errors of the job of a manifest of one app."""
     answer = await http.post(
         f"/v3/spaces/{tenant.space}/actions/apply_manifest",
-        content=f"applications:\n- name: {name}\n  processes:\n{lines}",
+        content=f"applications:\n- name: {name}\n{lines}",
         headers={"Content-Type": "application/x-yaml"},
     )
     job: dict[str, Any] = (await http.get(answer.headers["Location"])).json()
@@ -104,6 +108,66 @@ async def test_an_app_has_only_so_many_sidecars(served: Served) -> None:
         first = (await http.get(f"/v3/apps/{app}/sidecars")).json()["resources"][0]["guid"]
         await http.delete(f"/v3/sidecars/{first}")
         assert (await add(SIDECARS_LIMIT)).status_code == 201
+
+
+async def test_neither_a_manifest_nor_a_droplet_brings_more_sidecars(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "developer")
+    app = await tenant.started_app(served, "dora")
+
+    def sidecars(count: int, of: str) -> str:
+        return "  sidecars:\n" + "".join(
+            f"  - {{name: {of}{number}, command: x, process_types: [web]}}\n" for number in range(count)
+        )
+
+    too_many = f"An app has at most {SIDECARS_LIMIT} sidecars"
+    async with tenant.client("developer") as http:
+        assert await apply(http, tenant, "dora", sidecars(SIDECARS_LIMIT + 1, "s")) == (
+            "FAILED",
+            [f"For application 'dora': {too_many}"],
+        )
+        assert await apply(http, tenant, "dora", sidecars(SIDECARS_LIMIT - 1, "s")) == ("COMPLETE", [])
+        of_droplet = [DropletSidecar(name=f"d{number}", command="x", process_types=["web"]) for number in range(2)]
+        for count in (2, 1):
+            droplet = PutDroplet(app_guid=app, process_types={"web": "x"}, sidecars=of_droplet[:count])
+            chosen = await choose(http, app, (await served.context.database.write(put_droplet, droplet)).guid)
+            if count == 2:
+                words = f"{too_many}; this droplet would make {SIDECARS_LIMIT + 1}"
+                assert detail(chosen) == (422, words)
+        assert chosen.status_code == 200
+    with served.context.database.read() as tx:
+        assert tx.count(Sidecar, app_guid=app) == SIDECARS_LIMIT
+
+
+async def test_an_organization_without_a_quota_wants_only_so_many_instances(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "developer")
+    one, other = await tenant.started_app(served, "one"), await tenant.started_app(served, "other")
+    limit = served.context.config.apps.organization_instances_limit
+    words = (
+        f"organization 'acme' can have at most {limit} instances in all, as its quota sets no limit of its own; "
+        "an administrator can give it one (total_instances)"
+    )
+    async with tenant.client("developer") as http, await served.admin() as admin:
+
+        async def scale(app: str, instances: int) -> httpx.Response:
+            body = {"instances": instances}
+            return await http.post(f"/v3/apps/{app}/processes/web/actions/scale", json=body)
+
+        assert (await scale(one, limit - 1)).status_code == 202
+        assert detail(await scale(other, 2)) == (422, words)
+        processes = "  processes: [{type: worker, command: x, instances: 1}]\n"
+        assert await apply(http, tenant, "other", processes) == ("FAILED", [f"For application 'other': {words}"])
+        assert (await http.post(f"/v3/apps/{other}/actions/stop")).status_code == 200
+        assert (await scale(other, 2)).status_code == 202, "what is stopped is not wanted"
+        for action in ("start", "restart"):
+            assert detail(await http.post(f"/v3/apps/{other}/actions/{action}")) == (422, words)
+        for app in (one, other):
+            assert (await scale(app, 1)).status_code == 202
+        assert (await http.post(f"/v3/apps/{other}/actions/start")).status_code == 200
+
+        more = {"apps": {"total_instances": limit + 5}}
+        assert (await admin.patch("/v3/organization_quotas/default", json=more)).status_code == 200
+        for app, instances in ((one, limit), (other, 5)):
+            assert (await scale(app, instances)).status_code == 202, "the quota says more"
 
 
 async def test_processes_without_instances_leave_no_usage_events(served: Served) -> None:

@@ -8,11 +8,12 @@ import pytest
 
 from paasd.api.errors import TooManyRequests
 from paasd.api.limits import CallLimits
-from paasd.auth import Caller, root_caller
+from paasd.api.payer import Payer
 from paasd.config import ApiConfig
-from tests.api.serving import serve, with_api
+from tests.api.serving import PASSWORD, serve, with_api
 from tests.api.tenants import Tenant, make_tenant
 
+SSH = {"client_id": "ssh-proxy", "response_type": "code"}
 LEFT = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
@@ -58,6 +59,50 @@ async def test_changes_have_a_limit_of_their_own(tmp_path: Path) -> None:
             assert (await http.get("/v3/apps")).json()["pagination"]["total_results"] == 2
 
 
+async def test_a_call_that_writes_is_a_change_though_it_only_reads(tmp_path: Path) -> None:
+    async with serve(tmp_path, with_api(changes_per_min=2)) as served:
+        tenant = await make_tenant(served, "one", "developer", "manager")
+        apps = [await tenant.started_app(served, name) for name in ("a", "b", "c")]
+        async with tenant.client("developer") as http, tenant.client("manager") as other:
+            answers = [await http.get(f"/v3/apps/{app}/env") for app in apps]
+            assert [answer.status_code for answer in answers[:2]] == [200, 200]
+            assert "2 changes a minute" in refused(answers[2])
+            # What is told already is no write, and who changes nothing reads on.
+            assert (await http.get(f"/v3/apps/{apps[0]}/env")).status_code == 200
+            assert (await http.get("/v3/apps")).status_code == 200
+            assert (await http.get("/oauth/authorize", params=SSH)).status_code == 429
+            assert (await other.patch("/v3/organizations/" + tenant.organization, json={})).status_code == 200
+
+
+async def test_whoever_takes_passcodes_all_the_time_is_counted_though_nobody_needs_to_sign_in(tmp_path: Path) -> None:
+    async with serve(tmp_path, with_api(changes_per_day=5)) as served:
+        await served.make_user("nobody")
+        token = (await served.login("nobody"))["access_token"]
+        before, codes = served.context.database.index, []
+        async with httpx.AsyncClient(base_url=served.doors.url) as http:
+
+            async def ask() -> httpx.Response:
+                return await http.get("/passcode", headers={"Authorization": f"bearer {token}"})
+
+            async def exchange(code: str) -> httpx.Response:
+                form = {"grant_type": "password", "passcode": code}
+                return await http.post("/oauth/token", data=form, auth=("cf", ""))
+
+            for _ in range(3):
+                codes.append((await ask()).json()["passcode"])
+            for code in codes[:2]:
+                assert (await exchange(code)).status_code == 200
+            assert served.context.database.index == before + 5
+            for answer in (await ask(), await exchange(codes[2])):
+                assert "a user may make 5 changes a day" in refused(answer)
+            form = await http.post("/passcode", data={"username": "nobody", "password": PASSWORD})
+            assert form.status_code == 429
+            assert served.context.database.index == before + 5
+            # Another one's codes are another one's changes, from the same address.
+            form = await http.post("/passcode", data={"username": "admin", "password": PASSWORD})
+            assert form.status_code == 200
+
+
 async def test_the_people_of_an_organization_share_its_changes_of_a_day_and_others_have_theirs(tmp_path: Path) -> None:
     async with serve(tmp_path, with_api(organization_changes_per_day=3)) as served:
         one, two = (
@@ -83,15 +128,15 @@ async def test_the_people_of_an_organization_share_its_changes_of_a_day_and_othe
 def test_a_change_counts_for_one_organization_of_the_caller_that_has_some_left() -> None:
     config = ApiConfig(organization_changes_per_day=1, changes_per_day=3)
     limits = CallLimits(config, lambda: 0.0, lambda: 0.0)
-    both, first = Caller(user_guid="u", username="ann"), Caller(user_guid="v", username="bob")
-    limits.count(first, "POST", lambda: ["one"])
-    limits.count(both, "POST", lambda: ["one", "two"])
+    both, first = Payer("ann", lambda: ["one", "two"]), Payer("bob", lambda: ["one"])
+    limits.count(first, "POST")
+    limits.count(both, "POST")
     with pytest.raises(TooManyRequests, match="the people of an organization"):
-        limits.count(both, "POST", lambda: ["one", "two"])
-    limits.count(both, "GET", lambda: ["one", "two"])
+        limits.count(both, "POST")
+    limits.count(both, "GET")
     with pytest.raises(TooManyRequests, match="a user may make 3 changes a day"):
         for _ in range(2):
-            limits.count(both, "POST")
+            limits.count(Payer("ann"), "POST")
 
 
 def test_what_was_used_up_comes_back_with_time() -> None:
@@ -99,12 +144,12 @@ def test_what_was_used_up_comes_back_with_time() -> None:
     limits = CallLimits(
         ApiConfig(calls_per_h=3600, changes_per_min=0, changes_per_day=0), lambda: now[0], lambda: 1_000_000.0
     )
-    caller = Caller(user_guid="u", username="ann")
+    caller = Payer("ann")
     for _ in range(3600):
         headers = limits.count(caller, "POST")
     assert headers["X-RateLimit-Remaining"] == "0"
     assert headers["X-RateLimit-Reset"] == str(1_000_000 + 3600)
     now[0] += 60
     assert limits.count(caller, "GET")["X-RateLimit-Remaining"] == "59"
-    assert limits.count(root_caller(), "GET") == {}
+    assert limits.count(Payer("root", free=True), "GET") == {}
     assert CallLimits(ApiConfig(calls_per_h=0), lambda: 0.0, lambda: 0.0).count(caller, "GET") == {}

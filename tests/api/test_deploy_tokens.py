@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from paasd.api.payer import payer_of
 from paasd.model import DeployToken, Role, User
 from paasd.model.arguments import SYSTEM
 from paasd.model.deletion import DeleteChunk, delete_chunk
@@ -14,6 +15,7 @@ from paasd.model.spaces import DeleteSpace, begin_delete_space
 from paasd.model.users import DeleteUser, delete_user
 from tests.api.serving import Served
 from tests.api.sign_in import ask_token, events, make_member, make_place, names_of, sign_in, signed_in
+from tests.api.tenants import make_tenant
 
 TOKENS = "/paasd/v1/spaces/acme/prod/deploy-tokens"
 
@@ -268,3 +270,33 @@ async def test_a_request_that_is_repeated_makes_no_second_token_and_shows_no_fal
         assert (first.status_code, again.status_code) == (201, 422)
         assert "its answer is lost" in again.json()["errors"][0]["detail"]
         assert len((await http.get(TOKENS)).json()["deploy_tokens"]) == 1
+
+
+async def test_the_tokens_that_somebody_made_in_an_organization_count_as_one_and_apart_from_their_maker(
+    served: Served,
+) -> None:
+    """Else whoever may make tokens has as many turns, streams and calls as they like."""
+    one, two = await make_tenant(served, "one", "developer", "manager"), await make_tenant(served, "two", "manager")
+    people: dict[str, set[str]] = {}
+
+    async def add(label: str, token: str) -> None:
+        payer = payer_of(served.context.database, served.auth.caller(token))
+        assert not payer.free
+        assert len(payer.organizations) == 1
+        people.setdefault(label, set()).add(payer.person)
+
+    for tenant, kind in ((one, "developer"), (one, "manager"), (two, "manager")):
+        async with tenant.client(kind) as http:
+            for name in ("a", "b", "c"):
+                path = f"/paasd/v1/spaces/{tenant.name}/dev/deploy-tokens"
+                made = await make_token(http, path, name=f"{kind}-{name}")
+                answer = await ask_token(served, **exchange(made))
+                await add(f"tokens of {kind}@{tenant.name}", answer.json()["access_token"])
+            await add(f"{kind}@{tenant.name}", http.headers["Authorization"].partition(" ")[2])
+    async with served.root_client() as root:  # whose tokens are not all of one tenant
+        for tenant in (one, two):
+            made = await make_token(root, f"/paasd/v1/spaces/{tenant.name}/dev/deploy-tokens", name="root")
+            answer = await ask_token(served, **exchange(made))
+            await add(f"root's of {tenant.name}", answer.json()["access_token"])
+    assert all(len(found) == 1 for found in people.values()), people
+    assert len(set.union(*people.values())) == len(people) == 8

@@ -12,6 +12,18 @@ async def test_there_are_no_isolation_segments_and_none_can_be_assigned(served: 
         assert (await http.get("/v3/isolation_segments?names=a")).json()["resources"] == []
         gone = await http.get("/v3/isolation_segments/none")
         assert (gone.status_code, gone.json()["errors"][0]["detail"]) == (404, "Isolation segment not found")
+        bodies = {"POST": {"data": [{"guid": tenant.organization}]}, "PATCH": {"name": "b"}}
+        for method, below in (
+            ("GET", "/organizations"),
+            ("GET", "/relationships/organizations"),
+            ("GET", "/relationships/spaces"),
+            ("POST", "/relationships/organizations"),
+            ("PATCH", ""),
+            ("DELETE", ""),
+            ("DELETE", f"/relationships/organizations/{tenant.organization}"),
+        ):
+            missing = await admin.request(method, f"/v3/isolation_segments/none{below}", json=bodies.get(method, {}))
+            assert (missing.status_code, missing.json()["errors"][0]) == (404, gone.json()["errors"][0]), missing.text
         assert (await http.post("/v3/isolation_segments", json={"name": "a"})).status_code == 403
         assert (await admin.post("/v3/isolation_segments", json={"name": "a"})).status_code == 422
         for path in (organization, space):

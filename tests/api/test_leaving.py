@@ -5,10 +5,18 @@ from typing import Any
 import pytest
 
 from paasd.model import AuditEvent, DeployToken, Role
-from paasd.model.arguments import SYSTEM
+from paasd.model.arguments import SYSTEM, Actor
+from paasd.model.deletion import DeleteChunk, delete_chunk
+from paasd.model.deploy_tokens import CreateDeployToken, create_deploy_token
 from paasd.model.leaving import AT_ONCE
-from paasd.model.organizations import CreateOrganization, create_organization
+from paasd.model.organizations import (
+    CreateOrganization,
+    DeleteOrganization,
+    begin_delete_organization,
+    create_organization,
+)
 from paasd.model.roles import CreateRole, create_role
+from paasd.model.spaces import DeleteSpace, begin_delete_space
 from tests.api.serving import Served
 from tests.api.sign_in import signed_in
 from tests.api.tenants import Tenant, make_tenant
@@ -86,3 +94,60 @@ async def test_who_cannot_be_deleted_loses_nothing(served: Served) -> None:
             refused = await admin.delete(url + manager.user_guid)
             assert (refused.status_code, "The last manager" in refused.text) == (422, True), refused.text
     assert told(served, tenant.organization) == []
+
+
+async def test_who_is_deleted_at_cloud_controller_is_not_there_any_more(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "manager")
+    bob = await person(served, tenant)
+    async with await served.admin() as admin, await signed_in(served, "bob") as own:
+        assert (await admin.get(f"/v3/users/{bob}")).status_code == 200
+        assert (await admin.delete(f"/v3/users/{bob}")).status_code == 202
+        for method in ("GET", "DELETE"):
+            gone = await admin.request(method, f"/v3/users/{bob}")
+            assert (gone.status_code, gone.json()["errors"][0]["title"]) == (404, "CF-ResourceNotFound"), method
+        assert (await admin.patch(f"/v3/users/{bob}", json={"metadata": {"labels": {"a": "b"}}})).status_code == 404
+        assert (await admin.get("/v3/users?usernames=bob")).json()["pagination"]["total_results"] == 0
+        assert (await own.get(f"/v3/users/{bob}")).status_code == 200, "the account is there, and sees itself"
+        found = (await admin.get("/Users", params={"filter": 'userName eq "bob"'})).json()["resources"]
+        assert [one["id"] for one in found] == [bob]
+
+        where = {"organization": {"data": {"guid": tenant.organization}}, "user": {"data": {"guid": bob}}}
+        again = await admin.post("/v3/roles", json={"type": "organization_user", "relationships": where})
+        assert again.status_code == 201, again.text
+        assert (await admin.delete(f"/v3/roles/{again.json()['guid']}")).status_code == 202
+        assert (await admin.get(f"/v3/users/{bob}")).status_code == 200, "a role makes somebody known for good"
+
+
+async def test_who_had_roles_and_tokens_in_a_deleted_space_is_told(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "manager")
+    bob, database = await served.make_user("bob"), served.context.database
+    for role in (
+        CreateRole(type="organization_user", user_guid=bob, organization_guid=tenant.organization, actor=SYSTEM),
+        CreateRole(type="space_developer", user_guid=bob, space_guid=tenant.space, actor=SYSTEM),
+    ):
+        await database.write(create_role, role)
+    for space_guid, kind in ((tenant.space, "space_developer"), (None, "organization_auditor")):
+        token = CreateDeployToken(
+            guid=f"token-{kind}",
+            name="ci",
+            secret_hash="h",
+            role=kind,
+            organization_guid=tenant.organization,
+            space_guid=space_guid,
+            expires_at=2**40,
+            actor=Actor(guid="root", type="user", name="root"),
+        )
+        await database.write(create_deploy_token, token)
+    await database.write(begin_delete_space, DeleteSpace(space_guid=tenant.space, actor=SYSTEM))
+    while not await database.write(delete_chunk, DeleteChunk(kind="space", guid=tenant.space)):
+        pass
+    because = "the space is deleted"
+    assert ("audit.deploy_token.revoke", because, "ci") in told(served, tenant.organization)
+    assert ("audit.user.space_developer_remove", because, "bob") in told(served, tenant.organization)
+    deleted = DeleteOrganization(organization_guid=tenant.organization, actor=SYSTEM)
+    await database.write(begin_delete_organization, deleted)
+    while not await database.write(delete_chunk, DeleteChunk(kind="organization", guid=tenant.organization)):
+        pass
+    because = "the organization is deleted"
+    assert ("audit.deploy_token.revoke", because, "ci") in told(served, tenant.organization)
+    assert ("audit.user.organization_user_remove", because, "bob") in told(served, tenant.organization)

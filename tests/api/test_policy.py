@@ -42,24 +42,37 @@ async def role(http: httpx.AsyncClient, tenant: Tenant, app: str) -> httpx.Respo
     return await http.post("/v3/roles", json={"type": "organization_auditor", "relationships": relations})
 
 
+async def droplet(http: httpx.AsyncClient, tenant: Tenant, app: str) -> httpx.Response:
+    made = await http.post("/v3/droplets", json={"relationships": {"app": {"data": {"guid": app}}}})
+    files = {"bits": ("droplet.tgz", b"not looked into", "application/gzip")}
+    return await http.post(f"/v3/droplets/{made.json()['guid']}/upload", files=files)
+
+
+async def invitation(http: httpx.AsyncClient, tenant: Tenant, app: str) -> httpx.Response:
+    path = f"/paasd/v1/organizations/{tenant.name}/invitations"
+    return await http.post(path, json={"address": "admin", "organization_roles": ["organization_auditor"]})
+
+
 async def env(http: httpx.AsyncClient, tenant: Tenant, app: str) -> httpx.Response:
     return await http.get(f"/v3/apps/{app}/env")
 
 
 FLAGS: dict[str, tuple[str, Attempt]] = {
     "app_bits_upload": ("developer", upload),
+    "app_bits_upload of a droplet": ("developer", droplet),
     "app_scaling": ("developer", scale),
     "env_var_visibility": ("developer", env),
     "private_domain_creation": ("manager", domain),
     "route_creation": ("developer", route),
     "set_roles_by_username": ("manager", role),
+    "set_roles_by_username in an invitation": ("manager", invitation),
     "space_developer_env_var_visibility": ("developer", env),
 }
 
 
-@pytest.mark.parametrize("name", FLAGS)
-async def test_a_flag_stops_what_it_names(served: Served, name: str) -> None:
-    who, attempt = FLAGS[name]
+@pytest.mark.parametrize("case", FLAGS)
+async def test_a_flag_stops_what_it_names(served: Served, case: str) -> None:
+    (who, attempt), name = FLAGS[case], case.split()[0]
     tenant = await make_tenant(served, "one", who)
     app = await tenant.started_app(served, "dora")
     async with await served.admin() as admin, tenant.client(who) as http:
@@ -108,6 +121,9 @@ async def test_a_manifest_is_no_way_around_a_flag(served: Served) -> None:
         assert await applied("applications: [{name: dora, routes: [{route: a.apps.localhost}]}]") == (
             f"{text} route_creation"
         )
+        worker = "applications: [{name: dora, processes: [{type: worker, instances: 5, memory: 4G}]}]"
+        assert await applied(worker) == f"{text} app_scaling"
+        assert await applied("applications: [{name: dora, processes: [{type: worker, command: run}]}]") == "COMPLETE"
         # What does not change is not forbidden, and neither is the first size of an app.
         assert await applied("applications: [{name: dora, instances: 1}]") == "COMPLETE"
         assert await applied("applications: [{name: new, instances: 2, no-route: true}]") == "COMPLETE"
@@ -129,6 +145,10 @@ async def test_a_flag_of_what_the_platform_does_not_have_stays_off(served: Serve
         refused = await admin.patch("/v3/feature_flags/diego_docker", json={"enabled": True})
         assert "Docker images are not run" in refused.json()["errors"][0]["detail"]
         assert (await admin.patch("/v3/feature_flags/diego_docker", json={"enabled": False})).status_code == 200
+        market = await admin.patch(
+            "/v3/feature_flags/hide_marketplace_from_unauthenticated_users", json={"enabled": True}
+        )
+        assert "nobody sees anything without signing in" in market.json()["errors"][0]["detail"]
         nothing = await admin.patch("/v3/feature_flags/none", json={"enabled": False})
         assert (nothing.status_code, nothing.json()["errors"][0]["detail"]) == (404, "Feature flag not found")
         names = [one["name"] for one in (await admin.get("/v3/feature_flags?per_page=100")).json()["resources"]]

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 import structlog
 
+from paasd.actions.still_allowed import caller_now
 from paasd.api.app import make_app
 from paasd.api.platform import Platform
 from paasd.api.routes import make_route_table
@@ -17,7 +18,10 @@ from paasd.api.table import Auth, Route
 from paasd.auth.caller import ADMIN_READ_ONLY, GLOBAL_AUDITOR
 from paasd.auth.service import SignIn
 from paasd.auth.tokens import Client
-from tests.api.serving import Served
+from tests.api.serving import PASSWORD, Served
+from tests.api.sign_in import ask_token
+from tests.api.tenants import Tenant, make_tenant
+from tests.api.test_deploy_tokens import exchange, make_token
 from tests.tenancy.calling import Answer, Api
 
 TABLE: Final = [route for route in make_route_table() if route.auth is not Auth.NONE]
@@ -30,7 +34,7 @@ GET /oauth/token/.well-known/openid-configuration GET /passcode POST /passcode G
 GET /oidc/<provider> GET /oidc/<provider>/callback
 """
 ONESELF: Final = {"GET /userinfo", "GET /Users/<guid>"}
-PASSWORD: Final = {"PUT /Users/<guid>/password"}
+OWN_PASSWORD: Final = {"PUT /Users/<guid>/password"}
 SESSIONS: Final = {"DELETE /oauth/token/revoke/user/<guid>"}
 
 
@@ -53,12 +57,12 @@ REACHED: Final[dict[str, set[str]]] = {
     "cloud_controller.read": ONESELF | READS,
     "cloud_controller.write": ONESELF | (CALLS - READS) | SSH,
     "network.write": ONESELF | NETWORK,
-    "password.write": ONESELF | PASSWORD,
+    "password.write": ONESELF | OWN_PASSWORD,
     "uaa.user": ONESELF | SESSIONS,
     ADMIN_READ_ONLY: ONESELF | READS | LISTS | ROUTING,
     GLOBAL_AUDITOR: ONESELF | READS | LISTS | ROUTING,
     # Everything that `cf login` gets:
-    "": ONESELF | CALLS | SSH | PASSWORD | SESSIONS,
+    "": ONESELF | CALLS | SSH | OWN_PASSWORD | SESSIONS,
 }
 
 
@@ -106,3 +110,44 @@ async def test_a_token_reaches_what_its_scopes_are_for(served: Served, api: Api,
         if refused_for_its_scope(answer) is (sign_in_name(route) in REACHED[scope]):
             wrong.append(f"{route.method} {route.path}: {answer.status} {answer.body[:200]}")
     assert "\n".join(wrong) == ""
+
+
+READ: Final = "cloud_controller.read"
+
+
+async def tokens_that_only_read(served: Served, tenant: Tenant) -> dict[str, str]:
+    """Of each kind that there is, asked for by one who could have had more."""
+    secret = "a secret of 16 or more"
+    async with tenant.client("developer") as http:
+        deploy = await make_token(http, f"/paasd/v1/spaces/{tenant.name}/dev/deploy-tokens")
+    async with await served.admin() as admin:
+        both = [READ, "cloud_controller.write", "cloud_controller.admin"]
+        made = {"client_id": "robot", "client_secret": secret, "authorities": both}
+        assert (await admin.post("/oauth/clients", json=made)).status_code == 201
+    forms = {
+        "user": {"grant_type": "password", "username": f"developer@{tenant.name}", "password": PASSWORD},
+        "deploy token": exchange(deploy),
+        "client": {"grant_type": "client_credentials", "client_id": "robot", "client_secret": secret},
+    }
+    found = {}
+    for kind, form in forms.items():
+        answer = await ask_token(served, **form, scope=READ)
+        assert (answer.status_code, answer.json().get("scope")) == (200, READ), (kind, answer.text)
+        found[kind] = str(answer.json()["access_token"])
+    return found
+
+
+async def test_a_token_that_was_asked_for_to_read_changes_nothing_whoever_it_stands_for(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "developer")
+    app = await tenant.started_app(served, "one")
+    change = {"metadata": {"labels": {"a": "b"}}}
+    for kind, token in (await tokens_that_only_read(served, tenant)).items():
+        caller = caller_now(served.context, served.auth, served.auth.caller(token))
+        assert (caller.scopes, caller.admin) == ((READ,), False), kind
+        async with served.client(token) as http:
+            refused = await http.patch(f"/v3/apps/{app}", json=change)
+            assert (refused.status_code, refused.json()["errors"][0]["code"]) == (403, 10007), (kind, refused.text)
+            # Not even what it is exchanged for once more, for a connection by ssh.
+            authorize = {"client_id": "ssh-proxy", "response_type": "code"}
+            assert (await http.get("/oauth/authorize", params=authorize)).status_code == 403, kind
+            assert (await http.get("/v3/apps")).status_code == 200, kind

@@ -94,3 +94,19 @@ async def test_a_request_in_progress_is_finished_before_the_end(tmp_path: Path) 
             nursery.start_soon(finish)
             await trio.lowlevel.checkpoint()
     await stream.aclose()
+
+
+@pytest.mark.parametrize("both", [True, False])
+async def test_who_says_in_two_ways_how_long_a_request_is_sends_no_second_one(tmp_path: Path, *, both: bool) -> None:
+    async with serve(tmp_path) as served:
+        stream = await trio.open_tcp_stream(served.doors.host, served.doors.port)
+        length = b"Content-Length: 5\r\n" if both else b""
+        head = b"POST /nowhere HTTP/1.1\r\nHost: x\r\n" + length + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        await stream.send_all(head + b"GET /paasd/v1/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        taken = b""
+        with trio.fail_after(10):
+            while some := await stream.receive_some(65536):
+                taken += some
+        assert taken.count(b"HTTP/1.1 404") == 1
+        assert taken.count(b"HTTP/1.1 200") == (0 if both else 1)
+        await stream.aclose()

@@ -89,6 +89,22 @@ async def test_who_deletes_an_organization_again_gets_the_job_that_is_at_work(se
         assert (await admin.delete(f"{url[:-1]}x")).status_code == 404
 
 
+async def test_what_an_app_or_process_cannot_have_is_refused_and_not_passed_over(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "developer")
+    async with tenant.client("developer") as http:
+        app = await tenant.started_app(served, "dora")
+        [process] = (await http.get(f"/v3/apps/{app}/processes")).json()["resources"]
+        url = f"/v3/processes/{process['guid']}"
+        for user, status in (("root", 422), ("vcap", 200), (None, 200)):
+            answer = await http.patch(url, json={"user": user})
+            assert (answer.status_code, "User must be vcap" in answer.text) == (status, status == 422), answer.text
+        place = {"space": {"data": {"guid": tenant.space}}}
+        nothing = {"name": "new", "relationships": {**place, "current_droplet": {"data": {"guid": "nothing"}}}}
+        answer = await http.post("/v3/apps", json=nothing)
+        assert (answer.status_code, "Unable to assign current droplet" in answer.text) == (422, True), answer.text
+        assert (await http.post("/v3/apps", json={**nothing, "relationships": place})).status_code == 201
+
+
 async def test_discovery_says_what_there_is(served: Served) -> None:
     async with served.client() as http:
         found: dict[str, Any] = (await http.get("/.well-known/openid-configuration")).json()

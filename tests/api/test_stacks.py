@@ -43,6 +43,22 @@ async def test_administrators_label_stacks_and_selectors_find_them(served: Serve
     assert len(events) == 2
 
 
+async def test_stacks_are_ordered_and_told_apart_by_time_as_other_things(served: Served) -> None:
+    async with await served.admin() as http:
+        made = (await http.get("/v3/stacks/host")).json()["created_at"]
+        every = len((await http.get("/v3/stacks?order_by=-created_at")).json()["resources"])
+        for query, found in (
+            (f"created_ats={made}", every),
+            ("created_ats=2020-01-01T00:00:00Z", 0),
+            (f"created_ats[gt]={made}", 0),
+            (f"created_ats[gte]={made}&updated_ats[lte]={made}", every),
+            (f"updated_ats[lt]={made}&order_by=updated_at", 0),
+        ):
+            answer = await http.get(f"/v3/stacks?{query}")
+            assert answer.json()["pagination"]["total_results"] == found, answer.text
+        assert "invalid timestamp format" in detail(await http.get("/v3/stacks?created_ats[gt]=yesterday"), 400)
+
+
 async def test_a_user_that_is_called_like_a_stack_has_labels_of_its_own(served: Served) -> None:
     async with await served.admin() as http:
         assert (await http.post("/v3/users", json={"guid": "host", **TEAM})).status_code == 201

@@ -3,6 +3,9 @@
 import base64
 import json
 import time
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,14 @@ import httpx
 import pytest
 import trio
 
-from paasd.api.stream import Streams
+from paasd.api.payer import Payer
+from paasd.api.stream import StreamBody, Streams
+from paasd.api.turns import ORGANIZATION, CallTurns
+from paasd.config import ApiConfig
 from paasd.errors import Unavailable
 from tests.api.hands import tar_of, working_hands
 from tests.api.serving import Served, serve, with_api
+from tests.api.tenants import make_tenant
 
 
 async def make_app(http: httpx.AsyncClient, name: str = "talker") -> str:
@@ -95,6 +102,8 @@ async def test_text_lines_cannot_rewrite_a_terminal(served: Served) -> None:
 async def test_open_streams_are_limited_and_ended_at_once_by_the_end_of_the_server(tmp_path: Path) -> None:
     async with serve(tmp_path, with_api(follow_limit=1, grace_s=30.0)) as served, await served.admin() as http:
         await make_app(http)
+        tenant = await make_tenant(served, "one", "developer")
+        await tenant.started_app(served, "app")
         streaming, over = trio.Event(), trio.Event()
 
         async def follow() -> None:
@@ -107,7 +116,8 @@ async def test_open_streams_are_limited_and_ended_at_once_by_the_end_of_the_serv
         async with trio.open_nursery() as nursery:
             nursery.start_soon(follow)
             await streaming.wait()
-            second = await http.get(FOLLOW)
+            async with tenant.client("developer") as somebody:
+                second = await somebody.get("/paasd/v1/spaces/one/dev/apps/app/logs?follow=1")
             assert second.status_code == 503
             assert "api.follow_limit" in second.json()["errors"][0]["detail"]
             await http.aclose()
@@ -118,15 +128,61 @@ async def test_open_streams_are_limited_and_ended_at_once_by_the_end_of_the_serv
         assert time.monotonic() - began < 10
 
 
-async def test_one_user_has_no_more_than_a_quarter_of_the_streams() -> None:
-    streams = Streams(8)
-    async with streams.counted("ann"):
-        streams.check("ann")
-        async with streams.counted("ann"):
-            with pytest.raises(Unavailable, match="share of one user"):
-                streams.check("ann")
-            streams.check("bob")
-        streams.check("ann")
+async def test_an_organization_has_a_quarter_of_the_streams_and_one_user_half_of_that() -> None:
+    streams = Streams(16)
+    ann, bob, carl = (Payer(name, lambda: ["one"]) for name in ("ann", "bob", "carl"))
+    other, both = Payer("dora", lambda: ["two"]), Payer("eve", lambda: ["one", "two"])
+    async with streams.counted(ann), streams.counted(ann):
+        with pytest.raises(Unavailable, match="share of one user"):
+            streams.check(ann)
+        async with streams.counted(bob), streams.counted(bob):
+            with pytest.raises(Unavailable, match="The people of your organization have 4 streams open"):
+                streams.check(carl)
+            for payer in (other, both, Payer("nowhere")):
+                streams.check(payer)
+        streams.check(carl)
+    streams.check(ann)
+
+
+async def test_administrators_find_a_stream_when_all_are_taken() -> None:
+    streams = Streams(1)
+    async with streams.counted(Payer("ann")):
+        with pytest.raises(Unavailable, match=r"1 streams open already \(api.follow_limit\)"):
+            streams.check(Payer("bob"))
+        streams.check(Payer("root", free=True))
+
+
+async def test_of_many_streams_a_few_pieces_go_out_while_the_loop_goes_round() -> None:
+    """Forty streams that always have a piece; what else the loop has to do waits for no more than an organization's."""
+    turns, streams = CallTurns(ApiConfig(calls_at_once=2)), Streams(1000)
+    rounds: list[int] = []
+    sent = 0
+
+    @asynccontextmanager
+    async def source() -> AsyncIterator[AsyncIterable[bytes]]:
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            while True:
+                await trio.lowlevel.checkpoint()
+                yield b"x"
+
+        yield pieces()
+
+    async def send(payer: Payer) -> None:
+        nonlocal sent
+        turn = partial(turns.turn, payer, "piece")
+        async with StreamBody(source(), streams, payer, turn) as pieces:
+            async for _ in pieces:
+                sent += 1
+
+    async with trio.open_nursery() as nursery:
+        for number in range(40):
+            nursery.start_soon(send, Payer(f"{number % 8}", lambda: ["one"]))
+        for _ in range(50):
+            before = sent
+            await trio.lowlevel.checkpoint()
+            rounds.append(sent - before)
+        nursery.cancel_scope.cancel()
+    assert 0 < max(rounds) <= 2 * ORGANIZATION
 
 
 async def test_a_push_goes_on_when_its_client_goes_away(served: Served) -> None:

@@ -17,6 +17,7 @@ from paasd.errors import BadRequest, TooLarge
 from paasd.model import Package
 from tests.api.hands import tar_of
 from tests.api.serving import Served, serve, with_api
+from tests.api.tenants import make_tenant
 
 MIB = 1024 * 1024
 
@@ -271,7 +272,9 @@ async def test_who_waits_for_us_is_not_too_slow(autojump_clock: trio.testing.Moc
 
 
 async def test_nobody_has_more_than_a_share_of_the_uploads(tmp_path: Path) -> None:
-    async with serve(tmp_path, with_api(connections_limit=16)) as served, await served.admin() as http:
+    async with serve(tmp_path, with_api(connections_limit=32)) as served:
+        tenant = await make_tenant(served, "one", "developer")
+        http = tenant.client("developer")
         guids = [await new_package(http, f"up-{number}") for number in range(3)]
         head = "Host: x\r\nContent-Length: 1000000\r\nContent-Type: multipart/form-data; boundary=B\r\n"
         part = '--B\r\nContent-Disposition: form-data; name="bits"; filename="a"\r\n\r\nPK'

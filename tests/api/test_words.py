@@ -27,6 +27,7 @@ OPEN: Final = {
     ),
     "AuditEventShown.type Party.type": "what there is to tell of grows with every release",
     "UserShown.origin MemberShown.origin ScimUser.origin": "the operator names the providers",
+    "Account.origin AccountChanges.origin": "the operator names the providers",
     "NewMember.origin NewUser.origin UserName.origin": "the operator names the providers",
     "RuleShown.type": "a number, of ICMP",
 }

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from paasd.model import App
+from paasd.model.instances import RecordFailures, record_failures
+from paasd.model.processes import find_process
 from tests.api.serving import PASSWORD, Served, serve
-from tests.cli.typing_hands import paasd
+from tests.api.tenants import make_tenant
+from tests.cli.typing_hands import Typed, paasd
 
 COMMANDS = (
     "push",
@@ -104,3 +108,38 @@ async def test_quota_shows_use_beside_limits(served: Served) -> None:
     assert lines[0].split("  ")[-1].strip() == "organization main (default)"
     assert lines[1].split() == ["memory", "0B", "0B", "of", "2G"]
     assert lines[-1] == "One instance in this organization may have 512M of memory."
+
+
+async def test_a_size_that_no_node_has_is_told_before_anything_is_restarted(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "developer")
+    app = await tenant.started_app(served, "dora")
+    await tenant.instance(served, app)
+
+    async def scale(size: str) -> Typed:
+        words = ("--api", served.doors.url, "--user", "developer@acme", "--password", PASSWORD, "--space", "acme/dev")
+        return await paasd(*words, "scale", "dora", "-m", size)
+
+    def version() -> int:
+        with served.context.database.read() as tx:
+            return tx.need(App, app).version
+
+    before = version()
+    typed = await scale("99999G")
+    assert typed.code == 1 and typed.err.startswith("Error: dora is not restarted. No node is as large as"), typed
+    assert version() == before
+    with served.context.database.read() as tx:
+        web = find_process(tx, app, "web")
+    failed = RecordFailures(reasons={web.guid: "insufficient resources: memory"})
+    await served.context.database.write(record_failures, failed)
+    typed = await scale("4G")
+    assert "dora (web): instance 0 is down: insufficient resources: memory" in typed.err, typed
+    assert version() == before + 1, "there may be room for it soon"
+
+
+async def test_a_door_for_ssh_that_there_is_not_is_not_waited_for(served: Served) -> None:
+    tenant = await make_tenant(served, "acme", "developer")
+    await tenant.started_app(served, "dora")
+    words = ("--api", served.doors.url, "--user", "developer@acme", "--password", PASSWORD, "--space", "acme/dev")
+    typed = await paasd(*words, "ssh-code", "dora")
+    assert typed.code == 1
+    assert "There is no door for ssh here" in typed.err and "trying again" not in typed.err, typed

@@ -180,6 +180,23 @@ async def test_the_extent_of_sources_is_that_over_all_nodes(tmp_path: Path) -> N
         assert found == {"app": (BASE_NS + 3, BASE_NS + 9), "second": (BASE_NS + 4, BASE_NS + 4)}
 
 
+async def test_looking_for_the_extent_of_many_sources_lets_others_work_meanwhile(tmp_path: Path) -> None:
+    turns = 0
+
+    async def work() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with open_nodes(tmp_path, THREE) as nodes, trio.open_nursery() as nursery:
+        await nodes.take("a", line(5))
+        nursery.start_soon(work)
+        assert list(await nodes.logs["a"].extent_all(["app", *map(str, range(100))])) == ["app"]
+        assert turns > 100
+        nursery.cancel_scope.cancel()
+
+
 async def collect(following: Following, wanted: int) -> list[str]:
     with trio.fail_after(10):
         return [(await anext(following)).payload.decode() for _ in range(wanted)]

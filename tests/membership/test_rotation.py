@@ -78,7 +78,7 @@ async def test_the_authority_is_changed_while_nodes_go_on_talking(town: World) -
     assert len(before) == len(after) == 1 and before != after
     with one.database.read() as tx:
         assert tx.find(Authority, state="RETIRED").sealed_key == "", "its key is gone"  # type: ignore[union-attr]
-        assert [event.data["before"] for event in tx.all(AuditEvent, type="platform.authority.advance")] == [
+        assert [event.data["before"]["state"] for event in tx.all(AuditEvent, type="platform.authority.advance")] == [
             "TRUSTED",
             "FORMER",
         ]

@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from paasd.state import InlineRunner, open_database
+from paasd.state import InlineRunner
+from tests.fresh import open_fresh
 from tests.model.seeding import Seed
 
 
 @pytest.fixture
 async def seed(tmp_path: Path) -> AsyncIterator[Seed]:
-    async with open_database(tmp_path, runner=InlineRunner(), sync=False) as database:
+    async with open_fresh(tmp_path, runner=InlineRunner()) as database:
         yield Seed(database)

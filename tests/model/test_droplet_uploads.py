@@ -1,8 +1,11 @@
 """Uploaded droplets in rows: once, by the node that has the bits, ended by a deadline or by their deletion."""
 
+from msgspec.structs import replace
+
 from paasd.errors import Unprocessable
 from paasd.model import Droplet, DropletLayer, DropletUpload, Job, apps, deletion, droplets, retention, uploads
 from paasd.model.arguments import SYSTEM
+from paasd.model.jobs import FailOverdueJobs, fail_overdue_jobs
 from tests.model.refusing import refused
 from tests.model.seeding import NODE, Seed
 
@@ -50,6 +53,18 @@ async def test_an_upload_past_its_deadline_fails_with_its_job(seed: Seed) -> Non
         found, [job] = tx.need(Droplet, droplet.guid), tx.all(Job, resource_guid=droplet.guid)
     assert found.state == job.state == "FAILED"
     assert found.error == job.errors[0].detail
+
+
+async def test_an_upload_that_waits_for_its_turn_is_not_overdue(seed: Seed) -> None:
+    droplet = await seed.uploaded_droplet(timeout_s=-60)
+    prolong = uploads.ProlongDropletUploads(node_guid="other", droplet_guids=[droplet.guid, "gone"], timeout_s=900)
+    assert await seed.database.write(uploads.prolong_droplet_uploads, prolong) == 0
+    assert await seed.database.write(uploads.prolong_droplet_uploads, replace(prolong, node_guid=NODE)) == 1
+    assert await seed.database.write(uploads.fail_overdue_droplet_uploads, uploads.FailOverdueDropletUploads()) == 0
+    assert await seed.database.write(fail_overdue_jobs, FailOverdueJobs()) == 0, "nor is what clients wait by"
+    late = replace(prolong, node_guid=NODE, timeout_s=-1)
+    await seed.database.write(uploads.prolong_droplet_uploads, late)
+    assert await seed.database.write(uploads.fail_overdue_droplet_uploads, uploads.FailOverdueDropletUploads()) == 1
 
 
 async def test_the_bits_are_kept_until_the_upload_has_ended_and_a_deleted_droplet_ends_it(seed: Seed) -> None:

@@ -49,6 +49,37 @@ async def test_an_opened_security_group_says_so_however_many_rules_it_has(seed: 
     assert len(told(seed, "audit.security_group.update")["changed"]["rules"]["removed"]) == 24
 
 
+async def test_no_number_of_rules_hides_a_wide_one_from_the_event(seed: Seed) -> None:
+    few = [{"protocol": "tcp", "destination": "10.0.0.1", "ports": "1"}]
+    made = CreateSecurityGroup(name="db", rules=few, actor=SYSTEM)
+    group: SecurityGroup = await seed.database.write(create_security_group, made)
+
+    async def told_of(rules: list[dict[str, Any]]) -> dict[str, Any]:
+        change = UpdateSecurityGroup(security_group_guid=group.guid, rules=rules, actor=SYSTEM)
+        await seed.database.write(update_security_group, change)
+        data = told(seed, "audit.security_group.update")
+        assert "shortened_from_bytes" not in data
+        found: dict[str, Any] = data["changed"]["rules"]
+        await seed.database.write(
+            update_security_group, UpdateSecurityGroup(security_group_guid=group.guid, rules=few, actor=SYSTEM)
+        )
+        return found
+
+    filling = [rule(f"10.{a}.{b}.1") | {"description": "d" * 300} for a in range(16) for b in range(10)]
+    wide = {"protocol": "tcp", "destination": "0.0.0.0/1", "ports": "443"}
+    found = await told_of([*filling, wide])
+    assert found["added"][0] == wide
+    assert found["added"][-1].endswith("more, each with at most 1 addresses (x 1 ports)")
+    assert (found["before"]["addresses"], found["after"]["addresses"]) == (1, 2**31)
+
+    among = ",".join(f"192.168.{number}.1" for number in range(250)) + ",64.0.0.0-127.255.255.255"
+    found = await told_of([{"protocol": "all", "destination": among}])
+    assert found["added"][0]["destination"].startswith("64.0.0.0-127.255.255.255,")
+
+    divided = [{"protocol": "all", "destination": ",".join(f"{a}.{b}.0.0/16" for a in range(8) for b in range(256))}]
+    assert (await told_of(divided))["after"]["addresses"] == 2**27
+
+
 async def test_a_changed_buildpack_says_which_bits_and_settings_it_had(seed: Seed) -> None:
     guid = await buildpack(seed)
     for letter in "ab":

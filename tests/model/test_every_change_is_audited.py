@@ -11,12 +11,14 @@ import pytest
 import paasd.model
 from paasd.model import AuditChain, AuditEvent
 from paasd.model.signing import AddSigningKey, DropSigningKeys, add_signing_key, drop_signing_keys
-from paasd.state import InlineRunner, Record, open_database, registered_operations, secret_columns
+from paasd.state import InlineRunner, Record, registered_operations, secret_columns
+from tests.fresh import open_fresh
 from tests.model.cases import CASES
 from tests.model.seeding import Seed
 
 INTERNAL: dict[str, str] = {
     "build.prolong": "a build that waits for its turn; its own events say what comes of it",
+    "droplet.prolong_uploads": "an upload that waits for its turn; its own events say what comes of it",
     "build.assign": "which node stages; the build's own events say what comes of it",
     "deploy_token.note_use": "when a token was last used; what it did has events",
     "deletion.chunk": "carries out what a delete-request event said",
@@ -30,6 +32,7 @@ INTERNAL: dict[str, str] = {
     "job.finish": "a job is how a client waits",
     "job.open": "a job is how a client waits",
     "job.open_finished": "a job is how a client waits",
+    "layer.forget": "carries out what an event said that build caches are cleared",
     "layer.expire": "what builds found again and do no more; the next one makes its own",
     "lease.drop": "leases come and go by the second",
     "lease.expire": "leases come and go by the second",
@@ -65,7 +68,7 @@ WITHOUT_CASE: dict[str, str] = {
 @pytest.mark.parametrize("name", sorted(CASES))
 async def test_it_records_what_it_did(name: str, tmp_path: Path) -> None:
     operation, prepare = CASES[name]
-    async with open_database(tmp_path, runner=InlineRunner(), sync=False) as database:
+    async with open_fresh(tmp_path, runner=InlineRunner()) as database:
         arguments = await prepare(Seed(database))
         with database.read() as tx:
             before = {event.guid for event in tx.all(AuditEvent)}

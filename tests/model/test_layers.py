@@ -2,7 +2,7 @@
 
 import pytest
 
-from paasd.model import Layer, builds, layers, membership
+from paasd.model import Layer, build_caches, builds, layers, membership
 from paasd.model.arguments import SYSTEM
 from paasd.model.organizations import CreateOrganization, create_organization
 from tests.model.planting import PlantedLayers, plant_layers
@@ -75,3 +75,16 @@ async def test_layers_that_no_build_finds_any_more_go_in_portions(seed: Seed, mo
     with seed.database.read() as tx:
         left = [row.cache_key for row in tx.all(Layer, order=("cache_key",))]
     assert sorted(left) == sorted(["/dependencies/0", *(f"{space.guid}/dependencies/{number}" for number in range(2))])
+
+
+async def test_clearing_caches_forgets_what_spaces_share_and_keeps_toolchains(
+    seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paasd.state.portions.ROWS", 3)
+    organization, space, _ = await seed.place()
+    for owner, whose, count in ((space.guid, organization.guid, 4), ("", "", 1)):
+        await seed.database.write(plant_layers, PlantedLayers(owner_guid=owner, organization_guid=whose, count=count))
+    done = [await seed.database.write(build_caches.forget_layers, build_caches.ForgetLayers()) for _ in range(2)]
+    assert done == [False, True]
+    with seed.database.read() as tx:
+        assert [row.cache_key for row in tx.all(Layer)] == ["/dependencies/0"]

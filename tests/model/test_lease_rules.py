@@ -22,7 +22,8 @@ from paasd.model.leases import (
     release_leases,
     renew_leases,
 )
-from paasd.state import InlineRunner, open_database
+from paasd.state import InlineRunner
+from tests.fresh import open_fresh
 from tests.model.seeding import NODE, Seed
 
 
@@ -71,7 +72,7 @@ class Single(Seed):
 
 @pytest.fixture
 async def single(tmp_path: Path) -> AsyncIterator[Single]:
-    async with open_database(tmp_path, runner=InlineRunner(), sync=False) as database:
+    async with open_fresh(tmp_path, runner=InlineRunner()) as database:
         yield await Single(database).begin()
 
 

@@ -16,13 +16,14 @@ from paasd.model.jobs import OpenJob, start_job
 from paasd.model.liveness import AdmitNode, DeclareDead, admit_node, declare_dead
 from paasd.model.nodes import RegisterNode, ReturnNode, SetNodeState, register_node, return_node, set_node_state
 from paasd.model.takeover import TakeOverWork, take_over_work, work_to_take_over
-from paasd.state import InlineRunner, open_database
+from paasd.state import InlineRunner
+from tests.fresh import open_fresh
 from tests.model.seeding import NODE, Seed
 
 
 @pytest.fixture
 async def seed(tmp_path: Path) -> AsyncIterator[Seed]:
-    async with open_database(tmp_path, runner=InlineRunner(), sync=False) as database:
+    async with open_fresh(tmp_path, runner=InlineRunner()) as database:
         yield Seed(database)
 
 

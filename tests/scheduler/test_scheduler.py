@@ -9,7 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from paasd.actions import apps, builds, domains, organizations, packages, routes, spaces, stats
+from paasd.actions import apps, builds, domains, organizations, packages, routes, spaces
+from paasd.actions.visibility import need_app
 from paasd.errors import NotFound, TooLarge
 from paasd.model import App, Build, Domain, Instance, Job, Organization, Package, Process, Route, Space
 from paasd.model.apps import ChangeApp
@@ -21,7 +22,7 @@ from paasd.model.packages import BeginUpload, begin_upload
 from paasd.model.processes import ScaleProcess, scale_process
 from paasd.scheduler import Scheduler, open_scheduler
 from paasd.scheduler.desired import make_plan
-from tests.actions.world import NODE, World, archive, chunks, open_world
+from tests.actions.world import NODE, World, archive, chunks, open_world, process_stats
 
 
 @pytest.fixture
@@ -114,12 +115,12 @@ async def test_what_does_not_fit_is_down_with_the_reason_and_placed_when_there_i
     scale = ScaleProcess(process_guid=process.guid, instances=6, sizes=world.context.sizes, actor=SYSTEM)
     await world.context.database.write(scale_process, scale)
     await world.scheduler.reconcile()
-    found = stats.process_stats(world.context, world.admin, process.guid)
+    found = process_stats(world.context, process.guid)
     assert [one.state for one in found] == ["STARTING"] * 4 + ["DOWN"] * 2
     assert {one.details for one in found[4:]} == {"insufficient resources: memory"}
     await world.context.database.write(scale_process, msgspec.structs.replace(scale, instances=4))
     await world.scheduler.reconcile()
-    found = stats.process_stats(world.context, world.admin, process.guid)
+    found = process_stats(world.context, process.guid)
     assert [(one.state, one.details) for one in found] == [("STARTING", None)] * 4
 
 
@@ -127,8 +128,8 @@ async def test_an_app_is_deleted_with_all_its_parts_and_its_job_ends(world: Worl
     app = await world.running()
     job = await apps.delete(world.context, world.admin, app.guid)
     assert job.state == "PROCESSING"
-    with pytest.raises(NotFound):
-        apps.current_droplet(world.context, world.admin, app.guid)
+    with pytest.raises(NotFound), world.context.database.read() as tx:
+        need_app(tx, world.admin, app.guid)
     again = await world.context.database.write(apps.model.begin_delete_app, ChangeApp(app_guid=app.guid, actor=SYSTEM))
     assert again.guid == job.guid
     await world.scheduler.reconcile()

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+import trio
 
 from paasd.config import StagingConfig
+from paasd.model.apps import ChangeApp
+from paasd.model.arguments import SYSTEM
+from paasd.model.build_caches import clear_app_cache
 from paasd.model.records import Layer
 
 from .world import EXAMPLES, World, archive
@@ -21,6 +25,14 @@ SMALL_PYTHON = {
 
 def steps(world: World, droplet: object) -> list[str]:
     return [timing.step for timing in world.build_of(droplet).timings]  # type: ignore[arg-type]
+
+
+async def kept(folder: Path, pattern: str) -> Path:
+    """The cache of a build, which is kept after it was reported."""
+    with trio.fail_after(30):
+        while not (found := list(folder.glob(pattern))):
+            await trio.sleep(0.05)
+    return found[0]
 
 
 async def test_the_very_same_upload_needs_no_container(world: World) -> None:
@@ -71,6 +83,28 @@ async def test_a_changed_requirement_installs_from_the_apps_own_cache(world: Wor
         )
         assert list(caches.glob("*.sqfs"))
         assert with_cache.layers[0] != first.layers[0]
+
+
+async def test_a_build_after_the_cache_was_cleared_uses_nothing_of_former_ones(world: World) -> None:
+    async with world.staging():
+        await world.app("app")
+        await world.app("sibling")
+        await world.stage("app", SMALL_PYTHON)
+        folder = world.directory / "staging" / "caches" / "org" / "app"
+        former = await kept(folder, "*.sqfs")
+        await world.database.write(clear_app_cache, ChangeApp(app_guid="app", actor=SYSTEM))
+        before = len(world.lines("app"))
+        second = await world.stage("app", SMALL_PYTHON)
+        assert second.layers[0].role == "dependencies" and "build" in steps(world, second)
+        assert not any("nothing to install" in line for line in world.lines("app")[before:])
+        await kept(folder, "0.1-*.sqfs")
+        with trio.fail_after(30):
+            while former.exists():
+                await trio.sleep(0.05)
+        third = await world.stage("app", SMALL_PYTHON)
+        assert third.layers == second.layers and steps(world, third) == ["sandbox", "detect"]
+        await world.stage("sibling", SMALL_PYTHON)
+        assert any("nothing to install" in line for line in world.lines("sibling")), "others keep what there was"
 
 
 async def test_layers_are_shared_inside_a_space_and_not_beyond(world: World) -> None:

@@ -9,10 +9,11 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from paasd.config import StagingConfig
-from paasd.model import Build
+from paasd.model import Build, DropletUpload, Job
 from paasd.model.arguments import unix_seconds
 from paasd.stager.turns import HALF_FORGOTTEN_S, Turns, Used
 
+from .test_uploads import begin as begin_upload
 from .world import World
 
 
@@ -108,7 +109,7 @@ async def test_what_is_cancelled_gives_its_turn_and_its_place_back() -> None:
 
 @pytest.mark.root
 async def test_the_deadline_of_a_build_that_waits_is_put_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paasd.stager.stager._LOOKS", 100)
+    monkeypatch.setattr("paasd.stager.turns._LOOKS", 100)
     before = time.time()
     async with world.staging(StagingConfig(parallel=1, timeout_s=10)) as stager, stager.turns.turn("org"):
         guid = await world.begin(await world.app("app"), {"notes.txt": "hello"})
@@ -124,3 +125,28 @@ async def test_the_deadline_of_a_build_that_waits_is_put_off(world: World, monke
                     changes.take()
         assert build.state == "STAGING"
         assert int(before) + 10 <= unix_seconds(build.deadline_at) <= time.time() + 10
+
+
+@pytest.mark.root
+async def test_an_uploaded_droplet_that_waits_has_its_time_from_its_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paasd.stager.turns._LOOKS", 100)
+    before = time.time()
+    async with world.staging(StagingConfig(parallel=1, timeout_s=10)) as stager, stager.turns.turn("org"):
+        await world.app("app")
+        droplet = await begin_upload(world, "app", b"no archive")
+
+        def seen() -> tuple[str, str]:
+            with world.database.read() as tx:
+                upload = tx.need(DropletUpload, droplet.guid)
+                return upload.deadline_at, tx.need(Job, upload.job_guid).deadline_at
+
+        asked_for, _ = seen()
+        with trio.fail_after(20):
+            async with world.database.watch("droplet_uploads") as changes:
+                while (deadlines := seen())[0] == asked_for:
+                    await changes.wait()
+                    changes.take()
+        for deadline_at in deadlines:
+            assert int(before) + 10 <= unix_seconds(deadline_at) <= time.time() + 10

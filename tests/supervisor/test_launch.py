@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 
 from paasd.blobs import open_blobs
 from paasd.config import SupervisorConfig
@@ -167,6 +168,20 @@ async def test_vcap_application_names_the_routes_of_the_app(tmp_path: Path) -> N
             app = tx.need(App, "app")
             assert sorted(application_uris(tx, app)) == ["shop.apps.example", "shop.apps.example/pay"]
             assert application_uris(tx, msgspec.structs.replace(app, guid="other")) == []
+
+
+async def test_an_app_of_very_many_routes_can_be_started(tmp_path: Path) -> None:
+    many = {f"r{number:04}": (f"h{number}", f"/{'x' * 100}") for number in range(1500)}
+    async with seeded(tmp_path, "run", []) as (database, blobs):
+        await database.write(map_routes, MapRoutes("app", many))
+        made = (await plan(database, blobs)).process("10.0.0.1", 2, 1000)
+        with database.read() as tx:
+            uris = application_uris(tx, tx.need(App, "app"))
+    told = msgspec.json.decode(made.env["VCAP_APPLICATION"])["uris"]
+    assert 100 < len(told) < len(uris) == 1500 and told == uris[: len(told)]
+    assert (await trio.run_process(["/bin/true"], env=made.env)).returncode == 0
+    with pytest.raises(OSError, match="Argument list too long"):
+        await trio.run_process(["/bin/true"], env={"URIS": msgspec.json.encode(uris).decode()})
 
 
 def test_a_label_that_cannot_be_read_is_nobodys() -> None:

@@ -161,6 +161,7 @@ CHANGES: Final[dict[str, Any]] = {
     f"PATCH {App}/relationships/current_droplet": {"data": {"guid": "$droplet"}},
     f"POST {App}/actions/start": {},
     f"POST {App}/actions/restart": {},
+    f"POST {App}/actions/clear_buildpack_cache": {},
     f"POST {App}/actions/stop": {},
     f"PATCH {App}/processes/<type=web>": {"metadata": {"labels": {"a": "b"}}},
     f"POST {App}/processes/<type=web>/actions/scale": {"instances": 1},
@@ -246,6 +247,10 @@ CHANGES: Final[dict[str, Any]] = {
     f"POST {NamedApp}/stop": {},
     f"POST {Named}/push": "",
     f"PUT {Named}/push": "",
+    "PUT /Users/<guid=user>": {"userName": "$user.name", "emails": [{"value": "new@example.org"}]},
+    "PUT /uaa/Users/<guid=user>": {"userName": "$user.name", "emails": [{"value": "newer@example.org"}]},
+    "PATCH /Users/<guid=user>": {"active": True},
+    "PATCH /uaa/Users/<guid=user>": {"active": True},
     "PUT /Users/<guid=user>/password": {"password": "a new and long one"},
     "PUT /uaa/Users/<guid=user>/password": {"password": "a new and long one"},
     f"POST {Organization}/invitations": {
@@ -286,8 +291,12 @@ POST /v3/stacks PATCH /v3/stacks/<guid> DELETE /v3/stacks/<guid>
 GET /v3/buildpacks GET /v3/buildpacks/<guid> GET /v3/feature_flags GET /v3/feature_flags/<name>
 POST /v3/buildpacks PATCH /v3/buildpacks/<guid> DELETE /v3/buildpacks/<guid> POST /v3/buildpacks/<guid>/upload
 PATCH /v3/feature_flags/<name> GET /v3/environment_variable_groups/<name> PATCH /v3/environment_variable_groups/<name>
-GET /v3/deployments POST /v3/deployments
+GET /v3/deployments POST /v3/deployments POST /v3/admin/actions/clear_buildpack_cache
 GET /v3/isolation_segments POST /v3/isolation_segments GET /v3/isolation_segments/<guid>
+PATCH /v3/isolation_segments/<guid> DELETE /v3/isolation_segments/<guid> GET /v3/isolation_segments/<guid>/organizations
+GET /v3/isolation_segments/<guid>/relationships/organizations GET /v3/isolation_segments/<guid>/relationships/spaces
+POST /v3/isolation_segments/<guid>/relationships/organizations
+DELETE /v3/isolation_segments/<guid>/relationships/organizations/<organization_guid>
 GET /v3/service_brokers GET /v3/service_credential_bindings GET /v3/service_instances GET /v3/service_offerings
 GET /v3/service_plans GET /v3/service_route_bindings
 GET /v3/app_usage_events/<guid> POST /v3/app_usage_events/actions/destructively_purge_all_and_reseed
@@ -325,7 +334,7 @@ NO_SUCCESS: Final = {
     "POST /v3/tasks/<guid>/actions/cancel": 422,
     "DELETE /v3/organization_quotas/<guid>": 422,
     "DELETE /paasd/v1/users/<user>/second-factor": 404,
-    "POST /paasd/v1/spaces/<organization>/<space>/apps/<app>/ssh": 503,
+    "POST /paasd/v1/spaces/<organization>/<space>/apps/<app>/ssh": 422,
     "POST /paasd/v1/spaces/<organization>/<space>/push": 422,
     "PUT /paasd/v1/spaces/<organization>/<space>/push": 422,
 }

@@ -15,8 +15,9 @@ from paasd.actions.invitations import LIFE_S
 from paasd.actions.mailing import ADDRESS_PER_H, ORGANIZATION_PER_H, Postage
 from paasd.config import ApiConfig, Config, MailConfig
 from paasd.model.arguments import SYSTEM
+from paasd.model.invitations import ROLES_LIMIT
 from paasd.model.organizations import CreateOrganization, create_organization
-from paasd.model.roles import CreateRole, create_role
+from paasd.model.roles import SPACE_ROLES, CreateRole, create_role
 from paasd.model.spaces import CreateSpace, create_space
 from tests.api.serving import CHEAP_HASHES, PASSWORD, Served, serve
 from tests.cli.typing_hands import paasd
@@ -293,3 +294,25 @@ async def test_the_link_is_mailed_and_a_server_that_is_away_is_said(tmp_path: Pa
             served.clock.ahead_s += 3600 / ADDRESS_PER_H + 1
             async with await signed_in(served, "boss") as later:
                 assert (await later.post(BASE, json={"address": "ann@example.org"})).status_code == 201
+
+
+async def test_what_one_invitation_may_give_at_most_can_be_accepted_at_once(served: Served) -> None:
+    """With the longest names; one role more is refused when it is offered."""
+    types = list(SPACE_ROLES)
+    names = [f"{number:03}" + "\U0001f680" * 252 for number in range(ROLES_LIMIT // len(types) + 1)]
+    async with await make_manager(served, "boss" * 60) as boss:
+        [organization] = (await boss.get("/v3/organizations")).json()["resources"]
+        for name in names:
+            wanted = CreateSpace(name=name, organization_guid=organization["guid"], actor=SYSTEM)
+            await served.context.database.write(create_space, wanted)
+        address = "a" * 60 + "@example.org"
+        guid = await served.make_user(address)
+        spaces = dict.fromkeys(names[:-1], types)
+        refused = await boss.post(BASE, json={"address": address, "spaces": {**spaces, names[-1]: types[:1]}})
+        assert (refused.status_code, "at most 200 roles" in refused.text) == (422, True), refused.text
+        made = await invite(boss, address, organization_roles=[], spaces=spaces)
+        async with served.client((await served.login(address))["access_token"]) as ann:
+            answer = await ann.post(ACCEPT, json={"secret": made["secret"]})
+            assert answer.status_code in {200, 201, 204}, answer.text
+            granted = (await ann.get(f"/v3/roles?user_guids={guid}&per_page=1")).json()["pagination"]["total_results"]
+            assert granted == ROLES_LIMIT + 1, "and that of the organization"

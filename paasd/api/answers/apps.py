@@ -148,6 +148,12 @@ class StatShown(Answer):
 
 
 class StatsShown(Answer):
-    """Every instance of a process, or of all processes of an app."""
+    """Every instance of a process."""
 
     resources: list[StatShown]
+
+
+class AllStatsShown(StatsShown):
+    """Instances of all processes of an app; `left_out` are those that are too many for one answer."""
+
+    left_out: int | UnsetType = UNSET

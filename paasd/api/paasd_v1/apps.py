@@ -4,7 +4,9 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from itertools import accumulate
+from typing import Any, Final
 
 import msgspec
 
@@ -13,9 +15,10 @@ from paasd.actions import routes as route_actions
 from paasd.actions.stats import stats_of
 from paasd.actions.visibility import need_app
 from paasd.api.answers import Lines, Page
-from paasd.api.answers.apps import AppShown, ProcessShown, StatsShown
+from paasd.api.answers.apps import AllStatsShown, AppShown, ProcessShown
+from paasd.api.beside import beside_if_long
 from paasd.api.call import Call, Reply
-from paasd.api.listing import View, list_reply, one_reply
+from paasd.api.listing import View, list_reply, one_reply, reply_of
 from paasd.api.numbers import whole
 from paasd.api.paasd_v1.names import find_app, find_space
 from paasd.api.present.apps import present_processes
@@ -25,7 +28,7 @@ from paasd.api.table import Auth, Route, delete, get, post
 from paasd.api.v3.app_parts import EnvironmentShown
 from paasd.api.v3.apps import APPS
 from paasd.api.v3.jobs import job_reply
-from paasd.api.v3.processes import Scale
+from paasd.api.v3.processes import Scale, scale_warnings
 from paasd.api.whom import DEVELOPERS, ENVIRONMENT_READERS, OPERATORS
 from paasd.auth import Caller
 from paasd.errors import BadQuery, NotFound
@@ -36,6 +39,8 @@ from paasd.state import Eq, InSelect
 
 RECENT_LINES = 100
 RECENT_LIMIT = 1000
+STATS_LIMIT: Final = 1000
+"""Instances of one answer."""
 NDJSON = "application/x-ndjson"
 COLOR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -81,16 +86,14 @@ async def restart_app(call: Call) -> Reply[AppShown]:
     """New instances."""
     app = _app(call)
     row = await apps.restart(call.context, call.caller, app.guid)
-    with call.context.database.read() as tx:
-        return one_reply(call, APPS, row, tx)
+    return reply_of(call, APPS, row)
 
 
 async def stop_app(call: Call) -> Reply[AppShown]:
     """No instances."""
     app = _app(call)
     row = await apps.stop(call.context, call.caller, app.guid)
-    with call.context.database.read() as tx:
-        return one_reply(call, APPS, row, tx)
+    return reply_of(call, APPS, row)
 
 
 async def get_env(call: Call) -> Reply[EnvironmentShown]:
@@ -99,14 +102,26 @@ async def get_env(call: Call) -> Reply[EnvironmentShown]:
     return Reply(body=EnvironmentShown(**found))
 
 
-async def get_stats(call: Call) -> Reply[StatsShown]:
-    """Every instance of every process."""
-    await call.context.observed.freshen(_app(call).guid)
+async def get_stats(call: Call) -> Reply[AllStatsShown]:
+    """Every instance of every process, the first 1,000 of them."""
+    app = _app(call)
+    await call.context.observed.freshen(app.guid)
+    with call.context.database.read() as tx:
+        total = tx.total(Process, ("instances",), app_guid=app.guid)
+    return await beside_if_long(call, total, partial(_stats, call))
+
+
+def _stats(call: Call) -> Reply[AllStatsShown]:
     with call.context.database.read() as tx:
         app = find_app(call, tx)
         rows = tx.all(Process, app_guid=app.guid, order=("type",))
-        stats = stats_of(call.context, tx, rows)
-    return Reply(body=StatsShown(resources=[one for row in rows for one in present_stats(stats[row.guid])]))
+        begins = [0, *accumulate(row.instances for row in rows)]
+        stats = stats_of(
+            call.context, tx, [row for row, begin in zip(rows, begins, strict=False) if begin < STATS_LIMIT]
+        )
+    shown = [one for found in stats.values() for one in found][:STATS_LIMIT]
+    left_out = begins[-1] - len(shown)
+    return Reply(body=AllStatsShown(resources=present_stats(shown), left_out=left_out or msgspec.UNSET))
 
 
 async def scale_app(call: Call) -> Reply[ProcessShown]:
@@ -125,7 +140,7 @@ async def scale_app(call: Call) -> Reply[ProcessShown]:
     )
     with call.context.database.read() as tx:
         view = View(tx, call.urls, call.caller, call)
-        return Reply(status=202, body=present_processes(view, [row])[0])
+        return Reply(status=202, body=present_processes(view, [row])[0], headers=scale_warnings(tx, row))
 
 
 async def get_logs(call: Call) -> Reply[Lines]:

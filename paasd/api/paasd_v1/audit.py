@@ -83,7 +83,8 @@ async def export(call: Call) -> Reply[Literal["application/x-ndjson"]]:
 
     @asynccontextmanager
     async def lines() -> AsyncIterator[AsyncIterable[bytes]]:
-        async with aclosing(actions.export(call.context, scope, since, until, lambda: follow)) as pieces:
+        exported = actions.export(call.context, scope, since, until, lambda: follow, call.paying.person)
+        async with aclosing(exported) as pieces:
             yield pieces
 
     def may(caller: Caller) -> None:

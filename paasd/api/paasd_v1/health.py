@@ -8,8 +8,8 @@ import trio
 from msgspec import UNSET, UnsetType
 
 from paasd.actions import Context
-from paasd.actions.fairness import unlimited
 from paasd.actions.findings import Platform, advice, problems
+from paasd.actions.unlimited import unlimited
 from paasd.actions.upkeep import KeyChange
 from paasd.api.answers import Answer, Link, Links
 from paasd.api.call import Call, Reply

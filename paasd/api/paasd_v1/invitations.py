@@ -3,8 +3,6 @@
 The secret travels in bodies and in the link of the mail alone: paths of requests are logged.
 """
 
-from datetime import UTC, datetime
-
 import msgspec
 
 from paasd.actions import invitations as actions
@@ -14,6 +12,7 @@ from paasd.api.numbers import Number
 from paasd.api.paasd_v1.names import find_organization
 from paasd.api.table import Auth, Route, delete, get, post
 from paasd.model import Invitation
+from paasd.model.arguments import rfc3339
 
 PERMISSION = "organization_manager"
 
@@ -116,7 +115,7 @@ def present(row: Invitation, spaces: dict[str, list[str]], *, sent: bool) -> Inv
         organization_roles=row.organization_roles,
         invited_by=row.invited_by,
         spaces=spaces,
-        expires_at=datetime.fromtimestamp(row.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        expires_at=rfc3339(row.expires_at),
         sent=sent,
     )
 

@@ -70,7 +70,7 @@ async def push_app(call: Call) -> Reply[Lines] | Reply[None]:
         job = await jobs.started(call.context, call.caller, "app.push", deadline_s=call.context.config.api.push_wait_s)
         await nursery.start(runner.run_as_job, job)
         return job_reply(call, job)
-    call.platform.streams.check(call.who)
+    call.platform.streams.check(call.paying)
     send, receive_events = trio.open_memory_channel[dict[str, Any]](LISTENER_BUFFER)
     await nursery.start(runner.run, send)
     as_json = wants_json(call)

@@ -8,7 +8,7 @@ from paasd.api.call import Call, Form, Reply, created
 from paasd.api.numbers import Number
 from paasd.api.paasd_v1.names import find_app, find_organization
 from paasd.api.table import Auth, Route, get, patch, post
-from paasd.errors import NotFound, Unavailable
+from paasd.errors import NotFound, Unavailable, Unprocessable
 from paasd.model import Process, SshSwitch
 
 
@@ -50,8 +50,10 @@ async def invite(call: Call) -> Reply[Invited]:
     wanted = await call.json(Wanted)
     with call.context.database.read() as tx:
         app = need_app(tx, call.caller, find_app(call, tx).guid, Permission.WRITE_SPACE)
-        if door is None or not door.address:
-            raise Unavailable("There is no door for ssh here; [ssh] in the configuration opens it")
+        if door is None:
+            raise Unprocessable("There is no door for ssh here; [ssh] in the configuration opens it")
+        if not door.address:
+            raise Unavailable("The door for ssh does not listen yet; try again in a moment")
         process = tx.find(Process, *visible(tx, call.caller, Process), app_guid=app.guid, type=wanted.process)
         if process is None:
             raise NotFound("Process", f"App '{app.name}' has no process '{wanted.process}'")

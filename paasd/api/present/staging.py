@@ -16,6 +16,7 @@ from paasd.api.answers.staging import (
     TimingShown,
 )
 from paasd.api.listing import View, common, to_one
+from paasd.api.present.apps import REDACTED
 from paasd.model import Build, Droplet, Package
 from paasd.model.records.staging import Timing
 
@@ -103,10 +104,7 @@ def present_droplets(view: View, rows: Sequence[Droplet], *, redact: bool = True
             error=row.error,
             lifecycle=DropletLifecycle(type="buildpack", data=Nothing()),
             execution_metadata="",
-            process_types={
-                name: "[PRIVATE DATA HIDDEN IN LISTS]" if redact else command
-                for name, command in row.process_types.items()
-            },
+            process_types={name: REDACTED if redact else command for name, command in row.process_types.items()},
             checksum=_checksum(row),
             buildpacks=[
                 DropletBuildpackShown(

@@ -1,9 +1,8 @@
 """What the instances of a process do, as clients see it."""
 
-from datetime import UTC, datetime
-
 from paasd.actions.stats import CRASHED, DOWN, InstanceStats
 from paasd.api.answers.apps import InstanceShown, PortShown, StatShown, UsageShown
+from paasd.model.arguments import rfc3339
 from paasd.observed import Usage
 
 DEFAULT_PORT = 8080
@@ -43,7 +42,7 @@ def _present(one: InstanceStats) -> StatShown:
 
 def _usage(usage: Usage) -> UsageShown:
     return UsageShown(
-        time=datetime.fromtimestamp(usage.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        time=rfc3339(usage.at),
         cpu=usage.cpu_fraction,
         cpu_entitlement=usage.cpu_fraction,
         mem=usage.memory_bytes,

@@ -15,6 +15,7 @@ import msgspec
 from paasd.api.answers import Html
 from paasd.api.app import client_address
 from paasd.api.call import Call, Reply
+from paasd.api.payer import Payer
 from paasd.api.table import Auth, Route, get
 from paasd.api.uaa.pages import base, failure
 from paasd.api.uaa.passcode import finish
@@ -96,6 +97,7 @@ async def come_back(call: Call) -> Reply[Html] | Reply[None]:
             may_register=provider.config.register,
             address=address,
         )
+        call.payer = Payer(f"{person.subject} of {provider.name}")
         user = await call.context.database.write(sign_in_externally, arguments)
     except (ProviderError, Unprocessable) as error:
         call.platform.auth.on_refused(address, provider.name, error.detail)

@@ -55,6 +55,7 @@ async def for_bearer(call: Call) -> Reply[PasscodeShown]:
     caller = call.platform.auth.caller(token.strip())
     if caller.origin != DEPLOY_TOKEN and not call.platform.auth.is_whole(caller):
         raise OAuthError(403, "insufficient_scope", "A token of fewer scopes than its user has makes no passcode")
+    call.signed_in(caller)
     code = await passcodes.create(call.context, caller)
     body = PasscodeShown(passcode=code, expires_in=call.context.config.auth.passcode_s)
     return Reply(body=body, headers={"Cache-Control": "no-store"})
@@ -82,7 +83,9 @@ async def finish(call: Call, signed_in: SignIn, *, cookie: str = "") -> Reply[Ht
     auth = call.platform.auth
     if not signed_in.with_factor and auth.factors.of(signed_in.user) is not None:
         return page(call, _question(call, signed_in.user), cookie=cookie)
-    code = await passcodes.create(call.context, auth.caller_of(signed_in))
+    caller = auth.caller_of(signed_in)
+    call.signed_in(caller)
+    code = await passcodes.create(call.context, caller)
     return passcode_page(call, code, cookie=cookie)
 
 
@@ -96,6 +99,8 @@ async def _prove(call: Call, form: dict[str, str]) -> Reply[Html]:
         user = tx.get(User, proof.user_guid)
     if user is None or proof.until < call.context.clock():
         return failure(call, "That took too long; sign in again")
+    if why := call.platform.auth.accounts.why_shut(user):
+        return failure(call, why)
     await call.platform.auth.second_step(user, form.get("code", ""), client_address(call.request))
     return await finish(call, SignIn(user=user, at=int(call.context.clock()), with_factor=True))
 

@@ -75,7 +75,7 @@ async def token(call: Call) -> Reply[TokenShown]:
     auth = call.platform.auth
     match grant:
         case "password" if "passcode" in form:
-            signed_in = await auth.passcode(form["passcode"], client_address(call.request))
+            signed_in = await auth.passcode(form["passcode"], client_address(call.request), call.signed_in)
             reply = auth.grant(client, signed_in, scopes)
         case "password" if (elsewhere := _origin(call, form)) != "uaa":
             raise OAuthError(401, "unauthorized", f"Users of {elsewhere[:80]} sign in by browser: `cf login --sso`")

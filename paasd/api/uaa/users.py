@@ -17,13 +17,15 @@ from paasd.auth.service import OAuthError
 from paasd.auth.strength import why_weak
 from paasd.model import User
 from paasd.model.platform_roles import PLATFORM_ROLES
-from paasd.state import Condition, Eq
+from paasd.state import Condition, Eq, Ne
 
-TERM = re.compile(r'\s*(userName|username|user_name|id|origin|email)\s+eq\s+"((?:[^"\\]|\\.)*)"\s*', re.IGNORECASE)
+TERM = re.compile(r'\s*(userName|username|user_name|id|origin|email)\s+(eq|ne)\s+"((?:[^"\\]|\\.)*)"\s*', re.IGNORECASE)
+SWITCH = re.compile(r"\s*active\s+eq\s+(true|false)\s*", re.IGNORECASE)
 COLUMNS = {"username": "username", "user_name": "username", "id": "guid", "origin": "origin", "email": "email"}
 SCHEMAS = ["urn:scim:schemas:core:1.0"]
 PAGE_LIMIT = 500
 NUMBER_LIMIT = 10**9
+TEXT_LIMIT = 255
 SCIM_READ = "scim.read"
 REVOKE = "/oauth/token/revoke/user/<guid>"
 
@@ -117,10 +119,14 @@ def parse_filter(text: str) -> list[Condition]:
     """`userName eq "u" and origin eq "uaa"` as conditions. Raises OAuthError 400."""
     made: list[Condition] = []
     for term in re.split(r"\s+and\s+", text, flags=re.IGNORECASE):
+        if (switch := SWITCH.fullmatch(term)) is not None:
+            made.append(Eq("active", switch[1].lower() == "true"))
+            continue
         match = TERM.fullmatch(term)
         if match is None:
             raise OAuthError(400, "scim", f"Invalid filter expression: [{text}]")
-        made.append(Eq(COLUMNS[match[1].lower()], re.sub(r"\\(.)", r"\1", match[2])))
+        compare = Eq if match[2].lower() == "eq" else Ne
+        made.append(compare(COLUMNS[match[1].lower()], re.sub(r"\\(.)", r"\1", match[3])))
     return made
 
 
@@ -128,12 +134,12 @@ def present_user(user: User) -> ScimUser:
     """A user in SCIM's words; never the hash."""
     return ScimUser(
         id=user.guid,
-        meta=ScimMeta(version=0, created=user.created_at, lastModified=user.updated_at),
+        meta=ScimMeta(version=user.version, created=user.created_at, lastModified=user.updated_at),
         userName=user.username,
         name=ScimName(familyName=user.username, givenName=user.username),
         emails=[EmailShown(value=user.email or user.username, primary=True)],
         groups=[GroupOfUser(value=role, display=role, type="DIRECT") for role in user.scopes if role in PLATFORM_ROLES],
-        active=True,
+        active=user.active,
         verified=True,
         origin=user.origin,
         zoneId="uaa",
@@ -179,6 +185,7 @@ async def create_user(call: Call) -> Reply[ScimUser]:
     """`POST /Users`: 201, or 409 when the name is taken."""
     form = await call.json(NewUser)
     form.origin = form.origin or "uaa"
+    check_account(form.userName, (form.emails[0].value or None) if form.emails else None)
     password_hash = None
     if form.origin == DEPLOY_TOKEN:
         raise OAuthError(400, "invalid_scim_resource", "Deploy tokens are made with `paasd deploy-token create`")
@@ -186,8 +193,6 @@ async def create_user(call: Call) -> Reply[ScimUser]:
         _check_password(form.password, form.userName)
         here = Asker(address=client_address(call.request), known=True)
         password_hash = await call.platform.auth.passwords.hash(form.password, here)
-    if not form.userName.strip():
-        raise OAuthError(400, "invalid_scim_resource", "A username must be provided.")
     email = form.emails[0].value if form.emails else form.userName
     if call.platform.auth.find_user(form.userName, form.origin) is not None:
         raise OAuthError(409, "scim_resource_already_exists", f"Username already in use: {form.userName}")
@@ -200,6 +205,17 @@ async def create_user(call: Call) -> Reply[ScimUser]:
         password_hash=password_hash,
     )
     return Reply(status=201, body=present_user(user))
+
+
+def check_account(username: str, email: str | None) -> None:
+    """Raise OAuthError 400 for a name or an address that is none; None is no address."""
+    if not username.strip():
+        raise OAuthError(400, "invalid_scim_resource", "A username must be provided.")
+    for what, text in (("username", username), ("email", email)):
+        if text is not None and not (text.isprintable() and len(text.strip()) >= 1 and len(text) <= TEXT_LIMIT):
+            raise OAuthError(
+                400, "invalid_scim_resource", f"The {what} must be 1 to {TEXT_LIMIT} printable characters."
+            )
 
 
 async def delete_user(call: Call) -> Reply[ScimUser]:

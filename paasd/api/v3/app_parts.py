@@ -8,7 +8,8 @@ from paasd.actions.ssh import switched_off
 from paasd.actions.visibility import need_visible
 from paasd.api.answers import Answer, FeatureShown, Links, Page
 from paasd.api.call import Call, Form, Reply
-from paasd.api.listing import plain_list
+from paasd.api.forms import Enabled
+from paasd.api.listing import need_row, plain_list
 from paasd.api.query import QuerySpec
 from paasd.api.table import Route, get, patch
 from paasd.api.v3.apps import text_of
@@ -28,12 +29,6 @@ class Variables(Form):
     """Body of `PATCH /v3/apps/:guid/environment_variables`; null takes a variable away."""
 
     var: dict[str, Any]
-
-
-class Enabled(Form):
-    """Body of a feature."""
-
-    enabled: bool
 
 
 class EnvironmentShown(Answer):
@@ -98,22 +93,22 @@ def _variables(call: Call, variables: dict[str, str]) -> Reply[VariablesShown]:
 
 async def list_features(call: Call) -> Reply[Page[FeatureShown]]:
     """All features of an app."""
-    row = _need(call)
+    row = need_row(call, App)
     return plain_list(call, [_feature(row, name) for name in FEATURES])
 
 
 async def get_feature(call: Call) -> Reply[FeatureShown]:
     """One."""
-    row = _need(call)
+    row = need_row(call, App)
     return Reply(body=_feature(row, call.path["feature"]))
 
 
 async def set_feature(call: Call) -> Reply[FeatureShown]:
     """Switch one on or off."""
-    _feature(_need(call), call.path["feature"])
+    _feature(need_row(call, App), call.path["feature"])
     form = await call.json(Enabled)
     await apps.set_feature(call.context, call.caller, call.path["guid"], call.path["feature"], form.enabled)
-    return Reply(body=_feature(_need(call), call.path["feature"]))
+    return Reply(body=_feature(need_row(call, App), call.path["feature"]))
 
 
 def _feature(row: App, name: str) -> FeatureShown:
@@ -137,11 +132,6 @@ async def permissions(call: Call) -> Reply[PermissionsShown]:
         row = need_visible(tx, call.caller, App, call.path["guid"])
         secrets = allowed_in_space(tx, call.caller, tx.need(Space, row.space_guid), Permission.READ_ENVIRONMENT)
     return Reply(body=PermissionsShown(read_basic_data=True, read_sensitive_data=secrets))
-
-
-def _need(call: Call) -> App:
-    with call.context.database.read() as tx:
-        return need_visible(tx, call.caller, App, call.path["guid"])
 
 
 ONE = "/v3/apps/<guid>"

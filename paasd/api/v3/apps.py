@@ -5,13 +5,13 @@ from typing import Annotated, Any
 import msgspec
 
 from paasd.actions import apps
-from paasd.actions.visibility import may_read_secrets, need_visible
+from paasd.actions.visibility import need_visible
 from paasd.api.answers import LinkedRelation, Page, Reference
 from paasd.api.answers.apps import AppShown
 from paasd.api.answers.staging import DropletShown
 from paasd.api.call import Call, Form, Reply, Urls
 from paasd.api.forms import AppName, MetadataForm, ToOne, metadata_of
-from paasd.api.listing import Listing, View, column, list_reply, one_reply
+from paasd.api.listing import Listing, View, column, found_reply, list_reply, need_row, part_reply, reply_of
 from paasd.api.present.apps import present_apps
 from paasd.api.present.including import include_organizations_of_spaces, include_spaces
 from paasd.api.present.staging import present_droplets
@@ -21,6 +21,7 @@ from paasd.api.whom import DEVELOPERS, OPERATORS
 from paasd.api.words import said
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import App, Droplet, Space
+from paasd.model.apps import NO_DROPLET
 from paasd.state import Condition, In, InSelect, IsNull, Or
 
 
@@ -104,8 +105,7 @@ async def list_apps(call: Call) -> Reply[Page[AppShown]]:
 
 async def get_app(call: Call) -> Reply[AppShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, APPS, need_visible(tx, call.caller, App, call.path["guid"]), tx)
+    return found_reply(call, APPS)
 
 
 async def create_app(call: Call) -> Reply[AppShown]:
@@ -113,6 +113,8 @@ async def create_app(call: Call) -> Reply[AppShown]:
     form = await call.json(NewApp)
     lifecycle = form.lifecycle or Lifecycle()
     lifecycle.check()
+    if form.relationships.current_droplet is not None:
+        raise Unprocessable(NO_DROPLET)  # a new app has none
     data = lifecycle.data
     row = await apps.create(
         call.context,
@@ -124,7 +126,7 @@ async def create_app(call: Call) -> Reply[AppShown]:
         environment=texts(form.environment_variables or {}),
         metadata=metadata_of(form.metadata),
     )
-    return _present(call, row, 201)
+    return reply_of(call, APPS, row, 201)
 
 
 async def update_app(call: Call) -> Reply[AppShown]:
@@ -141,7 +143,7 @@ async def update_app(call: Call) -> Reply[AppShown]:
         stack=lifecycle.data.stack,
         metadata=metadata_of(form.metadata),
     )
-    return _present(call, row)
+    return reply_of(call, APPS, row)
 
 
 async def delete_app(call: Call) -> Reply[None]:
@@ -151,17 +153,27 @@ async def delete_app(call: Call) -> Reply[None]:
 
 async def start(call: Call) -> Reply[AppShown]:
     """STARTED; the instances follow."""
-    return _present(call, await apps.start(call.context, call.caller, call.path["guid"]))
+    return reply_of(call, APPS, await apps.start(call.context, call.caller, call.path["guid"]))
 
 
 async def stop(call: Call) -> Reply[AppShown]:
     """STOPPED; the instances end."""
-    return _present(call, await apps.stop(call.context, call.caller, call.path["guid"]))
+    return reply_of(call, APPS, await apps.stop(call.context, call.caller, call.path["guid"]))
 
 
 async def restart(call: Call) -> Reply[AppShown]:
     """New instances, with what was set meanwhile."""
-    return _present(call, await apps.restart(call.context, call.caller, call.path["guid"]))
+    return reply_of(call, APPS, await apps.restart(call.context, call.caller, call.path["guid"]))
+
+
+async def clear_cache(call: Call) -> Reply[None]:
+    """202 with a job: what builds of the app kept is not used again."""
+    return job_reply(call, await apps.clear_cache(call.context, call.caller, call.path["guid"]))
+
+
+async def clear_caches(call: Call) -> Reply[None]:
+    """202 with a job: likewise of every app."""
+    return job_reply(call, await apps.clear_caches(call.context, call.caller))
 
 
 async def set_current_droplet(call: Call) -> Reply[LinkedRelation]:
@@ -173,8 +185,7 @@ async def set_current_droplet(call: Call) -> Reply[LinkedRelation]:
 
 async def get_current_droplet_relation(call: Call) -> Reply[LinkedRelation]:
     """The guid of the current droplet."""
-    with call.context.database.read() as tx:
-        row = need_visible(tx, call.caller, App, call.path["guid"])
+    row = need_row(call, App)
     if row.droplet_guid is None:
         raise NotFound("Droplet")
     return Reply(body=_droplet_relation(call.urls, row))
@@ -187,9 +198,7 @@ async def current_droplet(call: Call) -> Reply[DropletShown]:
         droplet = None if row.droplet_guid is None else tx.get(Droplet, row.droplet_guid)
         if droplet is None:
             raise NotFound("Droplet")
-        view = View(tx, call.urls, call.caller, call)
-        may_read = may_read_secrets(tx, call.caller, row.guid)
-        return Reply(body=present_droplets(view, [droplet], redact=not may_read)[0])
+        return part_reply(call, present_droplets, droplet, tx)
 
 
 def texts(variables: dict[str, Any]) -> dict[str, str]:
@@ -212,11 +221,6 @@ def _droplet_relation(urls: Urls, row: App) -> LinkedRelation:
     )
 
 
-def _present(call: Call, row: App, status: int = 200) -> Reply[AppShown]:
-    with call.context.database.read() as tx:
-        return one_reply(call, APPS, row, tx, status)
-
-
 ONE = "/v3/apps/<guid>"
 ROUTES: tuple[Route, ...] = (
     get("/v3/apps", list_apps, APPS.query),
@@ -227,6 +231,8 @@ ROUTES: tuple[Route, ...] = (
     post(f"{ONE}/actions/start", start, permission=OPERATORS),
     post(f"{ONE}/actions/stop", stop, permission=OPERATORS),
     post(f"{ONE}/actions/restart", restart, permission=OPERATORS),
+    post(f"{ONE}/actions/clear_buildpack_cache", clear_cache, permission=OPERATORS),
+    post("/v3/admin/actions/clear_buildpack_cache", clear_caches, permission="admin"),
     get(f"{ONE}/relationships/current_droplet", get_current_droplet_relation),
     patch(f"{ONE}/relationships/current_droplet", set_current_droplet, permission=OPERATORS),
     get(f"{ONE}/droplets/current", current_droplet),

@@ -7,11 +7,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from paasd.actions import buildpacks
-from paasd.actions.visibility import need_visible
 from paasd.api.answers import Described, Links, Page
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, metadata_of
-from paasd.api.listing import Listing, View, column, common, list_reply, one_reply
+from paasd.api.listing import Listing, View, column, common, found_reply, list_reply, one_reply, reply_of
 from paasd.api.multipart import Multipart
 from paasd.api.numbers import Number
 from paasd.api.table import Route, Size, delete, get, patch, post
@@ -102,8 +101,7 @@ async def list_buildpacks(call: Call) -> Reply[Page[BuildpackShown]]:
 
 async def get_buildpack(call: Call) -> Reply[BuildpackShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, BUILDPACKS, need_visible(tx, call.caller, Buildpack, call.path["guid"]), tx)
+    return found_reply(call, BUILDPACKS)
 
 
 async def create_buildpack(call: Call) -> Reply[BuildpackShown]:
@@ -119,7 +117,7 @@ async def create_buildpack(call: Call) -> Reply[BuildpackShown]:
         locked=form.locked,
         metadata=metadata_of(form.metadata),
     )
-    return _reply(call, row, 201)
+    return reply_of(call, BUILDPACKS, row, 201)
 
 
 async def update_buildpack(call: Call) -> Reply[BuildpackShown]:
@@ -131,7 +129,7 @@ async def update_buildpack(call: Call) -> Reply[BuildpackShown]:
     row = await buildpacks.update(
         call.context, call.caller, call.path["guid"], stack=stack, metadata=metadata, **values
     )
-    return _reply(call, row)
+    return reply_of(call, BUILDPACKS, row)
 
 
 async def upload_buildpack(call: Call) -> Reply[BuildpackShown]:
@@ -147,11 +145,6 @@ async def upload_buildpack(call: Call) -> Reply[BuildpackShown]:
 async def delete_buildpack(call: Call) -> Reply[None]:
     """202 with a job."""
     return job_reply(call, await buildpacks.delete(call.context, call.caller, call.path["guid"]))
-
-
-def _reply(call: Call, row: Buildpack, status: int = 200) -> Reply[BuildpackShown]:
-    with call.context.database.read() as tx:
-        return one_reply(call, BUILDPACKS, row, tx, status)
 
 
 ONE = "/v3/buildpacks/<guid>"

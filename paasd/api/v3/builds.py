@@ -3,12 +3,11 @@
 import msgspec
 
 from paasd.actions import builds
-from paasd.actions.visibility import need_visible
 from paasd.api.answers import Page
 from paasd.api.answers.staging import BuildShown
 from paasd.api.call import Call, Form, Reply
-from paasd.api.forms import Guid, MetadataForm, metadata_of
-from paasd.api.listing import Listing, column, list_reply, one_reply
+from paasd.api.forms import Guid, MetadataChanges, MetadataForm, metadata_of
+from paasd.api.listing import Listing, column, found_reply, list_reply, need_row, reply_of
 from paasd.api.numbers import Number
 from paasd.api.present.staging import present_builds
 from paasd.api.table import Route, get, patch, post
@@ -39,12 +38,6 @@ class NewBuild(Form):
     metadata: MetadataForm | None = None
 
 
-class BuildChanges(Form):
-    """Body of `PATCH`; the other fields that Cloud Foundry has here are for its own stagers."""
-
-    metadata: MetadataForm | None = None
-
-
 async def list_builds(call: Call) -> Reply[Page[BuildShown]]:
     """All that the caller may see."""
     return await list_reply(call, BUILDS)
@@ -52,15 +45,13 @@ async def list_builds(call: Call) -> Reply[Page[BuildShown]]:
 
 async def app_builds(call: Call) -> Reply[Page[BuildShown]]:
     """Builds of one app."""
-    with call.context.database.read() as tx:
-        app = need_visible(tx, call.caller, App, call.path["guid"])
+    app = need_row(call, App)
     return await list_reply(call, BUILDS, Eq("app_guid", app.guid))
 
 
 async def get_build(call: Call) -> Reply[BuildShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, BUILDS, need_visible(tx, call.caller, Build, call.path["guid"]), tx)
+    return found_reply(call, BUILDS)
 
 
 async def create_build(call: Call) -> Reply[BuildShown]:
@@ -79,16 +70,14 @@ async def create_build(call: Call) -> Reply[BuildShown]:
         staging_disk_mb=form.staging_disk_in_mb,
         metadata=metadata_of(form.metadata),
     )
-    with call.context.database.read() as tx:
-        return one_reply(call, BUILDS, row, tx, 201)
+    return reply_of(call, BUILDS, row, 201)
 
 
 async def update_build(call: Call) -> Reply[BuildShown]:
     """Labels."""
-    form = await call.json(BuildChanges)
+    form = await call.json(MetadataChanges)
     row = await builds.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
-    with call.context.database.read() as tx:
-        return one_reply(call, BUILDS, row, tx)
+    return reply_of(call, BUILDS, row)
 
 
 ROUTES: tuple[Route, ...] = (

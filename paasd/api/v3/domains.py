@@ -1,12 +1,11 @@
 """`/v3/domains`."""
 
 from paasd.actions import domains
-from paasd.actions.visibility import need_visible
 from paasd.api.answers import Answer, Page, Reference, RelatedMany
 from paasd.api.answers.pages import DomainShown
 from paasd.api.call import Call, Form, Reply, no_content
-from paasd.api.forms import Guid, MetadataForm, Name, ToMany, ToOneOrNone, metadata_of
-from paasd.api.listing import Listing, column, list_reply, one_reply
+from paasd.api.forms import Guid, MetadataChanges, MetadataForm, Name, ToMany, ToOneOrNone, metadata_of
+from paasd.api.listing import Listing, column, found_reply, list_reply, reply_of
 from paasd.api.numbers import whole
 from paasd.api.present.routing import present_domains, shared_organizations
 from paasd.api.query import QuerySpec
@@ -44,12 +43,6 @@ class NewDomain(Form):
     metadata: MetadataForm | None = None
 
 
-class DomainChanges(Form):
-    """Body of `PATCH /v3/domains/:guid`."""
-
-    metadata: MetadataForm | None = None
-
-
 class Sharing(Form):
     """Body of `POST /v3/domains/:guid/relationships/shared_organizations`."""
 
@@ -69,8 +62,7 @@ async def list_domains(call: Call) -> Reply[Page[DomainShown]]:
 
 async def get_domain(call: Call) -> Reply[DomainShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, DOMAINS, need_visible(tx, call.caller, Domain, call.path["guid"]), tx)
+    return found_reply(call, DOMAINS)
 
 
 async def create_domain(call: Call) -> Reply[DomainShown]:
@@ -81,19 +73,18 @@ async def create_domain(call: Call) -> Reply[DomainShown]:
     relations = form.relationships or DomainRelationships()
     group = _router_group(form)
     shared = relations.shared_organizations or ToMany()
-    owner = None if relations.organization is None or relations.organization.data is None else relations.organization
+    owner = None if relations.organization is None else relations.organization.data
     row = await domains.create(
         call.context,
         call.caller,
         name=form.name,
         internal=bool(form.internal),
-        organization_guid=None if owner is None or owner.data is None else owner.data.guid,
+        organization_guid=None if owner is None else owner.guid,
         metadata=metadata_of(form.metadata),
         shared_organizations=[one.guid for one in shared.data],
         router_group_guid=group,
     )
-    with call.context.database.read() as tx:
-        return one_reply(call, DOMAINS, row, tx, 201)
+    return reply_of(call, DOMAINS, row, 201)
 
 
 def _router_group(form: NewDomain) -> str | None:
@@ -114,10 +105,9 @@ def _router_group(form: NewDomain) -> str | None:
 
 async def update_domain(call: Call) -> Reply[DomainShown]:
     """Labels."""
-    form = await call.json(DomainChanges)
+    form = await call.json(MetadataChanges)
     row = await domains.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
-    with call.context.database.read() as tx:
-        return one_reply(call, DOMAINS, row, tx)
+    return reply_of(call, DOMAINS, row)
 
 
 async def delete_domain(call: Call) -> Reply[None]:

@@ -7,12 +7,12 @@ import msgspec
 
 from paasd.actions import droplets
 from paasd.actions.permissions import Permission
-from paasd.actions.visibility import may_read_secrets, need_of_app, need_visible
+from paasd.actions.visibility import need_of_app, need_visible
 from paasd.api.answers import Page
 from paasd.api.answers.staging import DropletShown
 from paasd.api.call import Call, Form, Reply
-from paasd.api.forms import MetadataForm, ToOne, metadata_of
-from paasd.api.listing import Listing, View, column, list_reply
+from paasd.api.forms import MetadataChanges, MetadataForm, ToOne, metadata_of
+from paasd.api.listing import Listing, column, list_reply, need_row, part_reply
 from paasd.api.multipart import Multipart
 from paasd.api.present.staging import present_droplets
 from paasd.api.query import QuerySpec
@@ -22,7 +22,7 @@ from paasd.api.v3.processes import by_organization, by_space
 from paasd.api.whom import DEVELOPERS, SECRET_READERS
 from paasd.errors import BadQuery
 from paasd.model import App, Droplet, Package
-from paasd.state import Eq, ReadTx
+from paasd.state import Eq
 
 FIELD_LIMIT_BYTES = 64 * 1024
 
@@ -53,12 +53,6 @@ class NewDroplet(Form):
     metadata: MetadataForm | None = None
 
 
-class DropletChanges(Form):
-    """Body of `PATCH`; the other fields that Cloud Foundry has here are for its own stagers."""
-
-    metadata: MetadataForm | None = None
-
-
 async def create_droplet(call: Call) -> Reply[DropletShown]:
     """201: one that awaits its bits, or with `source_guid` the layers of another one."""
     form = await call.json(NewDroplet)
@@ -74,7 +68,7 @@ async def create_droplet(call: Call) -> Reply[DropletShown]:
             metadata=metadata_of(form.metadata),
         )
     with call.context.database.read() as tx:
-        return _one_droplet(call, tx, row, status=201)
+        return part_reply(call, present_droplets, row, tx, 201)
 
 
 async def upload_droplet(call: Call) -> Reply[DropletShown]:
@@ -86,7 +80,7 @@ async def upload_droplet(call: Call) -> Reply[DropletShown]:
         job = await droplets.upload(call.context, call.caller, call.path["guid"], bits)
     with call.context.database.read() as tx:
         row = need_visible(tx, call.caller, Droplet, call.path["guid"])
-        reply = _one_droplet(call, tx, row, status=202)
+        reply = part_reply(call, present_droplets, row, tx, 202)
     return msgspec.structs.replace(reply, headers=job_reply(call, job).headers)
 
 
@@ -107,8 +101,7 @@ async def list_droplets(call: Call) -> Reply[Page[DropletShown]]:
 
 async def app_droplets(call: Call) -> Reply[Page[DropletShown]]:
     """Droplets of one app; `current=true` leaves the one that it runs."""
-    with call.context.database.read() as tx:
-        app = need_visible(tx, call.caller, App, call.path["guid"])
+    app = need_row(call, App)
     current = call.query.plain.get("current")
     if current not in (None, "true", "false"):
         raise BadQuery("The query parameter is invalid: Current must be 'true' or 'false'")
@@ -118,34 +111,28 @@ async def app_droplets(call: Call) -> Reply[Page[DropletShown]]:
 
 async def package_droplets(call: Call) -> Reply[Page[DropletShown]]:
     """Droplets made from one package."""
-    with call.context.database.read() as tx:
-        package = need_visible(tx, call.caller, Package, call.path["guid"])
+    package = need_row(call, Package)
     return await list_reply(call, DROPLETS, Eq("package_guid", package.guid))
 
 
 async def get_droplet(call: Call) -> Reply[DropletShown]:
     """One, with its start commands for those who may read them."""
     with call.context.database.read() as tx:
-        return _one_droplet(call, tx, need_visible(tx, call.caller, Droplet, call.path["guid"]))
+        row = need_visible(tx, call.caller, Droplet, call.path["guid"])
+        return part_reply(call, present_droplets, row, tx)
 
 
 async def update_droplet(call: Call) -> Reply[DropletShown]:
     """Labels."""
-    form = await call.json(DropletChanges)
+    form = await call.json(MetadataChanges)
     row = await droplets.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
     with call.context.database.read() as tx:
-        return _one_droplet(call, tx, row)
+        return part_reply(call, present_droplets, row, tx)
 
 
 async def delete_droplet(call: Call) -> Reply[None]:
     """202 with a job; the current droplet of an app stays."""
     return job_reply(call, await droplets.delete(call.context, call.caller, call.path["guid"]))
-
-
-def _one_droplet(call: Call, tx: ReadTx, row: Droplet, status: int = 200) -> Reply[DropletShown]:
-    view = View(tx, call.urls, call.caller, call)
-    may_read = may_read_secrets(tx, call.caller, row.app_guid)
-    return Reply(status=status, body=present_droplets(view, [row], redact=not may_read)[0])
 
 
 ONE = "/v3/droplets/<guid>"

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from paasd.actions.visibility import need_visible
 from paasd.api.answers import Answer, Links, Page, Reference, Shown
 from paasd.api.call import Call, Reply
-from paasd.api.listing import Listing, View, column, list_reply, one_reply
+from paasd.api.listing import Listing, View, column, found_reply, list_reply
 from paasd.api.table import Route, get
 from paasd.model import AuditEvent
 
@@ -71,8 +70,7 @@ async def list_events(call: Call) -> Reply[Page[AuditEventShown]]:
 
 async def get_event(call: Call) -> Reply[AuditEventShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, EVENTS, need_visible(tx, call.caller, AuditEvent, call.path["guid"]), tx)
+    return found_reply(call, EVENTS)
 
 
 ROUTES: tuple[Route, ...] = (

@@ -7,11 +7,11 @@ from paasd.actions.permissions import (
 )
 from paasd.actions.visibility import need_visible
 from paasd.api.answers import LinkedRelation, Nothing, Page
-from paasd.api.call import Call, Reply
-from paasd.api.forms import ToOneOrNone
+from paasd.api.call import Call, Form, Reply
+from paasd.api.forms import MetadataForm, ToMany, ToOneOrNone
 from paasd.api.listing import plain_list
 from paasd.api.query import QuerySpec
-from paasd.api.table import Route, get, patch, post
+from paasd.api.table import Route, delete, get, patch, post
 from paasd.errors import NotFound, Unprocessable
 from paasd.model import Organization, Space
 
@@ -33,8 +33,27 @@ async def list_segments(call: Call) -> Reply[Page[Nothing]]:
     return plain_list(call, [])
 
 
-async def get_segment(call: Call) -> Reply[None]:
+async def get_segment(_call: Call) -> Reply[None]:
     """Not there, whichever is meant."""
+    raise NotFound("Isolation segment")
+
+
+class SegmentChanges(Form):
+    """Body of `PATCH /v3/isolation_segments/:guid`."""
+
+    name: str | None = None
+    metadata: MetadataForm | None = None
+
+
+async def change_segment(call: Call) -> Reply[None]:
+    """Not there, whichever is meant."""
+    await call.json(SegmentChanges)
+    raise NotFound("Isolation segment")
+
+
+async def entitle(call: Call) -> Reply[None]:
+    """Likewise."""
+    await call.json(ToMany)
     raise NotFound("Isolation segment")
 
 
@@ -72,10 +91,21 @@ def _assigned(call: Call, form: ToOneOrNone, where: str, path: tuple[str, ...]) 
 
 
 MANAGER = "organization_manager"
+SEGMENT = "/v3/isolation_segments/<guid>"
+ENTITLED = QuerySpec(
+    filters=("guids", "names"), order_by=("created_at", "updated_at", "name"), pages=True, labels=True, times=True
+)
 ROUTES: tuple[Route, ...] = (
     get("/v3/isolation_segments", list_segments, QUERY, permission="signed in"),
     post("/v3/isolation_segments", create_segment, permission="admin"),
-    get("/v3/isolation_segments/<guid>", get_segment, permission="signed in"),
+    get(SEGMENT, get_segment, permission="signed in"),
+    patch(SEGMENT, change_segment, permission="signed in"),
+    delete(SEGMENT, get_segment, permission="signed in"),
+    get(f"{SEGMENT}/organizations", get_segment, ENTITLED, permission="signed in"),
+    get(f"{SEGMENT}/relationships/organizations", get_segment, permission="signed in"),
+    get(f"{SEGMENT}/relationships/spaces", get_segment, permission="signed in"),
+    post(f"{SEGMENT}/relationships/organizations", entitle, permission="signed in"),
+    delete(f"{SEGMENT}/relationships/organizations/<organization_guid>", get_segment, permission="signed in"),
     patch("/v3/organizations/<guid>/relationships/default_isolation_segment", set_default, permission=MANAGER),
     patch("/v3/spaces/<guid>/relationships/isolation_segment", set_of_space, permission=MANAGER),
 )

@@ -6,7 +6,7 @@ from paasd.api.answers import LinkedRelation, Page
 from paasd.api.answers.pages import DomainShown, OrganizationShown, UserShown
 from paasd.api.call import Call, Form, Reply
 from paasd.api.forms import MetadataForm, Name, metadata_of
-from paasd.api.listing import Listing, column, flag, list_reply, one_reply
+from paasd.api.listing import Listing, column, flag, found_reply, list_reply, need_row, one_reply, reply_of
 from paasd.api.present.tenancy import present_organizations
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.domains import DOMAINS
@@ -49,8 +49,7 @@ async def list_organizations(call: Call) -> Reply[Page[OrganizationShown]]:
 
 async def get_organization(call: Call) -> Reply[OrganizationShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, ORGANIZATIONS, need_visible(tx, call.caller, Organization, call.path["guid"]), tx)
+    return found_reply(call, ORGANIZATIONS)
 
 
 async def create_organization(call: Call) -> Reply[OrganizationShown]:
@@ -59,7 +58,7 @@ async def create_organization(call: Call) -> Reply[OrganizationShown]:
     row = await organizations.create(
         call.context, call.caller, name=form.name, suspended=form.suspended, metadata=metadata_of(form.metadata)
     )
-    return _present(call, row, 201)
+    return reply_of(call, ORGANIZATIONS, row, 201)
 
 
 async def update_organization(call: Call) -> Reply[OrganizationShown]:
@@ -73,7 +72,7 @@ async def update_organization(call: Call) -> Reply[OrganizationShown]:
         suspended=form.suspended,
         metadata=metadata_of(form.metadata),
     )
-    return _present(call, row)
+    return reply_of(call, ORGANIZATIONS, row)
 
 
 async def delete_organization(call: Call) -> Reply[None]:
@@ -84,8 +83,7 @@ async def delete_organization(call: Call) -> Reply[None]:
 
 async def list_domains(call: Call) -> Reply[Page[DomainShown]]:
     """Domains on which the organization's spaces may have routes."""
-    with call.context.database.read() as tx:
-        row = need_visible(tx, call.caller, Organization, call.path["guid"])
+    row = need_row(call, Organization)
     return await list_reply(call, DOMAINS, usable_by(row.guid))
 
 
@@ -101,23 +99,16 @@ async def get_default_domain(call: Call) -> Reply[DomainShown]:
 
 async def list_users(call: Call) -> Reply[Page[UserShown]]:
     """Users with a role in the organization or one of its spaces."""
-    with call.context.database.read() as tx:
-        guid = need_visible(tx, call.caller, Organization, call.path["guid"]).guid
+    guid = need_row(call, Organization).guid
     in_spaces = InSelect("space_guid", Space, "guid", Eq("organization_guid", guid))
     return await people_reply(call, InSelect("guid", Role, "user_guid", Or(Eq("organization_guid", guid), in_spaces)))
 
 
 async def default_isolation_segment(call: Call) -> Reply[LinkedRelation]:
     """There are none."""
-    with call.context.database.read() as tx:
-        guid = need_visible(tx, call.caller, Organization, call.path["guid"]).guid
+    guid = need_row(call, Organization).guid
     path = ("organizations", guid, "relationships", "default_isolation_segment")
     return Reply(body=LinkedRelation(data=None, links={"self": call.urls.link(*path)}))
-
-
-def _present(call: Call, row: Organization, status: int = 200) -> Reply[OrganizationShown]:
-    with call.context.database.read() as tx:
-        return one_reply(call, ORGANIZATIONS, row, tx, status)
 
 
 BASE = "/v3/organizations"

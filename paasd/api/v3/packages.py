@@ -10,12 +10,12 @@ import trio
 
 from paasd.actions import packages
 from paasd.actions.permissions import Permission
-from paasd.actions.visibility import need_of_app, need_visible
+from paasd.actions.visibility import need_of_app
 from paasd.api.answers import Answer, Nothing, Page
 from paasd.api.answers.staging import PackageShown
 from paasd.api.call import Call, Form, Reply
-from paasd.api.forms import MetadataForm, ToOne, metadata_of
-from paasd.api.listing import Listing, column, list_reply, one_reply
+from paasd.api.forms import MetadataChanges, MetadataForm, ToOne, metadata_of
+from paasd.api.listing import Listing, column, found_reply, list_reply, need_row, reply_of
 from paasd.api.multipart import Multipart
 from paasd.api.present.staging import present_packages
 from paasd.api.query import QuerySpec
@@ -60,12 +60,6 @@ class NewPackage(Form):
     metadata: MetadataForm | None = None
 
 
-class PackageChanges(Form):
-    """Body of `PATCH /v3/packages/:guid`."""
-
-    metadata: MetadataForm | None = None
-
-
 class Matches(Answer):
     """Files that need not be sent: none."""
 
@@ -79,15 +73,13 @@ async def list_packages(call: Call) -> Reply[Page[PackageShown]]:
 
 async def app_packages(call: Call) -> Reply[Page[PackageShown]]:
     """Packages of one app."""
-    with call.context.database.read() as tx:
-        app = need_visible(tx, call.caller, App, call.path["guid"])
+    app = need_row(call, App)
     return await list_reply(call, PACKAGES, Eq("app_guid", app.guid))
 
 
 async def get_package(call: Call) -> Reply[PackageShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, PACKAGES, need_visible(tx, call.caller, Package, call.path["guid"]), tx)
+    return found_reply(call, PACKAGES)
 
 
 async def create_package(call: Call) -> Reply[PackageShown]:
@@ -101,14 +93,14 @@ async def create_package(call: Call) -> Reply[PackageShown]:
         row = await packages.copy(call.context, call.caller, source, app_guid=app_guid)
     else:
         row = await packages.create(call.context, call.caller, app_guid=app_guid, type=form.type, metadata=metadata)
-    return _present(call, row, 201)
+    return reply_of(call, PACKAGES, row, 201)
 
 
 async def update_package(call: Call) -> Reply[PackageShown]:
     """Labels."""
-    form = await call.json(PackageChanges)
+    form = await call.json(MetadataChanges)
     row = await packages.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
-    return _present(call, row)
+    return reply_of(call, PACKAGES, row)
 
 
 async def delete_package(call: Call) -> Reply[None]:
@@ -125,7 +117,7 @@ async def upload_package(call: Call) -> Reply[PackageShown]:
         row = await packages.upload(
             call.context, call.caller, call.path["guid"], bits, size_bytes=call.request.content_length
         )
-    return _present(call, row)
+    return reply_of(call, PACKAGES, row)
 
 
 async def download_package(call: Call) -> Reply[Literal["application/octet-stream"]]:
@@ -155,7 +147,6 @@ async def read_pieces(file: trio._file_io.AsyncIOWrapper[BufferedReader]) -> Asy
 
 async def resource_matches(call: Call) -> Reply[Matches]:
     """None is ever known: clients then send everything, which the dependency layers make cheap."""
-    call.body.limit_bytes = RESOURCES_LIMIT_BYTES
     raw = await call.body.read()
     try:
         value = msgspec.json.decode(raw or b"{}")
@@ -164,11 +155,6 @@ async def resource_matches(call: Call) -> Reply[Matches]:
     if not isinstance(value, dict) or not isinstance(value.get("resources"), list):
         raise Unprocessable("Resources must be an array")
     return Reply(status=201, body=Matches(resources=[]))
-
-
-def _present(call: Call, row: Package, status: int = 200) -> Reply[PackageShown]:
-    with call.context.database.read() as tx:
-        return one_reply(call, PACKAGES, row, tx, status)
 
 
 ONE = "/v3/packages/<guid>"
@@ -181,5 +167,5 @@ ROUTES: tuple[Route, ...] = (
     post(f"{ONE}/upload", upload_package, size=Size.UPLOAD, permission=DEVELOPERS),
     get(f"{ONE}/download", download_package, permission=SECRET_READERS),
     get("/v3/apps/<guid>/packages", app_packages, PACKAGES.query),
-    post("/v3/resource_matches", resource_matches, permission="signed in"),
+    post("/v3/resource_matches", resource_matches, limit_bytes=RESOURCES_LIMIT_BYTES, permission="signed in"),
 )

@@ -1,18 +1,20 @@
 """`/v3/processes`, by guid and by app and type, and their instances."""
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
 from paasd.actions import processes
 from paasd.actions.stats import stats_of
-from paasd.actions.visibility import may_read_secrets, need_visible
+from paasd.actions.visibility import need_visible
 from paasd.api.answers import Answer, Links, Page
 from paasd.api.answers.apps import InstanceShown, ProcessShown, StatsShown
+from paasd.api.beside import beside_if_long
 from paasd.api.call import Call, Form, Reply, no_content
-from paasd.api.forms import MetadataForm, metadata_of
-from paasd.api.listing import Listing, View, column, list_reply
+from paasd.api.forms import MetadataForm, check_user, metadata_of
+from paasd.api.listing import Listing, View, column, list_reply, need_row, part_reply
 from paasd.api.numbers import Number, whole
 from paasd.api.present.apps import present_processes, present_sidecars
 from paasd.api.present.stats import present_process_instances, present_stats
@@ -23,6 +25,8 @@ from paasd.errors import BadQuery, NotFound
 from paasd.model import App, HealthCheck, Process, Sidecar, Space
 from paasd.model.processes import HEALTH_CHECK_TYPES, find_process
 from paasd.state import Condition, Eq, In, InSelect, ReadTx
+
+V = TypeVar("V")
 
 
 class InstancesShown(Answer):
@@ -39,6 +43,12 @@ def _present(view: View, rows: Sequence[Process]) -> list[ProcessShown]:
         return shown
     if embed != "process_instances":
         raise BadQuery("The query parameter is invalid: Invalid embed value. Valid values are: 'process_instances'")
+    total = sum(row.instances for row in rows)
+    if total > EMBEDDED_LIMIT:
+        raise BadQuery(
+            f"The query parameter is invalid: Embed would show {total} instances, at most {EMBEDDED_LIMIT} go into a "
+            "page; ask with a smaller per_page"
+        )
     stats = stats_of(view.call.context, view.tx, rows)
     for one in shown:
         one.process_instances = present_process_instances(stats[one.guid])
@@ -55,7 +65,8 @@ def by_organization(_view: View, values: tuple[str, ...]) -> Condition:
     return InSelect("app_guid", App, "guid", InSelect("space_guid", Space, "guid", In("organization_guid", values)))
 
 
-V = TypeVar("V")
+EMBEDDED_LIMIT: Final = 50_000
+"""Instances of one page: a second of work at the very most, and 2 MB."""
 PROCESSES = Listing(
     record=Process,
     present=_present,
@@ -66,6 +77,7 @@ PROCESSES = Listing(
         "organization_guids": by_organization,
     },
     plain=("embed",),
+    widening=frozenset({"embed"}),
 )
 SIDECARS = Listing(record=Sidecar, present=present_sidecars, labels=False)
 
@@ -128,20 +140,20 @@ async def list_processes(call: Call) -> Reply[Page[ProcessShown]]:
 
 async def app_processes(call: Call) -> Reply[Page[ProcessShown]]:
     """Processes of one app."""
-    with call.context.database.read() as tx:
-        app = need_visible(tx, call.caller, App, call.path["guid"])
+    app = need_row(call, App)
     return await list_reply(call, PROCESSES, Eq("app_guid", app.guid))
 
 
 async def get_process(call: Call) -> Reply[ProcessShown]:
     """One, with its command for those who may read it."""
     with call.context.database.read() as tx:
-        return _one(call, tx, _need(call, tx))
+        return part_reply(call, present_processes, _need(call, tx), tx)
 
 
 async def update_process(call: Call) -> Reply[ProcessShown]:
     """Command and health checks; they count from the next start."""
     form = await call.json(ProcessChanges)
+    check_user(form.user)
     with call.context.database.read() as tx:
         row = _need(call, tx)
     health, readiness = form.health_check, form.readiness_health_check
@@ -155,7 +167,7 @@ async def update_process(call: Call) -> Reply[ProcessShown]:
         metadata=metadata_of(form.metadata),
     )
     with call.context.database.read() as tx:
-        return _one(call, tx, row)
+        return part_reply(call, present_processes, row, tx)
 
 
 async def scale_process(call: Call) -> Reply[ProcessShown]:
@@ -173,7 +185,14 @@ async def scale_process(call: Call) -> Reply[ProcessShown]:
         log_rate_limit_bytes=form.log_rate_limit_in_bytes_per_second,
     )
     with call.context.database.read() as tx:
-        return Reply(status=202, body=_one(call, tx, row).body)
+        scaled = part_reply(call, present_processes, row, tx, 202)
+        return msgspec.structs.replace(scaled, headers=scale_warnings(tx, row))
+
+
+def scale_warnings(tx: ReadTx, row: Process) -> dict[str, str]:
+    """The header by which Cloud Foundry's clients show a warning, where instances of this size find no place."""
+    text = processes.finds_no_place(tx, row)
+    return {} if text is None else {"X-Cf-Warnings": quote(text)}
 
 
 async def stats(call: Call) -> Reply[StatsShown]:
@@ -181,21 +200,30 @@ async def stats(call: Call) -> Reply[StatsShown]:
     with call.context.database.read() as tx:
         row = _need(call, tx)
     await call.context.observed.freshen(row.app_guid)
-    with call.context.database.read() as tx:
-        row = _need(call, tx)
-        return Reply(body=StatsShown(resources=present_stats(stats_of(call.context, tx, [row])[row.guid])))
+
+    def make() -> Reply[StatsShown]:
+        with call.context.database.read() as tx:
+            row = _need(call, tx)
+            return Reply(body=StatsShown(resources=present_stats(stats_of(call.context, tx, [row])[row.guid])))
+
+    return await beside_if_long(call, row.instances, make)
 
 
 async def process_instances(call: Call) -> Reply[InstancesShown]:
     """The state of every instance."""
     with call.context.database.read() as tx:
         row = _need(call, tx)
-        found = present_process_instances(stats_of(call.context, tx, [row])[row.guid])
     links = {
         "self": call.urls.link("processes", row.guid, "process_instances"),
         "process": call.urls.link("processes", row.guid),
     }
-    return Reply(body=InstancesShown(resources=found, links=links))
+
+    def make() -> Reply[InstancesShown]:
+        with call.context.database.read() as tx:
+            found = present_process_instances(stats_of(call.context, tx, [row])[row.guid])
+        return Reply(body=InstancesShown(resources=found, links=links))
+
+    return await beside_if_long(call, row.instances, make)
 
 
 async def delete_instance(call: Call) -> Reply[None]:
@@ -214,12 +242,6 @@ def _need(call: Call, tx: ReadTx) -> Process:
         return need_visible(tx, call.caller, Process, call.path["guid"])
     app = need_visible(tx, call.caller, App, call.path["guid"])
     return find_process(tx, app.guid, call.path["type"])
-
-
-def _one(call: Call, tx: ReadTx, row: Process) -> Reply[ProcessShown]:
-    view = View(tx, call.urls, call.caller, call)
-    may_read = may_read_secrets(tx, call.caller, row.app_guid)
-    return Reply(body=present_processes(view, [row], redact=not may_read)[0])
 
 
 BY_GUID = "/v3/processes/<guid>"

@@ -6,12 +6,12 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from paasd.actions import quotas
-from paasd.actions.visibility import need_visible, visible
+from paasd.actions.visibility import visible
 from paasd.api.answers import Answer, LinkedMany, Page, Reference
 from paasd.api.answers.quotas import OrganizationQuotaShown, SpaceQuotaShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import Guid, ToMany, ToOne
-from paasd.api.listing import Filter, Listing, column, list_reply, one_reply
+from paasd.api.listing import Filter, Listing, column, found_reply, list_reply, need_row, reply_of
 from paasd.api.present.quotas import GROUPS, present_organization_quotas, present_space_quotas
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
@@ -156,24 +156,14 @@ async def list_space_quotas(call: Call) -> Reply[Page[SpaceQuotaShown]]:
     return await list_reply(call, SPACE_QUOTAS)
 
 
-def _need(call: Call, record: Any) -> Any:
-    with call.context.database.read() as tx:
-        return need_visible(tx, call.caller, record, call.path["guid"])
-
-
-def _reply(call: Call, listing: Listing[R, S], row: R, status: int = 200) -> Reply[S]:
-    with call.context.database.read() as tx:
-        return one_reply(call, listing, row, tx, status)
-
-
 async def get_organization_quota(call: Call) -> Reply[OrganizationQuotaShown]:
     """One."""
-    return _reply(call, ORGANIZATION_QUOTAS, _need(call, OrganizationQuota))
+    return found_reply(call, ORGANIZATION_QUOTAS)
 
 
 async def get_space_quota(call: Call) -> Reply[SpaceQuotaShown]:
     """One."""
-    return _reply(call, SPACE_QUOTAS, _need(call, SpaceQuota))
+    return found_reply(call, SPACE_QUOTAS)
 
 
 async def create_organization_quota(call: Call) -> Reply[OrganizationQuotaShown]:
@@ -186,7 +176,7 @@ async def create_organization_quota(call: Call) -> Reply[OrganizationQuotaShown]
         limits=limits_of(form),
         organization_guids=[one.guid for one in form.relationships.organizations.data],
     )
-    return _reply(call, ORGANIZATION_QUOTAS, row, 201)
+    return reply_of(call, ORGANIZATION_QUOTAS, row, 201)
 
 
 async def create_space_quota(call: Call) -> Reply[SpaceQuotaShown]:
@@ -200,7 +190,7 @@ async def create_space_quota(call: Call) -> Reply[SpaceQuotaShown]:
         limits=limits_of(form),
         space_guids=[one.guid for one in form.relationships.spaces.data],
     )
-    return _reply(call, SPACE_QUOTAS, row, 201)
+    return reply_of(call, SPACE_QUOTAS, row, 201)
 
 
 async def update_organization_quota(call: Call) -> Reply[OrganizationQuotaShown]:
@@ -214,21 +204,21 @@ async def update_space_quota(call: Call) -> Reply[SpaceQuotaShown]:
 
 
 async def _update(call: Call, listing: Listing[R, S], kind: type[QuotaChanges]) -> Reply[S]:
-    quota = _need(call, listing.record)
+    quota = need_row(call, listing.record)
     form = await call.json(kind)
     name = _name(form, required=False) or None
     row = await quotas.update(call.context, call.caller, quota, name=name, limits=limits_of(form))
-    return _reply(call, listing, cast(R, row))
+    return reply_of(call, listing, cast(R, row))
 
 
 async def delete_organization_quota(call: Call) -> Reply[None]:
     """202 with a job, unless it applies to something."""
-    return job_reply(call, await quotas.delete(call.context, call.caller, _need(call, OrganizationQuota)))
+    return job_reply(call, await quotas.delete(call.context, call.caller, need_row(call, OrganizationQuota)))
 
 
 async def delete_space_quota(call: Call) -> Reply[None]:
     """Likewise."""
-    return job_reply(call, await quotas.delete(call.context, call.caller, _need(call, SpaceQuota)))
+    return job_reply(call, await quotas.delete(call.context, call.caller, need_row(call, SpaceQuota)))
 
 
 async def apply_organization_quota(call: Call) -> Reply[LinkedMany]:
@@ -242,7 +232,7 @@ async def apply_space_quota(call: Call) -> Reply[LinkedMany]:
 
 
 async def _apply(call: Call, record: Any, kind: str) -> Reply[LinkedMany]:
-    quota = _need(call, record)
+    quota = need_row(call, record)
     form = await call.json(Apply)
     guids = await quotas.apply(call.context, call.caller, quota, [one.guid for one in form.data])
     parts = ("space_quotas" if kind == "spaces" else "organization_quotas", quota.guid, "relationships", kind)
@@ -252,7 +242,7 @@ async def _apply(call: Call, record: Any, kind: str) -> Reply[LinkedMany]:
 
 async def remove_space_quota(call: Call) -> Reply[None]:
     """204; the space has no quota of its own then."""
-    await quotas.remove(call.context, call.caller, _need(call, SpaceQuota), call.path["space_guid"])
+    await quotas.remove(call.context, call.caller, need_row(call, SpaceQuota), call.path["space_guid"])
     return no_content()
 
 

@@ -1,12 +1,12 @@
 """Revisions: `/v3/revisions/:guid`, and those of an app."""
 
 from paasd.actions import revisions
-from paasd.actions.visibility import may_read_secrets, need_visible
+from paasd.actions.visibility import need_visible
 from paasd.api.answers import Page
 from paasd.api.answers.revisions import RevisionShown, RevisionVariables
-from paasd.api.call import Call, Form, Reply
-from paasd.api.forms import MetadataForm, metadata_of
-from paasd.api.listing import Listing, View, list_reply
+from paasd.api.call import Call, Reply
+from paasd.api.forms import MetadataChanges, metadata_of
+from paasd.api.listing import Listing, View, list_reply, need_row, part_reply
 from paasd.api.numbers import whole
 from paasd.api.present.revisions import present_revisions
 from paasd.api.table import Route, get, patch
@@ -14,7 +14,7 @@ from paasd.api.whom import SECRET_READERS
 from paasd.errors import BadQuery
 from paasd.model import App, Droplet, Revision
 from paasd.model.revisions import VERSION_LIMIT
-from paasd.state import Condition, Eq, In, InSelect, Not, Or, ReadTx
+from paasd.state import Condition, Eq, In, InSelect, Not, Or
 
 
 def _by_version(_view: View, values: tuple[str, ...]) -> Condition:
@@ -42,23 +42,15 @@ OF_APP = Listing(
 DEPLOYED = Listing(record=Revision, present=present_revisions, default_order=("sequence",), labels=False)
 
 
-class RevisionChanges(Form):
-    """Body of `PATCH /v3/revisions/:guid`."""
-
-    metadata: MetadataForm | None = None
-
-
 async def of_app(call: Call) -> Reply[Page[RevisionShown]]:
     """What the app was started with, oldest first."""
-    with call.context.database.read() as tx:
-        app = need_visible(tx, call.caller, App, call.path["guid"])
+    app = need_row(call, App)
     return await list_reply(call, OF_APP, Eq("app_guid", app.guid))
 
 
 async def deployed(call: Call) -> Reply[Page[RevisionShown]]:
     """The one that the app runs; none while it is stopped."""
-    with call.context.database.read() as tx:
-        app = need_visible(tx, call.caller, App, call.path["guid"])
+    app = need_row(call, App)
     running = app.revision_guid if app.state == "STARTED" else None
     return await list_reply(call, DEPLOYED, Eq("guid", running or ""))
 
@@ -66,15 +58,16 @@ async def deployed(call: Call) -> Reply[Page[RevisionShown]]:
 async def get_revision(call: Call) -> Reply[RevisionShown]:
     """One, with its start commands for those who may read them."""
     with call.context.database.read() as tx:
-        return _one(call, tx, need_visible(tx, call.caller, Revision, call.path["guid"]))
+        row = need_visible(tx, call.caller, Revision, call.path["guid"])
+        return part_reply(call, present_revisions, row, tx)
 
 
 async def update_revision(call: Call) -> Reply[RevisionShown]:
     """Labels and annotations."""
-    form = await call.json(RevisionChanges)
+    form = await call.json(MetadataChanges)
     row = await revisions.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
     with call.context.database.read() as tx:
-        return _one(call, tx, row)
+        return part_reply(call, present_revisions, row, tx)
 
 
 async def variables(call: Call) -> Reply[RevisionVariables]:
@@ -86,11 +79,6 @@ async def variables(call: Call) -> Reply[RevisionVariables]:
         "app": call.urls.link("apps", row.app_guid),
     }
     return Reply(body=RevisionVariables(var=found, links=links))
-
-
-def _one(call: Call, tx: ReadTx, row: Revision) -> Reply[RevisionShown]:
-    may_read = may_read_secrets(tx, call.caller, row.app_guid)
-    return Reply(body=present_revisions(View(tx, call.urls, call.caller, call), [row], redact=not may_read)[0])
 
 
 ROUTES: tuple[Route, ...] = (

@@ -12,7 +12,7 @@ from paasd.api.answers.pages import DomainShown
 from paasd.api.answers.routing import DestinationShown, DestinationsShown, RouteShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import MetadataForm, ToOne, metadata_of
-from paasd.api.listing import Listing, View, column, list_reply, one_reply
+from paasd.api.listing import Listing, View, column, found_reply, list_reply, need_row, reply_of
 from paasd.api.numbers import Number, whole
 from paasd.api.present.including import include_organizations_of_spaces, include_spaces
 from paasd.api.present.routing import present_destination, present_domains, present_routes
@@ -145,15 +145,13 @@ async def list_routes(call: Call) -> Reply[Page[RouteShown]]:
 
 async def app_routes(call: Call) -> Reply[Page[RouteShown]]:
     """Routes of one app."""
-    with call.context.database.read() as tx:
-        app = need_visible(tx, call.caller, App, call.path["guid"])
+    app = need_row(call, App)
     return await list_reply(call, LISTED, InSelect("guid", Destination, "route_guid", Eq("app_guid", app.guid)))
 
 
 async def get_route(call: Call) -> Reply[RouteShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, LISTED, need_visible(tx, call.caller, RouteRecord, call.path["guid"]), tx)
+    return found_reply(call, LISTED)
 
 
 async def create_route(call: Call) -> Reply[RouteShown]:
@@ -170,8 +168,7 @@ async def create_route(call: Call) -> Reply[RouteShown]:
         options=form.options,
         metadata=metadata_of(form.metadata),
     )
-    with call.context.database.read() as tx:
-        return one_reply(call, LISTED, row, tx, 201)
+    return reply_of(call, LISTED, row, 201)
 
 
 async def update_route(call: Call) -> Reply[RouteShown]:
@@ -180,8 +177,7 @@ async def update_route(call: Call) -> Reply[RouteShown]:
     row = await routes.update(
         call.context, call.caller, call.path["guid"], options=form.options, metadata=metadata_of(form.metadata)
     )
-    with call.context.database.read() as tx:
-        return one_reply(call, LISTED, row, tx)
+    return reply_of(call, LISTED, row)
 
 
 async def delete_route(call: Call) -> Reply[None]:

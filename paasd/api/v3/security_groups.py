@@ -11,7 +11,17 @@ from paasd.actions.visibility import need_visible, visible
 from paasd.api.answers import Answer, LinkedMany, Links, Page, Reference, RelatedMany, Shown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import Guid, Name, ToMany
-from paasd.api.listing import Filter, Listing, View, column, flag, list_reply, one_reply
+from paasd.api.listing import (
+    Filter,
+    Listing,
+    View,
+    column,
+    flag,
+    found_reply,
+    list_reply,
+    need_row,
+    reply_of,
+)
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.jobs import job_reply
 from paasd.api.words import RuleProtocol
@@ -162,8 +172,7 @@ async def list_groups(call: Call) -> Reply[Page[SecurityGroupShown]]:
 
 async def get_group(call: Call) -> Reply[SecurityGroupShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, LISTED, need_visible(tx, call.caller, SecurityGroup, call.path["guid"]), tx)
+    return found_reply(call, LISTED)
 
 
 async def create_group(call: Call) -> Reply[SecurityGroupShown]:
@@ -178,8 +187,7 @@ async def create_group(call: Call) -> Reply[SecurityGroupShown]:
         staging_spaces=_guids(relations.staging_spaces),
         **{"rules": [], **_checked(form)},
     )
-    with call.context.database.read() as tx:
-        return one_reply(call, LISTED, row, tx, 201)
+    return reply_of(call, LISTED, row, 201)
 
 
 def _guids(many: ToMany | None) -> list[str]:
@@ -189,11 +197,9 @@ def _guids(many: ToMany | None) -> list[str]:
 async def update_group(call: Call) -> Reply[SecurityGroupShown]:
     """Effective at once, also for what runs."""
     form = await call.json(GroupChanges)
-    with call.context.database.read() as tx:
-        need_visible(tx, call.caller, SecurityGroup, call.path["guid"])
+    need_row(call, SecurityGroup)
     row = await security_groups.update(call.context, call.caller, call.path["guid"], name=form.name, **_checked(form))
-    with call.context.database.read() as tx:
-        return one_reply(call, LISTED, row, tx)
+    return reply_of(call, LISTED, row)
 
 
 async def delete_group(call: Call) -> Reply[None]:

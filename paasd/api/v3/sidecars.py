@@ -3,18 +3,18 @@
 import msgspec
 
 from paasd.actions import processes
-from paasd.actions.visibility import may_read_secrets, need_visible
+from paasd.actions.visibility import need_visible
 from paasd.api.answers import Page
 from paasd.api.answers.apps import SidecarShown
 from paasd.api.call import Call, Form, Reply, no_content
 from paasd.api.forms import Name
-from paasd.api.listing import View, list_reply
+from paasd.api.listing import list_reply, need_row, part_reply
 from paasd.api.numbers import Number
 from paasd.api.present.apps import present_sidecars
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.processes import SIDECARS
 from paasd.model import App, Process, Sidecar
-from paasd.state import Contains, Eq, ReadTx
+from paasd.state import Contains, Eq
 
 
 class NewSidecar(Form):
@@ -37,29 +37,21 @@ class SidecarChanges(Form):
 
 async def app_sidecars(call: Call) -> Reply[Page[SidecarShown]]:
     """Sidecars of an app."""
-    with call.context.database.read() as tx:
-        app = need_visible(tx, call.caller, App, call.path["guid"])
+    app = need_row(call, App)
     return await list_reply(call, SIDECARS, Eq("app_guid", app.guid))
 
 
 async def process_sidecars(call: Call) -> Reply[Page[SidecarShown]]:
     """Sidecars that run beside a process."""
-    with call.context.database.read() as tx:
-        row = need_visible(tx, call.caller, Process, call.path["guid"])
+    row = need_row(call, Process)
     return await list_reply(call, SIDECARS, Eq("app_guid", row.app_guid), Contains("process_types", row.type))
 
 
 async def get_sidecar(call: Call) -> Reply[SidecarShown]:
     """One."""
     with call.context.database.read() as tx:
-        return _one(call, need_visible(tx, call.caller, Sidecar, call.path["guid"]), tx)
-
-
-def _one(call: Call, row: Sidecar, tx: ReadTx, status: int = 200) -> Reply[SidecarShown]:
-    """With its command for those who may read secrets of the app."""
-    may_read = may_read_secrets(tx, call.caller, row.app_guid)
-    view = View(tx, call.urls, call.caller, call)
-    return Reply(status=status, body=present_sidecars(view, [row], redact=not may_read)[0])
+        row = need_visible(tx, call.caller, Sidecar, call.path["guid"])
+        return part_reply(call, present_sidecars, row, tx)
 
 
 async def create_sidecar(call: Call) -> Reply[SidecarShown]:
@@ -75,7 +67,7 @@ async def create_sidecar(call: Call) -> Reply[SidecarShown]:
         memory_mb=form.memory_in_mb,
     )
     with call.context.database.read() as tx:
-        return _one(call, row, tx, 201)
+        return part_reply(call, present_sidecars, row, tx, 201)
 
 
 async def update_sidecar(call: Call) -> Reply[SidecarShown]:
@@ -91,7 +83,7 @@ async def update_sidecar(call: Call) -> Reply[SidecarShown]:
         memory_mb=form.memory_in_mb,
     )
     with call.context.database.read() as tx:
-        return _one(call, row, tx)
+        return part_reply(call, present_sidecars, row, tx)
 
 
 async def delete_sidecar(call: Call) -> Reply[None]:

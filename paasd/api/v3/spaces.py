@@ -1,12 +1,11 @@
 """`/v3/spaces`."""
 
 from paasd.actions import routes, spaces
-from paasd.actions.visibility import need_visible
 from paasd.api.answers import FeatureShown, LinkedRelation, Page
 from paasd.api.answers.pages import SpaceShown, UserShown
 from paasd.api.call import Call, Form, Reply
-from paasd.api.forms import MetadataForm, Name, ToOne, metadata_of
-from paasd.api.listing import Listing, column, list_reply, one_reply, plain_list
+from paasd.api.forms import Enabled, MetadataForm, Name, ToOne, metadata_of
+from paasd.api.listing import Listing, column, found_reply, list_reply, need_row, plain_list, reply_of
 from paasd.api.present.including import include_organizations
 from paasd.api.present.tenancy import present_spaces
 from paasd.api.query import QuerySpec
@@ -48,12 +47,6 @@ class SpaceChanges(Form):
     metadata: MetadataForm | None = None
 
 
-class Enabled(Form):
-    """Body of a feature."""
-
-    enabled: bool
-
-
 async def list_spaces(call: Call) -> Reply[Page[SpaceShown]]:
     """All that the caller may see."""
     return await list_reply(call, SPACES)
@@ -61,8 +54,7 @@ async def list_spaces(call: Call) -> Reply[Page[SpaceShown]]:
 
 async def get_space(call: Call) -> Reply[SpaceShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, SPACES, need_visible(tx, call.caller, Space, call.path["guid"]), tx)
+    return found_reply(call, SPACES)
 
 
 async def create_space(call: Call) -> Reply[SpaceShown]:
@@ -75,7 +67,7 @@ async def create_space(call: Call) -> Reply[SpaceShown]:
         organization_guid=form.relationships.organization.data.guid,
         metadata=metadata_of(form.metadata),
     )
-    return _present(call, row, 201)
+    return reply_of(call, SPACES, row, 201)
 
 
 async def update_space(call: Call) -> Reply[SpaceShown]:
@@ -84,7 +76,7 @@ async def update_space(call: Call) -> Reply[SpaceShown]:
     row = await spaces.update(
         call.context, call.caller, call.path["guid"], name=form.name, metadata=metadata_of(form.metadata)
     )
-    return _present(call, row)
+    return reply_of(call, SPACES, row)
 
 
 async def delete_space(call: Call) -> Reply[None]:
@@ -103,18 +95,18 @@ async def delete_unmapped_routes(call: Call) -> Reply[None]:
 
 async def list_features(call: Call) -> Reply[Page[FeatureShown]]:
     """All features of a space."""
-    return plain_list(call, [_feature(call, _need(call))])
+    return plain_list(call, [_feature(call, need_row(call, Space))])
 
 
 async def get_feature(call: Call) -> Reply[FeatureShown]:
     """The one feature of a space is ssh."""
-    row = _need(call)
+    row = need_row(call, Space)
     return Reply(body=_feature(call, row))
 
 
 async def update_feature(call: Call) -> Reply[FeatureShown]:
     """Allow or forbid ssh in the whole space."""
-    _need(call)
+    need_row(call, Space)
     form = await call.json(Enabled)
     row = await spaces.update(call.context, call.caller, call.path["guid"], allow_ssh=form.enabled)
     return Reply(body=_feature(call, row))
@@ -122,14 +114,14 @@ async def update_feature(call: Call) -> Reply[FeatureShown]:
 
 async def isolation_segment(call: Call) -> Reply[LinkedRelation]:
     """There are none."""
-    row = _need(call)
+    row = need_row(call, Space)
     path = ("spaces", row.guid, "relationships", "isolation_segment")
     return Reply(body=LinkedRelation(data=None, links={"self": call.urls.link(*path)}))
 
 
 async def list_users(call: Call) -> Reply[Page[UserShown]]:
     """Users with a role in the space."""
-    guid = _need(call).guid
+    guid = need_row(call, Space).guid
     return await people_reply(call, InSelect("guid", Role, "user_guid", Eq("space_guid", guid)))
 
 
@@ -137,16 +129,6 @@ def _feature(call: Call, row: Space) -> FeatureShown:
     if call.path.get("feature", "ssh") != "ssh":
         raise NotFound("Feature")
     return FeatureShown(name="ssh", description="Enable SSHing into apps in the space.", enabled=row.allow_ssh)
-
-
-def _need(call: Call) -> Space:
-    with call.context.database.read() as tx:
-        return need_visible(tx, call.caller, Space, call.path["guid"])
-
-
-def _present(call: Call, row: Space, status: int = 200) -> Reply[SpaceShown]:
-    with call.context.database.read() as tx:
-        return one_reply(call, SPACES, row, tx, status)
 
 
 ONE = "/v3/spaces/<guid>"

@@ -14,13 +14,13 @@ from paasd.api.query import QuerySpec
 from paasd.api.selector import suits
 from paasd.api.table import Route, delete, get, patch, post
 from paasd.api.v3.apps import APPS
-from paasd.api.words import said as words
+from paasd.api.words import said
 from paasd.errors import Unprocessable
 from paasd.model.metadata import read_metadata
 from paasd.model.stacks import STACKS, labelled_as
 from paasd.state import Eq
 
-State = Annotated[str, words("ACTIVE", "RESTRICTED", "DEPRECATED", "DISABLED")]
+State = Annotated[str, said("ACTIVE", "RESTRICTED", "DEPRECATED", "DISABLED")]
 # No stack is a row, so all of them are as old as Cloud Foundry's v3 API itself would have it.
 SINCE: Final = "2026-01-01T00:00:00Z"
 
@@ -64,6 +64,7 @@ def _named(call: Call, rows: list[StackShown]) -> list[StackShown]:
         if (not query.has("names") or row.name in query.values("names"))
         and (not query.has("guids") or row.guid in query.values("guids"))
         and ("default" not in query.plain or row.default is truth("default", query.plain["default"]))
+        and all(bound.holds(getattr(row, bound.column)) for bound in query.times)
         and (query.label_selector is None or suits(query.label_selector, row.metadata.labels))
     ]
     if call.query.order_by is not None:
@@ -75,14 +76,14 @@ def _named(call: Call, rows: list[StackShown]) -> list[StackShown]:
 def _stacks(call: Call) -> list[StackShown]:
     default = call.context.config.sandbox.stack
     with call.context.database.read() as tx:
-        said = read_metadata(tx, map(labelled_as, STACKS))
+        metadata = read_metadata(tx, map(labelled_as, STACKS))
     return [
         StackShown(
             guid=name,
             created_at=SINCE,
             updated_at=SINCE,
             metadata=MetadataShown(
-                labels=said[labelled_as(name)].labels, annotations=said[labelled_as(name)].annotations
+                labels=metadata[labelled_as(name)].labels, annotations=metadata[labelled_as(name)].annotations
             ),
             links={"self": call.urls.link("stacks", name)},
             name=name,
@@ -137,7 +138,14 @@ async def stack_apps(call: Call) -> Reply[Page[AppShown]]:
     return await list_reply(call, APPS, Eq("stack", _need(call).guid))
 
 
-STACK_QUERY = QuerySpec(filters=("guids", "names"), plain=("default",), order_by=("name",), pages=True, labels=True)
+STACK_QUERY = QuerySpec(
+    filters=("guids", "names"),
+    plain=("default",),
+    order_by=("created_at", "updated_at", "name"),
+    pages=True,
+    labels=True,
+    times=True,
+)
 ROUTES: tuple[Route, ...] = (
     get("/v3/stacks", list_stacks, STACK_QUERY),
     post("/v3/stacks", create_stack, permission="admin"),

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from msgspec import UNSET, UnsetType
 
 from paasd.actions import tasks
-from paasd.actions.visibility import may_read_secrets, need_app, need_visible
+from paasd.actions.visibility import may_read_secrets, need_app
 from paasd.api.answers import Answer, Described, Links, OfApp, Page
 from paasd.api.call import Call, Form, Reply
-from paasd.api.forms import Guid, MetadataForm, metadata_of
-from paasd.api.listing import Listing, View, column, common, list_reply, one_reply, to_one
+from paasd.api.forms import Guid, MetadataChanges, MetadataForm, check_user, metadata_of
+from paasd.api.listing import Listing, View, column, common, found_reply, list_reply, reply_of, to_one
 from paasd.api.numbers import Number, Positive, whole
 from paasd.api.table import Route, get, patch, post, put
 from paasd.api.v3.processes import by_organization, by_space
 from paasd.api.whom import DEVELOPERS, OPERATORS
 from paasd.api.words import TaskState
-from paasd.errors import BadQuery, Unprocessable
+from paasd.errors import BadQuery
 from paasd.model import Task
 from paasd.state import Condition, Eq, In
 
@@ -118,12 +118,6 @@ class NewTask(Form):
     metadata: MetadataForm | None = None
 
 
-class TaskChanges(Form):
-    """Body of `PATCH /v3/tasks/:guid`."""
-
-    metadata: MetadataForm | None = None
-
-
 async def list_tasks(call: Call) -> Reply[Page[TaskShown]]:
     """All that the caller may see."""
     return await list_reply(call, TASKS)
@@ -138,15 +132,13 @@ async def app_tasks(call: Call) -> Reply[Page[TaskShown]]:
 
 async def get_task(call: Call) -> Reply[TaskShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, OWN_TASKS, need_visible(tx, call.caller, Task, call.path["guid"]), tx)
+    return found_reply(call, OWN_TASKS)
 
 
 async def create_task(call: Call) -> Reply[TaskShown]:
     """202: it runs as soon as a node has room."""
     form = await call.json(NewTask)
-    if form.user not in (None, "vcap"):
-        raise Unprocessable("User must be vcap")
+    check_user(form.user)
     row = await tasks.create(
         call.context,
         call.caller,
@@ -160,23 +152,19 @@ async def create_task(call: Call) -> Reply[TaskShown]:
         log_rate_limit_bytes=form.log_rate_limit_in_bytes_per_second,
         metadata=metadata_of(form.metadata),
     )
-    return _reply(call, row, 202)
+    return reply_of(call, OWN_TASKS, row, 202)
 
 
 async def update_task(call: Call) -> Reply[TaskShown]:
     """Labels."""
-    form = await call.json(TaskChanges)
-    return _reply(call, await tasks.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata)))
+    form = await call.json(MetadataChanges)
+    row = await tasks.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
+    return reply_of(call, OWN_TASKS, row)
 
 
 async def cancel_task(call: Call) -> Reply[TaskShown]:
     """202: TERM, and KILL for what does not listen."""
-    return _reply(call, await tasks.cancel(call.context, call.caller, call.path["guid"]), 202)
-
-
-def _reply(call: Call, row: Task, status: int = 200) -> Reply[TaskShown]:
-    with call.context.database.read() as tx:
-        return one_reply(call, OWN_TASKS, row, tx, status)
+    return reply_of(call, OWN_TASKS, await tasks.cancel(call.context, call.caller, call.path["guid"]), 202)
 
 
 ONE = "/v3/tasks/<guid>"

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from paasd.actions import jobs, roles, users
-from paasd.actions.visibility import need_visible
 from paasd.api.answers import Page
 from paasd.api.answers.pages import UserShown
 from paasd.api.call import Call, Form, Reply
-from paasd.api.forms import MetadataForm, metadata_of
-from paasd.api.listing import Listing, View, column, list_reply, one_reply
+from paasd.api.forms import MetadataChanges, MetadataForm, ToOne, metadata_of
+from paasd.api.listing import Listing, View, column, found_reply, list_reply, reply_of
 from paasd.api.present.including import include_organizations, include_spaces
 from paasd.api.present.tenancy import RoleShown, present_roles, present_users
 from paasd.api.query import check_parts
@@ -71,12 +70,6 @@ class NewUser(Form):
     metadata: MetadataForm | None = None
 
 
-class UserChanges(Form):
-    """Body of `PATCH /v3/users/:guid`."""
-
-    metadata: MetadataForm | None = None
-
-
 class UserName(Form):
     """A user by guid or by name."""
 
@@ -91,24 +84,12 @@ class UserRelation(Form):
     data: UserName
 
 
-class Place(Form):
-    """Where the role holds."""
-
-    guid: str
-
-
-class PlaceRelation(Form):
-    """Where the role holds."""
-
-    data: Place
-
-
 class RoleRelationships(Form):
     """Whose role, and where: exactly one place."""
 
     user: UserRelation
-    organization: PlaceRelation | None = None
-    space: PlaceRelation | None = None
+    organization: ToOne | None = None
+    space: ToOne | None = None
 
 
 class NewRole(Form):
@@ -135,8 +116,7 @@ async def people_reply(call: Call, *conditions: Condition) -> Reply[Page[UserSho
 
 async def get_user(call: Call) -> Reply[UserShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, USERS, need_visible(tx, call.caller, User, call.path["guid"]), tx)
+    return found_reply(call, USERS)
 
 
 async def create_user(call: Call) -> Reply[UserShown]:
@@ -154,16 +134,14 @@ async def create_user(call: Call) -> Reply[UserShown]:
         origin=form.origin,
         metadata=metadata_of(form.metadata),
     )
-    with call.context.database.read() as tx:
-        return one_reply(call, USERS, row, tx, 201)
+    return reply_of(call, USERS, row, 201)
 
 
 async def update_user(call: Call) -> Reply[UserShown]:
     """Labels."""
-    form = await call.json(UserChanges)
+    form = await call.json(MetadataChanges)
     row = await users.update(call.context, call.caller, call.path["guid"], metadata_of(form.metadata))
-    with call.context.database.read() as tx:
-        return one_reply(call, USERS, row, tx)
+    return reply_of(call, USERS, row)
 
 
 async def delete_user(call: Call) -> Reply[None]:
@@ -178,8 +156,7 @@ async def list_roles(call: Call) -> Reply[Page[RoleShown]]:
 
 async def get_role(call: Call) -> Reply[RoleShown]:
     """One."""
-    with call.context.database.read() as tx:
-        return one_reply(call, ROLES, need_visible(tx, call.caller, Role, call.path["guid"]), tx)
+    return found_reply(call, ROLES)
 
 
 async def create_role(call: Call) -> Reply[RoleShown]:
@@ -201,8 +178,7 @@ async def create_role(call: Call) -> Reply[RoleShown]:
         organization_guid=None if place.organization is None else place.organization.data.guid,
         space_guid=None if place.space is None else place.space.data.guid,
     )
-    with call.context.database.read() as tx:
-        return one_reply(call, ROLES, row, tx, 201)
+    return reply_of(call, ROLES, row, 201)
 
 
 async def delete_role(call: Call) -> Reply[None]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from paasd import pki
 from paasd.errors import Unavailable, Unprocessable
@@ -16,8 +15,6 @@ from paasd.peer import NoMember, Peer
 from paasd.pki import KeyPair
 from paasd.state import Database
 from paasd.state.sealing import RootKeys, Sealer, root_id_of
-
-M = TypeVar("M")
 
 
 def gossip_context(key_id: str) -> str:

@@ -23,7 +23,7 @@ from paasd.model.processes import (
     check_scale,
 )
 from paasd.model.quotas.accounting import accounting
-from paasd.model.records import App, Destination, Domain, Job, Process, Route, Sidecar, Space
+from paasd.model.records import App, Destination, Domain, Job, Process, Route, RouteShare, Sidecar, Space
 from paasd.model.routes import (
     CreateRoute,
     NewDestination,
@@ -166,10 +166,11 @@ def _apply_app(tx: Tx, args: ApplyManifest, space: Space, one: AppToApply) -> No
         raise StaleManifest("The app was changed by others while the manifest was applied")
     _change_app(tx, args, one, app, changes, created=state.app is None)
     processes = {process.type: process for process in tx.all(Process, app_guid=app.guid)}
-    with accounting(tx, app.guid):
+    with accounting(tx, app.guid, args.sizes.instances_limit):
         for process_type, values in changes.processes:
             changed = _change_process(tx, args, app, process_type, values, processes.get(process_type))
-            if changed & SIZES and any(process.type == process_type for process in state.processes):
+            # The first sizes of an app are free; a further process of one that is there makes it larger.
+            if changed & SIZES and state.app is not None:
                 _refuse_disabled(args, "app_scaling")
     for name, values in changes.sidecars:
         _change_sidecar(tx, args, app, name, values, state)
@@ -284,13 +285,23 @@ def _map(tx: Tx, args: ApplyManifest, space: Space, app: App, wanted: WantedRout
     if route is None:
         _refuse_disabled(args, "route_creation")
         route = _make_route(tx, args, wanted)
-    elif wanted.options and msgspec.json.encode(route.options) != msgspec.json.encode(wanted.options):
-        route = update_route(tx, UpdateRoute(route_guid=route.guid, options=wanted.options, actor=args.actor))
-    if route.space_guid != space.guid:
-        url = route_url(tx.need(Domain, route.domain_guid), route.host, route.path, route.port)
+    else:
+        route = _present_route(tx, args, space, route, wanted)
+    map_route(tx, route, NewDestination(app_guid=app.guid, protocol=wanted.protocol), args.actor)
+
+
+def _present_route(tx: Tx, args: ApplyManifest, space: Space, route: Route, wanted: WantedRoute) -> Route:
+    """With the options that are wanted. Raises Unprocessable for one that is neither the space's nor shared with it."""
+    own = route.space_guid == space.guid
+    url = route_url(tx.need(Domain, route.domain_guid), route.host, route.path, route.port)
+    if not own and tx.get(RouteShare, route.guid, space.guid) is None:
         other = "host" if route.port is None else "port"
         raise Unprocessable(
             f"routes: Route already exists: '{url}' belongs to another space; choose another {other}. "
             "Routes cannot be mapped to destinations in different spaces."
         )
-    map_route(tx, route, NewDestination(app_guid=app.guid, protocol=wanted.protocol), args.actor)
+    if wanted.options and msgspec.json.encode(route.options) != msgspec.json.encode(wanted.options):
+        if not own:
+            raise Unprocessable(f"routes: the options of '{url}' are set in the space that shares it with this one")
+        return update_route(tx, UpdateRoute(route_guid=route.guid, options=wanted.options, actor=args.actor))
+    return route

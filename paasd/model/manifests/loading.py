@@ -1,5 +1,6 @@
 """YAML in, plain values out: no tags, no bombs, no key twice; numbers remember how they were written."""
 
+import re
 from typing import Any
 
 import yaml
@@ -8,6 +9,7 @@ from paasd.model.manifests.document import ManifestError
 
 NODE_LIMIT = 20_000
 DEPTH_LIMIT = 32
+SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class WrittenInt(int):
@@ -85,13 +87,13 @@ def _check(root: yaml.Node | None) -> None:
             return sizes[id(node)]
         open_nodes.add(id(node))
         total = 1
+        if isinstance(node, yaml.ScalarNode):
+            _check_text(node)
         if isinstance(node, yaml.MappingNode):
             total += sum(size_of(key, depth + 1) + size_of(value, depth + 1) for key, value in node.value)
             _check_keys(node)
         elif isinstance(node, yaml.SequenceNode):
             total += sum(size_of(item, depth + 1) for item in node.value)
-        else:
-            _check_characters(node)
         open_nodes.discard(id(node))
         sizes[id(node)] = total
         if total > NODE_LIMIT:
@@ -102,14 +104,13 @@ def _check(root: yaml.Node | None) -> None:
         size_of(root, 0)
 
 
-def _check_characters(node: yaml.Node) -> None:
-    """Escapes such as `\\ud800` make halves of characters, which no text that anybody stores or sends can hold."""
-    try:
-        str(node.value).encode()
-    except UnicodeEncodeError as error:
-        raise ManifestError(
-            [f"Cannot parse manifest: half a character (a lone surrogate) at line {node.start_mark.line + 1}"]
-        ) from error
+def _check_text(node: yaml.ScalarNode) -> None:
+    """An escape can write what no program, file or answer can hold: NUL, and half of a pair of UTF-16."""
+    wrong = "NUL" if "\0" in node.value else "half of a surrogate pair" if SURROGATE.search(node.value) else ""
+    if wrong:
+        mark = node.start_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}"
+        raise ManifestError([f"Cannot parse manifest: the text at {place} has {wrong} in it"])
 
 
 def _check_keys(node: yaml.MappingNode) -> None:

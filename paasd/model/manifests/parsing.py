@@ -23,7 +23,7 @@ from paasd.model.manifests.fields import Fields
 from paasd.model.manifests.loading import load
 from paasd.model.metadata import check_metadata
 from paasd.model.naming import check_name
-from paasd.model.processes import COMMAND_LIMIT, HEALTH_CHECK_TYPES, INSTANCES_LIMIT, check_type
+from paasd.model.processes import COMMAND_LIMIT, ENDPOINT, HEALTH_CHECK_TYPES, INSTANCES_LIMIT, check_type
 from paasd.model.routes import PROTOCOLS, TCP_PROTOCOLS
 
 APPS_LIMIT = 50
@@ -268,8 +268,8 @@ def _health(fields: Fields, prefix: str, timeout_s: int | UnsetType) -> HealthMa
     kind = fields.choice(f"{prefix}health-check-type", (*HEALTH_CHECK_TYPES, "none"))
     endpoint_key = f"{prefix}health-check-http-endpoint"
     endpoint = fields.text(endpoint_key)
-    if isinstance(endpoint, str) and (not endpoint.startswith("/") or any(c.isspace() for c in endpoint)):
-        fields.problem(endpoint_key, "must be a path that begins with '/'")
+    if isinstance(endpoint, str) and not ENDPOINT.fullmatch(endpoint):
+        fields.problem(endpoint_key, "must be a path that begins with '/', its other characters percent-encoded")
     if isinstance(endpoint, str) and isinstance(kind, str) and kind != "http":
         fields.problem(endpoint_key, f'cannot be used with {prefix}health-check-type "{kind}"; it must be "http"')
     return HealthManifest(

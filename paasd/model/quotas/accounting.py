@@ -10,15 +10,18 @@ from contextlib import contextmanager
 from paasd.model.quotas.arithmetic import NOTHING, Change, Demand, Scope, demand_of, refusals, sentence, task_refusals
 from paasd.model.quotas.holding import Held, held_by
 from paasd.model.quotas.places import Place, QuotaExceeded, limits_of
-from paasd.model.quotas.usage import count_domains, count_routes, running
+from paasd.model.quotas.usage import count_domains, count_instances, count_routes, running
 from paasd.model.records import App, Instance, Limits, Organization, Process, Space, Task
 from paasd.model.usage_events import Footprint, record_change
 from paasd.state import ReadTx, Tx
 
 
 @contextmanager
-def accounting(tx: Tx, app_guid: str) -> Iterator[None]:
-    """What the block changes of the app is measured at its end. Raises QuotaExceeded."""
+def accounting(tx: Tx, app_guid: str, instances_limit: int | None = None) -> Iterator[None]:
+    """What the block changes of the app is measured at its end. Raises QuotaExceeded.
+
+    `instances_limit` holds where the organization's quota has no limit of instances.
+    """
     before = _footprints(tx, app_guid)
     yield
     after = _footprints(tx, app_guid)
@@ -27,7 +30,10 @@ def accounting(tx: Tx, app_guid: str) -> Iterator[None]:
     if app is None or not pairs:
         return
     space = tx.need(Space, app.space_guid)
-    check_changes(tx, space, [Change(_demand(was), _demand(now)) for was, now in pairs])
+    changes = [Change(_demand(was), _demand(now)) for was, now in pairs]
+    check_changes(tx, space, changes)
+    if instances_limit is not None and any(one.after.instances > one.before.instances for one in changes):
+        _check_number(tx, tx.need(Organization, space.organization_guid), instances_limit)
     for was, now in pairs:
         record_change(tx, app, space, was, now)
 
@@ -67,6 +73,15 @@ def check_changes(tx: Tx, space: Space, changes: Sequence[Change]) -> None:
     found = refusals([scope for scope in (of_space, of_organization) if scope is not None], changes)
     if found:
         raise QuotaExceeded(sentence(found))
+
+
+def _check_number(tx: Tx, organization: Organization, limit: int) -> None:
+    """Refuse instances without end: each is a demand that every plan of the platform is made with."""
+    if limits_of(tx, organization).total_instances is None and count_instances(tx, organization) > limit:
+        raise QuotaExceeded(
+            f"organization '{organization.name}' can have at most {limit} instances in all, as its quota sets no limit "
+            "of its own; an administrator can give it one (total_instances)"
+        )
 
 
 def _scope(tx: Tx, place: Place) -> Scope | None:

@@ -61,8 +61,8 @@ def remove_space_quota(tx: Tx, args: RemoveSpaceQuota) -> None:
             f"Unable to remove quota from space with guid '{args.space_guid}'. "
             "Ensure the space quota is applied to this space."
         )
-    tx.update(space, quota_guid=None)
-    record_quota_event(tx, "remove", args.actor, quota, {"space_guid": space.guid}, space)
+    told = {"space_guid": space.guid, **difference(space, tx.update(space, quota_guid=None))}
+    record_quota_event(tx, "remove", args.actor, quota, told, space)
 
 
 def apply_to_organizations(tx: Tx, quota: OrganizationQuota, guids: Sequence[str], actor: Actor, missing: str) -> None:

@@ -8,6 +8,7 @@ from paasd.errors import Unprocessable
 from paasd.model.arguments import Actor, Arguments
 from paasd.model.auditing import difference
 from paasd.model.jobs import open_job
+from paasd.model.naming import check_name
 from paasd.model.quotas.applying import (
     apply_to_organizations,
     apply_to_spaces,
@@ -38,6 +39,7 @@ class CreateOrganizationQuota(Arguments):
 def create_organization_quota(tx: Tx, args: CreateOrganizationQuota) -> OrganizationQuota:
     """Raises Unprocessable for a taken name or an organization that there is not."""
     check_limits(args.limits)
+    check_name(args.name)
     quota = OrganizationQuota(name=args.name, limits=args.limits)
     try:
         quota = tx.insert(quota)
@@ -63,6 +65,7 @@ class CreateSpaceQuota(Arguments):
 def create_space_quota(tx: Tx, args: CreateSpaceQuota) -> SpaceQuota:
     """Raises NotFound for the organization, Unprocessable for a taken name or a space that is not in it."""
     check_limits(args.limits)
+    check_name(args.name)
     if tx.need(Organization, args.organization_guid).deleting:
         raise Unprocessable("The organization is being deleted.")
     quota = SpaceQuota(name=args.name, organization_guid=args.organization_guid, limits=args.limits)
@@ -103,6 +106,8 @@ def _update(tx: Tx, quota: Q, args: UpdateQuota, places: list[Any]) -> Q:
     check_limits(limits)
     check_log_rates(tx, quota.limits, limits, places)
     name = quota.name if args.name is None else args.name
+    if name != quota.name:
+        check_name(name)
     former = quota
     try:
         quota = tx.update(quota, name=name, limits=limits)

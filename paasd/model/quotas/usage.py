@@ -8,7 +8,7 @@ from paasd.model.quotas.holding import held_by
 from paasd.model.quotas.places import Place, within
 from paasd.model.records import App, Build, Domain, DropletUpload, Organization, Process, Route, Task
 from paasd.model.records.tasks import ENDED
-from paasd.state import Eq, Gt, In, InSelect, IsNull, Not, ReadTx
+from paasd.state import Condition, Eq, Gt, In, InSelect, IsNull, Not, ReadTx
 
 
 def usage(tx: ReadTx, place: Place) -> Usage:
@@ -25,7 +25,7 @@ def usage(tx: ReadTx, place: Place) -> Usage:
 
 def running(tx: ReadTx, place: Place) -> Usage:
     """Only what started apps, tasks that have not ended, and builds and unpacked droplets (their memory) use."""
-    started = InSelect("app_guid", App, "guid", Eq("state", "STARTED"), Eq("deleting", False), within(place))
+    started = _of_started(place)
     held = held_by(tx, started).values()
     limited = Gt("log_rate_limit_bytes", 0)
     tasks = (Not(In("state", ENDED)), InSelect("app_guid", App, "guid", within(place)))
@@ -40,12 +40,21 @@ def running(tx: ReadTx, place: Place) -> Usage:
         disk_mb=tx.total(Process, ("instances", "disk_mb"), started)
         + sum(one.disk_mb for one in held)
         + tx.total(Task, ("disk_mb",), *tasks),
-        instances=tx.total(Process, ("instances",), started),
+        instances=count_instances(tx, place),
         log_rate_bytes=tx.total(Process, ("instances", "log_rate_limit_bytes"), started, limited)
         + sum(one.log_rate_limit_bytes for one in held)
         + tx.total(Task, ("log_rate_limit_bytes",), limited, *tasks),
         tasks=tx.count(Task, *tasks),
     )
+
+
+def count_instances(tx: ReadTx, place: Place) -> int:
+    """Those that started apps want."""
+    return tx.total(Process, ("instances",), _of_started(place))
+
+
+def _of_started(place: Place) -> Condition:
+    return InSelect("app_guid", App, "guid", Eq("state", "STARTED"), Eq("deleting", False), within(place))
 
 
 def count_routes(tx: ReadTx, place: Place, *, with_port: bool = False) -> int:

@@ -20,7 +20,7 @@ class App(Resource, table="apps", secret=("environment",)):
 
     `version` grows with every start and restart; instances carry the version that they were placed for, and the
     scheduler replaces those of an older one. A new droplet or environment waits for the next restart, which notes in
-    `revision_guid` with what it starts the app.
+    `revision_guid` with what it starts the app. What builds keep for the next one counts for one `cache_generation`.
     """
 
     name: str
@@ -35,6 +35,7 @@ class App(Resource, table="apps", secret=("environment",)):
     version: int = 0
     deleting: bool = False
     revision_guid: str | None = None
+    cache_generation: int = 0
 
 
 class Process(Resource, table="processes", secret=("command",)):

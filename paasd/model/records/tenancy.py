@@ -26,7 +26,8 @@ class User(Resource, table="users", secret=("password_hash",)):
     """A person or machine that can hold roles.
 
     Tokens issued before `not_before` (unix seconds) are refused. `scopes` are those beyond what every user has, such as
-    `cloud_controller.admin`. `registered` says whether the Cloud Controller side was told about the user.
+    `cloud_controller.admin`. `registered` says whether the Cloud Controller side was told about the user. One that is
+    not `active` signs in nowhere; `version` counts the changes of the account.
     """
 
     username: str
@@ -36,6 +37,8 @@ class User(Resource, table="users", secret=("password_hash",)):
     scopes: list[str] = []
     not_before: int = 0
     registered: bool = False
+    active: bool = True
+    version: int = 0
 
 
 class Role(Resource, table="roles"):

@@ -6,8 +6,8 @@ from paasd.config import RouterConfig
 from paasd.router.engine.script import request_script, response_script
 from paasd.router.table import HOST_HEADER, INSTANCE_HEADER, ROUTES_NAME
 from paasd.router.tunnels.names import GONE_HEADER
+from paasd.router.xds.typed import EXTENSIONS
 
-_TYPE = "type.googleapis.com/envoy.extensions."
 ADS: dict[str, Any] = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
 CONTROL_CLUSTER = "paasd|control"
 _RANDOM = "%REQ(X-VCAP-REQUEST-ID):8%"
@@ -33,7 +33,7 @@ def _tls(secrets: tuple[str, ...]) -> dict[str, Any]:
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
-            "@type": _TYPE + "transport_sockets.tls.v3.DownstreamTlsContext",
+            "@type": EXTENSIONS + "transport_sockets.tls.v3.DownstreamTlsContext",
             "common_tls_context": {
                 "alpn_protocols": ["h2", "http/1.1"],
                 "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
@@ -46,7 +46,7 @@ def _tls(secrets: tuple[str, ...]) -> dict[str, Any]:
 def _connection_manager(config: RouterConfig) -> dict[str, Any]:
     idle = f"{config.idle_timeout_s}s"
     return {
-        "@type": _TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": EXTENSIONS + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "router",
         "rds": {"route_config_name": ROUTES_NAME, "config_source": ADS},
         "use_remote_address": True,
@@ -87,7 +87,7 @@ def _host_header() -> dict[str, Any]:
     return {
         "name": "host-header",
         "typed_config": {
-            "@type": _TYPE + "http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            "@type": EXTENSIONS + "http.early_header_mutation.header_mutation.v3.HeaderMutation",
             "mutations": [_header(HOST_HEADER, "%REQ(:AUTHORITY)%")],
         },
     }
@@ -102,7 +102,7 @@ def _request_headers_filter() -> dict[str, Any]:
     return {
         "name": "request-headers",
         "typed_config": {
-            "@type": _TYPE + "filters.http.header_mutation.v3.HeaderMutation",
+            "@type": EXTENSIONS + "filters.http.header_mutation.v3.HeaderMutation",
             "mutations": {
                 "request_mutations": [
                     _header("x-vcap-request-id", "%UNIQUE_ID%"),
@@ -126,7 +126,7 @@ def _request_headers_filter() -> dict[str, Any]:
 def _router_filter() -> dict[str, Any]:
     return {
         "name": "envoy.filters.http.router",
-        "typed_config": {"@type": _TYPE + "filters.http.router.v3.Router", "suppress_envoy_headers": True},
+        "typed_config": {"@type": EXTENSIONS + "filters.http.router.v3.Router", "suppress_envoy_headers": True},
     }
 
 
@@ -207,7 +207,7 @@ def _access_log(config: RouterConfig) -> dict[str, Any]:
     return {
         "name": "access",
         "typed_config": {
-            "@type": _TYPE + "access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+            "@type": EXTENSIONS + "access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
             "common_config": log_sink(config),
             "additional_request_headers_to_log": ACCESS_HEADERS,
             "additional_response_headers_to_log": ["x-cf-routererror"],

@@ -6,8 +6,8 @@ A script costs a tenth of a request's processor time, so each has a condition un
 from typing import Any
 
 from paasd.router.table import HOST_HEADER, INSTANCE_HEADER
+from paasd.router.xds.typed import EXTENSIONS
 
-_TYPE = "type.googleapis.com/envoy.extensions."
 _PLAIN_HOST = "[a-z0-9._-]+"
 _SESSION_COOKIE = "__VCAP_ID__="
 _APP_COOKIE = "JSESSIONID="
@@ -81,15 +81,15 @@ def _unless(name: str, predicate: dict[str, Any], script: str) -> dict[str, Any]
     skip = {
         "name": "skip",
         "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter",
+            "@type": EXTENSIONS + "filters.common.matcher.action.v3.SkipFilter",
         },
     }
-    lua = {"@type": _TYPE + "filters.http.lua.v3.Lua", "default_source_code": {"inline_string": script}}
+    lua = {"@type": EXTENSIONS + "filters.http.lua.v3.Lua", "default_source_code": {"inline_string": script}}
     matchers = [{"predicate": predicate, "on_match": {"action": skip}}]
     return {
         "name": name,
         "typed_config": {
-            "@type": _TYPE + "common.matching.v3.ExtensionWithMatcher",
+            "@type": EXTENSIONS + "common.matching.v3.ExtensionWithMatcher",
             "extension_config": {"name": "envoy.filters.http.lua", "typed_config": lua},
             "xds_matcher": {"matcher_list": {"matchers": matchers}},
         },

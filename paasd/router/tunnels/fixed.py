@@ -21,8 +21,8 @@ resets the stream of the tunnel, and with it what the other side has not taken y
 from typing import Any
 
 from paasd.router.tunnels.names import GONE, GONE_HEADER, HOP, LINE, METADATA, PROTOCOL_HEADER, REFUSED_HEADER
+from paasd.router.xds.typed import EXTENSIONS
 
-_TYPE = "type.googleapis.com/envoy.extensions."
 _TEXT = "502 Bad Gateway: Registered endpoint failed to handle the request.\n"
 # What the client gets when there is nobody else to ask is what Envoy says of an instance of its own node.
 _HTTP1 = (
@@ -40,7 +40,7 @@ REFUSALS = (("h1", _HTTP1), ("h2", _HTTP2))
 _INSIDE: dict[str, Any] = {"internal_listener": {}, "ignore_global_conn_limit": True}
 BOOTSTRAP_EXTENSION = {
     "name": "envoy.bootstrap.internal_listener",
-    "typed_config": {"@type": _TYPE + "bootstrap.internal_listener.v3.InternalListener"},
+    "typed_config": {"@type": EXTENSIONS + "bootstrap.internal_listener.v3.InternalListener"},
 }
 
 
@@ -51,9 +51,9 @@ def protocol_header(protocol: str) -> dict[str, Any]:
 
 def tunnel_server(name: str, routes: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
     """A filter that takes CONNECT over HTTP/2."""
-    router = {"@type": _TYPE + "filters.http.router.v3.Router", "suppress_envoy_headers": True}
+    router = {"@type": EXTENSIONS + "filters.http.router.v3.Router", "suppress_envoy_headers": True}
     return {
-        "@type": _TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": EXTENSIONS + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
         "codec_type": "HTTP2",
         "route_config": {"name": name, "virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}]},
@@ -93,7 +93,7 @@ def choice(key: str, text: str) -> dict[str, Any]:
 
 def chosen(*choices: dict[str, Any]) -> dict[str, Any]:
     """The filter that makes such choices."""
-    return {"@type": _TYPE + "filters.network.set_filter_state.v3.Config", "on_new_connection": list(choices)}
+    return {"@type": EXTENSIONS + "filters.network.set_filter_state.v3.Config", "on_new_connection": list(choices)}
 
 
 _NODE = choice("envoy.tcp_proxy.cluster", f"%DYNAMIC_METADATA({METADATA}:node)%")
@@ -101,7 +101,7 @@ _NODE = choice("envoy.tcp_proxy.cluster", f"%DYNAMIC_METADATA({METADATA}:node)%"
 
 def _onwards(name: str, choices: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
     proxy = {
-        "@type": _TYPE + "filters.network.tcp_proxy.v3.TcpProxy",
+        "@type": EXTENSIONS + "filters.network.tcp_proxy.v3.TcpProxy",
         "stat_prefix": name,
         "cluster": "|none|",
         "idle_timeout": "0s",

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from paasd.config import RouterConfig, TunnelsConfig
+from paasd.router.clusters import breakers
 from paasd.router.tunnels.fixed import choice, chosen, refusals, tunnel_server
 from paasd.router.tunnels.names import (
     AUTHORITIES_SECRET,
@@ -22,20 +23,16 @@ from paasd.router.tunnels.names import (
     target_cluster,
 )
 from paasd.router.tunnels.records import Links, NodeDoor, NodeIdentity
-from paasd.router.xds import messages
+from paasd.router.xds import Changes, messages
 from paasd.router.xds.messages import CLUSTER_URL, LISTENER_URL, SECRET_URL, duration
-from paasd.router.xds.typed import typed
+from paasd.router.xds.typed import EXTENSIONS, typed
 
-_TYPE = "type.googleapis.com/envoy.extensions."
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _ADS: dict[str, Any] = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
 _HEALTH_PATH = "/paasd/answers"
-_RAW = {"@type": _TYPE + "transport_sockets.raw_buffer.v3.RawBuffer"}
-_UNLIMITED = {"value": 1 << 30}
+_RAW = {"@type": EXTENSIONS + "transport_sockets.raw_buffer.v3.RawBuffer"}
 _CONNECTION_LIFE_S = 600
 _NOBODY = "|nobody|"
-
-Changes = dict[str, dict[str, bytes | None]]
 
 
 class Tunnels:
@@ -81,7 +78,7 @@ class Tunnels:
             connect_timeout=duration(self._config.connect_timeout_s),
             per_connection_buffer_limit_bytes={"value": self._config.buffer_limit_bytes},
             load_assignment=_assignment(name, address, port),
-            circuit_breakers=_breakers(self._config),
+            circuit_breakers=breakers(self._config),
         )
         return bytes(cluster.SerializeToString())
 
@@ -123,7 +120,7 @@ class Tunnels:
     def _towards(self, door: NodeDoor, identity: str, protocol: str) -> dict[str, Any]:
         """What both have in common: that very node, and nobody in its place."""
         tls = {
-            "@type": _TYPE + "transport_sockets.tls.v3.UpstreamTlsContext",
+            "@type": EXTENSIONS + "transport_sockets.tls.v3.UpstreamTlsContext",
             "common_tls_context": _common_tls(AUTHORITIES_SECRET, identity, protocol),
         }
         source = None if self.source is None else {"source_address": {"address": self.source, "port_value": 0}}
@@ -132,7 +129,7 @@ class Tunnels:
             "dns_lookup_family": messages.V4_PREFERRED,
             "connect_timeout": duration(self._tunnels.connect_timeout_s),
             "per_connection_buffer_limit_bytes": {"value": self._config.buffer_limit_bytes},
-            "circuit_breakers": _breakers(self._config),
+            "circuit_breakers": breakers(self._config),
             "transport_socket": {"name": "tls", "typed_config": typed(tls)},
             "upstream_bind_config": source,
         }
@@ -164,10 +161,10 @@ class Tunnels:
 
     def _listener(self, listen: tuple[str, int]) -> bytes:
         """The tunnel port: only for nodes of this cluster, only to what was published as a target."""
-        inspector = {"@type": _TYPE + "filters.listener.tls_inspector.v3.TlsInspector"}
+        inspector = {"@type": EXTENSIONS + "filters.listener.tls_inspector.v3.TlsInspector"}
         target = choice("envoy.tcp_proxy.cluster", target_cluster("%REQUESTED_SERVER_NAME%"))
         line = {
-            "@type": _TYPE + "filters.network.tcp_proxy.v3.TcpProxy",
+            "@type": EXTENSIONS + "filters.network.tcp_proxy.v3.TcpProxy",
             "stat_prefix": LINE,
             "cluster": _NOBODY,
             "idle_timeout": "0s",
@@ -191,7 +188,7 @@ class Tunnels:
     def _chain(self, protocol: str, *filters: dict[str, Any]) -> dict[str, Any]:
         """For who says that it speaks this."""
         tls = {
-            "@type": _TYPE + "transport_sockets.tls.v3.DownstreamTlsContext",
+            "@type": EXTENSIONS + "transport_sockets.tls.v3.DownstreamTlsContext",
             "require_client_certificate": True,
             "disable_stateless_session_resumption": True,
             "disable_stateful_session_resumption": True,
@@ -222,7 +219,7 @@ def _server() -> dict[str, Any]:
     ]
     header = {"key": TARGET_HEADER, "value": target_cluster("%REQ(:AUTHORITY)%")}
     mutation = {
-        "@type": _TYPE + "http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        "@type": EXTENSIONS + "http.early_header_mutation.header_mutation.v3.HeaderMutation",
         "mutations": [{"append": {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}],
     }
     return tunnel_server(
@@ -262,16 +259,6 @@ def _trust(identity: NodeIdentity, nodes: Iterable[str]) -> dict[str, bytes | No
         ).SerializeToString(),
         NODES_SECRET: messages.Secret(name=NODES_SECRET, validation_context=known).SerializeToString(),
     }
-
-
-def _breakers(config: RouterConfig) -> dict[str, Any]:
-    limits = {
-        "max_connections": {"value": config.connections_limit},
-        "max_pending_requests": {"value": config.connections_limit},
-        "max_requests": _UNLIMITED,
-        "max_retries": _UNLIMITED,
-    }
-    return {"thresholds": [limits]}
 
 
 def _assignment(name: str, address: str, port: int) -> Any:

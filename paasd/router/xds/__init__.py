@@ -3,7 +3,7 @@
 `delta` decides what to send and is pure; `messages` holds the wire format; `grpc` carries both over HTTP/2.
 """
 
-from paasd.router.xds.delta import ResourceStore
+from paasd.router.xds.delta import Changes, ResourceStore
 from paasd.router.xds.service import DiscoveryService, listen, serve_discovery
 
-__all__ = ["DiscoveryService", "ResourceStore", "listen", "serve_discovery"]
+__all__ = ["Changes", "DiscoveryService", "ResourceStore", "listen", "serve_discovery"]

@@ -17,6 +17,8 @@ import msgspec
 
 from paasd.router.xds.messages import CLUSTER_URL, ENDPOINTS_URL, LISTENER_URL, ROUTES_URL, SECRET_URL
 
+Changes = dict[str, dict[str, bytes | None]]
+"""What is published: encoded resources by type and name, None for one that is gone."""
 TYPES = (CLUSTER_URL, ENDPOINTS_URL, SECRET_URL, LISTENER_URL, ROUTES_URL)
 # Envoy asks for all there is of these, for the others by name.
 _WHOLE = (CLUSTER_URL, LISTENER_URL)
@@ -56,8 +58,8 @@ class ResourceStore:
         self.opened = False
         self.resources: dict[str, dict[str, Resource]] = {type_url: {} for type_url in TYPES}
 
-    def publish(self, changes: Mapping[str, Mapping[str, bytes | None]]) -> dict[str, list[str]]:
-        """Store `changes` (type -> name -> bytes, None to remove), open the store; return the names that differ."""
+    def publish(self, changes: Changes) -> dict[str, list[str]]:
+        """Store `changes`, open the store; return the names that differ."""
         self.opened = True
         differing: dict[str, list[str]] = {}
         for type_url, bodies in changes.items():

@@ -276,7 +276,6 @@ AccessLogCommon
   5 Duration start_time
   9 Duration time_to_first_upstream_rx_byte
   10 Duration time_to_last_upstream_rx_byte
-  11 Duration time_to_first_downstream_tx_byte
   12 Duration time_to_last_downstream_tx_byte
   13 Address upstream_remote_address
   15 string upstream_cluster
@@ -331,7 +330,6 @@ Secret: Any = _CLASSES["Secret"]
 Listener: Any = _CLASSES["Listener"]
 Struct: Any = _CLASSES["Struct"]
 StreamAccessLogsMessage: Any = _CLASSES["StreamAccessLogsMessage"]
-HTTPAccessLogEntry: Any = _CLASSES["HTTPAccessLogEntry"]
 TCPAccessLogEntry: Any = _CLASSES["TCPAccessLogEntry"]
 
 CLUSTER_URL: Final = "type.googleapis.com/envoy.config.cluster.v3.Cluster"

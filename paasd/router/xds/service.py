@@ -8,14 +8,14 @@ never made to wait for a reader of logs.
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import structlog
 import trio
 
-from paasd.router.xds.delta import DeltaStream, Request, ResourceStore, Response
+from paasd.router.xds.delta import Changes, DeltaStream, Request, ResourceStore, Response
 from paasd.router.xds.grpc import Closed, GrpcServer, Opened, ProtocolBroken, Received
 from paasd.router.xds.messages import DeltaDiscoveryRequest, DeltaDiscoveryResponse, StreamAccessLogsMessage
 
@@ -57,8 +57,8 @@ class DiscoveryService:
         self._news = trio.Event()
         self.access_in, self.access_out = trio.open_memory_channel[list[Any]](access_backlog)
 
-    def publish(self, changes: Mapping[str, Mapping[str, bytes | None]]) -> None:
-        """Store `changes` (type -> name -> bytes or None) and send what differs to every connected Envoy."""
+    def publish(self, changes: Changes) -> None:
+        """Store `changes` and send what differs to every connected Envoy."""
         differing = self.store.publish(changes)
         for stream, wake in self.streams.items():
             stream.changed(differing)

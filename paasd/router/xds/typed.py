@@ -6,6 +6,8 @@ from google.protobuf import json_format, struct_pb2
 
 from paasd.protobuf import message_classes
 
+EXTENSIONS: Final = "type.googleapis.com/envoy.extensions."
+"""How the types of extensions begin."""
 TYPED_STRUCT_URL: Final = "type.googleapis.com/xds.type.v3.TypedStruct"
 
 # On the wire a message inside a message is its bytes.

@@ -11,7 +11,7 @@ from paasd.sandbox.disk.pack import mksquashfs_arguments, squashfs_options
 from paasd.sandbox.disk.places import LayerRefused
 from paasd.sandbox.disk.quota import Disks, DiskUsage, open_disks
 from paasd.sandbox.disk.stacks import StackMissing, StackRoot, Stacks, open_stacks
-from paasd.sandbox.mounts import idmapped_tree
+from paasd.sandbox.mounts import idmapped
 
 __all__ = [
     "DiskUsage",
@@ -25,7 +25,7 @@ __all__ = [
     "StackMissing",
     "StackRoot",
     "Stacks",
-    "idmapped_tree",
+    "idmapped",
     "loops_below",
     "mksquashfs_arguments",
     "open_disks",

@@ -18,7 +18,7 @@ from paasd.sandbox.mounts import MS_NOATIME, MS_NODEV, MS_NOSUID, MS_RDONLY, mou
 _CONTROL = "/dev/loop-control"
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
-_READ_ONLY, _AUTOCLEAR, _DIRECT_IO = 1, 4, 16
+_READ_ONLY, _AUTOCLEAR = 1, 4
 _MAJOR = 7
 # struct loop_config: fd, block size, loop_info64 (flags in its 9th field, then names, key and init), reserved words.
 _LOOP_CONFIG = struct.Struct("=II5Q4I64s64s32s2Q8Q")

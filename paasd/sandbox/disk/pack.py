@@ -1,7 +1,5 @@
 """The mksquashfs command line of layers, in one place so that equal input gives equal bytes. Pure."""
 
-from collections.abc import Iterable
-
 VCAP = 2000
 # npm's own date for files without one. Not 0: zip files know no time before 1980, and apps zip what they depend on.
 TIMELESS_S = 499_162_500
@@ -22,11 +20,6 @@ def squashfs_options(*, keep_times: bool, processors: int = 2) -> tuple[str, ...
     return tuple(options) if keep_times else (*options, "-all-time", str(TIMELESS_S))
 
 
-def mksquashfs_arguments(
-    source: str, target: str, *, keep_times: bool, exclude: Iterable[str] = (), processors: int = 2
-) -> tuple[str, ...]:
+def mksquashfs_arguments(source: str, target: str, *, keep_times: bool, processors: int = 2) -> tuple[str, ...]:
     """Arguments that pack the directory `source` so that it becomes "/" of the image `target`; see above."""
-    arguments = ("mksquashfs", source, target, *squashfs_options(keep_times=keep_times, processors=processors))
-    excluded = list(exclude)
-    # -e takes all that follows, so it is last.
-    return (*arguments, "-e", *excluded) if excluded else arguments
+    return ("mksquashfs", source, target, *squashfs_options(keep_times=keep_times, processors=processors))

@@ -16,7 +16,7 @@ from paasd.sandbox.disk.tools import run_tool
 
 
 @contextmanager
-def user_namespace(base: int, count: int = 65536) -> Iterator[int]:
+def user_namespace(base: int) -> Iterator[int]:
     """An fd of a new user namespace that maps ids 0.. to `base`.. of the host."""
     # The child says when it is inside, and ends when its standard input does.
     command = in_full(["unshare", "--user", "/bin/sh", "-c", "echo; read _"])
@@ -25,7 +25,7 @@ def user_namespace(base: int, count: int = 65536) -> Iterator[int]:
         try:
             child.stdout.readline()
             for name in ("uid_map", "gid_map"):
-                Path(f"/proc/{child.pid}/{name}").write_text(f"0 {base} {count}\n")
+                Path(f"/proc/{child.pid}/{name}").write_text(f"0 {base} 65536\n")
             fd = os.open(f"/proc/{child.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             child.stdin.close()
@@ -39,7 +39,7 @@ def can_idmap(path: Path) -> bool:
     """Whether the file system mounted at `path` can be idmapped."""
     with user_namespace(1 << 30) as userns:
         try:
-            os.close(mounts.idmapped_tree(path, userns))
+            os.close(mounts.idmapped(path, userns))
         except OSError as error:
             if error.errno in (errno.EINVAL, errno.EPERM, errno.ENOSYS):
                 return False

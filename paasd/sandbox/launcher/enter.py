@@ -14,7 +14,7 @@ from typing import Any
 
 from . import syscalls as sys_
 from . import wire
-from .tenant import become_tenant, prefer_for_oom
+from .tenant import become_tenant, prefer_for_oom, until_it_runs
 
 _KINDS = {
     "ipc": sys_.CLONE_NEWIPC,
@@ -55,12 +55,7 @@ def _fork_inside(request: dict[str, Any], pid1: int, descriptors: tuple[int, int
         lambda: become_tenant(request, descriptors),
         lambda text: os.write(writer, text),
     )
-    os.close(writer)
-    failure = os.read(reader, 1000)
-    os.close(reader)
-    if failure:
-        os.waitpid(pid, 0)
-        raise OSError(failure.decode(errors="replace"))
+    until_it_runs(pid, reader, writer)
     return pid
 
 

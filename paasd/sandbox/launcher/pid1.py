@@ -13,7 +13,7 @@ from typing import Any
 
 from . import syscalls as sys_
 from .root import build_root
-from .tenant import become_tenant, prefer_for_oom
+from .tenant import become_tenant, prefer_for_oom, until_it_runs
 
 
 def run_pid1(request: dict[str, Any], status: socket.socket, outputs: tuple[int, int]) -> None:
@@ -110,12 +110,7 @@ def _fork_app(request: dict[str, Any], status: socket.socket, outputs: tuple[int
         except BaseException as error:  # noqa: BLE001 (nothing may run on in this fork)
             os.write(writer, str(error).encode()[:1000])
         os._exit(127)
-    os.close(writer)
-    failure = os.read(reader, 1000)
-    os.close(reader)
-    if failure:
-        os.waitpid(pid, 0)
-        raise OSError(failure.decode(errors="replace"))
+    until_it_runs(pid, reader, writer)
     try:
         pidfd = os.pidfd_open(pid)
         socket.send_fds(status, [b"app"], [pidfd])

@@ -19,7 +19,7 @@ from .deadline import check_time_left
 from .family import end_descendants, reap
 from .sessions import serve_session
 from .spool import ERR, OUT, SpoolWriter
-from .tenant import Descriptors
+from .tenant import Descriptors, until_it_runs
 
 _READ_BYTES = 64 * 1024
 
@@ -196,12 +196,7 @@ def _fork_program(request: dict[str, Any], descriptors: Descriptors) -> int:
         except BaseException as error:  # noqa: BLE001 (nothing may run on in this fork)
             os.write(writer, str(error).encode()[:1000] or b"unknown")
         os._exit(127)
-    os.close(writer)
-    failure = os.read(reader, 1000)
-    os.close(reader)
-    if failure:
-        os.waitpid(pid, 0)
-        raise OSError(failure.decode(errors="replace"))
+    until_it_runs(pid, reader, writer)
     return pid
 
 

@@ -56,6 +56,18 @@ def become_tenant(
     os.execve(program, request["argv"], request["env"])
 
 
+def until_it_runs(pid: int, reader: int, writer: int) -> None:
+    """Return when the forked child `pid` has executed its program, which closes its end of the pipe; both ends of this
+    process are closed then. Raises OSError with what the child wrote instead, when it has been reaped.
+    """
+    os.close(writer)
+    failure = os.read(reader, 1000)
+    os.close(reader)
+    if failure:
+        os.waitpid(pid, 0)
+        raise OSError(failure.decode(errors="replace"))
+
+
 def _arrange(descriptors: Descriptors) -> None:
     """Move the three descriptors to 0, 1 and 2 by way of high numbers, for they may overlap."""
     high = [os.dup2(fd, 200 + number, inheritable=False) for number, fd in enumerate(descriptors)]

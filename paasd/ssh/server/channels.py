@@ -131,7 +131,8 @@ class Program(asyncssh.SSHServerSession[bytes]):
         return subsystem == "sftp" and self._want("sftp", None)
 
     def _want(self, kind: str, command: str | None) -> bool:
-        if command is not None and len(command.encode(errors="surrogateescape")) > COMMAND_LIMIT_BYTES:
+        raw = (command or "").encode(errors="surrogateescape")
+        if len(raw) > COMMAND_LIMIT_BYTES or b"\0" in raw:  # no argument of a program has NUL
             return False
         if self._wanted is not None or not self._guest.opened(self):
             return False
@@ -181,9 +182,9 @@ class Program(asyncssh.SSHServerSession[bytes]):
         found = {
             name.decode(): value.decode(errors="replace")
             for name, value in self._chan.get_environment_bytes().items()
-            if _ENVIRONMENT.fullmatch(name) and len(value) <= _VALUE_LIMIT_BYTES
+            if _ENVIRONMENT.fullmatch(name) and len(value) <= _VALUE_LIMIT_BYTES and b"\0" not in value
         }
-        term = self._chan.get_terminal_type()
+        term = (self._chan.get_terminal_type() or "").replace("\0", "")
         return {**found, "TERM": term[:_VALUE_LIMIT_BYTES]} if term else found
 
     def ended(self, how: Ended) -> None:

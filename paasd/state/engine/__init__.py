@@ -1,5 +1,6 @@
 """The engine: one writer task per database, operations captured as changesets, replay, readers, the watch feed."""
 
+from paasd.state.engine.charging import charging
 from paasd.state.engine.connection import DiskFull, StateDamaged
 from paasd.state.engine.database import Database
 from paasd.state.engine.forwarding import Forwarded, Forwarder, NotTaken, Undelivered
@@ -32,6 +33,7 @@ __all__ = [
     "ThreadRunner",
     "Undelivered",
     "broken_rules",
+    "charging",
     "current_request",
     "list_snapshots",
     "load_migrations",

@@ -16,6 +16,7 @@ from paasd.config import StateConfig
 from paasd.errors import OutcomeUnknown, Unavailable
 from paasd.state.engine.barrier import Barrier
 from paasd.state.engine.changes import touched_rows
+from paasd.state.engine.charging import charge
 from paasd.state.engine.connection import damaged, open_reader
 from paasd.state.engine.forwarding import Forwarder, NotTaken, Undelivered
 from paasd.state.engine.older import Older
@@ -86,9 +87,10 @@ class Database:
         """Run the operation and return its result after COMMIT. With the same `request_id` again: the stored result.
         Without one it is that of the request that this task works on, if it is `repeatable`.
 
-        What the operation raises reaches the caller, and then nothing was changed. Raises Unavailable (nothing was
-        changed), TooLarge, and OutcomeUnknown after `timeout_s` when the log has not answered.
+        What the operation raises reaches the caller, and then nothing was changed. Raises what a `charging` raises,
+        Unavailable (nothing was changed), TooLarge, and OutcomeUnknown after `timeout_s` when the log has not answered.
         """
+        charge()
         request = None if request_id is not None else current_request()
         repeated_id = None if request is None else request.next_id(operation.name)
         call: Call[R] = Call(

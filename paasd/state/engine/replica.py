@@ -96,6 +96,7 @@ class Replica:
         self._guard = Guard(connection)
         self._older = older or Older(())
         self._lacking = Lacking()
+        self._shown: int | None = None  # the schema whose lacks are shadowed
         self.index = 0
         self.hash = NO_HASH
         self.schema = 0
@@ -122,7 +123,7 @@ class Replica:
                 raise StateDamaged(f"{self._path} was written by a newer paasd; upgrade this node")
             if engine < ENGINE_VERSION:
                 upgrade_engine_tables(self._connection)
-            self._shadow()
+            self._shown = None
         if identity is not None and identity != self.identity:
             raise StateDamaged(
                 f"{self._path} belongs to log {self.identity}, not {identity}; restore a snapshot of that log"
@@ -136,7 +137,10 @@ class Replica:
         self.look()
 
     def _shadow(self) -> None:
-        self._lacking = self._older.shadow(self._connection, self.schema)
+        """For operations alone: migrations follow each other, and what each of them lacks is seen by nobody."""
+        if self._shown != self.schema:
+            self._lacking = self._older.shadow(self._connection, self.schema)
+            self._shown = self.schema
 
     def standing(self) -> Standing:
         """Which log it uses, and how far it is."""
@@ -184,6 +188,7 @@ class Replica:
         """
         with explained(self._path):
             try:
+                self._shadow()
                 return self._prepare(calls, now_s, random_bits)
             except BaseException:
                 self.rollback()
@@ -286,6 +291,7 @@ class Replica:
         return Prepared(calls=[], index=entry.index, data=encode_entry(entry), schema=migration.number, touched=None)
 
     def _migrate(self, migration: Migration) -> None:
+        self._shown = None
         unshadow(self._connection)
         try:
             self._connection.execute(migration.script).fetchall()
@@ -302,10 +308,8 @@ class Replica:
         with explained(self._path):
             self._move(prepared.index, digest, prepared.schema)
             self._connection.execute("COMMIT")
-        before, self.schema = self.schema, prepared.schema
+        self.schema = prepared.schema
         self.index, self.hash = prepared.index, digest
-        if before != self.schema:
-            self._shadow()
         return Applied(prepared.index, prepared.touched)
 
     def rollback(self) -> None:
@@ -329,10 +333,8 @@ class Replica:
                 self.rollback()
                 raise
         # Not before COMMIT: who waits for an entry reads the moment the index has it, from another thread.
-        before, self.schema = self.schema, position.schema
+        self.schema = position.schema
         self.index, self.hash = position.at, position.hash
-        if before != self.schema:
-            self._shadow()
         return applied
 
     def _apply(self, position: "_Position", data: bytes) -> tuple["_Position", Touched | None]:

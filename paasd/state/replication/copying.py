@@ -19,7 +19,7 @@ import trio
 
 from paasd.errors import BadRequest, PaasdError, Unavailable
 from paasd.peer import Peer, PeerRefused, Peers, PeerStream, PeerUnreachable
-from paasd.state.engine import Database, LogKind, Manifest, StateDamaged, list_snapshots, take_snapshot
+from paasd.state.engine import Database, Manifest, StateDamaged, list_snapshots, take_snapshot
 from paasd.state.engine.snapshots import FOLDER, adopt_snapshot, read_manifest
 from paasd.state.log import LogTrimmed, LogUnavailable, Runner, Voter
 from paasd.state.log.messages import Message, decode, encode
@@ -95,7 +95,7 @@ def serve_snapshots(peers: Peers, database: Database, run: Runner, clock: Callab
 
 
 class Fetching:
-    """The receiving side: `kind` is the log that this node will follow the state with."""
+    """The receiving side, of a node that will follow the state with the feed."""
 
     def __init__(
         self,
@@ -105,16 +105,12 @@ class Fetching:
         run: Runner,
         *,
         zone: str = "",
-        kind: LogKind = "feed",
-        identity: str | None = None,
     ) -> None:
         self._peers = peers
         self._sources = sources
         self._directory = directory
         self._run = run
         self._zone = zone
-        self._kind: LogKind = kind
-        self._identity = identity
 
     @asynccontextmanager
     async def fetch(self, at_least: int = 0) -> AsyncIterator[Path]:
@@ -148,7 +144,7 @@ class Fetching:
                 failure = error
         if manifest is None:
             raise failure or Unavailable(f"node {source.guid} sent nothing")
-        await self._run(adopt_snapshot, file, manifest, self._kind)
+        await self._run(adopt_snapshot, file, manifest, "feed")
         return file
 
     async def _receive(self, stream: PeerStream, file: Path, at_least: int) -> Manifest:
@@ -156,8 +152,6 @@ class Fetching:
         if head.kind != "manifest":
             raise Unavailable(head.detail)
         manifest = msgspec.json.decode(head.manifest, type=Manifest)
-        if self._identity is not None and manifest.log_identity != self._identity:
-            raise Unavailable(f"the node has log {manifest.log_identity}, not {self._identity}")
         if manifest.position < at_least:
             raise Unavailable(f"its state is of entry {manifest.position}, before the log begins")
         if manifest.size_bytes > LIMIT_BYTES:

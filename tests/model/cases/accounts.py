@@ -4,6 +4,7 @@ from typing import Any
 
 from paasd.model import (
     Role,
+    accounts,
     invitations,
     leaving,
     platform_roles,
@@ -23,6 +24,12 @@ async def _(seed: Seed) -> Any:
 @case(users.update_user)
 async def _(seed: Seed) -> Any:
     return users.UpdateUser(user_guid=(await seed.user()).guid, email="a@example.org", actor=SYSTEM)
+
+
+@case(accounts.change_account)
+async def _(seed: Seed) -> Any:
+    user = await seed.user()
+    return accounts.ChangeAccount(user_guid=user.guid, version=0, username="bob", active=False, actor=SYSTEM)
 
 
 @case(users.set_password)

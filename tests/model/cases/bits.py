@@ -4,14 +4,33 @@ from typing import Any
 
 from paasd.model import (
     DropletLayer,
+    apps,
+    build_caches,
     builds,
     droplets,
     packages,
     uploads,
 )
 from paasd.model.arguments import SYSTEM
+from tests.model import quota_cases
 from tests.model.cases.register import LABELS, case
 from tests.model.seeding import NODE, Seed
+
+
+@case(build_caches.clear_app_cache)
+async def _(seed: Seed) -> Any:
+    return apps.ChangeApp(app_guid=(await seed.app()).guid, actor=SYSTEM)
+
+
+@case(build_caches.clear_caches)
+async def _(seed: Seed) -> Any:
+    return build_caches.ClearCaches(actor=SYSTEM)
+
+
+@case(build_caches.forget_layers)
+async def _(seed: Seed) -> Any:
+    await quota_cases.expire_layers(seed)
+    return build_caches.ForgetLayers()
 
 
 @case(packages.create_package)
@@ -145,6 +164,12 @@ async def _(seed: Seed) -> Any:
 async def _(seed: Seed) -> Any:
     droplet = await seed.uploaded_droplet()
     return uploads.FailDropletUpload(droplet_guid=droplet.guid, node_guid=NODE, error="StagingError - no")
+
+
+@case(uploads.prolong_droplet_uploads)
+async def _(seed: Seed) -> Any:
+    droplet = await seed.uploaded_droplet()
+    return uploads.ProlongDropletUploads(node_guid=NODE, droplet_guids=[droplet.guid], timeout_s=900)
 
 
 @case(uploads.fail_overdue_droplet_uploads)

@@ -47,7 +47,7 @@ HALF = r'"\ud800"'
     ],
 )
 def test_half_a_character_is_none_wherever_it_stands(body: str) -> None:
-    with pytest.raises(ManifestError, match=r"half a character .* at line 1") as caught:
+    with pytest.raises(ManifestError, match=r"line 1, column .* half of a surrogate pair") as caught:
         parse_manifest(f"applications: [{{{body}}}]")
     assert all(detail.encode() for detail in caught.value.details)
 

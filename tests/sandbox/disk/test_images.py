@@ -18,7 +18,7 @@ from paasd.sandbox.disk import (
     Images,
     LayerRefused,
     MountError,
-    idmapped_tree,
+    idmapped,
     loops_below,
     mksquashfs_arguments,
     open_images,
@@ -106,7 +106,7 @@ async def test_an_image_can_be_given_to_a_block_of_uids(images: Images, image: P
     target = await images.mount(image)
     base = 1879048192 + 65536
     with user_namespace(base) as userns:
-        fd = await trio.to_thread.run_sync(partial(idmapped_tree, target, userns))
+        fd = await trio.to_thread.run_sync(partial(idmapped, target, userns))
         try:
             moved = Path(f"/proc/self/fd/{fd}/home/vcap/app/run.sh")
             assert moved.stat().st_uid == base + 2000
@@ -118,7 +118,7 @@ async def test_an_image_can_be_given_to_a_block_of_uids(images: Images, image: P
 
 async def test_a_running_container_keeps_an_image_that_was_released(images: Images, image: Path, place: Path):
     target = await images.mount(image)
-    fd = idmapped_tree(target, None)
+    fd = idmapped(target, None)
     await images.release(image)
     assert mounts.mounted_below(place) == []
     assert Path(f"/proc/self/fd/{fd}/home/vcap/app/run.sh").exists()

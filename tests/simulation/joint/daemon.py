@@ -66,7 +66,7 @@ class Envoy:
     def publish_doors(self, _doors: Any) -> None:
         """Nor are calls between apps."""
 
-    def publish_system(self, _system: Any) -> None:
+    def publish_names(self, _domains: Any, _system: Any) -> None:
         """Nor is the platform's own door."""
 
     async def settled(self) -> None:

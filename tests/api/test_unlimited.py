@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from paasd.actions.fairness import BANDWIDTH, MEMORY, PORTS, WRITES
+from paasd.actions.unlimited import BANDWIDTH, MEMORY, PORTS, WRITES
 from paasd.config import Config, NetworkConfig, RouterConfig, SandboxConfig
 from tests.api.serving import API, CHEAP_HASHES, serve
 from tests.api.tenants import make_tenant
