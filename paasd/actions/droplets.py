@@ -30,8 +30,8 @@ async def create(
         check_type(name)
         if not can_be_run(command):
             raise Unprocessable(
-                f"The command of process type '{name}' must have at most {COMMAND_LIMIT_BYTES} bytes, "
-                "without the character NUL"
+                f"Process types: '{name[:80]}' must have a command of at most {COMMAND_LIMIT_BYTES} bytes, without the "
+                "character NUL"
             )
     text = f'App with guid "{app_guid[:80]}" does not exist, or you do not have access to it.'
     with context.database.read() as tx, or_unprocessable(text):
@@ -52,8 +52,8 @@ async def upload(context: Context, caller: Caller, droplet_guid: str, chunks: As
     async with closing(chunks):
         with context.database.read() as tx:
             droplet = need_of_app(tx, caller, Droplet, droplet_guid, Permission.WRITE_SPACE)
-            flags.require(tx, caller, "app_bits_upload")
             space_guid = tx.need(App, droplet.app_guid).space_guid
+            flags.require(tx, caller, "app_bits_upload")
             uploads.check_uploadable(tx, droplet)
         async with incoming(context, space_guid) as coming:
             async for chunk in chunks:

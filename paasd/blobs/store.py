@@ -27,8 +27,6 @@ from paasd.rate import Buckets
 
 T = TypeVar("T")
 
-DAY_S: Final = 86_400
-OWNERS_REMEMBERED: Final = 10_000
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _INCOMING: Final = "incoming"
 _DAMAGED: Final = ".damaged"
@@ -83,9 +81,8 @@ class Blobs:
         self._making = threading.Lock()  # of folders
         self._fresh: dict[str, float] = {}  # when, by a clock that nobody sets, a blob was stored or asked for again
         self._used: dict[str, float] = {}  # the same for what was needed here
-        # What is deleted takes the disk until it is collected, so quotas alone do not bound it. In memory: for this
-        # node's disk, and a new daemon begins anew. The unit is what one may have stored in a day.
-        self._spent = Buckets(1 / DAY_S, 1.0, OWNERS_REMEMBERED)
+        # In memory, for this node's disk; the unit is what one may have stored in a day.
+        self._spent = Buckets(1 / 86_400, 1.0, 10_000)
 
     def has(self, sha256: str) -> bool:
         return self._place(sha256).exists()
