@@ -19,6 +19,7 @@ APP = "/v3/apps/<app>"
 SIDECAR = {"name": "one", "command": "run", "process_types": ["web"]}
 NUL = "cannot contain the character NUL"
 PRINTABLE = "printable characters"
+TYPE = "letters, digits, '_', '-' and '.'"
 
 
 def endpoint(path: str) -> dict[str, Any]:
@@ -31,7 +32,7 @@ CASES: list[tuple[str, Any, str]] = [
     (f"POST {APP}/tasks", {"command": "run", "name": "a\nb"}, PRINTABLE),
     (f"POST {APP}/sidecars", {**SIDECAR, "command": "run\0"}, NUL),
     (f"POST {APP}/sidecars", {**SIDECAR, "name": "a\nb"}, PRINTABLE),
-    (f"POST {APP}/sidecars", {**SIDECAR, "process_types": ["a\x1bb"]}, PRINTABLE),
+    (f"POST {APP}/sidecars", {**SIDECAR, "process_types": ["a\x1bb"]}, TYPE),
     (f"PATCH {APP}", {"name": "a\0b"}, NUL),
     (f"PATCH {APP}", {"name": "a\x1b[2Jb"}, PRINTABLE),
     (f"PATCH {APP}", {"metadata": {"annotations": {"a": "x\0y"}}}, NUL),
@@ -102,7 +103,7 @@ async def everything(http: httpx.AsyncClient, app: str) -> list[Any]:
         ('{name: dora, command: "x\\0y"}', "has NUL in it"),
         ('{name: dora, command: "x\\uD800y"}', "half a character"),
         ('{name: dora, env: {A: "\\udfff"}}', "half a character"),
-        ('{name: dora, processes: [{type: "w\\nb", command: x}]}', PRINTABLE),
+        ('{name: dora, processes: [{type: "w\\nb", command: x}]}', TYPE),
         ('{name: dora, sidecars: [{name: "w\\nb", command: x, process_types: [web]}]}', PRINTABLE),
         ('{name: dora, health-check-type: http, health-check-http-endpoint: "/\\x1b"}', "percent-encoded"),
         ('{name: dora, buildpacks: ["https://x.example/a\\nb"]}', "git URI"),

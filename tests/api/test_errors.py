@@ -179,4 +179,4 @@ async def test_half_a_character_in_a_manifest_is_refused_and_no_error_that_quote
         path, yaml = f"/v3/spaces/{space}/actions/apply_manifest", {"Content-Type": "application/x-yaml"}
         answer = await http.post(path, content=manifest, headers=yaml)
         assert answer.status_code == 422, answer.text
-        assert "half of a surrogate pair" in answer.text
+        assert "half a character" in answer.text
