@@ -24,6 +24,7 @@ from tests.api.serving import Served
 from tests.api.test_pypi_client import sign_in
 
 LABELS: dict[str, Any] = {"meta_labels": {"team": "red"}, "meta_annotations": {"note": "kept"}}
+NO_SEGMENT = (404, "Isolation segment not found")
 UNKNOWN = (404, "Unknown request")
 """What Cloud Foundry, too, answers on an address that it does not have."""
 
@@ -199,9 +200,9 @@ def what_is_not_here(v3: Any, space: str) -> None:
     segments = v3.isolation_segments
     refused((422, "Isolation segments are not supported"), segments.create, "mine")
     for call in (segments.list_entitled_organizations, segments.list_entitled_spaces, segments.remove):
-        refused(UNKNOWN, call, "none")
+        refused(NO_SEGMENT, call, "none")
     for call in (segments.update, segments.entitle_organizations, segments.revoke_organization):
-        refused(UNKNOWN, call, "none", "x")
+        refused(NO_SEGMENT, call, "none", "x")
     refused(UNKNOWN, v3.service_brokers.create, "mine", "https://broker.example", "u", "p")
     refused(UNKNOWN, v3.service_instances.create, "db", space, "none")
     refused(UNKNOWN, v3.service_credential_bindings.create, "key", "key", "none", None, None, None, None)

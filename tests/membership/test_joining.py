@@ -223,28 +223,28 @@ async def test_a_node_that_cannot_be_reached_is_told_which_port_is_shut(town: Wo
 
 
 async def test_single_shut_ports_are_named(town: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from paasd.membership import reach
+    from paasd.membership import knocking
 
     one = await town.first()
     token = await one.token()
     two = town.person("two")
     ports = two.machine().ports
-    real = reach.doors_of
+    real = knocking.doors_of
     for closed in (("UDP", ports.peer), ("TCP", ports.tunnel), ("TCP", ports.etcd_peer)):
 
         def without(ports: Ports, role: Any, closed: Any = closed) -> Any:
             return [door for door in real(ports, role) if door != closed]
 
         monkeypatch.setattr("paasd.membership.knocking.doors_of", without)
-        async with reach.answering("127.0.0.1", ports, "control") as nonce:
+        async with knocking.answering("127.0.0.1", ports, "control") as nonce:
             monkeypatch.setattr("paasd.membership.knocking.doors_of", real)
             says = f"reaches the new node at 127.0.0.1, but not {closed[0]} {closed[1]}"
             with pytest.raises(Unprocessable, match=says):
-                await reach.knock("127.0.0.1", ports, "control", nonce)
-    async with reach.answering("127.0.0.1", ports, "control") as nonce:
-        await reach.knock("127.0.0.1", ports, "control", nonce)
+                await knocking.knock("127.0.0.1", ports, "control", nonce)
+    async with knocking.answering("127.0.0.1", ports, "control") as nonce:
+        await knocking.knock("127.0.0.1", ports, "control", nonce)
         with pytest.raises(Unprocessable, match="another program than the new node answers"):
-            await reach.knock("127.0.0.1", ports, "control", bytes(16))
+            await knocking.knock("127.0.0.1", ports, "control", bytes(16))
     assert await two.join(token)
 
 

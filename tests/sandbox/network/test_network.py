@@ -25,7 +25,7 @@ async def test_an_app_on_the_ipv6_wildcard_is_reached_over_ipv4(network: Network
     sock = await inside(app, partial(listening, "::", 0, socket.AF_INET6))
     with sock:
         port = sock.getsockname()[1]
-        with socket.create_connection((app.address, port), 1):
+        with socket.create_connection((app.address, port), 5):
             accepted, peer = sock.accept()
             accepted.close()
             assert peer[0] == "::ffff:169.254.1.1"
