@@ -5,7 +5,7 @@ A process starts others with what it may use itself, so what is for a tenant, or
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +18,15 @@ def keep_to(processors: Collection[int], pids: Iterable[int]) -> None:
     given, or on all given ones where that is none of them. A process that has ended is no error."""
     allowed = GIVEN & frozenset(processors) or GIVEN
     for pid in pids:
-        seen: set[str] = set()
-        with contextlib.suppress(OSError):
-            # Again, until no thread was made meanwhile by one whose turn had not come.
-            while fresh := {task.name for task in Path(f"/proc/{pid}/task").iterdir()} - seen:
-                for thread in fresh:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.sched_setaffinity(int(thread), allowed)
-                seen |= fresh
+        for thread in threads_of(pid):
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(thread, allowed)
+
+
+def threads_of(pid: int) -> Iterator[int]:
+    """Those of a process, and those that are made meanwhile, as by one that was not yet given."""
+    seen: set[str] = set()
+    with contextlib.suppress(OSError):
+        while fresh := {task.name for task in Path(f"/proc/{pid}/task").iterdir()} - seen:
+            yield from map(int, fresh)
+            seen |= fresh
