@@ -177,9 +177,10 @@ async def test_the_platforms_own_work_keeps_out_of_the_way_and_what_it_starts_fo
 
 
 def session_nice() -> int | None:
-    """None where the kernel shares the processor out without sessions."""
+    """None where the kernel shares the processor out without sessions, or this one has no share of its own."""
     session = Path("/proc/self/autogroup")
-    return int(session.read_text().split()[-1]) if session.exists() else None
+    said = session.read_text().split() if session.exists() else []
+    return int(said[-1]) if said else None
 
 
 def pid_in(sandbox: Sandbox, guid: str) -> int:
