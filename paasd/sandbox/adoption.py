@@ -12,7 +12,7 @@ import trio
 from paasd.sandbox.container import Container
 from paasd.sandbox.network import Attachment
 from paasd.sandbox.parts import Parts
-from paasd.sandbox.processes import command_lines, open_process
+from paasd.sandbox.processes import open_process, shims
 from paasd.sandbox.records import SandboxError, decode_record
 from paasd.sandbox.takedown import mount_layers, take_down
 
@@ -109,9 +109,9 @@ async def _sweep(parts: Parts, adopted: dict[str, Container]) -> None:
         async with limiter:
             try:
                 await take_down(parts, guid)
-            except SandboxError as error:
+            except (SandboxError, OSError) as error:
                 # Its slot stays taken and the next start tries again; the node can do without it.
-                structlog.get_logger().error("leftover not removed", container=guid, reason=error.detail)
+                structlog.get_logger().error("leftover not removed", container=guid, reason=str(error))
 
     async with trio.open_nursery() as nursery:
         for guid in doomed:
@@ -123,6 +123,4 @@ async def _sweep(parts: Parts, adopted: dict[str, Container]) -> None:
 
 
 def _traces(parts: Parts) -> set[str]:
-    start = f"paasd-shim {parts.prefix} "
-    shims = {line.removeprefix(start) for line in command_lines().values() if line.startswith(start)}
-    return {*_recorded(parts), *parts.cgroups.guids(), *parts.slots.mine(), *shims}
+    return {*_recorded(parts), *parts.cgroups.guids(), *parts.slots.mine(), *shims(parts.prefix).values()}

@@ -14,7 +14,7 @@ from paasd.config import SandboxConfig
 from paasd.sandbox.cgroups import CgroupDriver
 from paasd.sandbox.disk import Disks, Images, Stacks
 from paasd.sandbox.network import Network
-from paasd.sandbox.processes import command_lines, open_process, started_at
+from paasd.sandbox.processes import open_process, shims, started_at
 from paasd.sandbox.slots import Slots
 from paasd.sandbox.zygote import Zygote
 
@@ -67,16 +67,15 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         TimeoutError when the kernel does not end them in time.
         """
         deadline = time.monotonic() + self.config.kill_timeout_s
-        title = f"paasd-shim {self.prefix} {guid}"
         while True:
-            shims = [pid for pid, line in command_lines().items() if line == title]
+            holders = [pid for pid, whose in shims(self.prefix).items() if whose == guid]
             inside = self.cgroups.pids(guid)
-            if not shims and not inside:
+            if not holders and not inside:
                 return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"processes {sorted(inside) + shims} of container {guid} do not end")
+                raise TimeoutError(f"processes {sorted(inside) + holders} of container {guid} do not end")
             self.cgroups.kill_all(guid)
-            _kill_and_wait([*shims, *inside], min(1.0, self.config.kill_timeout_s))
+            _kill_and_wait([*holders, *inside], min(1.0, self.config.kill_timeout_s))
 
 
 def _kill_and_wait(pids: list[int], timeout_s: float) -> None:

@@ -1,7 +1,12 @@
 """Processes named for ever: pid and start time, opened as a pidfd only while both still agree."""
 
 import os
+import re
 from pathlib import Path
+from typing import Final
+
+GUID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+"""What containers are called: it becomes part of paths, and of what a shim shows as its command line."""
 
 
 def open_process(pid: int, started: int) -> int | None:
@@ -27,9 +32,29 @@ def started_at(pid: int) -> int | None:
 
 
 def launchers(prefix: str) -> dict[int, str]:
-    """A node's own processes outside its containers, zygote and shims: pid and what it shows as command line."""
+    """A node's own processes outside its containers, zygote and shims: pid and what it shows as command line.
+
+    Whoever runs a program chooses what it shows; only these run as the user of the daemon, in every respect.
+    """
     titles = (f"paasd-zygote {prefix}", f"paasd-shim {prefix} ")
-    return {pid: line for pid, line in command_lines().items() if line.startswith(titles)}
+    return {pid: line for pid, line in command_lines().items() if line.startswith(titles) and _is_ours(pid)}
+
+
+def shims(prefix: str) -> dict[int, str]:
+    """The container of each shim of a node, by pid."""
+    start = f"paasd-shim {prefix} "
+    guids = {pid: line.removeprefix(start) for pid, line in launchers(prefix).items() if line.startswith(start)}
+    return {pid: guid for pid, guid in guids.items() if GUID.fullmatch(guid)}
+
+
+def _is_ours(pid: int) -> bool:
+    # Not the owner of /proc/PID, which is root for whatever may not be dumped.
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    uids = next((line.split()[1:] for line in lines if line.startswith("Uid:")), [])
+    return set(uids) == {str(os.geteuid())}
 
 
 def command_lines() -> dict[int, str]:

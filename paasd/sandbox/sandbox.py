@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import os
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
@@ -21,6 +20,7 @@ from paasd.sandbox.container import Container
 from paasd.sandbox.disk import Images, Stacks, open_disks, open_images, open_stacks
 from paasd.sandbox.network import Network, Policies, open_network
 from paasd.sandbox.parts import Parts
+from paasd.sandbox.processes import GUID
 from paasd.sandbox.records import ContainerSpec, Record, SandboxError, encode_record
 from paasd.sandbox.slots import Slots, uid_base
 from paasd.sandbox.takedown import mount_layers, take_down
@@ -28,7 +28,6 @@ from paasd.sandbox.treatment import Treatment
 from paasd.sandbox.zygote import Zygote
 
 SLOTS = Path("/run/paasd/slots.json")
-_GUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _PREFIX_LENGTH = 6
 A = TypeVar("A")
 B = TypeVar("B")
@@ -202,7 +201,7 @@ class Sandbox:
         Raises SandboxError, and what the parts raise: Unavailable (disk, addresses, slots), Unprocessable (egress,
         binds), MountError, StackMissing.
         """
-        if _GUID.fullmatch(spec.guid) is None:
+        if GUID.fullmatch(spec.guid) is None:
             raise SandboxError(f"not a container name: {spec.guid!r}")
         if spec.guid in self.containers or spec.guid in self._making:
             raise SandboxError(f"container {spec.guid} exists already")

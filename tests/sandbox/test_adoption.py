@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import trio
 
-from paasd.sandbox import Container, SandboxError, adoption
+from paasd.sandbox import Container, ProcessSpec, SandboxError, adoption
 from paasd.sandbox.inventory import processes_of
 from paasd.sandbox.launcher import wire
+from paasd.sandbox.processes import command_lines, shims
 
 from .daemon import STEPS
 from .place import Place, output, records, run, shell, spec
@@ -124,6 +125,27 @@ async def test_containers_outlive_a_daemon_that_leaves_in_order_ten_times(place:
     assert processes_of(place.prefix)["shim"] == shims
     async with place.open():
         pass
+
+
+async def test_what_a_program_calls_itself_makes_it_no_shim(place: Place) -> None:
+    """Of a container that never was, of one that is, and of names that lead elsewhere: the next start believes none."""
+    names = ("never", "one", "../containers", "../../holder", "x" * 300)
+    titles = {f"paasd-shim {place.prefix} {name}" for name in names}
+    shown = "".join(f"(exec -a '{title}' cat) < <(sleep 1000) & " for title in titles)
+    async with place.open(keep=True) as sandbox:
+        one = await sandbox.create(spec("one"))
+        await one.start(ProcessSpec(argv=("/bin/bash", "-c", f"{shown} wait"), cwd="/"))
+        with trio.fail_after(10):
+            while not titles <= set(command_lines().values()):
+                await trio.sleep(0.02)
+        shim = processes_of(place.prefix)["shim"]
+        assert shims(place.prefix) == dict.fromkeys(shim, "one")
+        assert len(shim) == 1, "it alone"
+    async with place.open() as sandbox:
+        assert set(sandbox.containers) == {"one"}
+        assert sandbox.containers["one"].running
+        assert processes_of(place.prefix)["shim"] == shim
+        assert titles <= set(command_lines().values()), "nor is a process ended for what it shows"
 
 
 async def test_two_daemons_cannot_have_one_directory(place: Place) -> None:

@@ -1,6 +1,5 @@
 """The nest of a node: makes containers of plain processes, and takes every one of them down with it."""
 
-import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -15,9 +14,8 @@ from paasd.sandbox.nest.keeper import Keeper
 from paasd.sandbox.nest.layers import Layers
 from paasd.sandbox.nest.ports import Ports
 from paasd.sandbox.network import Policies
+from paasd.sandbox.processes import GUID
 from paasd.sandbox.records import ContainerSpec, SandboxError
-
-_GUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 class PlainStacks:
@@ -59,7 +57,7 @@ class Nest:
 
     async def create(self, spec: ContainerSpec) -> PlainContainer:
         """A container in which nothing runs yet. Raises SandboxError, Unavailable (no port)."""
-        if _GUID.fullmatch(spec.guid) is None:
+        if GUID.fullmatch(spec.guid) is None:
             raise SandboxError(f"not a container name: {spec.guid!r}")
         if spec.guid in self.containers:
             raise SandboxError(f"container {spec.guid} exists already")
