@@ -89,28 +89,39 @@ def policy(stage: Stage, source: str, destination: str) -> Iterator[None]:
         api(stage, "POST", f"{path}/delete", {"policies": [one]})
 
 
-def an_app(stage: Stage, name: str) -> str:
+@contextmanager
+def an_app(stage: Stage, name: str) -> Iterator[str]:
+    """Its guid. It goes with the block, as what is there already is another attempt's failure."""
     space = api(stage, "GET", "/v3/spaces")["resources"][0]["guid"]
     body = {"name": name, "relationships": {"space": {"data": {"guid": space}}}}
-    return str(api(stage, "POST", "/v3/apps", body)["guid"])
+    guid = str(api(stage, "POST", "/v3/apps", body)["guid"])
+    try:
+        yield guid
+    finally:
+        api(stage, "DELETE", f"/v3/apps/{guid}")
 
 
-def named_inside(stage: Stage, host: str, app_guid: str) -> str:
-    """An internal route of an app; its guid."""
+@contextmanager
+def named_inside(stage: Stage, host: str, app_guid: str) -> Iterator[None]:
+    """An internal route of an app."""
     domain = api(stage, "GET", "/v3/domains?names=apps.internal")["resources"][0]["guid"]
     space = api(stage, "GET", "/v3/spaces")["resources"][0]["guid"]
     relationships = {"domain": {"data": {"guid": domain}}, "space": {"data": {"guid": space}}}
     route = api(stage, "POST", "/v3/routes", {"host": host, "relationships": relationships})["guid"]
-    api(stage, "POST", f"/v3/routes/{route}/destinations", {"destinations": [{"app": {"guid": app_guid}}]})
-    return str(route)
+    try:
+        api(stage, "POST", f"/v3/routes/{route}/destinations", {"destinations": [{"app": {"guid": app_guid}}]})
+        yield
+    finally:
+        api(stage, "DELETE", f"/v3/routes/{route}")
 
 
 def test_70_what_one_app_may_call_no_other_may_and_nothing_beside_it(stage: Stage) -> None:
     canary = stage.run(stage.node.app, "canary")["guid"]
-    caller, other = an_app(stage, "caller"), an_app(stage, "other")
-    route = named_inside(stage, "canary", canary)
     name, doorway = "canary.apps.internal", stage.node.node.router.engine.doorway
     with (
+        an_app(stage, "caller") as caller,
+        an_app(stage, "other") as other,
+        named_inside(stage, "canary", canary),
         tenant(stage, caller=caller) as allowed,
         tenant(stage, caller=other) as stranger,
         policy(stage, caller, canary),
@@ -133,6 +144,3 @@ def test_70_what_one_app_may_call_no_other_may_and_nothing_beside_it(stage: Stag
         inside = stage.probe(REACH, stranger, targets=[(found, 8080), *beside, *direct], names=[name])
         assert inside.pop(name) == "unknown", "not even that it exists"
         assert "ok" not in inside.values(), inside
-    api(stage, "DELETE", f"/v3/routes/{route}")
-    for guid in (caller, other):
-        api(stage, "DELETE", f"/v3/apps/{guid}")

@@ -19,8 +19,6 @@ NAME = "canary.apps.internal"
 def test_71_calls_of_others_cannot_be_made_in_their_name(stage: Stage) -> None:
     """As one who had taken over the kernel's end of the link, with the address of an app that may call."""
     canary = stage.run(stage.node.app, "canary")["guid"]
-    caller, other = an_app(stage, "caller"), an_app(stage, "other")
-    route = named_inside(stage, "canary", canary)
     namespaces = {one.address: one.netns_path for one in stage.node.node.sandbox.network.list().values()}
 
     def call(source: str, target: str) -> str:
@@ -45,6 +43,9 @@ def test_71_calls_of_others_cannot_be_made_in_their_name(stage: Stage) -> None:
         return links.in_namespace(work, path)
 
     with (
+        an_app(stage, "caller") as caller,
+        an_app(stage, "other") as other,
+        named_inside(stage, "canary", canary),
         tenant(stage, caller=caller) as allowed,
         tenant(stage, caller=other) as stranger,
         policy(stage, caller, canary),
@@ -61,9 +62,6 @@ def test_71_calls_of_others_cannot_be_made_in_their_name(stage: Stage) -> None:
         assert call("169.254.1.1", target) != "ok"
         path = namespaces[allowed.address]
         assert call(allowed.address, target) == "ok", "and the true one still may"
-    api(stage, "DELETE", f"/v3/routes/{route}")
-    for guid in (caller, other):
-        api(stage, "DELETE", f"/v3/apps/{guid}")
 
 
 QUESTIONS = """
@@ -93,14 +91,14 @@ for name in names:
         found[f"{name} {kind}"] = ask(question(name, kind))
 for index, wire in enumerate(broken):
     found[f"broken {index}"] = ask(wire)
+# As long as a program waits that asks once.
+sock.settimeout(5)
 found["still"] = ask(question("localhost", 1))
 """
 
 
 def test_72_the_resolver_tells_nothing_of_others_however_it_is_asked(stage: Stage) -> None:
     canary = stage.run(stage.node.app, "canary")["guid"]
-    caller, other = an_app(stage, "caller"), an_app(stage, "other")
-    route = named_inside(stage, "canary", canary)
     own = ".".join(reversed(stage.neighbour.address.split(".")))
     kinds = {
         "A": 1,
@@ -121,6 +119,9 @@ def test_72_the_resolver_tells_nothing_of_others_however_it_is_asked(stage: Stag
               bytes.fromhex("12340100ffff000000000000") + b"\x3f" * 500,
               bytes.fromhex("1234210000010000000000000161000001")]  # fmt: skip
     with (
+        an_app(stage, "caller") as caller,
+        an_app(stage, "other") as other,
+        named_inside(stage, "canary", canary),
         tenant(stage, caller=caller) as allowed,
         tenant(stage, caller=other) as stranger,
         policy(stage, caller, canary),
@@ -132,9 +133,6 @@ def test_72_the_resolver_tells_nothing_of_others_however_it_is_asked(stage: Stag
         assert all("code 0" not in answer or "0 answers" in answer for answer in inside.values()), inside
         seen = stage.probe(QUESTIONS, allowed, names=names[:2], kinds=[1], broken=[])
         assert seen[f"{NAME} 1"] == "code 0, 1 answers"
-    api(stage, "DELETE", f"/v3/routes/{route}")
-    for guid in (caller, other):
-        api(stage, "DELETE", f"/v3/apps/{guid}")
 
 
 def test_73_tasks_and_sidecars_stay_within_their_app_and_its_log(stage: Stage) -> None:
@@ -190,8 +188,7 @@ def test_74_a_sidecar_cannot_take_more_than_its_app_has(stage: Stage) -> None:
         stage.delete("sided")
 
 
-def test_75_labels_and_selectors_are_values_and_nothing_else(stage: Stage) -> None:
-    app = an_app(stage, "labelled")
+def labelling(stage: Stage, app: str) -> None:
     api(stage, "PATCH", f"/v3/apps/{app}", {"metadata": {"labels": {"kind": "good"}}})
     good = api(stage, "GET", "/v3/apps?label_selector=kind%3Dgood")
     assert [one["guid"] for one in good["resources"]] == [app]
@@ -216,7 +213,11 @@ def test_75_labels_and_selectors_are_values_and_nothing_else(stage: Stage) -> No
         answer = stage.run(stage.node.api.patch, f"/v3/apps/{app}", json=body)
         assert (answer.status_code, "would exceed maximum" in answer.text) == (422, True)
         api(stage, "PATCH", f"/v3/apps/{app}", {"metadata": {kind: {"l0": "changed", "l1": None, "more": "x"}}})
-    api(stage, "DELETE", f"/v3/apps/{app}")
+
+
+def test_75_labels_and_selectors_are_values_and_nothing_else(stage: Stage) -> None:
+    with an_app(stage, "labelled") as app:
+        labelling(stage, app)
 
 
 def test_76_slow_and_idle_connections_do_not_keep_clients_of_others_out(stage: Stage) -> None:
