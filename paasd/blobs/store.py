@@ -164,7 +164,7 @@ class Blobs:
         Copies may take what the disk has, what is new leaves a reserve. Raises TooLarge above `limit_bytes`, DiskFull.
         """
         with _explained():
-            secured, need_room = (self._secure, self._need_room) if secure else (None, None)
+            secured, need_room = (self._secure, self.need_room) if secure else (None, None)
             writer = BlobWriter(
                 self._root / _INCOMING,
                 limit_bytes,
@@ -180,7 +180,7 @@ class Blobs:
                 with trio.CancelScope(shield=True):
                     await self._run(writer.discard)
 
-    def _need_room(self, size_bytes: int) -> None:
+    def need_room(self, size_bytes: int) -> None:
         """Raise DiskFull when writing that many bytes would leave too little for state, logs and copies."""
         disk = os.statvfs(self._root)
         share_bytes = int(disk.f_blocks * disk.f_frsize * self._config.reserve_percent / 100)
@@ -193,10 +193,10 @@ class Blobs:
                 "`df` say what takes the space"
             )
 
-    def spend(self, owner: str, size_bytes: int, quota_bytes: int) -> bool:
-        """Whether the owner may have so much more stored today, `[blobs] uploads_per_day` times its quota at most."""
+    def spend(self, owner: str, sha256: str, size_bytes: int, quota_bytes: int) -> bool:
+        """Whether the owner may have it stored today: `[blobs] uploads_per_day` times its quota, and what is there."""
         per_day = quota_bytes * self._config.uploads_per_day
-        return not per_day or self._spent.take(owner, self._clock(), size_bytes / per_day)
+        return not per_day or self.has(sha256) or self._spent.take(owner, self._clock(), size_bytes / per_day)
 
     async def adopt_fd(self, fd: int, limit_bytes: int, admit: Callable[[Blob], None] | None = None) -> Blob:
         """Copy a regular file from its beginning; whoever else has it open cannot change the blob. The fd stays open.

@@ -168,6 +168,10 @@ class StagingConfig(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=0, description="Largest package cache kept for one app on this node, in bytes; 0 keeps none."),
     ] = 1024**3
+    caches_limit_bytes: Annotated[
+        int,
+        Meta(ge=0, description="Package caches kept for one organization on this node, in bytes; the oldest go first."),
+    ] = 8 * 1024**3
     downloads: Annotated[
         int, Meta(ge=1, le=64, description="Droplets that may be downloaded at once; each takes a small container.")
     ] = 4

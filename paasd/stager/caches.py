@@ -8,18 +8,24 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Final
+
+_SUFFIX: Final = ".sqfs"
+_UNFINISHED: Final = ".new"
 
 
 class Caches:
     """Images below `directory`, `<organization>/<app>/<sha256>.sqfs`; the newest counts.
 
-    After somebody has cleared them the names begin with a generation, `<generation>-<sha256>.sqfs`.
+    After somebody has cleared them the names begin with a generation, `<generation>-<sha256>.sqfs`. `need_room` raises
+    when so many bytes would leave the disk too little.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, need_room: Callable[[int], None]) -> None:
         self._directory = directory
+        self._need_room = need_room
 
     def find(self, organization_guid: str, app_guid: str, generation: str) -> Path | None:
         """The image to mount; None when there is none."""
@@ -27,20 +33,43 @@ class Caches:
         return found[-1] if found else None
 
     def keep(self, organization_guid: str, app_guid: str, generation: str, fd: int) -> None:
-        """Copy a new image in; it gets a name of its own, because the old one may still be mounted."""
+        """Copy a new image in; it gets a name of its own, because the old one may still be mounted.
+
+        Raises DiskFull, OSError; then there is what was there before.
+        """
+        self._need_room(os.fstat(fd).st_size)
         folder = self._directory / organization_guid / app_guid
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.dup(fd), "rb") as source, tempfile.NamedTemporaryFile(dir=folder, delete=False) as target:
-            source.seek(0)
-            digest = hashlib.file_digest(source, "sha256").hexdigest()
-            name = f"{generation}-{digest}" if generation else digest
-            source.seek(0)
-            shutil.copyfileobj(source, target, 1024 * 1024)
-        before = self._images(organization_guid, app_guid)
-        Path(target.name).rename(folder / f"{name}.sqfs")
+        number, fresh = tempfile.mkstemp(_UNFINISHED, dir=folder)
+        try:
+            with os.fdopen(number, "wb") as target, os.fdopen(os.dup(fd), "rb") as source:
+                source.seek(0)
+                digest = hashlib.file_digest(source, "sha256").hexdigest()
+                source.seek(0)
+                shutil.copyfileobj(source, target, 1024 * 1024)
+            kept = folder / f"{generation}{'-' if generation else ''}{digest}{_SUFFIX}"
+            before = self._images(organization_guid, app_guid)
+            Path(fresh).rename(kept)
+        except BaseException:
+            Path(fresh).unlink(missing_ok=True)
+            raise
         for old in before:
-            if old.name != f"{name}.sqfs":
+            if old != kept:
                 old.unlink(missing_ok=True)
+
+    def fit(self, organization_guid: str, limit_bytes: int, building: Collection[str]) -> int:
+        """Delete the oldest of an organization until they take so much at most; how many went.
+
+        Those of the apps `building`, which a build may be about to mount, stay.
+        """
+        images = sorted((self._directory / organization_guid).glob(f"*/*{_SUFFIX}"), key=_written_at)
+        sizes = {image: image.stat().st_size for image in images}
+        excess, count = sum(sizes.values()) - limit_bytes, 0
+        for image, size in sizes.items():
+            if excess > 0 and image.parent.name not in building:
+                image.unlink(missing_ok=True)
+                excess, count = excess - size, count + 1
+        return count
 
     def forget_others(self, generations: Mapping[str, str], building: Collection[str] = ()) -> int:
         """Delete what no build can use, given the generation of each app by guid; how many folders and images went.
@@ -54,15 +83,24 @@ class Caches:
                     shutil.rmtree(folder, ignore_errors=True)
                     count += 1
                     continue
-                for image in folder.glob("*.sqfs") if folder.name not in building else ():
+                for image in folder.glob(f"*{_SUFFIX}") if folder.name not in building else ():
                     if _generation(image) != generations[folder.name]:
                         image.unlink(missing_ok=True)
                         count += 1
         return count
 
+    def forget_unfinished(self) -> None:
+        """Delete copies that the end of a daemon broke off."""
+        for left in self._directory.glob(f"*/*/*{_UNFINISHED}"):
+            left.unlink(missing_ok=True)
+
     def _images(self, organization_guid: str, app_guid: str) -> list[Path]:
         folder = self._directory / organization_guid / app_guid
-        return sorted(folder.glob("*.sqfs"), key=lambda path: path.stat().st_mtime_ns)
+        return sorted(folder.glob(f"*{_SUFFIX}"), key=_written_at)
+
+
+def _written_at(image: Path) -> int:
+    return image.stat().st_mtime_ns
 
 
 def _generation(image: Path) -> str:

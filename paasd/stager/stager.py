@@ -32,7 +32,7 @@ from paasd.model.variable_groups import has_secrets
 from paasd.sandbox import AnySandbox
 from paasd.stager.caches import Caches
 from paasd.stager.chamber import Tools
-from paasd.stager.inputs import read_inputs
+from paasd.stager.inputs import building, read_inputs
 from paasd.stager.outcome import StagingError
 from paasd.stager.sources import Sources, read_sources
 from paasd.stager.staging import Staging
@@ -100,6 +100,7 @@ class Stager:
                     # The next start tries again; the node can do without it.
                     self._log.error("container not removed", container=container.guid, error=error.detail)
                 await self._tools.logs.forget_cursor(container.guid)
+        await trio.to_thread.run_sync(self._tools.caches.forget_unfinished)
         await self._forget_caches()
         for left in (self._tools.directory / "builds").iterdir():
             await trio.to_thread.run_sync(shutil.rmtree, left, True)
@@ -107,8 +108,8 @@ class Stager:
     async def _forget_caches(self) -> None:
         with self._tools.database.read() as tx:
             found = generations(tx)
-            building = {build.app_guid for build in tx.all(Build, node_guid=self._node_guid, state="STAGING")}
-        await trio.to_thread.run_sync(self._tools.caches.forget_others, found, building)
+            busy = building(tx, self._node_guid)
+        await trio.to_thread.run_sync(self._tools.caches.forget_others, found, busy)
 
     async def _keep_clearing(self) -> None:
         """Free the room of caches that somebody has cleared."""
@@ -279,7 +280,7 @@ async def open_stager(
         blobs=blobs,
         logs=logs,
         toolchains=Toolchains(directory / "toolchains", blobs, catalogue, registered),
-        caches=Caches(folder / "caches"),
+        caches=Caches(folder / "caches", blobs.need_room),
         directory=folder,
         clock=clock,
     )

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import structlog
 import trio
 
+from paasd.blobs import DiskFull
 from paasd.buildpacks.builtin import resolve
 from paasd.errors import NotFound, PaasdError, Unavailable
 from paasd.model import Droplet, DropletLayer, Timing
@@ -239,12 +241,16 @@ class Staging:
             fd = chamber.open_image("cache", self._config.cache_limit_bytes)
         except PaasdError:
             return
+        caches, organization = self._tools.caches, inputs.organization_guid
         try:
-            await trio.to_thread.run_sync(
-                self._tools.caches.keep, inputs.organization_guid, inputs.app_guid, inputs.caches, fd
-            )
+            await trio.to_thread.run_sync(caches.keep, organization, inputs.app_guid, inputs.caches, fd)
+        except DiskFull as error:
+            structlog.get_logger().warning("package cache not kept", app=inputs.app_guid, reason=error.detail)
         finally:
             os.close(fd)
+        with self._tools.database.read() as tx:
+            busy = keys.building(tx, inputs.build.node_guid or "")
+        await trio.to_thread.run_sync(caches.fit, organization, self._config.caches_limit_bytes, busy)
 
     @asynccontextmanager
     async def _step(self, name: str) -> AsyncIterator[None]:

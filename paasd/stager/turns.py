@@ -15,8 +15,9 @@ LITTLE_S: Final = 300.0
 PROMPT_S: Final = 10.0
 """A turn that comes this soon needs no new deadline."""
 _LOOKS: Final = 3
+"""So often, within the time of a piece of work, the deadlines of what waits are put off."""
 _PROLONGED_LIMIT: Final = 500
-"""So often, within the time of a piece of work, the deadlines of what waits are put off, of so many at most."""
+"""Of so many at most at a time."""
 K = TypeVar("K")
 
 

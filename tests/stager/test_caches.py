@@ -3,7 +3,14 @@
 import os
 from pathlib import Path
 
+import pytest
+
+from paasd.blobs import DiskFull
 from paasd.stager.caches import Caches
+
+
+def plenty(_size_bytes: int) -> None:
+    """There is room."""
 
 
 def keep(caches: Caches, folder: Path, app: str, generation: str, content: bytes) -> None:
@@ -17,7 +24,7 @@ def keep(caches: Caches, folder: Path, app: str, generation: str, content: bytes
 
 
 def test_an_image_counts_for_its_generation_and_is_replaced_by_the_next(tmp_path: Path) -> None:
-    caches = Caches(tmp_path / "caches")
+    caches = Caches(tmp_path / "caches", plenty)
     keep(caches, tmp_path, "app", "", b"old")
     old = caches.find("org", "app", "")
     assert old is not None and old.read_bytes() == b"old"
@@ -30,7 +37,7 @@ def test_an_image_counts_for_its_generation_and_is_replaced_by_the_next(tmp_path
 
 
 def test_what_no_build_can_use_goes_and_what_one_may_be_mounting_stays(tmp_path: Path) -> None:
-    caches = Caches(tmp_path / "caches")
+    caches = Caches(tmp_path / "caches", plenty)
     for app in ("kept", "cleared", "building", "gone"):
         keep(caches, tmp_path, app, "", app.encode())
     generations = {"kept": "", "cleared": "0.1", "building": "0.1"}
@@ -42,3 +49,46 @@ def test_what_no_build_can_use_goes_and_what_one_may_be_mounting_stays(tmp_path:
         False,
     ]
     assert caches.forget_others(generations) == 1
+
+
+def test_an_organization_keeps_so_much_and_the_oldest_go_first(tmp_path: Path) -> None:
+    caches = Caches(tmp_path / "caches", plenty)
+    for number, app in enumerate(("building", "oldest", "older", "newest")):
+        keep(caches, tmp_path, app, "", app.encode().ljust(10))
+        found = caches.find("org", app, "")
+        assert found is not None
+        os.utime(found, (number, number))
+    assert caches.fit("org", 40, {"building"}) == 0
+    assert caches.fit("other", 0, set()) == 0
+    assert caches.fit("org", 25, {"building"}) == 2
+    assert [app for app in ("building", "oldest", "older", "newest") if caches.find("org", app, "")] == [
+        "building",
+        "newest",
+    ]
+
+
+def test_a_copy_that_has_no_room_or_breaks_off_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = 5
+
+    def need_room(size_bytes: int) -> None:
+        if size_bytes > room:
+            raise DiskFull("no space left")
+
+    caches = Caches(tmp_path / "caches", need_room)
+    keep(caches, tmp_path, "app", "", b"old")
+    old = caches.find("org", "app", "")
+    with pytest.raises(DiskFull):
+        keep(caches, tmp_path, "app", "", b"too much")
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="made to fail"):
+        patched.setattr("shutil.copyfileobj", failing)
+        keep(caches, tmp_path, "app", "", b"new")
+    assert old is not None and list(old.parent.iterdir()) == [old]
+    (old.parent / "half.new").touch()
+    caches.forget_unfinished()
+    assert list(old.parent.iterdir()) == [old]
+
+
+def failing(*_args: object) -> None:
+    raise OSError(28, "made to fail")

@@ -11,8 +11,8 @@ from paasd.model.quotas.places import Place, QuotaExceeded, limits_of, within
 from paasd.model.records import App, Droplet, DropletLayer, Layer, Organization, Package, Space
 from paasd.state import Condition, InSelect, IsNull, Ne, Not, ReadTx, Tx
 
-Spend = Callable[[str, int, int], bool]
-"""`Blobs.spend`: whether an organization, by guid, may have so many bytes more stored today under so large a quota."""
+Spend = Callable[[str, str, int, int], bool]
+"""`Blobs.spend`: whether an organization, by guid, may have a blob of so many bytes stored today under its quota."""
 
 MIB: Final = 1024 * 1024
 FORGOTTEN_AT_ONCE: Final = 200
@@ -52,14 +52,12 @@ def check_blobs(tx: ReadTx, space: Space, new: Mapping[str, int], *, package_gui
 def check_new(tx: ReadTx, space: Space, sha256: str, size_bytes: int, spend: Spend, *, package_guid: str = "") -> None:
     """Refuse a blob that is about to be stored: as `check_blobs`, and when the organization had too much stored today.
 
-    What is deleted or was refused takes the disk until it is collected; what is stored already takes no more of it.
+    What is deleted or was refused takes the disk until it is collected; what is still there takes no more of it.
     """
     check_blobs(tx, space, {sha256: size_bytes}, package_guid=package_guid)
     organization = tx.need(Organization, space.organization_guid)
     limit_mb = limits_of(tx, organization).total_blobs_in_mb
-    if not limit_mb or sha256 in _stored(tx, organization):
-        return
-    if not spend(organization.guid, size_bytes, limit_mb * MIB):
+    if limit_mb and not spend(organization.guid, sha256, size_bytes, limit_mb * MIB):
         raise QuotaExceeded(
             f"Organization '{organization.name}' has uploaded and built as much today as it may through this node, a "
             "few times its total_blobs_in_mb (blobs.uploads_per_day): what was deleted takes the disk until it is "
