@@ -71,6 +71,7 @@ install_all() {
   local extras=$1 packages=
   shift
   if find_python >/dev/null; then install_packages "$@" & packages=$!; else install_packages "$@"; fi
-  install_python "$extras"
+  # What fails here ends the script: not before apt-get has ended, too.
+  (install_python "$extras") || { [ -z "$packages" ] || wait "$packages" || true; exit 1; }
   [ -z "$packages" ] || wait "$packages" || exit 1
 }

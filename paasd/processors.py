@@ -13,6 +13,10 @@ GIVEN: Final = frozenset(os.sched_getaffinity(0))
 """Read when the daemon begins, before it keeps to a part of them."""
 
 
+COMPANIONS: Final[set[int]] = set()
+"""Pids of what does the platform's own work beside the daemon, and keeps where it does; whoever starts it says so."""
+
+
 def keep_to(processors: Collection[int], pids: Iterable[int]) -> None:
     """Let all threads of these processes, and what they start from then on, run on those of `processors` that are
     given, or on all given ones where that is none of them. A process that has ended is no error."""

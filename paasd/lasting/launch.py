@@ -5,6 +5,7 @@ exec. Arguments: uid (-1 keeps the present one), comma-separated cgroup.procs fi
 with whose thread it is to die (0: it outlives it), binary, then the program's arguments.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -49,20 +50,21 @@ def _become(uid: int) -> None:
 
 def _come_first(processors: Iterable[int]) -> None:
     """Before tenants' processes, which wait for what runs here: it uses little, but at once."""
-    try:
+    # Not root, or a container that may not: everything works, and slower under load.
+    refused = contextlib.suppress(OSError)
+    with refused:
         # At times the daemon keeps to some of them, for the good of what runs here.
         os.sched_setaffinity(0, processors)
+    with refused:
         os.setpriority(os.PRIO_PROCESS, 0, _NICE)
-        # With short turns (Linux 6.12, earlier ones take no notice) it also runs at once when it wakes up.
-        attributes = struct.pack("IIQiIQQQ", 48, 0, 0, _NICE, 0, _TURN_NS, 0, 0)
-        ctypes.CDLL(None, use_errno=True).syscall(_SYS_SCHED_SETATTR, 0, attributes, 0)
-        # Where the kernel shares the processor out to sessions first, the priority within this one would mean nothing.
-        session = Path("/proc/self/autogroup")
+    # With short turns (Linux 6.12, earlier ones take no notice) it also runs at once when it wakes up.
+    attributes = struct.pack("IIQiIQQQ", 48, 0, 0, os.getpriority(os.PRIO_PROCESS, 0), 0, _TURN_NS, 0, 0)
+    ctypes.CDLL(None, use_errno=True).syscall(_SYS_SCHED_SETATTR, 0, attributes, 0)
+    # Where the kernel shares the processor out to sessions first, the priority within this one would mean nothing.
+    session = Path("/proc/self/autogroup")
+    with refused:
         if session.exists():
             session.write_text(str(_NICE))
-    except OSError:
-        # Not root, or a container that may not: everything works, and slower under load.
-        return
 
 
 def main() -> None:

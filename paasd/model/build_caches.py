@@ -7,6 +7,7 @@ from typing import Final
 
 from paasd.model.apps import ChangeApp, need_app
 from paasd.model.arguments import Actor, Arguments
+from paasd.model.auditing import difference
 from paasd.model.events import record_app_event, record_event
 from paasd.model.records import App, Layer
 from paasd.model.settings import read_setting, set_setting
@@ -34,9 +35,9 @@ def _generation(everybodys: str, app: App) -> str:
 def clear_app_cache(tx: Tx, args: ChangeApp) -> App:
     """The app's next build begins with nothing. Raises NotFound."""
     app = need_app(tx, args.app_guid)
-    app = tx.update(app, cache_generation=app.cache_generation + 1)
-    record_app_event(tx, "audit.app.clear_buildpack_cache", args.actor, app)
-    return app
+    cleared = tx.update(app, cache_generation=app.cache_generation + 1)
+    record_app_event(tx, "audit.app.clear_buildpack_cache", args.actor, cleared, difference(app, cleared))
+    return cleared
 
 
 class ClearCaches(Arguments):

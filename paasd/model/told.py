@@ -10,6 +10,8 @@ from paasd.model.records import AuditEvent
 from paasd.state import Ge, ReadTx
 
 WINDOW_S: Final = 3600
+_LOOKED_AT: Final = 100
+"""Who reads more of one target in an hour is told again of some: looking must not become dear with their number."""
 
 
 def told_lately(tx: ReadTx, event_type: str, target_guid: str, actor: Actor, now: str, **data: Any) -> bool:
@@ -18,5 +20,6 @@ def told_lately(tx: ReadTx, event_type: str, target_guid: str, actor: Actor, now
     """
     lately = Ge("created_at", seconds_after(now, -WINDOW_S))
     source: dict[str, Any] = {"actor_guid": actor.guid, "address": actor.address, "client": actor.client}
-    found = tx.all(AuditEvent, lately, target_guid=target_guid, type=event_type, **source)
+    newest: dict[str, Any] = {"order": ("-created_at",), "limit": _LOOKED_AT}
+    found = tx.all(AuditEvent, lately, target_guid=target_guid, type=event_type, **newest, **source)
     return any(data.items() <= event.data.items() for event in found)

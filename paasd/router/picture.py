@@ -200,16 +200,20 @@ class Picture(Knowledge):
 
     def _read_domains(self, tx: ReadTx, guids: Collection[str]) -> set[str]:
         """Take the domains as they are; the hosts on those that are served otherwise now. Names never change."""
-        hosts: set[str] = set()
-        for guid in guids:
-            before, now = self.domains.get(guid), tx.get(Domain, guid)
-            routes = [one.guid for one in self.routes.values() if one.domain_guid == guid] if before else []
-            if now is None or (before is not None and before.deleting != now.deleting):
-                hosts.update(self._hosts_of(routes))
-            if now is None:
+        found = {guid: tx.get(Domain, guid) for guid in guids}
+        changed = {
+            guid
+            for guid, now in found.items()
+            if (before := self.domains.get(guid)) is not None and (now is None or now.deleting != before.deleting)
+        }
+        # All routes are looked through once, and not for what serves as before.
+        routes = [one for one in self.routes.values() if one.domain_guid in changed] if changed else []
+        hosts = self._hosts_of([route.guid for route in routes])
+        for route in routes:
+            if found[route.domain_guid] is None:
                 # Those rows are gone with it, whether or not they are among what was touched so far.
-                for route in routes:
-                    self._drop_route(route)
+                self._drop_route(route.guid)
+        for guid, now in found.items():
             _set(self.domains, guid, now)
         if guids:
             self.public = public_domains(self.domains.values())

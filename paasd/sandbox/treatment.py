@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from paasd.processors import keep_to, threads_of
+from paasd.processors import COMPANIONS, keep_to, threads_of
 from paasd.sandbox.container import Container
 from paasd.sandbox.fairness import DAEMON_TURN_NS, PERIOD_S, SHORT_TURN_NS, Fairness, Standing
 from paasd.sandbox.launcher.syscalls import take_turns
@@ -70,7 +70,7 @@ class Treatment:
         if processors != self._own:
             self._own = processors
             _come_first(processors != self._everywhere)
-            keep_to(processors, (os.getpid(), *launchers(self._parts.prefix)))
+            keep_to(processors, (os.getpid(), *COMPANIONS, *launchers(self._parts.prefix)))
 
 
 def _come_first(first: bool) -> None:
@@ -78,6 +78,7 @@ def _come_first(first: bool) -> None:
     for thread in threads_of(os.getpid()):
         with contextlib.suppress(OSError):
             take_turns(SHORT_TURN_NS if first else DAEMON_TURN_NS, thread)
-    # Where the kernel shares the processor out to sessions first; as a systemd unit the daemon has a weight instead.
+    # Where the kernel shares the processor out to sessions first; as a systemd unit the daemon has as
+    # much as Envoy and all tenants together, who are in the other unit.
     with contextlib.suppress(OSError):
         _SESSION.write_text(str(_FIRST if first else _USUAL))

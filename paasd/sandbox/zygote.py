@@ -25,7 +25,7 @@ _HELLO_S = 5.0
 
 
 class Zygote:
-    """Forks shims for one node. The process outlives the daemon; one that speaks another protocol is replaced."""
+    """Forks shims for one node. The process outlives the daemon; one of another build is replaced."""
 
     def __init__(self, directory: Path, prefix: str, holder_cgroups: Sequence[str]) -> None:
         """`directory` (0700) holds the socket; the path may be of any length."""

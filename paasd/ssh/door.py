@@ -20,6 +20,7 @@ from paasd.auth.throttle import Throttle
 from paasd.config import SshConfig
 from paasd.errors import PaasdError, Unavailable
 from paasd.lasting import LastingProcess
+from paasd.processors import COMPANIONS
 from paasd.ssh.confinement import build_filter
 from paasd.ssh.desk import Desk, Opens
 from paasd.ssh.listening import RETRY_S, listen
@@ -174,6 +175,7 @@ class SshDoor:
             except OSError:
                 pass  # it has gone before it heard a word
             finally:
+                COMPANIONS.discard(process.pid)
                 self._desk = self.process = None
                 self._wanted, self._begun = trio.Event(), trio.Event()
                 with trio.CancelScope(shield=True):
@@ -192,6 +194,7 @@ class SshDoor:
                 pass_fds=(control.fileno(), listener.fileno()),
                 start_new_session=True,
             )
+        COMPANIONS.add(child.pid)
         pidfd = os.pidfd_open(child.pid)
         child.returncode = 0  # the object would wait for it, which is LastingProcess's business
         return LastingProcess(child.pid, pidfd)

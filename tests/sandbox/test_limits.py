@@ -2,8 +2,9 @@
 
 import os
 import re
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -143,8 +144,17 @@ async def test_who_takes_little_of_the_processor_counts_for_more_has_short_turns
     assert again == [], "nothing is done anew while nothing changes"
 
 
+@pytest.fixture
+def companion() -> Iterator[int]:
+    """A process that does the platform's own work."""
+    process = subprocess.Popen(["sleep", "100"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
 async def test_the_platforms_own_work_keeps_out_of_the_way_and_what_it_starts_for_tenants_does_not(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, companion: int
 ) -> None:
     monkeypatch.setattr("paasd.sandbox.fairness._KEPT", 0.1)
     monkeypatch.setattr("paasd.sandbox.fairness._REMEMBERED", 0.1)
@@ -157,9 +167,13 @@ async def test_the_platforms_own_work_keeps_out_of_the_way_and_what_it_starts_fo
 
     async def keeps(expected: Callable[[set[int]], bool]) -> None:
         with trio.fail_after(30):
-            while not all(expected(os.sched_getaffinity(pid)) for pid in (os.getpid(), *launchers(sandbox.prefix))):
+            while not all(expected(os.sched_getaffinity(pid)) for pid in own()):
                 await trio.sleep(0.05)
 
+    def own() -> tuple[int, ...]:
+        return (os.getpid(), companion, *launchers(sandbox.prefix))
+
+    monkeypatch.setattr("paasd.sandbox.treatment.COMPANIONS", {companion})
     await keeps(lambda found: len(found) < len(everywhere))
     assert session_nice() in (-10, None), "there it comes before those who compute"
     assert turn_ns(os.getpid()) in (100_000, 0)

@@ -57,7 +57,6 @@ class _Shim:
         with open(request["filter_path"], "rb") as program:
             request["filter"] = program.read()
         self.facts: dict[str, Any] = {
-            "protocol": wire.PROTOCOL,
             "shim": os.getpid(),
             "shim_started": wire.start_time(os.getpid()),
         }

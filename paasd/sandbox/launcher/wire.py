@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PROTOCOL = 4
 PROGRAM = zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
 """Of the launcher as it was when this process began: a zygote of another one is replaced."""
 FRAME_LIMIT_BYTES = 8 * 1024 * 1024

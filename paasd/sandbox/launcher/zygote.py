@@ -98,7 +98,7 @@ def _answer(connection: socket.socket) -> None:
         request, _fds = wire.receive(connection)
         if request["verb"] == "hello":
             zygote = os.getppid()
-            facts = {"protocol": wire.PROTOCOL, "program": wire.PROGRAM, "python": sys.version}
+            facts = {"program": wire.PROGRAM, "python": sys.version}
             wire.send(connection, {**facts, "pid": zygote, "started": wire.start_time(zygote)})
         elif request["verb"] == "start":
             run_shim(request, connection)
