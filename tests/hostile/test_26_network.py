@@ -346,6 +346,7 @@ with socket.create_connection((address, port)) as sock:
             assert last_object(output(container.spool)) == {}
 
     with out_there(outside) as server:
+        server.settimeout(60)  # a whole sandbox begins first, while others attack
         thread = threading.Thread(target=partial(count, server))
         thread.start()
         stage.run(send, server.getsockname()[1])
