@@ -136,6 +136,9 @@ def daemon_steps(scenario: Scenario) -> None:
         )
         print(f"   {found}")
         assert "max" not in found.split()[1:3], found
+    with scenario.step("the unit lets the daemon put the router before tenants"):
+        nice = scenario.run("ps -o ni= -C envoy | sort -u")
+        assert nice.strip() == "-10", nice
     with scenario.step("who computes, and the daemon, keep off a processor of who answers"), scenario.under_load():
         scenario.run(HOG)
         print("   " + scenario.run(PLACES).replace("\n", "\n   "))
