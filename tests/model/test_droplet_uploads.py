@@ -3,7 +3,19 @@
 from msgspec.structs import replace
 
 from paasd.errors import Unprocessable
-from paasd.model import Droplet, DropletLayer, DropletUpload, Job, apps, deletion, droplets, retention, uploads
+from paasd.model import (
+    AuditEvent,
+    Droplet,
+    DropletLayer,
+    DropletSidecar,
+    DropletUpload,
+    Job,
+    apps,
+    deletion,
+    droplets,
+    retention,
+    uploads,
+)
 from paasd.model.arguments import SYSTEM
 from paasd.model.jobs import FailOverdueJobs, fail_overdue_jobs
 from tests.model.refusing import refused
@@ -36,6 +48,18 @@ async def test_bits_come_once_and_given_process_types_count_more_than_those_foun
         assert (found.state, found.process_types) == ("STAGED", {"web": "given", "worker": "w"})
         assert tx.need(Job, job.guid).state == "COMPLETE"
         assert [upload.droplet_guid for upload in tx.all(DropletUpload)] == [other.guid]
+
+
+async def test_the_event_of_an_upload_that_is_done_names_commands_and_shows_none(seed: Seed) -> None:
+    droplet = await seed.awaiting_droplet({"web": "run --token given"})
+    await seed.database.write(uploads.begin_droplet_upload, seed.bits(droplet))
+    sidecar = DropletSidecar(name="proxy", command="proxy --token beside", process_types=["web"])
+    found = replace(done(droplet), process_types={"worker": "work --token found"}, sidecars=[sidecar])
+    assert await seed.database.write(uploads.finish_droplet_upload, found) is True
+    with seed.database.read() as tx:
+        [event] = tx.all(AuditEvent, type="audit.app.droplet.ready")
+    assert {"process_types", "sidecars", "state"} <= event.data["after"].keys()
+    assert "token" not in repr(event)
 
 
 async def test_only_the_node_that_has_the_bits_reports_about_them(seed: Seed) -> None:

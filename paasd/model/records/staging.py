@@ -72,9 +72,10 @@ class Build(Resource, table="builds"):
     timings: list[Timing] = []
 
 
-class Droplet(Resource, table="droplets"):
+class Droplet(Resource, table="droplets", secret=("process_types", "sidecars")):
     """What can be started: made by a build (STAGED), copied, or uploaded (AWAITING_UPLOAD, PROCESSING_UPLOAD, then
     STAGED or FAILED). `reuse_key` names the inputs of a build, so that an unchanged push finds its droplet again.
+    `process_types` has the command of each.
     """
 
     app_guid: str
