@@ -12,6 +12,7 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import NOT_ALLOWED, Permission, allowed_in_organization, authorise_in_organization
 from paasd.actions.visibility import need_visible, visible
 from paasd.auth import DEPLOY_TOKEN, Caller
+from paasd.auth.accounts import Accounts
 from paasd.errors import Forbidden, NotFound, Unprocessable
 from paasd.model import Invitation, Organization, Space, User
 from paasd.model import invitations as model
@@ -130,15 +131,22 @@ async def revoke(context: Context, caller: Caller, organization_guid: str, which
     await context.database.write(model.revoke_invitation, change)
 
 
-def read(context: Context, secret: str) -> tuple[Invitation, str]:
-    """What a secret offers, and the name of the organization. Raises Unprocessable."""
+def read(context: Context, accounts: Accounts, secret: str) -> tuple[Invitation, str]:
+    """What a secret offers, and the name of the organization. Raises Unprocessable.
+
+    The operation knows nothing of providers, so whoever invited is asked for here, before each of them.
+    """
     with context.database.read() as tx:
         row = model.open_invitation(tx, hash_secret(secret), int(context.clock()))
+        inviter = tx.get(User, row.inviter_guid)
+        if inviter is not None and accounts.why_shut(inviter):
+            raise Unprocessable(model.UNKNOWN)
         return row, tx.need(Organization, row.organization_guid).name
 
 
-async def accept(context: Context, caller: Caller, secret: str) -> User:
+async def accept(context: Context, accounts: Accounts, caller: Caller, secret: str) -> User:
     """By somebody who has an account. Raises Forbidden, Unprocessable."""
+    read(context, accounts, secret)
     with context.database.read() as tx:
         if tx.get(User, caller.user_guid) is None or caller.origin == DEPLOY_TOKEN:
             raise Forbidden("Invitations are for people; sign in as one")
@@ -149,9 +157,17 @@ async def accept(context: Context, caller: Caller, secret: str) -> User:
 
 
 async def sign_up(
-    context: Context, secret: str, username: str, password_hash: str, *, address: str, request_id: str
+    context: Context,
+    accounts: Accounts,
+    secret: str,
+    username: str,
+    password_hash: str,
+    *,
+    address: str,
+    request_id: str,
 ) -> User:
     """By somebody who gets an account by it, named as the address that was invited. Raises Unprocessable."""
+    read(context, accounts, secret)
     arguments = model.AcceptInvitation(
         secret_hash=hash_secret(secret),
         username=username,

@@ -1,25 +1,14 @@
-"""An account that is switched off signs in nowhere, and what came by it ends; so for a provider that is gone."""
+"""An account that is switched off signs in nowhere, and what came by it ends."""
 
-from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 
-from paasd.actions.still_allowed import caller_now
-from paasd.auth.service import SignIn
-from paasd.auth.tokens import Client
-from paasd.config import ApiConfig, Config, OidcConfig
-from paasd.errors import InvalidToken
-from paasd.model import User
-from paasd.model.identities import SignInExternally, sign_in_externally
-from tests.api.serving import CHEAP_HASHES, PASSWORD, Served, serve
+from tests.api.serving import PASSWORD, Served
 from tests.api.sign_in import ask_token, events, make_member, make_place, sign_in, signed_in
 
 OFF = "The account is switched off; an administrator can switch it on again"
-GONE = "Nobody of 'corp' signs in any more: this provider is not configured now"
-CF = Client(client_id="cf")
 
 
 async def change(served: Served, guid: str, **body: Any) -> httpx.Response:
@@ -139,56 +128,3 @@ async def test_nobody_switches_themselves_off_or_anybody_without_the_right(serve
     async with await signed_in(served, "ada") as http:
         for guid in (ada, admin["id"], "nobody"):
             assert (await http.patch(f"/Users/{guid}", json={"active": True})).status_code == 403
-
-
-def config(**providers: OidcConfig) -> Config:
-    return Config(api=ApiConfig(port=0), auth=msgspec.structs.replace(CHEAP_HASHES, oidc=providers))
-
-
-async def come_in(served: Served) -> User:
-    return await served.context.database.write(
-        sign_in_externally, SignInExternally(origin="corp", subject="s-1", username="ada")
-    )
-
-
-async def test_people_of_a_provider_that_is_configured_no_more_are_out_at_once(tmp_path: Path) -> None:
-    provider = OidcConfig(issuer="http://localhost:1", client_id="paasd")
-    async with serve(tmp_path, config(corp=provider)) as served:
-        ada = await come_in(served)
-        place = await make_place(served)
-        async with await served.admin() as http:
-            relations = {"user": {"data": {"guid": ada.guid}}, "space": {"data": {"guid": place[1]}}}
-            member = {"user": relations["user"], "organization": {"data": {"guid": place[0]}}}
-            await http.post("/v3/roles", json={"type": "organization_user", "relationships": member})
-            made = await http.post("/v3/roles", json={"type": "space_developer", "relationships": relations})
-            assert made.status_code == 201, made.text
-        now = int(served.clock())
-        reply = served.auth.grant(CF, SignIn(user=ada, at=now), ())
-        async with served.client(str(reply["access_token"])) as http:
-            assert (await http.get("/v3/organizations")).json()["pagination"]["total_results"] == 1
-            code = (await http.get("/passcode")).json()["passcode"]
-            token = (await http.post("/paasd/v1/spaces/acme/prod/deploy-tokens", json={"name": "ci"})).json()["token"]
-    async with serve(tmp_path, config()) as served:
-        signs = len(await events(served, "audit.user.sign_in"))
-        async with served.client(str(reply["access_token"])) as http:
-            assert GONE in (await http.get("/v3/organizations")).text
-        for form in (
-            {"grant_type": "refresh_token", "refresh_token": str(reply["refresh_token"])},
-            {"grant_type": "password", "passcode": code},
-        ):
-            said = await ask_token(served, **form)
-            assert (said.status_code, said.json()["error_description"]) == (401, GONE)
-        async with served.client(token) as http:
-            assert "does not count" in (await http.get("/paasd/v1/spaces/acme/prod/apps")).text
-        with pytest.raises(InvalidToken, match="not configured now"):
-            caller_now(served.context, served.auth, caller_of(ada, served))
-        assert len(await events(served, "audit.user.sign_in")) == signs
-    async with serve(tmp_path, config(corp=provider)) as served:
-        said = await ask_token(served, grant_type="refresh_token", refresh_token=str(reply["refresh_token"]))
-        assert said.status_code == 200, said.text
-
-
-def caller_of(user: User, served: Served) -> Any:
-    """Who had come in by the provider, as a stream remembers them."""
-    caller = served.auth.caller_of(SignIn(user=msgspec.structs.replace(user, origin="uaa"), at=int(served.clock())))
-    return msgspec.structs.replace(caller, origin=user.origin)

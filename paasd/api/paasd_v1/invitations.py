@@ -101,8 +101,9 @@ async def revoke_invitation(call: Call) -> Reply[None]:
 async def accept_invitation(call: Call) -> Reply[Accepted]:
     """By somebody who is signed in."""
     form = await call.json(Acceptance)
-    _, organization = actions.read(call.context, form.secret)
-    user = await actions.accept(call.context, call.caller, form.secret)
+    accounts = call.platform.auth.accounts
+    _, organization = actions.read(call.context, accounts, form.secret)
+    user = await actions.accept(call.context, accounts, call.caller, form.secret)
     return Reply(body=Accepted(organization=organization, username=user.username))
 
 

@@ -40,12 +40,13 @@ async def answer(call: Call) -> Reply[Html]:
     form = await read_form(call)
     secret, username, password = (form.get(name, "") for name in ("secret", "username", "password"))
     try:
-        _, organization = invitations.read(call.context, secret)
+        _, organization = invitations.read(call.context, call.platform.auth.accounts, secret)
         if (why := why_weak(password, username)) is not None:
             raise Unprocessable(why)
         hashed = await call.platform.auth.passwords.hash(password, Asker(address=call.address))
         user = await invitations.sign_up(
             call.context,
+            call.platform.auth.accounts,
             secret,
             username.strip(),
             hashed,
@@ -60,7 +61,7 @@ async def answer(call: Call) -> Reply[Html]:
 
 def _form(call: Call, secret: str, problem: str | None) -> Reply[Html]:
     try:
-        row, organization = invitations.read(call.context, secret)
+        row, organization = invitations.read(call.context, call.platform.auth.accounts, secret)
     except PaasdError as error:
         return page(call, f"<h1>No such invitation</h1>{error_of(error.detail)}", status=404)
     form = FORM.format(secret=escape(secret), username=escape(row.address)) if makes_account(row) else ""
