@@ -7,7 +7,7 @@ from paasd.actions.context import Context, actor_of
 from paasd.actions.permissions import NOT_ALLOWED, check_not_suspended
 from paasd.actions.visibility import need_visible, visible
 from paasd.auth import DEPLOY_TOKEN, Caller
-from paasd.auth.deploy import hash_secret, new_secret, whole_token
+from paasd.auth.deploy import DeployTokens, hash_secret, new_secret, whole_token
 from paasd.errors import Forbidden, NotFound, Unprocessable
 from paasd.model import DeployToken, Organization, Role, Space, User
 from paasd.model import deploy_tokens as model
@@ -73,7 +73,7 @@ def _check(context: Context, name: str, role: str, space_guid: str | None, life_
 
 
 def listed(
-    context: Context, caller: Caller, organization_guid: str, space_guid: str | None
+    context: Context, tokens: DeployTokens, caller: Caller, organization_guid: str, space_guid: str | None
 ) -> list[tuple[DeployToken, str | None]]:
     """The tokens of a place that the caller may revoke, by name, each with why it counts no more. Raises NotFound."""
     with context.database.read() as tx:
@@ -85,7 +85,7 @@ def listed(
             space_guid=space_guid,
             order=("name",),
         )
-        return [(row, model.why_dead(tx, row, context.clock())) for row in rows]
+        return [(row, tokens.why_dead(tx, row)) for row in rows]
 
 
 async def revoke(context: Context, caller: Caller, organization_guid: str, space_guid: str | None, name: str) -> None:

@@ -75,6 +75,6 @@ async def delete(context: Context, caller: Caller, role_guid: str) -> None:
             authorise_in_space(tx, caller, tx.need(Space, role.space_guid), Permission.UPDATE_SPACE)
         else:
             authorise_in_organization(tx, caller, role.organization_guid or "", Permission.MANAGE_ORGANIZATION)
-    await context.database.write(
-        model.delete_role, model.DeleteRole(role_guid=role_guid, strictly=True, actor=actor_of(caller))
-    )
+    origins = context.config.auth.origins
+    arguments = model.DeleteRole(role_guid=role_guid, strictly=True, origins=origins, actor=actor_of(caller))
+    await context.database.write(model.delete_role, arguments)

@@ -55,14 +55,20 @@ async def delete_account(context: Context, caller: Caller, user_guid: str) -> No
     """The user and its roles. Raises NotFound, Forbidden."""
     _need_scim_write(caller)
     await _take_rights(context, caller, user_guid, tokens=True)
-    await context.database.write(
-        model.delete_user, model.DeleteUser(user_guid=user_guid, strictly=True, actor=actor_of(caller))
-    )
+    await context.database.write(model.delete_user, _delete_user(context, caller, user_guid))
+
+
+def _delete_user(context: Context, caller: Caller, user_guid: str) -> model.DeleteUser:
+    origins = context.config.auth.origins
+    return model.DeleteUser(user_guid=user_guid, strictly=True, origins=origins, actor=actor_of(caller))
 
 
 async def _take_rights(context: Context, caller: Caller, user_guid: str, *, tokens: bool) -> None:
     """First, since every organization is to have an event of what was taken away there."""
-    arguments = leaving.TakeRights(user_guid=user_guid, tokens=tokens, strictly=True, actor=actor_of(caller))
+    origins = context.config.auth.origins
+    arguments = leaving.TakeRights(
+        user_guid=user_guid, tokens=tokens, strictly=True, origins=origins, actor=actor_of(caller)
+    )
     while not await context.database.write(leaving.take_rights, arguments):
         pass
 
@@ -148,9 +154,7 @@ async def delete(context: Context, caller: Caller, user_guid: str) -> Job:
         need_visible(tx, caller, User, user_guid)
     authorise_admin(caller)
     await _take_rights(context, caller, user_guid, tokens=False)
-    await context.database.write(
-        model.forget_roles, model.DeleteUser(user_guid=user_guid, strictly=True, actor=actor_of(caller))
-    )
+    await context.database.write(model.forget_roles, _delete_user(context, caller, user_guid))
     opened = OpenJob(operation="user.delete", resource_type="user", resource_guid=user_guid, actor=actor_of(caller))
     return await context.database.write(start_finished_job, opened)
 

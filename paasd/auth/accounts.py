@@ -42,7 +42,7 @@ class Accounts:
         """Why somebody may not come in whatever they show; empty when they may."""
         if not user.active:
             return OFF
-        if self._signs and user.origin not in ("uaa", DEPLOY_TOKEN) and user.origin not in self._config.oidc:
+        if self._signs and user.origin not in (DEPLOY_TOKEN, *self._config.origins):
             return f"Nobody of '{user.origin[:80]}' signs in any more: this provider is not configured now"
         return ""
 

@@ -18,7 +18,7 @@ from paasd.auth.tokens import Client
 from paasd.errors import InvalidToken
 from paasd.model import DeployToken, User
 from paasd.model.deploy_tokens import NoteDeployTokenUse, note_deploy_token_use, why_dead
-from paasd.state import Database
+from paasd.state import Database, ReadTx
 
 PREFIX: Final = "paasd-deploy-"
 FORM: Final = re.compile(r"(paasd-deploy-[0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
@@ -106,12 +106,15 @@ class DeployTokens:
         with self._database.read() as tx:
             return tx.get(DeployToken, guid)
 
+    def why_dead(self, tx: ReadTx, token: DeployToken) -> str | None:
+        """Why a token does not count (any more), as a sentence; None when it does."""
+        maker = tx.get(User, token.maker_guid)
+        shut = "" if maker is None else self._accounts.why_shut(maker)
+        return why_dead(tx, token, self._clock()) or shut or None
+
     def _caller(self, token: DeployToken) -> Caller:
         with self._database.read() as tx:
-            why = why_dead(tx, token, self._clock())
-            user, maker = tx.get(User, token.guid), tx.get(User, token.maker_guid)
-        if why is None and maker is not None:
-            why = self._accounts.why_shut(maker) or None
+            why, user = self.why_dead(tx, token), tx.get(User, token.guid)
         if why is not None or user is None:
             raise InvalidToken(f"The deploy token '{token.name}' does not count: {why or 'its user was deleted'}")
         day = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%d")

@@ -205,6 +205,11 @@ class AuthConfig(Section, frozen=True, kw_only=True):
         int, Meta(ge=16, description="Names and addresses remembered by the login throttle; the oldest are forgotten.")
     ] = 10_000
 
+    @property
+    def origins(self) -> list[str]:
+        """Where people sign in."""
+        return ["uaa", *self.oidc]
+
 
 class AppsConfig(Section, frozen=True, kw_only=True):
     """[apps]: what an app gets that does not ask, and the most that it may ask for."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from paasd.errors import Unprocessable
 from paasd.model.records import FactorDemand, Organization, Role, SecondFactor, User
-from paasd.state import Eq, InSelect, Not, ReadTx
+from paasd.state import Eq, In, InSelect, Not, ReadTx
 
 MANAGER: Final = "organization_manager"
 BILLING: Final = "organization_billing_manager"
@@ -16,20 +16,21 @@ FACTORLESS: Final = (
 )
 
 
-def check_not_last(tx: ReadTx, role: Role, *, strictly: bool) -> None:
-    """Raise Unprocessable when an organization would be left without anybody who has the role.
+def check_not_last(tx: ReadTx, role: Role, *, strictly: bool, origins: list[str] | None) -> None:
+    """Raise Unprocessable when an organization would be left without anybody who has the role, and signs in.
 
-    `strictly` (what callers before it was there did not ask for) keeps billing managers, too, and of managers those
-    who see an organization that demands a second factor.
+    `strictly` keeps billing managers, too, and of managers those who see an organization that demands a second factor.
+    `origins` are those where people sign in, None for any. Callers before these were there asked for neither.
     """
     if role.type != MANAGER and not (strictly and role.type == BILLING):
         return
     organization = tx.get(Organization, role.organization_guid or "")
     if organization is None or organization.deleting:
         return
-    active = InSelect("user_guid", User, "guid", Eq("active", True))
+    open_ = [Eq("active", True)] if origins is None else [Eq("active", True), In("origin", origins)]
+    sign_in = InSelect("user_guid", User, "guid", *open_)
     others = tx.all(
-        Role, Not(Eq("user_guid", role.user_guid)), active, type=role.type, organization_guid=organization.guid
+        Role, Not(Eq("user_guid", role.user_guid)), sign_in, type=role.type, organization_guid=organization.guid
     )
     people, client_word = WORDS[role.type]
     if not others:
@@ -42,11 +43,11 @@ def check_not_last(tx: ReadTx, role: Role, *, strictly: bool) -> None:
         raise Unprocessable(FACTORLESS.format(name=organization.name))
 
 
-def check_not_last_anywhere(tx: ReadTx, user: User, *, strictly: bool) -> None:
+def check_not_last_anywhere(tx: ReadTx, user: User, *, strictly: bool, origins: list[str] | None) -> None:
     """Raise Unprocessable when the user is the last holder of a role in some organization."""
     for kept in WORDS:
         for role in tx.all(Role, user_guid=user.guid, type=kept):
-            check_not_last(tx, role, strictly=strictly)
+            check_not_last(tx, role, strictly=strictly, origins=origins)
 
 
 def _shows_factor(tx: ReadTx, user_guid: str) -> bool:

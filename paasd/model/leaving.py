@@ -15,11 +15,12 @@ AT_ONCE: Final = 100
 
 
 class TakeRights(Arguments):
-    """Arguments of `take_rights`; `tokens` are the deploy tokens that the user made, `strictly` as in `DeleteUser`."""
+    """Arguments of `take_rights`; `tokens` are the deploy tokens that the user made, the others as in `DeleteUser`."""
 
     user_guid: str
     tokens: bool
     strictly: bool = False
+    origins: list[str] | None = None
     actor: Actor
 
 
@@ -27,7 +28,7 @@ class TakeRights(Arguments):
 def take_rights(tx: Tx, args: TakeRights) -> bool:
     """A bounded number of them; True when none is left. Raises as `delete_user`, before anything is taken away."""
     user = tx.need(User, args.user_guid)
-    check_not_last_anywhere(tx, user, strictly=args.strictly)
+    check_not_last_anywhere(tx, user, strictly=args.strictly, origins=args.origins)
     if end_roles(tx, args.actor, BECAUSE, AT_ONCE, user_guid=user.guid) == AT_ONCE:
         return False
     # A token is a user too; its own row goes with that one.

@@ -73,10 +73,11 @@ def _create_space_role(tx: Tx, args: CreateRole, user: User) -> Role:
 
 
 class DeleteRole(Arguments):
-    """Arguments of `delete_role`; `strictly` as `check_not_last` has it."""
+    """Arguments of `delete_role`; `strictly` and `origins` as `check_not_last` has them."""
 
     role_guid: str
     strictly: bool = False
+    origins: list[str] | None = None
     actor: Actor
 
 
@@ -90,7 +91,7 @@ def delete_role(tx: Tx, args: DeleteRole) -> None:
     organization_guid = role.organization_guid
     if organization_guid is not None and (role.type == "organization_user" or _is_only(tx, role)):
         _check_no_space_roles(tx, user, role.type, organization_guid)
-    check_not_last(tx, role, strictly=args.strictly)
+    check_not_last(tx, role, strictly=args.strictly, origins=args.origins)
     end_role(tx, args.actor, role, user)
 
 

@@ -147,10 +147,11 @@ def _forget_ways_in(tx: Tx, actor: Actor, user: User) -> None:
 
 
 class DeleteUser(Arguments):
-    """Arguments of `delete_user`; `strictly` as `check_not_last` has it."""
+    """Arguments of `delete_user`; `strictly` and `origins` as `check_not_last` has them."""
 
     user_guid: str
     strictly: bool = False
+    origins: list[str] | None = None
     actor: Actor
 
 
@@ -158,7 +159,7 @@ class DeleteUser(Arguments):
 def delete_user(tx: Tx, args: DeleteUser) -> None:
     """Delete the user and what `take_rights` has left. Raises NotFound, Unprocessable for the last manager."""
     user = tx.need(User, args.user_guid)
-    check_not_last_anywhere(tx, user, strictly=args.strictly)
+    check_not_last_anywhere(tx, user, strictly=args.strictly, origins=args.origins)
     end_roles(tx, args.actor, BECAUSE, user_guid=user.guid)
     _forget_ways_in(tx, args.actor, user)
     drop_metadata(tx, user.guid)
@@ -170,7 +171,7 @@ def delete_user(tx: Tx, args: DeleteUser) -> None:
 def forget_roles(tx: Tx, args: DeleteUser) -> None:
     """The Cloud Controller side of a user goes; the account stays. Raises as `delete_user`."""
     user = tx.need(User, args.user_guid)
-    check_not_last_anywhere(tx, user, strictly=args.strictly)
+    check_not_last_anywhere(tx, user, strictly=args.strictly, origins=args.origins)
     end_roles(tx, args.actor, BECAUSE, user_guid=user.guid)
     drop_metadata(tx, user.guid)
     forgotten = tx.update(user, registered=False)

@@ -16,7 +16,7 @@ from paasd.model.arguments import SYSTEM
 from paasd.model.identities import SignInExternally, sign_in_externally
 from paasd.model.roles import CreateRole, create_role
 from tests.api.serving import CHEAP_HASHES, Served, serve
-from tests.api.sign_in import ask_token, events, make_place, signed_in
+from tests.api.sign_in import ask_token, events, make_member, make_place, signed_in
 
 GONE = "Nobody of 'corp' signs in any more: this provider is not configured now"
 CF = Client(client_id="cf")
@@ -62,7 +62,10 @@ async def test_people_of_a_provider_that_is_configured_no_more_are_out_at_once(t
             said = await ask_token(served, **form)
             assert (said.status_code, said.json()["error_description"]) == (401, GONE)
         async with served.client(token) as http:
-            assert "does not count" in (await http.get("/paasd/v1/spaces/acme/prod/apps")).text
+            assert f"does not count: {GONE}" in (await http.get("/paasd/v1/spaces/acme/prod/apps")).text
+        async with served.root_client() as http:
+            [listed] = (await http.get("/paasd/v1/spaces/acme/prod/deploy-tokens")).json()["deploy_tokens"]
+            assert (listed["counts"], listed["problem"]) == (False, GONE)
         with pytest.raises(InvalidToken, match="not configured now"):
             caller_now(served.context, served.auth, caller_of(ada, served))
         assert len(await events(served, "audit.user.sign_in")) == signs
@@ -103,3 +106,18 @@ async def test_what_its_people_offered_gives_nothing_while_it_is_gone(tmp_path: 
         assert (await http.get("/invitation", params=secret)).status_code == 200
         taken = await http.post(ACCEPT, json=secret)
         assert taken.status_code == 200, taken.text
+
+
+async def test_its_people_are_no_managers_that_an_organization_is_left_with(tmp_path: Path) -> None:
+    async with serve(tmp_path, config(corp=CORP)) as served:
+        ada, place = await come_in(served), await make_place(served)
+        await make_manager(served, place, ada.guid)
+        bob = await make_member(served, "bob", place, "organization_manager")
+    async with serve(tmp_path, config()) as served, await served.admin() as http:
+        query = {"user_guids": bob, "types": "organization_manager"}
+        [role] = (await http.get("/v3/roles", params=query)).json()["resources"]
+        for path in (f"/v3/roles/{role['guid']}", f"/v3/users/{bob}", f"/Users/{bob}"):
+            refused = await http.delete(path)
+            assert (refused.status_code, "last manager" in refused.text) == (422, True), refused.text
+    async with serve(tmp_path, config(corp=CORP)) as served, await served.admin() as http:
+        assert (await http.delete(f"/v3/roles/{role['guid']}")).status_code == 202

@@ -76,7 +76,7 @@ async def create_token(call: Call) -> Reply[NewDeployToken]:
 
 async def list_tokens(call: Call) -> Reply[DeployTokens]:
     """Never the secrets."""
-    found = actions.listed(call.context, call.caller, *_place(call))
+    found = actions.listed(call.context, call.platform.auth.deploy, call.caller, *_place(call))
     return Reply(body=DeployTokens(deploy_tokens=[_present(row, why) for row, why in found]))
 
 
