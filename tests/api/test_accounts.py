@@ -5,6 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
+from paasd.actions import users
+from paasd.model import User
 from tests.api.serving import PASSWORD, Served
 from tests.api.sign_in import ask_token, events, make_member, make_place, sign_in, signed_in
 
@@ -100,9 +102,29 @@ async def test_an_account_gets_another_address_and_name_and_keeps_what_was_not_s
         assert not kept.json()["active"]  # only who says so switches an account on
 
 
+async def test_a_name_that_was_not_sent_stays_though_it_is_another_one_meanwhile(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await served.make_user("ada")
+    change_account = users.change_account
+
+    async def second(*who: Any, **wanted: Any) -> User:
+        """What somebody else asked for comes first."""
+        await change_account(*who, **{**dict.fromkeys(wanted), "username": "ada.new"})
+        return await change_account(*who, **wanted)
+
+    monkeypatch.setattr(users, "change_account", second)
+    off = await change(served, ada, active=False)
+    assert (off.json()["userName"], off.json()["active"]) == ("ada.new", False), off.text
+    told = [one["data"]["after"] for one in await events(served, "audit.user.update") if one["target"]["guid"] == ada]
+    assert [sorted(one) for one in told] == [["username", "version"], ["active", "not_before", "version"]]
+
+
 @pytest.mark.parametrize(
     ("method", "body", "words"),
     [
+        ("PUT", {"userName": "", "emails": [{"value": "a@example.org"}]}, "A username must be provided."),
+        ("PATCH", {"userName": " "}, "A username must be provided."),
         ("PUT", {"userName": "ada", "emails": []}, "An email must be provided."),
         ("PATCH", {"userName": "a\nb"}, "printable characters"),
         ("PATCH", {"emails": [{"value": "a\u202eb"}]}, "printable characters"),

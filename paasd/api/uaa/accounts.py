@@ -14,6 +14,8 @@ from paasd.model import User
 from paasd.model.accounts import NameTaken, StaleAccount
 
 IF_MATCH = "If-Match"
+HERE = "uaa"
+"""The origin of accounts whose names are given here."""
 
 
 class AccountChanges(msgspec.Struct, kw_only=True):
@@ -47,7 +49,7 @@ async def change(call: Call) -> Reply[ScimUser]:
 
 async def _change(call: Call, form: AccountChanges) -> Reply[ScimUser]:
     user = need_user(call, call.path["guid"])
-    name = form.userName or user.username
+    name = form.userName if isinstance(form.userName, str) else None
     email = form.emails[0].value if form.emails else None
     check_account(name, email)
     _check_may_change(user, name, form)
@@ -59,7 +61,8 @@ async def _change(call: Call, form: AccountChanges) -> Reply[ScimUser]:
             call.caller,
             user.guid,
             version=_version(call),
-            username=name,
+            # One that a provider gives is what it was just now, and may be another by the time this is written.
+            username=name if user.origin == HERE else None,
             email=email,
             active=form.active if isinstance(form.active, bool) else None,
         )
@@ -70,13 +73,13 @@ async def _change(call: Call, form: AccountChanges) -> Reply[ScimUser]:
     return Reply(body=present_user(changed), headers={"ETag": f'"{changed.version}"'})
 
 
-def _check_may_change(user: User, name: str, form: AccountChanges) -> None:
+def _check_may_change(user: User, name: str | None, form: AccountChanges) -> None:
     """Raises OAuthError 400 for what is decided elsewhere: by the maker of a deploy token, or by a provider."""
     if user.origin == DEPLOY_TOKEN:
         raise OAuthError(400, "invalid_scim_resource", "Deploy tokens end with `paasd deploy-token revoke`")
     if form.origin and form.origin != user.origin:
         raise OAuthError(400, "invalid_scim_resource", "The origin of an account stays; make another account")
-    if user.origin != "uaa" and name != user.username:
+    if user.origin != HERE and name not in (None, user.username):
         text = f"The name of a user of {user.origin} is given there, and cannot be changed here"
         raise OAuthError(400, "invalid_scim_resource", text)
 

@@ -206,9 +206,9 @@ async def create_user(call: Call) -> Reply[ScimUser]:
     return Reply(status=201, body=present_user(user))
 
 
-def check_account(username: str, email: str | None) -> None:
-    """Raise OAuthError 400 for a name or an address that is none; None is no address."""
-    if not username.strip():
+def check_account(username: str | None, email: str | None) -> None:
+    """Raise OAuthError 400 for a name or an address that is none; None is one that was not sent."""
+    if username is not None and not username.strip():
         raise OAuthError(400, "invalid_scim_resource", "A username must be provided.")
     for what, text in (("username", username), ("email", email)):
         if text is not None and not (text.isprintable() and len(text.strip()) >= 1 and len(text) <= TEXT_LIMIT):
