@@ -1,5 +1,6 @@
 """`paasd user`: accounts that are switched off or on, or get another address."""
 
+import shlex
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -8,7 +9,8 @@ import click
 from paasd.cli import render
 from paasd.cli.client import Client, Target
 
-ORIGIN: Final = click.option("--origin", default="uaa", show_default=True, help="Where the user signs in.")
+HERE: Final = "uaa"
+ORIGIN: Final = click.option("--origin", default=HERE, show_default=True, help="Where the user signs in.")
 PAGE: Final = 500
 
 
@@ -47,7 +49,8 @@ def list_users(target: Target, only_off: bool) -> None:
 def off(target: Target, name: str, origin: str) -> None:
     """Switch the account of NAME off: nobody signs in with it, and what was signed in before ends at once."""
     _change(target.connect(), name, origin, active=False)
-    click.echo(f"{name} is off: every session has ended, deploy tokens do not count. `paasd user on {name}` undoes it.")
+    undo = shlex.join(["paasd", "user", "on", name, *(() if origin == HERE else ("--origin", origin))])
+    click.echo(f"{name} is off: every session has ended, deploy tokens do not count. `{undo}` undoes it.")
 
 
 @user.command("on", short_help="The user may sign in again.")
@@ -73,14 +76,18 @@ def address(target: Target, name: str, address: str, origin: str) -> None:
 
 def find(client: Client, name: str, origin: str) -> dict[str, Any]:
     """The account of a name, which has to be there."""
-    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-    query = f'userName eq "{quoted}" and origin eq "{origin}"'
+    query = f"userName eq {_quoted(name)} and origin eq {_quoted(origin)}"
     found = client.call("GET", "/uaa/Users", params={"filter": query})["resources"]
     if not found:
         raise click.ClickException(
             f"there is no account {name} that signs in at {origin}; `paasd invite create {name}` makes one"
         )
     return dict(found[0])
+
+
+def _quoted(text: str) -> str:
+    """As filters have it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _change(client: Client, name: str, origin: str, **changes: Any) -> None:

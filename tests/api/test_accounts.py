@@ -1,5 +1,6 @@
 """An account that is switched off signs in nowhere, and what came by it ends."""
 
+import shlex
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ from paasd.actions import users
 from paasd.model import User
 from tests.api.serving import PASSWORD, Served
 from tests.api.sign_in import ask_token, events, make_member, make_place, sign_in, signed_in
+from tests.cli.typing_hands import paasd
 
 OFF = "The account is switched off; an administrator can switch it on again"
 
@@ -150,3 +152,35 @@ async def test_nobody_switches_themselves_off_or_anybody_without_the_right(serve
     async with await signed_in(served, "ada") as http:
         for guid in (ada, admin["id"], "nobody"):
             assert (await http.patch(f"/Users/{guid}", json={"active": True})).status_code == 403
+
+
+async def test_a_filter_takes_names_as_they_stand_in_quotes(served: Served) -> None:
+    names = ["ada", "tom and jerry", 'a" and id eq "b', "back\\slash"]
+    for name in names:
+        await served.make_user(name)
+    async with await served.admin() as http:
+
+        async def found(query: str) -> list[str]:
+            answer = await http.get("/Users", params={"filter": query})
+            assert answer.status_code == 200, answer.text
+            return [one["userName"] for one in answer.json()["resources"]]
+
+        for name in names:
+            quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+            assert await found(f' username EQ "{quoted}" AND active eq true ') == [name]
+            assert await found(f'origin ne "corp" and userName eq "{quoted}"') == [name]
+        for wrong in ('id eq "a"and origin eq "b"', 'id eq "a" and', 'and id eq "a"', "active eq trueish", 'id eq "a'):
+            refused = await http.get("/Users", params={"filter": wrong})
+            assert (refused.status_code, "Invalid filter expression" in refused.text) == (400, True), wrong
+
+
+async def test_the_command_that_switches_an_account_off_says_what_undoes_it(served: Served) -> None:
+    await served.make_user("tom and jerry")
+    admin = {"PAASD_API": served.doors.url, "PAASD_USER": "admin", "PAASD_PASSWORD": PASSWORD}
+    async with await served.admin() as http:
+        made = await http.post("/Users", json={"userName": "ada", "origin": "corp"})
+        assert made.status_code == 201, made.text
+    for words in (["tom and jerry"], ["ada", "--origin", "corp"]):
+        off = await paasd("user", "off", *words, **admin)
+        assert off.code == 0 and f"`{shlex.join(['paasd', 'user', 'on', *words])}` undoes it" in off.out, off
+        assert (await paasd("user", "on", *words, **admin)).code == 0

@@ -18,8 +18,12 @@ from paasd.model import User
 from paasd.model.platform_roles import PLATFORM_ROLES
 from paasd.state import Condition, Eq, Ne
 
-TERM = re.compile(r'\s*(userName|username|user_name|id|origin|email)\s+(eq|ne)\s+"((?:[^"\\]|\\.)*)"\s*', re.IGNORECASE)
-SWITCH = re.compile(r"\s*active\s+eq\s+(true|false)\s*", re.IGNORECASE)
+TERM = re.compile(
+    r"active\s+eq\s+(?P<on>true|false)"
+    r'|(?P<name>userName|user_name|id|origin|email)\s+(?P<how>eq|ne)\s+"(?P<value>(?:[^"\\]|\\.)*)"',
+    re.IGNORECASE,
+)
+AND = re.compile(r"\s+and\s+", re.IGNORECASE)
 COLUMNS = {"username": "username", "user_name": "username", "id": "guid", "origin": "origin", "email": "email"}
 SCHEMAS = ["urn:scim:schemas:core:1.0"]
 PAGE_LIMIT = 500
@@ -117,16 +121,24 @@ class Done(Answer):
 def parse_filter(text: str) -> list[Condition]:
     """`userName eq "u" and origin eq "uaa"` as conditions. Raises OAuthError 400."""
     made: list[Condition] = []
-    for term in re.split(r"\s+and\s+", text, flags=re.IGNORECASE):
-        if (switch := SWITCH.fullmatch(term)) is not None:
-            made.append(Eq("active", switch[1].lower() == "true"))
-            continue
-        match = TERM.fullmatch(term)
-        if match is None:
-            raise OAuthError(400, "scim", f"Invalid filter expression: [{text}]")
-        compare = Eq if match[2].lower() == "eq" else Ne
-        made.append(compare(COLUMNS[match[1].lower()], re.sub(r"\\(.)", r"\1", match[3])))
-    return made
+    rest = text.strip()
+    # One term after the other: what stands between them may also stand in quotes.
+    while (term := TERM.match(rest)) is not None:
+        made.append(_condition(term))
+        rest = rest[term.end() :]
+        if not rest:
+            return made
+        if (between := AND.match(rest)) is None:
+            break
+        rest = rest[between.end() :]
+    raise OAuthError(400, "scim", f"Invalid filter expression: [{text}]")
+
+
+def _condition(term: re.Match[str]) -> Condition:
+    if term["on"] is not None:
+        return Eq("active", term["on"].lower() == "true")
+    compare = Eq if term["how"].lower() == "eq" else Ne
+    return compare(COLUMNS[term["name"].lower()], re.sub(r"\\(.)", r"\1", term["value"]))
 
 
 def present_user(user: User) -> ScimUser:
