@@ -102,10 +102,13 @@ def _space(tx: ReadTx, guid: str) -> Space:
 
 
 def _events(
-    tx: Tx, event_type: str, actor: Actor, route: Route, space: Space, data: dict[str, Any] | None = None
+    tx: Tx, event_type: str, actor: Actor, route: Route, space: Space, changed: dict[str, Any] | None = None
 ) -> None:
-    """One for each side: people of either see the events of their own space alone."""
-    for side in (route.space_guid, space.guid):
+    """One for each side: people of either see the events of their own space alone.
+
+    Whose route it was is told what changed; people of the other space have nothing to do with where it was before.
+    """
+    for side, data in ((route.space_guid, changed or {}), (space.guid, {})):
         record_event(
             tx,
             event_type,
@@ -114,5 +117,5 @@ def _events(
             target_guid=route.guid,
             target_name=url_of(tx, route),
             space_guid=side,
-            data={"space_guid": space.guid, **(data or {})},
+            data={"space_guid": space.guid, **data},
         )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from paasd.model import Domain, DomainShare, Organization, RouteShare
+from paasd.model import AuditEvent, Domain, DomainShare, Organization, RouteShare
 from paasd.model.arguments import SYSTEM
 from paasd.model.deletion import DeleteChunk, delete_chunk
 from paasd.model.domain_sharing import ShareDomain, share_domain
@@ -13,7 +13,7 @@ from paasd.model.organizations import (
     begin_delete_organization,
     create_organization,
 )
-from paasd.model.route_sharing import ShareRoute, share_route
+from paasd.model.route_sharing import MoveRoute, ShareRoute, move_route, share_route
 from paasd.model.routes import DeleteRoute, delete_route
 from paasd.model.spaces import DeleteSpace, begin_delete_space
 from tests.model.seeding import Seed
@@ -69,3 +69,19 @@ async def test_a_shared_route_is_no_longer_shared_when_it_or_the_space_is_delete
         await seed.database.write(delete_chunk, DeleteChunk(kind="domain", guid=route.domain_guid))
     with seed.database.read() as tx:
         assert tx.all(RouteShare) == []
+
+
+async def test_a_route_that_moves_tells_its_new_space_nothing_of_where_it_was(seed: Seed) -> None:
+    route, (organization, former, _) = await seed.route(), await seed.place()
+    space = await seed.other_space(organization)
+    await seed.database.write(move_route, MoveRoute(route_guid=route.guid, space_guid=space.guid, actor=SYSTEM))
+    with seed.database.read() as tx:
+        events = {event.space_guid: event.data for event in tx.all(AuditEvent, type="audit.route.transfer-owner")}
+    assert events == {
+        former.guid: {
+            "space_guid": space.guid,
+            "before": {"space_guid": former.guid},
+            "after": {"space_guid": space.guid},
+        },
+        space.guid: {"space_guid": space.guid},
+    }
