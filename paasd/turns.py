@@ -3,6 +3,7 @@
 Whoever sends a thousand calls at a time then waits for themselves, and the others are served between.
 """
 
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -53,10 +54,13 @@ class Turns:
 
 
 class Apart:
-    """Work that takes long, in threads beside the loop: one thing at a time of each key."""
+    """Work that takes long, in threads beside the loop: one thing at a time of each key.
+
+    All that come wait: they are calls and streams that were counted when they were let in.
+    """
 
     def __init__(self) -> None:
-        self._turns = Turns(1, "long looks")
+        self._turns = Turns(1, "long looks", waiting=math.inf)
         self._threads = trio.CapacityLimiter(THREADS)
         self.turn = self._turns.turn
 

@@ -45,6 +45,7 @@ from paasd.api.scopes import check_scope
 from paasd.api.still_allowed import until_refused
 from paasd.api.stream import StreamBody
 from paasd.api.table import Auth, Route, RouteTable, Size
+from paasd.api.turns import PIECE
 from paasd.api.websockets import RefusedWebsocket
 from paasd.auth import Caller, root_caller
 from paasd.auth.deploy import PREFIX as DEPLOY_PREFIX
@@ -228,9 +229,8 @@ def _response(reply: Reply[Any], call: Call) -> Response:
         streams = call.platform.streams
         streams.check(call.paying)
         ends = None if reply.may is None else partial(until_refused, call, reply)
-        body = StreamBody(
-            reply.stream, streams, call.paying, partial(call.platform.call_turns.turn, call.paying, "piece"), ends
-        )
+        turn = partial(call.platform.call_turns.turn, call.paying, PIECE)
+        body = StreamBody(reply.stream, streams, call.paying, turn, ends)
         response = Response(body, status=reply.status, content_type=reply.content_type)
         response.timeout = None
     else:

@@ -18,6 +18,8 @@ from paasd.turns import Turns
 
 ORGANIZATION: Final = 2
 """So many times the calls of a person are those of its organization."""
+PIECE: Final = "piece"
+"""The kind of turn that each piece of an answer without a known end has."""
 
 
 class CallTurns:
@@ -25,6 +27,8 @@ class CallTurns:
 
     def __init__(self, config: ApiConfig) -> None:
         self._people = Turns(config.calls_at_once, "of your calls")
+        # A stream that was let in goes on: how many there are was looked at then, and refused half way it would be cut.
+        self._streams = Turns(config.calls_at_once, "of your streams", waiting=math.inf)
         # All that wait have turns of their person meanwhile, so that nobody needs to be refused for many others.
         whole = config.calls_at_once * ORGANIZATION
         self._organizations = Turns(whole, "calls of your organization", waiting=math.inf)
@@ -41,7 +45,8 @@ class CallTurns:
             await ready()
             yield
             return
-        async with self._people.turn(f"{kind}/{payer.person}"):
+        people = self._streams if kind == PIECE else self._people
+        async with people.turn(f"{kind}/{payer.person}"):
             await ready()
             organization = self._organization(payer, kind)
             if organization is None:

@@ -12,12 +12,14 @@ from typing import Any
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from paasd.api.payer import Payer
 from paasd.api.stream import StreamBody, Streams
-from paasd.api.turns import ORGANIZATION, CallTurns
+from paasd.api.turns import ORGANIZATION, PIECE, CallTurns
 from paasd.config import ApiConfig
-from paasd.errors import Unavailable
+from paasd.errors import Crowded, Unavailable
+from paasd.turns import WAITING, Apart
 from tests.api.hands import tar_of, working_hands
 from tests.api.serving import Served, serve, with_api
 from tests.api.tenants import make_tenant
@@ -169,7 +171,7 @@ async def test_of_many_streams_a_few_pieces_go_out_while_the_loop_goes_round() -
 
     async def send(payer: Payer) -> None:
         nonlocal sent
-        turn = partial(turns.turn, payer, "piece")
+        turn = partial(turns.turn, payer, PIECE)
         async with StreamBody(source(), streams, payer, turn) as pieces:
             async for _ in pieces:
                 sent += 1
@@ -183,6 +185,69 @@ async def test_of_many_streams_a_few_pieces_go_out_while_the_loop_goes_round() -
             rounds.append(sent - before)
         nursery.cancel_scope.cancel()
     assert 0 < max(rounds) <= 2 * ORGANIZATION
+
+
+async def test_every_stream_that_was_let_in_gets_a_turn_for_its_piece() -> None:
+    """One line wakes all that follow it, which is more than may wait of somebody's calls."""
+    turns, streams, payer = CallTurns(ApiConfig(calls_at_once=1)), Streams(1024), Payer("ann", lambda: ["one"])
+    said = trio.Event()
+    sent = 0
+
+    @asynccontextmanager
+    async def source() -> AsyncIterator[AsyncIterable[bytes]]:
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            await said.wait()
+            yield b"x"
+
+        yield pieces()
+
+    async def send() -> None:
+        nonlocal sent
+        async with StreamBody(source(), streams, payer, partial(turns.turn, payer, PIECE)) as pieces:
+            async for _ in pieces:
+                sent += 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(128):
+            streams.check(payer)
+            nursery.start_soon(send)
+            await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(Unavailable, match="share of one user"):
+            streams.check(payer)
+        said.set()
+    assert sent == 128
+
+
+async def test_calls_that_are_more_than_may_wait_are_refused() -> None:
+    turns, payer = CallTurns(ApiConfig(calls_at_once=1)), Payer("ann", lambda: ["one"])
+
+    async def call() -> None:
+        async with turns.turn(payer, "read"):
+            await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(1 + WAITING):
+            nursery.start_soon(call)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(Crowded, match="wait for their turn"):
+            await call()
+        async with turns.turn(payer, PIECE):
+            nursery.cancel_scope.cancel()
+
+
+async def test_every_portion_that_is_made_beside_the_loop_gets_its_turn() -> None:
+    apart, done = Apart(), 0
+
+    async def look() -> None:
+        nonlocal done
+        async with apart.turn("ann"):
+            await trio.lowlevel.checkpoint()
+            done += 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(128):
+            nursery.start_soon(look)
+    assert done == 128
 
 
 async def test_a_push_goes_on_when_its_client_goes_away(served: Served) -> None:
