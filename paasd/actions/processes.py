@@ -75,7 +75,11 @@ async def update(
 
 
 def finds_no_place(tx: ReadTx, process: Process) -> str | None:
-    """That no node is as large as an instance of the process, if so. It says nothing of how large they are."""
+    """That no node is as large as an instance of the process, if so and it wants any. It says nothing of how large
+    they are.
+    """
+    if not process.instances:
+        return None
     nodes = tx.all(Node, In("state", LIVE_STATES))
     if not nodes or any(one.memory_mb >= process.memory_mb and one.disk_mb >= process.disk_mb for one in nodes):
         return None

@@ -69,13 +69,15 @@ def scale(target: Target, /, name: str, process: str, **amounts: int | None) -> 
             raise
         types = ", ".join(one["type"] for one in client.pages(f"/v3/apps/{app['guid']}/processes"))
         raise click.ClickException(f"{name} has no process {process!r}; it has: {types}") from error
+    resized = not body.keys().isdisjoint(("memory_in_mb", "disk_in_mb"))
     warning = unquote(scaled.headers.get("X-Cf-Warnings", ""))
-    if "insufficient resources" in warning:
+    # Another number restarts nothing: what runs goes on, and whether the others find a place is seen by waiting.
+    if resized and "insufficient resources" in warning:
         raise click.ClickException(f"{name} is not restarted. {warning}")
     if app["state"] != "STARTED":
         click.echo(f"{name} is scaled; it is stopped, so `paasd restart {name}` starts it.")
         return
-    if {"memory_in_mb", "disk_in_mb"} & set(body):
+    if resized:
         client.call("POST", f"/v3/apps/{app['guid']}/actions/restart")
     _wait_until_running(client, app, process)
 

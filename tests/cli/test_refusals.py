@@ -115,23 +115,31 @@ async def test_a_size_that_no_node_has_is_told_before_anything_is_restarted(serv
     app = await tenant.started_app(served, "dora")
     await tenant.instance(served, app)
 
-    async def scale(size: str) -> Typed:
+    async def scale(*amounts: str) -> Typed:
         words = ("--api", served.doors.url, "--user", "developer@acme", "--password", PASSWORD, "--space", "acme/dev")
-        return await paasd(*words, "scale", "dora", "-m", size)
+        return await paasd(*words, "scale", "dora", *amounts)
 
     def version() -> int:
         with served.context.database.read() as tx:
             return tx.need(App, app).version
 
     before = version()
-    typed = await scale("99999G")
+    typed = await scale("-m", "99999G")
     assert typed.code == 1 and typed.err.startswith("Error: dora is not restarted. No node is as large as"), typed
     assert version() == before
     with served.context.database.read() as tx:
         web = find_process(tx, app, "web")
     failed = RecordFailures(reasons={web.guid: "insufficient resources: memory"})
     await served.context.database.write(record_failures, failed)
-    typed = await scale("4G")
+    typed = await scale("-i", "2")
+    assert typed.code == 1 and "is down: insufficient resources: memory" in typed.err, typed
+    typed = await scale("-i", "0")
+    assert typed.code == 0 and "0 of 0 running" in typed.out, typed
+    async with await served.admin() as http:
+        for instances in (1, 0):
+            answer = await http.post(f"/v3/processes/{web.guid}/actions/scale", json={"instances": instances})
+            assert ("No%20node" in answer.headers.get("X-Cf-Warnings", "")) is bool(instances), answer.headers
+    typed = await scale("-i", "1", "-m", "4G")
     assert "dora (web): instance 0 is down: insufficient resources: memory" in typed.err, typed
     assert version() == before + 1, "there may be room for it soon"
 
