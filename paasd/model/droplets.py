@@ -63,12 +63,13 @@ class RecordDownload(Arguments):
 
 @operation("droplet.record_download", version=1)
 def record_download(tx: Tx, args: RecordDownload) -> Droplet:
-    """The audit event of a download. Raises NotFound, or Unprocessable when there is nothing to download."""
+    """The audit event of a download, unless there is one. Raises NotFound, or Unprocessable for nothing to download."""
     droplet = tx.need(Droplet, args.droplet_guid)
     if droplet.state != "STAGED":
         raise Unprocessable("Only staged droplets can be downloaded.")
     app = tx.need(App, droplet.app_guid)
-    record_app_event(tx, DOWNLOADED, args.actor, app, {"droplet_guid": droplet.guid})
+    if not download_told(tx, droplet, args.actor, tx.now):
+        record_app_event(tx, DOWNLOADED, args.actor, app, {"droplet_guid": droplet.guid})
     return droplet
 
 

@@ -49,12 +49,13 @@ class RecordPackageDownload(Arguments):
 
 @operation("package.record_download", version=1)
 def record_package_download(tx: Tx, args: RecordPackageDownload) -> Package:
-    """The audit event of a download. Raises NotFound, or Unprocessable when there is nothing to download."""
+    """The audit event of a download, unless there is one. Raises NotFound, or Unprocessable for nothing to download."""
     package = tx.need(Package, args.package_guid)
     if package.state != "READY" or package.blob_sha256 is None:
         raise Unprocessable("Package has no bits to download.")
     app = tx.need(App, package.app_guid)
-    record_app_event(tx, DOWNLOADED, args.actor, app, {"package_guid": package.guid})
+    if not download_told(tx, package, args.actor, tx.now):
+        record_app_event(tx, DOWNLOADED, args.actor, app, {"package_guid": package.guid})
     return package
 
 
