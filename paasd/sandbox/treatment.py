@@ -4,7 +4,6 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import trio
 
@@ -14,9 +13,6 @@ from paasd.sandbox.fairness import DAEMON_TURN_NS, PERIOD_S, SHORT_TURN_NS, Fair
 from paasd.sandbox.launcher.syscalls import take_turns
 from paasd.sandbox.parts import Parts
 from paasd.sandbox.processes import launchers
-
-_SESSION = Path("/proc/self/autogroup")
-_FIRST, _USUAL = -10, 0
 
 
 class Treatment:
@@ -69,16 +65,9 @@ class Treatment:
     def _keep_own_work_to(self, processors: tuple[int, ...]) -> None:
         if processors != self._own:
             self._own = processors
-            _come_first(processors != self._everywhere)
+            # Among those who compute it runs often rather than long, so that nobody waits for it elsewhere.
+            turn_ns = DAEMON_TURN_NS if processors == self._everywhere else SHORT_TURN_NS
+            for thread in threads_of(os.getpid()):
+                with contextlib.suppress(OSError):
+                    take_turns(turn_ns, thread)
             keep_to(processors, (os.getpid(), *COMPANIONS, *launchers(self._parts.prefix)))
-
-
-def _come_first(first: bool) -> None:
-    """Among tenants who compute, the daemon comes before them and at once: elsewhere others must not wait for it."""
-    for thread in threads_of(os.getpid()):
-        with contextlib.suppress(OSError):
-            take_turns(SHORT_TURN_NS if first else DAEMON_TURN_NS, thread)
-    # Where the kernel shares the processor out to sessions first; as a systemd unit the daemon has as
-    # much as Envoy and all tenants together, who are in the other unit.
-    with contextlib.suppress(OSError):
-        _SESSION.write_text(str(_FIRST if first else _USUAL))
