@@ -221,7 +221,7 @@ for number in range(count):
     tried(sock.send, query)
     sockets.append(sock)
 answered = set()
-while ready := select.select([sock for sock in sockets if sock not in answered], [], [], 2.0)[0]:
+while ready := select.select([sock for sock in sockets if sock not in answered], [], [], 5.0)[0]:
     for sock in ready:
         if tried(sock.recv, 512) == "ok":
             answered.add(sock)
