@@ -6,6 +6,7 @@ import random
 import re
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -86,6 +87,8 @@ def _make(attempt: Attempt, stage: Stage, report: Report) -> None:
         except pytest.skip.Exception as reason:
             report.skipped.append(f"{attempt.name}: {reason}")
         except Exception as error:  # noqa: BLE001 (whatever it is, the other tenant goes on, and the report says it)
-            report.failed.append(f"{attempt.name} of {stage.space}: {type(error).__name__}: {str(error)[:2000]}")
+            what = f"{type(error).__name__}: {str(error)[:2000]}"
+            where = traceback.extract_tb(error.__traceback__)[-1].line
+            report.failed.append(f"{attempt.name} of {stage.space}: {what} at `{where}`")
         else:
             report.done.append(attempt.name)
