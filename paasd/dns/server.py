@@ -1,5 +1,6 @@
 """The resolver's sockets: UDP and TCP on the link address, for instances of this node only."""
 
+import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,6 +28,9 @@ _CONNECTION_SHARES = 16
 _TCP_IDLE_S = 10.0
 _UDP_QUERY_LIMIT_BYTES = 4096
 _IP_FREEBIND = 15
+_SO_RCVBUFFORCE = 33
+_QUEUE_BYTES = 8 * 1024 * 1024
+"""A packet takes 768 of them: what instances send at once (`resolver_packets_per_s`) drops no look-up of others."""
 
 Learn = Callable[[str, str, set[str], float], Awaitable[None]]
 """(client, name asked for, IPv4 addresses, seconds they hold), awaited before the client gets its answer."""
@@ -59,15 +63,22 @@ class Resolver:
             structlog.get_logger().warning("no name server: apps resolve apps.internal only; set [dns] upstreams")
 
     async def answer(self, packet: bytes, client: str) -> dns.message.Message | None:
-        """The answer; None for what deserves none (not DNS, not a query, not an instance of ours) or must wait.
+        """The answer; None for what deserves none (not DNS, not a query, not an instance of ours) or must wait."""
+        allowed = self._admit(client)
+        return None if allowed is None else await self._answer(packet, client, allowed)
+
+    def _admit(self, client: str) -> bool | None:
+        """Whether it may ask now. None for what is not even read: not from an instance of ours, or too much of one.
 
         Who asks more than it may is told so a few times a second; reading the rest would cost as much as answering it.
         """
         if not self._is_instance(client):
             return None
-        allowed = self._buckets.take(client, self._clock())
-        if not allowed and not self._refusals.take(client, self._clock()):
-            return None
+        if self._buckets.take(client, self._clock()):
+            return True
+        return False if self._refusals.take(client, self._clock()) else None
+
+    async def _answer(self, packet: bytes, client: str, allowed: bool) -> dns.message.Message | None:
         try:
             query = dns.message.from_wire(packet)
         except (dns.exception.DNSException, ValueError):
@@ -111,10 +122,16 @@ class Resolver:
                 except OSError:
                     # An ICMP error about an earlier answer; the socket is as good as before.
                     continue
-                nursery.start_soon(self._answer_udp, sock, packet, peer)
+                # Before a task is made for it: a flood has to be off the queue as fast as it comes, as others' look-ups
+                # stand behind it.
+                allowed = self._admit(peer[0])
+                if allowed is not None:
+                    nursery.start_soon(self._answer_udp, sock, packet, peer, allowed)
 
-    async def _answer_udp(self, sock: trio.socket.SocketType, packet: bytes, peer: tuple[str, int]) -> None:
-        response = await self.answer(packet, peer[0])
+    async def _answer_udp(
+        self, sock: trio.socket.SocketType, packet: bytes, peer: tuple[str, int], allowed: bool
+    ) -> None:
+        response = await self._answer(packet, peer[0], allowed)
         if response is None:
             return
         try:
@@ -226,6 +243,8 @@ async def _bind(address: str, wanted: int) -> tuple[trio.socket.SocketType, trio
             # Instances ask again while a daemon restarts, and the kernel sends what belongs together to the old port.
             await stream.bind((address, wanted if attempt == 0 else 0))
             stream.listen(128)
+            with contextlib.suppress(PermissionError):  # A node in somebody's tests has the usual one.
+                datagrams.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _QUEUE_BYTES)
             await datagrams.bind((address, stream.getsockname()[1]))
         except OSError:
             stream.close()

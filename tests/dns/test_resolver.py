@@ -14,7 +14,7 @@ import dns.rdatatype
 import pytest
 import trio
 
-from paasd.config import DnsConfig
+from paasd.config import DnsConfig, NetworkConfig
 from paasd.dns import Resolver, open_resolver
 from paasd.errors import ConfigError
 
@@ -161,6 +161,18 @@ async def test_who_asks_far_too_much_is_not_even_read(world: World, upstream: Up
         answers = [await resolver.answer(query, "127.0.0.1") for _ in range(100)]
     codes = [None if answer is None else answer.rcode() for answer in answers]
     assert codes == [dns.rcode.NOERROR] * 5 + [dns.rcode.REFUSED] * 10 + [None] * 85
+
+
+@pytest.mark.root
+async def test_what_one_sends_at_once_drops_no_look_up_of_another(world: World, upstream: Upstream):
+    world.instances.add("127.0.0.2")
+    async with world.open(DnsConfig(upstreams=(upstream.server,))) as resolver:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flooder:
+            flooder.bind(("127.0.0.2", 0))
+            flooder.connect(("127.0.0.1", resolver.port))
+            for _ in range(NetworkConfig().resolver_packets_per_s):
+                flooder.send(b"x" * 30)
+        assert texts(await ask(resolver, "localhost")) == {"127.0.0.1"}
 
 
 async def test_a_long_answer_is_cut_over_udp_and_whole_over_tcp(resolver: Resolver):
