@@ -1,9 +1,10 @@
 """The resolver's sockets: UDP and TCP on the link address, for instances of this node only."""
 
 import contextlib
+import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -27,9 +28,10 @@ _CONNECTION_SHARES = 16
 """One client has no more than one of so many parts of the TCP connections."""
 _TCP_IDLE_S = 10.0
 _UDP_QUERY_LIMIT_BYTES = 4096
+_PACKETS_AT_A_LOOK = 256
 _IP_FREEBIND = 15
 _SO_RCVBUFFORCE = 33
-_QUEUE_BYTES = 8 * 1024 * 1024
+_QUEUE_BYTES = 2 * 1024 * 1024
 """A packet takes 768 of them: what instances send at once (`resolver_packets_per_s`) drops no look-up of others."""
 
 Learn = Callable[[str, str, set[str], float], Awaitable[None]]
@@ -115,18 +117,17 @@ class Resolver:
         return response
 
     async def serve_udp(self, sock: trio.socket.SocketType) -> None:
-        async with trio.open_nursery() as nursery:
-            while True:
-                try:
-                    packet, peer = await sock.recvfrom(_UDP_QUERY_LIMIT_BYTES)
-                except OSError:
-                    # An ICMP error about an earlier answer; the socket is as good as before.
-                    continue
-                # Before a task is made for it: a flood has to be off the queue as fast as it comes, as others' look-ups
-                # stand behind it.
-                allowed = self._admit(peer[0])
-                if allowed is not None:
-                    nursery.start_soon(self._answer_udp, sock, packet, peer, allowed)
+        """Many packets at a look, and no task for what is not even read: others' look-ups stand behind a flood."""
+        queue = socket.socket(fileno=os.dup(sock.fileno()))
+        with queue:
+            queue.setblocking(False)
+            async with trio.open_nursery() as nursery:
+                while True:
+                    await trio.lowlevel.wait_readable(queue)
+                    for packet, peer in _waiting(queue):
+                        allowed = self._admit(peer[0])
+                        if allowed is not None:
+                            nursery.start_soon(self._answer_udp, sock, packet, peer, allowed)
 
     async def _answer_udp(
         self, sock: trio.socket.SocketType, packet: bytes, peer: tuple[str, int], allowed: bool
@@ -183,6 +184,17 @@ class Resolver:
             (size,) = struct.unpack("!H", head)
             return await _read_exactly(stream, size) if size <= self._config.tcp_message_limit_bytes else None
         return None
+
+
+def _waiting(queue: socket.socket) -> Iterator[tuple[bytes, tuple[str, int]]]:
+    """What waits, so many at most that the loop gets on."""
+    for _ in range(_PACKETS_AT_A_LOOK):
+        try:
+            yield queue.recvfrom(_UDP_QUERY_LIMIT_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            continue  # an ICMP error about an earlier answer; the socket is as good as before
 
 
 def _client_of(stream: trio.SocketStream) -> str | None:
