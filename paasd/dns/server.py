@@ -32,7 +32,7 @@ _PACKETS_AT_A_LOOK = 256
 _IP_FREEBIND = 15
 _SO_RCVBUFFORCE = 33
 _QUEUE_BYTES = 2 * 1024 * 1024
-"""A packet takes 768 of them: what instances send at once (`resolver_packets_per_s`) drops no look-up of others."""
+"""The kernel gives twice as many, and a packet takes 768: room for what five instances may send at once."""
 
 Learn = Callable[[str, str, set[str], float], Awaitable[None]]
 """(client, name asked for, IPv4 addresses, seconds they hold), awaited before the client gets its answer."""
