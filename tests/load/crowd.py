@@ -87,11 +87,11 @@ class Crowd:
         self.people.append(person)
 
     async def use(self, seconds: float) -> None:
-        """Everybody at once, for so long."""
-        with trio.move_on_after(seconds):
-            async with trio.open_nursery() as nursery:
-                for person in self.people:
-                    nursery.start_soon(person.live)
+        """Everybody at once, for so long, and until what was asked last is answered."""
+        until = trio.current_time() + seconds
+        async with trio.open_nursery() as nursery:
+            for person in self.people:
+                nursery.start_soon(person.live, until)
 
     async def lost(self) -> list[str]:
         """Acknowledged writes that are not there. Called when nobody writes any more."""
@@ -112,8 +112,9 @@ class Crowd:
             await person.connection.close()
 
     @property
-    def calls(self) -> int:
-        return sum(map(len, self.took_s.values()))
+    def writes(self) -> int:
+        """Things that were written, each counted once however often."""
+        return sum(len(person.values) + len(person.routes) for person in self.people)
 
 
 class Person:
@@ -140,8 +141,8 @@ class Person:
         assert answer is not None, self._crowd.wrong
         self.connection.token = f"bearer {answer.json['access_token']}"
 
-    async def live(self) -> None:
-        """One call after the other, for ever."""
+    async def live(self, until: float) -> None:
+        """One call after the other, none begun after `until` (of trio's clock)."""
         reads = [self._list_apps, self._one_app, self._organizations, self._spaces, self._routes, self._processes]
         works: list[Callable[[], Awaitable[None]]] = [*reads, *reads]
         match self._role:
@@ -154,8 +155,9 @@ class Person:
                 works += [self._events, self._events]
             case _:
                 pass
-        while True:
+        while trio.current_time() < until:
             await self._random.choice(works)()
+            await trio.lowlevel.checkpoint()
 
     async def _timed(
         self, name: str, method: str, path: str, expected: int, body: Any = None, form: str | None = None

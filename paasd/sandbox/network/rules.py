@@ -20,6 +20,7 @@ _LASTING_CHAINS = ("resolve", "resolver", "doorway", "doors")
 WEB_PORTS = "{ 80, 443 }"
 _RESET = "reject with tcp reset"
 _REFUSE = "reject with icmpx admin-prohibited"
+_ANSWERS = ("ct state established ct direction reply accept", "ct state related accept")
 CHAINS_OF_ONE = {"e": "egress", "d": "lookups", "n": "callers", "m": "callees"}
 """What of the table is one instance's: a chain for each of these maps, named by the letter and the slot."""
 
@@ -58,8 +59,9 @@ def _chains(prefix: str, pool: IPv4Network) -> dict[str, list[str]]:
             "type filter hook input priority filter; policy accept;",
             f"iifname != {ours} accept",
             "jump doors",
-            "ct state established,related accept",
+            # Each packet is counted: one answer would otherwise let a flood through on the same flow.
             "jump resolver",
+            *_ANSWERS,
             _REFUSE,
         ],
         "resolver": [],
@@ -77,8 +79,7 @@ def _chains(prefix: str, pool: IPv4Network) -> dict[str, list[str]]:
         # Only answers pass unasked: what an instance sends of itself is asked packet by packet, so that a connection
         # does not outlive the rule that allowed it.
         "leaving": [
-            "ct state established ct direction reply accept",
-            "ct state related accept",
+            *_ANSWERS,
             "ct state invalid drop",
             f"ip daddr @never {_REFUSE}",
             f"ip daddr @nodes tcp dport != {WEB_PORTS} {_REFUSE}",
