@@ -20,12 +20,11 @@ def start_time(pid: int) -> int | None:
     One whose first thread has ended counts: the others may still hold its sockets. Its pidfd tells when all are gone.
     """
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The name in parentheses may hold anything; the fields after its last parenthesis are plain.
-    fields = text[text.rindex(")") + 2 :].split()
-    return int(fields[19])
+    # The name in parentheses may hold anything, no text even; the fields after its last parenthesis are plain.
+    return int(text.rpartition(b")")[2].split()[19])
 
 
 def boot_id() -> str:

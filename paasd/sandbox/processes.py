@@ -50,11 +50,12 @@ def shims(prefix: str) -> dict[int, str]:
 def _is_ours(pid: int) -> bool:
     # Not the owner of /proc/PID, which is root for whatever may not be dumped.
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        status = Path(f"/proc/{pid}/status").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    uids = next((line.split()[1:] for line in lines if line.startswith("Uid:")), [])
-    return set(uids) == {str(os.geteuid())}
+    # The name above it is of any bytes but a newline, which is escaped: no other one may count as an end of a line.
+    uids = next((line.split()[1:] for line in status.split(b"\n") if line.startswith(b"Uid:")), [])
+    return set(map(int, uids)) == {os.geteuid()}
 
 
 def command_lines() -> dict[int, str]:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -353,13 +353,14 @@ def open_stage(data: Path, outside: Outside, app_cores: float = 0.0) -> Iterator
 
     thread = threading.Thread(target=live, name="node")
     thread.start()
-    failure = ready.get(timeout=120)
-    if failure is None:
-        try:
-            yield stage
-        finally:
-            stage.leave()
-            thread.join()
-            failure = ready.get_nowait()
-    if failure is not None:
+    if (failure := ready.get(timeout=120)) is not None:
         raise failure
+    try:
+        yield stage
+    finally:
+        # Whatever else went wrong went wrong after it.
+        with suppress(trio.RunFinishedError):
+            stage.leave()
+        thread.join()
+        if (failure := ready.get_nowait()) is not None:
+            raise failure
