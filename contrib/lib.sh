@@ -1,4 +1,4 @@
-# Shared by contrib/demo, contrib/test and .ci/run: installs what is missing, says what it does, and is quick when
+# Shared by contrib/demo, contrib/install, contrib/test and .ci/run: installs what is missing, says what it does, and is quick when
 # nothing is missing. Sourced, never run.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -74,4 +74,19 @@ install_all() {
   # What fails here ends the script: not before apt-get has ended, too.
   (install_python "$extras") || { [ -z "$packages" ] || wait "$packages" || true; exit 1; }
   [ -z "$packages" ] || wait "$packages" || exit 1
+}
+
+# What a machine gets beside /opt/paasd, below ROOT if one is given: the units, what they start, and the program by its
+# bare name. What somebody else calls paasd stays.
+install_files() {
+  local root=${1:-} program=/opt/paasd/bin/paasd link
+  link=$root/usr/local/bin/paasd
+  mkdir -p "$root/usr/lib/paasd" "$root/etc/paasd" "$root/etc/systemd/system" "$root/usr/local/bin"
+  install -m 755 "$here/contrib/systemd/holder" "$root/usr/lib/paasd/holder"
+  install -m 644 "$here/contrib/systemd/paasd.service" "$here/contrib/systemd/paasd-holder.service" "$root/etc/systemd/system/"
+  if { [ -e "$link" ] || [ -L "$link" ]; } && [ "$(readlink "$link")" != "$program" ]; then
+    say "$link is somebody else's and stays; this installation is $program"
+  else
+    ln -sfn "$program" "$link"
+  fi
 }

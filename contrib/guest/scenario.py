@@ -13,10 +13,11 @@ from pathlib import Path
 from guest import Guest, open_guest
 
 HOST = "hello.apps.localhost"
+# As contrib/install does it; /opt/paasd is there already.
 INSTALL = """
-mkdir -p /usr/lib/paasd /etc/paasd /root/hello
-install -m 755 /src/contrib/systemd/holder /usr/lib/paasd/holder
-install -m 644 /src/contrib/systemd/*.service /etc/systemd/system/
+. /src/contrib/lib.sh
+install_files
+mkdir -p /root/hello
 printf '[apps]\\nbuild_disk_mb = 1024\\nbuild_memory_mb = 256\\nmemory_mb = 128\\n' > /etc/paasd/paasd.toml
 cat > /root/hello/server.py <<'P'
 import http.server, os
@@ -46,7 +47,7 @@ mkdir -p /root/hog
 echo 'while True: pass' > /root/hog/server.py
 echo 'web: python3 server.py' > /root/hog/Procfile
 echo 'applications: [{name: hog, memory: 24M, no-route: true, health-check-type: process}]' > /root/hog/manifest.yml
-/opt/paasd/bin/paasd --space main/dev push --quiet hog /root/hog
+paasd --space main/dev push --quiet hog /root/hog
 """
 PLACES = """
 cd /sys/fs/cgroup/system.slice/paasd-holder.service
@@ -124,7 +125,7 @@ def daemon_steps(scenario: Scenario) -> None:
     with scenario.step("the units start and the daemon answers"):
         scenario.run(INSTALL)
         scenario.wait_ready()
-        scenario.run("/opt/paasd/bin/paasd create-space main/dev")
+        scenario.run("paasd create-space main/dev")
     with scenario.step("a push is staged and served"):
         print("   " + scenario.run(PUSH.format(name="hello")).replace("\n", "\n   "))
         first = scenario.run(ASK)
@@ -142,7 +143,7 @@ def daemon_steps(scenario: Scenario) -> None:
     with scenario.step("who computes, and the daemon, keep off a processor of who answers"), scenario.under_load():
         scenario.run(HOG)
         print("   " + scenario.run(PLACES).replace("\n", "\n   "))
-        scenario.run("/opt/paasd/bin/paasd --space main/dev delete -y hog")
+        scenario.run("paasd --space main/dev delete -y hog")
     with scenario.step("systemctl restart under load"), scenario.under_load():
         scenario.run("systemctl restart paasd")
         scenario.wait_ready()
@@ -184,7 +185,7 @@ def power_steps(scenario: Scenario) -> None:
         print(f"   builds: {builds}")
         print("   " + scenario.run(PUSH.format(name="second")).replace("\n", "\n   "))
     with scenario.step("everything stops and leaves nothing"):
-        scenario.run("systemctl stop paasd; /opt/paasd/bin/paasd stop --all")
+        scenario.run("systemctl stop paasd; paasd stop --all")
         left = scenario.run(
             "losetup -l -n -O BACK-FILE; ip netns list; nft list tables;"
             " grep -c paasd /proc/self/mountinfo || true; find /sys/fs/cgroup/system.slice/paasd-holder.service -mindepth 1 -type d"
