@@ -1,8 +1,10 @@
 """Addresses of nodes, which are known by address or by name."""
 
+import contextlib
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
+from types import MappingProxyType
 
 import trio
 
@@ -21,25 +23,27 @@ def places_of_nodes(tx: ReadTx, own_guid: str, public: Iterable[str]) -> set[str
     return {row.address for row in rows if row.address} | set(public)
 
 
-async def addresses_of(places: Iterable[str]) -> set[str]:
-    """IPv4 addresses of these places. A name that nobody can resolve now is asked for again at the next look."""
-    found: set[str] = set()
+async def addresses_of(
+    places: Iterable[str], last: Mapping[str, frozenset[str]] = MappingProxyType({})
+) -> dict[str, frozenset[str]]:
+    """IPv4 addresses of each of these places, as `last` has them of a name that nobody can resolve now.
+
+    Such a name is asked for again at the next look; until then what was closed stays closed.
+    """
+    found: dict[str, frozenset[str]] = {}
     async with trio.open_nursery() as nursery:
         for place in places:
             try:
                 address = ip_address(place)
             except ValueError:
+                found[place] = last.get(place, frozenset())
                 nursery.start_soon(_resolve, place, found)
-                continue
-            if address.version == 4:
-                found.add(str(address))
+            else:
+                found[place] = frozenset({str(address)} if address.version == 4 else ())
     return found
 
 
-async def _resolve(name: str, found: set[str]) -> None:
-    with trio.move_on_after(RESOLVE_S):
-        try:
-            infos = await trio.socket.getaddrinfo(name, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
-        except OSError:
-            return
-        found.update(str(info[4][0]) for info in infos)
+async def _resolve(name: str, found: dict[str, frozenset[str]]) -> None:
+    with trio.move_on_after(RESOLVE_S), contextlib.suppress(OSError):
+        infos = await trio.socket.getaddrinfo(name, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
+        found[name] = frozenset(str(info[4][0]) for info in infos)

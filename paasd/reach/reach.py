@@ -62,7 +62,7 @@ class Reach:
         # What the kernel has from this daemon.
         self._groups: dict[str, tuple[GroupRule, ...]] = {}
         self._callers: dict[str, Plan] = {}
-        self._nodes: set[str] | None = None
+        self._nodes: dict[str, frozenset[str]] | None = None
         # For whom a container is being made, and how many.
         self._awaited: dict[Policies, int] = {}
 
@@ -166,9 +166,9 @@ class Reach:
         """Ports of other nodes are for nodes alone, whatever a group says."""
         with self._database.read() as tx:
             places = places_of_nodes(tx, self._node_guid, self._config.public_addresses)
-        addresses = await addresses_of(places)
+        addresses = await addresses_of(places, self._nodes or {})
         if addresses != self._nodes:
-            await network.shared.set_nodes(addresses)
+            await network.shared.set_nodes(set().union(*addresses.values()))
             self._nodes = addresses
 
     async def _forget(self, network: Network) -> None:

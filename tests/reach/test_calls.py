@@ -13,7 +13,6 @@ from paasd.reach.addresses import CallAddresses
 from paasd.reach.calls import Callee, Internal, plan
 from paasd.reach.groups import group_rules
 from paasd.reach.names import Names, NotReady
-from paasd.reach.places import addresses_of
 from paasd.sandbox import Call, GroupRule
 
 NETWORK = IPv4Network("169.254.128.0/28")
@@ -98,10 +97,3 @@ def test_nobody_is_told_of_names_before_the_rows_were_read() -> None:
     assert names.lookup("10.254.0.2", "back.apps.internal") is None
     names.set("front", {})
     assert names.lookup("10.254.0.1", "back.apps.internal") is None
-
-
-async def test_nodes_are_known_by_address_or_by_name() -> None:
-    assert await addresses_of(["192.0.2.1", "2001:db8::1", "localhost", "no.such.name.invalid"]) == {
-        "192.0.2.1",
-        "127.0.0.1",
-    }
