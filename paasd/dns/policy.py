@@ -115,8 +115,13 @@ class Policy:
         return _addresses(query, found)
 
 
+def respond(query: dns.message.Message) -> dns.message.Message:
+    """An empty answer. It is not padded, whatever the query asks for: padding hides sizes from who sees ciphertext."""
+    return dns.message.make_response(query, recursion_available=True, pad=0)
+
+
 def refuse(query: dns.message.Message, rcode: dns.rcode.Rcode) -> dns.message.Message:
-    response = dns.message.make_response(query, recursion_available=True)
+    response = respond(query)
     response.set_rcode(rcode)
     return response
 
@@ -134,7 +139,7 @@ def addresses_of(answer: dns.message.Message) -> tuple[set[str], int]:
 
 def _addresses(query: dns.message.Message, addresses: Iterable[str]) -> dns.message.Message:
     """An answer with those of `addresses` that are of the kind asked for; without any it says that the name exists."""
-    response = dns.message.make_response(query, recursion_available=True)
+    response = respond(query)
     response.flags |= dns.flags.AA
     question = query.question[0]
     wanted = {dns.rdatatype.A: 4, dns.rdatatype.AAAA: 6}.get(question.rdtype)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,22 +18,28 @@ import structlog
 import trio
 
 from paasd.config import DnsConfig
-from paasd.dns.policy import Lookup, NotYet, Policy, addresses_of, refuse
+from paasd.dns.places import Places
+from paasd.dns.policy import Lookup, NotYet, Policy, addresses_of, refuse, respond
 from paasd.dns.upstreams import NoUpstream, Upstreams, parse_servers
-from paasd.rate import Buckets, Shares
+from paasd.rate import Bucket, Buckets
 
 LINK_ADDRESS = "169.254.1.1"
 _CLIENTS_REMEMBERED = 8192
 _REFUSALS_PER_S = 10
-_CONNECTION_SHARES = 16
-"""One client has no more than one of so many parts of the TCP connections."""
+_FAILURES_LOGGED_PER_S = 1
 _TCP_IDLE_S = 10.0
+_ACCEPT_AGAIN_S = 0.1
 _UDP_QUERY_LIMIT_BYTES = 4096
 _PACKETS_AT_A_LOOK = 256
 _IP_FREEBIND = 15
 _SO_RCVBUFFORCE = 33
-_QUEUE_BYTES = 2 * 1024 * 1024
-"""The kernel gives twice as many, and a packet takes 768: room for what five instances may send at once."""
+_SOL_UDP, _UDP_GRO = 17, 104
+_LOOK_UPS_OF_A_PACKET = 4
+"""A sender's kernel, and ours where GRO is on, may make one packet of many datagrams, which is counted as one."""
+_QUEUED_PACKET_BYTES = 768
+_QUEUED_SENDERS = 5
+"""The queue has room for what so many instances may send at once."""
+_QUEUE_LIMIT_BYTES = 256 * 1024 * 1024
 
 Learn = Callable[[str, str, set[str], float], Awaitable[None]]
 """(client, name asked for, IPv4 addresses, seconds they hold), awaited before the client gets its answer."""
@@ -47,6 +54,7 @@ class Resolver:
         *,
         lookup: Lookup,
         is_instance: Callable[[str], bool],
+        holder_of: Callable[[str], str],
         learn: Learn,
         clock: Callable[[], float],
     ) -> None:
@@ -58,9 +66,11 @@ class Resolver:
         self._policy = Policy(config.private_zones, lookup)
         self._buckets = Buckets(config.queries_per_s, config.queries_burst, _CLIENTS_REMEMBERED)
         servers = parse_servers(config.upstreams)
-        self._upstreams = Upstreams(servers, timeout_s=config.timeout_s, limit=config.concurrent_limit)
+        places = Places(config.concurrent_limit, holder_of)
+        self._upstreams = Upstreams(servers, timeout_s=config.timeout_s, places=places)
         self._refusals = Buckets(_REFUSALS_PER_S, _REFUSALS_PER_S, _CLIENTS_REMEMBERED)
-        self._connections = Shares(config.tcp_connections_limit, config.tcp_connections_limit // _CONNECTION_SHARES)
+        self._connections = Places(config.tcp_connections_limit, holder_of)
+        self._failures = Bucket(_FAILURES_LOGGED_PER_S, _FAILURES_LOGGED_PER_S, clock())
         if not servers:
             structlog.get_logger().warning("no name server: apps resolve apps.internal only; set [dns] upstreams")
 
@@ -104,7 +114,7 @@ class Resolver:
     async def _pass_on(
         self, query: dns.message.Message, found: dns.message.Message, client: str
     ) -> dns.message.Message:
-        response = dns.message.make_response(query, recursion_available=True)
+        response = respond(query)
         response.set_rcode(found.rcode())
         response.answer = found.answer
         response.authority = found.authority
@@ -132,13 +142,28 @@ class Resolver:
     async def _answer_udp(
         self, sock: trio.socket.SocketType, packet: bytes, peer: tuple[str, int], allowed: bool
     ) -> None:
-        response = await self._answer(packet, peer[0], allowed)
-        if response is None:
+        wire = await self._wire(self._answer(packet, peer[0], allowed), peer[0], self._cut)
+        if wire is None:
             return
         try:
-            await sock.sendto(self._cut(response), peer)
+            await sock.sendto(wire, peer)
         except OSError:
             return
+
+    async def _wire(
+        self,
+        answering: Awaitable[dns.message.Message | None],
+        client: str,
+        to_wire: Callable[[dns.message.Message], bytes],
+    ) -> bytes | None:
+        """The answer's bytes. What nobody thought of ends here, in silence: no look-up is worth the daemon."""
+        try:
+            response = await answering
+            return None if response is None else to_wire(response)
+        except Exception:  # noqa: BLE001 - the boundary between look-ups
+            if self._failures.take(self._clock()):
+                structlog.get_logger().exception("a look-up was not answered", client=client)
+            return None
 
     def _cut(self, response: dns.message.Message) -> bytes:
         """Within what client and configuration allow; what does not fit goes, with the flag that says ask by TCP."""
@@ -147,33 +172,35 @@ class Resolver:
             return response.to_wire(max_size=limit)
         except dns.exception.TooBig:
             response.flags |= dns.flags.TC
-            response.answer, response.authority, response.additional = [], [], []
-            return response.to_wire(max_size=limit)
+            return _emptied(response).to_wire(max_size=limit)
 
     async def serve_tcp(self, listener: trio.SocketListener) -> None:
         async with trio.open_nursery() as nursery:
             while True:
-                stream = await listener.accept()
-                client = _client_of(stream)
-                if client is None or not self._connections.take(client):
-                    await trio.aclose_forcefully(stream)
+                try:
+                    stream = await listener.accept()
+                except OSError:  # the process has as many files as it may; trio passes over the rest
+                    await trio.sleep(_ACCEPT_AGAIN_S)
                     continue
-                nursery.start_soon(self._serve_stream, stream, client)
+                nursery.start_soon(self._serve_stream, stream)
 
-    async def _serve_stream(self, stream: trio.SocketStream, client: str) -> None:
-        try:
-            async with stream:
-                while (packet := await self._read_message(stream)) is not None:
-                    response = await self.answer(packet, client)
-                    if response is None:
-                        return
-                    wire = response.to_wire(max_size=65535)
-                    with trio.fail_after(_TCP_IDLE_S):
-                        await stream.send_all(struct.pack("!H", len(wire)) + wire)
-        except (trio.BrokenResourceError, trio.TooSlowError, OSError):
+    async def _serve_stream(self, stream: trio.SocketStream) -> None:
+        client = _client_of(stream)
+        if client is None:
+            await trio.aclose_forcefully(stream)
             return
-        finally:
-            self._connections.give_back(client)
+        with self._connections.place(client) as free:
+            if not free:
+                await trio.aclose_forcefully(stream)
+                return
+            with contextlib.suppress(trio.BrokenResourceError, trio.TooSlowError, OSError):
+                async with stream:
+                    while (packet := await self._read_message(stream)) is not None:
+                        wire = await self._wire(self.answer(packet, client), client, _whole)
+                        if wire is None:
+                            return
+                        with trio.fail_after(_TCP_IDLE_S):
+                            await stream.send_all(struct.pack("!H", len(wire)) + wire)
 
     async def _read_message(self, stream: trio.SocketStream) -> bytes | None:
         """One message; None at the end, when it is too long, or when the client dawdles."""
@@ -187,14 +214,39 @@ class Resolver:
 
 
 def _waiting(queue: socket.socket) -> Iterator[tuple[bytes, tuple[str, int]]]:
-    """What waits, so many at most that the loop gets on."""
+    """What waits, so many packets at most that the loop gets on; none that is longer than a query may be."""
     for _ in range(_PACKETS_AT_A_LOOK):
         try:
-            yield queue.recvfrom(_UDP_QUERY_LIMIT_BYTES)
+            packet, said, flags, peer = queue.recvmsg(_UDP_QUERY_LIMIT_BYTES, socket.CMSG_SPACE(4))
         except BlockingIOError:
             return
         except OSError:
             continue  # an ICMP error about an earlier answer; the socket is as good as before
+        if not flags & socket.MSG_TRUNC:
+            for datagram in _datagrams(packet, said):
+                yield datagram, peer
+
+
+def _datagrams(packet: bytes, said: list[tuple[int, int, bytes]]) -> Iterator[bytes]:
+    """Those that one packet was made of, no more than an honest client sends in a row."""
+    sizes = [int.from_bytes(data, sys.byteorder) for level, kind, data in said if (level, kind) == (_SOL_UDP, _UDP_GRO)]
+    size = sizes[0] if sizes else max(1, len(packet))
+    for start in range(0, min(len(packet), size * _LOOK_UPS_OF_A_PACKET), size):
+        yield packet[start : start + size]
+
+
+def _whole(response: dns.message.Message) -> bytes:
+    """For TCP. An upstream that compressed more than we do may give more than one message holds."""
+    try:
+        return response.to_wire(max_size=65535)
+    except dns.exception.TooBig:
+        response.set_rcode(dns.rcode.SERVFAIL)
+        return _emptied(response).to_wire()
+
+
+def _emptied(response: dns.message.Message) -> dns.message.Message:
+    response.answer, response.authority, response.additional = [], [], []
+    return response
 
 
 def _client_of(stream: trio.SocketStream) -> str | None:
@@ -221,18 +273,22 @@ async def open_resolver(
     *,
     lookup: Lookup,
     is_instance: Callable[[str], bool],
+    holder_of: Callable[[str], str],
     learn: Learn,
     clock: Callable[[], float],
+    packets_per_s: int,
     address: str = LINK_ADDRESS,
     port: int = 0,
 ) -> AsyncIterator[Resolver]:
     """Listen on `address` (UDP and TCP) until left; on `port` if it is free. Raises ConfigError for bad upstreams.
 
     `lookup` answers names below apps.internal; `is_instance` tells whether an address is one of this node's instances;
-    `learn` is told every address that an instance was answered, before it can use it.
+    `holder_of` who has it ("" for nobody known), of whom all instances share a part; `learn` is told every address that
+    an instance was answered, before it can use it. The kernel lets `packets_per_s` of one instance through.
     """
-    resolver = Resolver(config, lookup=lookup, is_instance=is_instance, learn=learn, clock=clock)
-    datagrams, listener = await _bind(address, port)
+    resolver = Resolver(config, lookup=lookup, is_instance=is_instance, holder_of=holder_of, learn=learn, clock=clock)
+    queue_bytes = min(packets_per_s * _QUEUED_PACKET_BYTES * _QUEUED_SENDERS, _QUEUE_LIMIT_BYTES)
+    datagrams, listener = await _bind(address, port, queue_bytes)
     resolver.port = datagrams.getsockname()[1]
     with datagrams:
         async with listener, trio.open_nursery() as nursery:
@@ -242,7 +298,7 @@ async def open_resolver(
             nursery.cancel_scope.cancel()
 
 
-async def _bind(address: str, wanted: int) -> tuple[trio.socket.SocketType, trio.SocketListener]:
+async def _bind(address: str, wanted: int, queue_bytes: int) -> tuple[trio.socket.SocketType, trio.SocketListener]:
     """One port number for both protocols: the kernel picks it for TCP, and UDP may find it taken."""
     for attempt in range(16):
         stream = trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -256,7 +312,10 @@ async def _bind(address: str, wanted: int) -> tuple[trio.socket.SocketType, trio
             await stream.bind((address, wanted if attempt == 0 else 0))
             stream.listen(128)
             with contextlib.suppress(PermissionError):  # A node in somebody's tests has the usual one.
-                datagrams.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _QUEUE_BYTES)
+                # The kernel gives twice as many as it is told.
+                datagrams.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, queue_bytes // 2)
+            # Else a packet that stands for many datagrams takes as many places in the queue.
+            datagrams.setsockopt(_SOL_UDP, _UDP_GRO, 1)
             await datagrams.bind((address, stream.getsockname()[1]))
         except OSError:
             stream.close()

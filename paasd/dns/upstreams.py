@@ -7,9 +7,10 @@ import dns.asyncquery
 import dns.exception
 import dns.inet
 import dns.message
+import trio
 
+from paasd.dns.places import Places
 from paasd.errors import ConfigError
-from paasd.rate import Shares
 
 Server = tuple[str, int]
 
@@ -43,24 +44,22 @@ def _parse(text: str) -> Server:
 
 
 class Upstreams:
-    """Asks one server after the other; at most `limit` questions are in flight, a quarter of them of one client.
+    """Asks one server after the other; a question in flight takes one of `places`.
 
     Who asks for names whose servers never answer would otherwise have all of them.
     """
 
-    def __init__(self, servers: Sequence[Server], *, timeout_s: float, limit: int) -> None:
+    def __init__(self, servers: Sequence[Server], *, timeout_s: float, places: Places) -> None:
         self._servers = tuple(servers)
         self._timeout_s = timeout_s
-        self._shares = Shares(limit, limit // 4)
+        self._places = places
 
     async def ask(self, query: dns.message.Message, client: str) -> dns.message.Message:
         """The first answer. Raises NoUpstream when nobody answers in time, or too many questions wait."""
-        if not self._shares.take(client):
-            raise NoUpstream("too many look-ups are waiting")
-        try:
+        with self._places.place(client) as free:
+            if not free:
+                raise NoUpstream("too many look-ups are waiting")
             return await self._ask(query)
-        finally:
-            self._shares.give_back(client)
 
     async def _ask(self, query: dns.message.Message) -> dns.message.Message:
         # A fresh question with an id and options of our own: nothing of a tenant's packet is passed on but the name.
@@ -71,7 +70,7 @@ class Upstreams:
                 answer, _ = await dns.asyncquery.udp_with_fallback(
                     ours, address, timeout=self._timeout_s, port=port, ignore_unexpected=True
                 )
-            except (dns.exception.DNSException, OSError, EOFError):
-                continue
+            except (dns.exception.DNSException, ValueError, OSError, EOFError, trio.BrokenResourceError):
+                continue  # trio's own error is a reset, as servers with too many connections send it
             return answer
         raise NoUpstream("no name server answered" if self._servers else "no name server is configured")

@@ -122,8 +122,10 @@ async def resolve_names(start: Start, network: Network | None, names: Names) -> 
             start.config.dns,
             lookup=lookup,
             is_instance=lambda address: network.by_address(address) is not None,
+            holder_of=names.organization,
             learn=network.learn,
             clock=time.monotonic,
+            packets_per_s=start.config.network.resolver_packets_per_s,
             port=network.resolver_port,
         )
     )

@@ -13,10 +13,15 @@ class Names:
     def __init__(self) -> None:
         self._of: dict[str, Mapping[str, tuple[str, ...]]] = {}
         self._caller_at: Callable[[str], str] | None = None
+        self._organization_at: Callable[[str], str] = lambda address: ""
 
-    def ready(self, caller_at: Callable[[str], str]) -> None:
-        """From now on answers count. `caller_at` tells which app calls from an address, "" for none."""
-        self._caller_at = caller_at
+    def ready(self, caller_at: Callable[[str], str], organization_at: Callable[[str], str]) -> None:
+        """From now on answers count. The two tell which app calls from an address and whose it is, "" for none."""
+        self._caller_at, self._organization_at = caller_at, organization_at
+
+    def organization(self, address: str) -> str:
+        """Whose instance has this address; "" where that is not known, also before `ready`."""
+        return self._organization_at(address)
 
     def set(self, caller: str, names: Mapping[str, tuple[str, ...]]) -> None:
         """What an app may call, by lower-case name."""

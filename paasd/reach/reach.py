@@ -11,7 +11,7 @@ import trio
 
 from paasd.config import NetworkConfig
 from paasd.errors import PaasdError
-from paasd.model import App
+from paasd.model import App, Space
 from paasd.model.security_groups import effective_rules, space_of
 from paasd.reach.addresses import CallAddresses
 from paasd.reach.calls import Callee, Door, Plan, internal_names, plan, policies_of
@@ -62,6 +62,8 @@ class Reach:
         # What the kernel has from this daemon.
         self._groups: dict[str, tuple[GroupRule, ...]] = {}
         self._callers: dict[str, Plan] = {}
+        # Of groups that are followed; a space stays with its organization.
+        self._organizations: dict[str, str] = {}
         self._nodes: dict[str, frozenset[str]] | None = None
         # For whom a container is being made, and how many.
         self._awaited: dict[Policies, int] = {}
@@ -96,6 +98,7 @@ class Reach:
             with self._database.read() as tx:
                 groups = {one.group: _rules(tx, one.group) for one in wanted if one.group}
                 callers = {one.caller: self._plan(tx, one.caller) for one in wanted if one.caller}
+                self._organizations.update({name: _organization_of(tx, name) for name in groups})
             self._addresses.save()
             for name, rules in groups.items():
                 if self._groups.get(name) != rules:
@@ -153,14 +156,20 @@ class Reach:
         async with self._turn:
             await self._close_nodes(self._network)
         await self.apply(self.followed())
-        self._names.ready(self._caller_at)
+        self._names.ready(self._caller_at, self._organization_at)
         await self._forget(self._network)
 
     def _caller_at(self, address: str) -> str:
+        return self._policies_at(address).caller
+
+    def _organization_at(self, address: str) -> str:
+        return self._organizations.get(self._policies_at(address).group, "")
+
+    def _policies_at(self, address: str) -> Policies:
         for container in self._sandbox.containers.values():
             if container.address == address:
-                return container.spec.policies.caller
-        return ""
+                return container.spec.policies
+        return Policies()
 
     async def _close_nodes(self, network: Network) -> None:
         """Ports of other nodes are for nodes alone, whatever a group says."""
@@ -176,6 +185,7 @@ class Reach:
         async with self._turn:
             followed = self.followed()
             groups, callers = {one.group for one in followed}, {one.caller for one in followed}
+            self._organizations = {name: whose for name, whose in self._organizations.items() if name in groups}
             if not (self._groups.keys() <= groups and self._callers.keys() <= callers):
                 await network.shared.keep_only(groups, callers)
                 self._groups = {name: rules for name, rules in self._groups.items() if name in groups}
@@ -192,6 +202,12 @@ def _rules(tx: ReadTx, name: str) -> tuple[GroupRule, ...]:
     """Empty for a name of which nothing is known: closed."""
     found = space_of(name)
     return () if found is None else group_rules(effective_rules(tx, *found))
+
+
+def _organization_of(tx: ReadTx, name: str) -> str:
+    found = space_of(name)
+    space = None if found is None else tx.get(Space, found[1])
+    return "" if space is None else space.organization_guid
 
 
 @asynccontextmanager

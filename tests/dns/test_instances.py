@@ -36,8 +36,10 @@ def resolver_for(network: Network, upstream: str):
         DnsConfig(upstreams=(upstream,), timeout_s=0.5),
         lookup=lambda client, name: ["10.254.255.1"] if name == "shop.apps.internal" else None,
         is_instance=lambda address: network.by_address(address) is not None,
+        holder_of=lambda address: "",
         learn=network.learn,
         clock=time.monotonic,
+        packets_per_s=NetworkConfig().resolver_packets_per_s,
         port=network.resolver_port,
     )
 

@@ -27,6 +27,8 @@ class World:
     def __init__(self) -> None:
         self.now = 100.0
         self.instances = {"127.0.0.1"}
+        self.holders: dict[str, str] = {}
+        self.packets_per_s = NetworkConfig().resolver_packets_per_s
         self.learned: list[tuple[str, str, set[str], float]] = []
 
     def lookup(self, client: str, name: str) -> Iterable[str] | None:
@@ -40,8 +42,10 @@ class World:
             config,
             lookup=self.lookup,
             is_instance=self.instances.__contains__,
+            holder_of=lambda address: self.holders.get(address, ""),
             learn=self.learn,
             clock=lambda: self.now,
+            packets_per_s=self.packets_per_s,
             address="127.0.0.1",
         )
 
@@ -164,13 +168,15 @@ async def test_who_asks_far_too_much_is_not_even_read(world: World, upstream: Up
 
 
 @pytest.mark.root
-async def test_what_one_sends_at_once_drops_no_look_up_of_another(world: World, upstream: Upstream):
+@pytest.mark.parametrize("packets_per_s", [1000, 10_000])
+async def test_what_one_sends_at_once_drops_no_look_up_of_another(world: World, upstream: Upstream, packets_per_s: int):
     world.instances.add("127.0.0.2")
+    world.packets_per_s = packets_per_s
     async with world.open(DnsConfig(upstreams=(upstream.server,))) as resolver:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flooder:
             flooder.bind(("127.0.0.2", 0))
             flooder.connect(("127.0.0.1", resolver.port))
-            for _ in range(NetworkConfig().resolver_packets_per_s):
+            for _ in range(packets_per_s):
                 flooder.send(b"x" * 30)
         assert texts(await ask(resolver, "localhost")) == {"127.0.0.1"}
 
@@ -195,7 +201,7 @@ async def test_a_silent_upstream_is_passed_over(world: World, upstream: Upstream
 
 async def test_too_many_waiting_look_ups_are_refused_at_once(world: World, upstream: Upstream):
     upstream.silent = True
-    config = DnsConfig(upstreams=(upstream.server,), timeout_s=1.0, concurrent_limit=8)
+    config = DnsConfig(upstreams=(upstream.server,), timeout_s=1.0, concurrent_limit=16)
     codes: list[tuple[int, float]] = []
 
     async def one(number: int) -> None:
@@ -283,7 +289,7 @@ def mangled(wire: bytes, random: Random) -> bytes:
 
 
 async def test_connections_are_bounded(world: World, upstream: Upstream):
-    config = DnsConfig(upstreams=(upstream.server,), tcp_connections_limit=32)
+    config = DnsConfig(upstreams=(upstream.server,), tcp_connections_limit=16)
     async with world.open(config) as resolver:
         held = [await trio.open_tcp_stream("127.0.0.1", resolver.port) for _ in range(2)]
         with pytest.raises((EOFError, OSError, trio.BrokenResourceError)):

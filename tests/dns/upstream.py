@@ -1,5 +1,6 @@
 """A small name server of our own on loopback, as an upstream: zone data as text, and ways to misbehave."""
 
+import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,7 +29,10 @@ ZONE = {
 class Upstream:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
-        self.silent = False
+        self.silent: bool | str = False
+        """Whether nothing is answered, or what names end with of which nothing is."""
+        self.resets = False
+        self.raw: Callable[[bytes], bytes] | None = None
         self.mangle: Callable[[bytes], bytes] | None = None
         self.port = 0
 
@@ -38,10 +42,15 @@ class Upstream:
 
     def answer(self, packet: bytes, limit: int) -> bytes:
         query = dns.message.from_wire(packet)
+        if self.raw is not None and len(wire := self.raw(packet)) <= limit:
+            return wire
         name, kind = query.question[0].to_text().split()[0], query.question[0].to_text().split()[2]
         self.asked.append((name, kind))
         response = dns.message.make_response(query)
         found = ZONE.get((name.lower(), kind))
+        if self.raw is not None:
+            response.flags |= dns.flags.TC
+            return response.to_wire()
         if found is not None:
             response.answer.append(dns.rrset.from_text_list(name, 300, "IN", kind, found))
         elif not any(known == name.lower() for known, _ in ZONE):
@@ -87,7 +96,8 @@ async def open_upstream() -> AsyncIterator[Upstream]:
     async def datagrams() -> None:
         while True:
             packet, peer = await sock.recvfrom(4096)
-            if not upstream.silent:
+            name = dns.message.from_wire(packet).question[0].name.to_text()
+            if not (name.endswith(upstream.silent) if isinstance(upstream.silent, str) else upstream.silent):
                 wire = upstream.answer(packet, 1232)
                 await sock.sendto(upstream.mangle(wire) if upstream.mangle else wire, peer)
 
@@ -95,6 +105,9 @@ async def open_upstream() -> AsyncIterator[Upstream]:
         try:
             async with stream:
                 (size,) = struct.unpack("!H", await receive_exactly(stream, 2))
+                if upstream.resets:
+                    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return
                 wire = upstream.answer(await receive_exactly(stream, size), 65535)
                 await stream.send_all(struct.pack("!H", len(wire)) + wire)
         except (trio.BrokenResourceError, EOFError):

@@ -90,8 +90,12 @@ def test_nobody_is_told_of_names_before_the_rows_were_read() -> None:
     names = Names()
     with pytest.raises(NotReady):
         names.lookup("10.254.0.1", "back.apps.internal")
+    assert names.organization("10.254.0.1") == ""
     names.set("front", {"back.apps.internal": ("169.254.128.1",)})
-    names.ready({"10.254.0.1": "front", "10.254.0.2": "other"}.get)  # type: ignore[arg-type]
+    whose = {"front": "one", "other": "two"}
+    callers = {"10.254.0.1": "front", "10.254.0.2": "other"}
+    names.ready(callers.__getitem__, lambda address: whose[callers[address]])
+    assert [names.organization(address) for address in callers] == ["one", "two"]
     assert names.lookup("10.254.0.1", "back.apps.internal") == ("169.254.128.1",)
     assert names.lookup("10.254.0.1", "other.apps.internal") is None
     assert names.lookup("10.254.0.2", "back.apps.internal") is None
