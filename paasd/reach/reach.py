@@ -62,7 +62,7 @@ class Reach:
         # What the kernel has from this daemon.
         self._groups: dict[str, tuple[GroupRule, ...]] = {}
         self._callers: dict[str, Plan] = {}
-        # Of groups that are followed; a space stays with its organization.
+        # Of groups that are followed, also when their space is gone before its last instance.
         self._organizations: dict[str, str] = {}
         self._nodes: dict[str, frozenset[str]] | None = None
         # For whom a container is being made, and how many.
@@ -98,7 +98,7 @@ class Reach:
             with self._database.read() as tx:
                 groups = {one.group: _rules(tx, one.group) for one in wanted if one.group}
                 callers = {one.caller: self._plan(tx, one.caller) for one in wanted if one.caller}
-                self._organizations.update({name: _organization_of(tx, name) for name in groups})
+                self._organizations |= {name: whose for name in groups if (whose := _organization_of(tx, name))}
             self._addresses.save()
             for name, rules in groups.items():
                 if self._groups.get(name) != rules:

@@ -15,9 +15,10 @@ import pytest
 import trio
 
 from paasd.config import DnsConfig
+from paasd.dns import Resolver
 
-from .test_resolver import Resolver, World, ask, resolver, texts, upstream, world  # noqa: F401 (fixtures)
 from .upstream import ZONE, Upstream
+from .world import World, ask, texts
 
 _SOL_UDP, _UDP_SEGMENT = 17, 103
 CONNECTION_ENDS = (EOFError, OSError, trio.BrokenResourceError)
@@ -32,7 +33,7 @@ def lines_of_message(size: int, name: str) -> list[str]:
 
 async def test_an_answer_that_would_be_padded_beyond_a_message_is_answered(
     monkeypatch: pytest.MonkeyPatch,
-    resolver: Resolver,  # noqa: F811
+    resolver: Resolver,
 ):
     monkeypatch.setitem(ZONE, ("huge.example.org.", "TXT"), lines_of_message(65_510, "huge.example.org."))
     query = dns.message.make_query("huge.example.org", "TXT")
@@ -49,7 +50,7 @@ def compressed_targets(packet: bytes) -> bytes:
     return packet[:2] + struct.pack("!HHHHH", 0x8180, 1, len(records), 0, 0) + question + b"".join(records)
 
 
-async def test_an_answer_that_is_too_large_uncompressed_is_refused(resolver: Resolver, upstream: Upstream):  # noqa: F811
+async def test_an_answer_that_is_too_large_uncompressed_is_refused(resolver: Resolver, upstream: Upstream):
     upstream.raw = compressed_targets
     name = ".".join(["x" * 63] * 3 + ["y" * 40, "example.org"])
     assert (await ask(resolver, name, "SRV", tcp=True)).rcode() == dns.rcode.SERVFAIL
@@ -59,8 +60,8 @@ async def test_an_answer_that_is_too_large_uncompressed_is_refused(resolver: Res
 
 @pytest.mark.parametrize("tcp", [False, True])
 async def test_an_upstream_that_resets_its_connections_is_one_that_does_not_answer(
-    resolver: Resolver,  # noqa: F811
-    upstream: Upstream,  # noqa: F811
+    resolver: Resolver,
+    upstream: Upstream,
     tcp: bool,
 ):
     upstream.resets = True
@@ -70,14 +71,14 @@ async def test_an_upstream_that_resets_its_connections_is_one_that_does_not_answ
 
 
 async def test_a_look_up_that_fails_as_nobody_thought_of_ends_alone(
-    world: World,  # noqa: F811
-    upstream: Upstream,  # noqa: F811
+    world: World,
+    upstream: Upstream,
 ):
     async def learn(client: str, name: str, addresses: set[str], lifetime_s: float) -> None:
         raise RuntimeError("not thought of")
 
     world.learn = learn  # type: ignore[method-assign]
-    async with world.open(DnsConfig(upstreams=(upstream.server,), timeout_s=0.3)) as resolver:  # noqa: F811
+    async with world.open(DnsConfig(upstreams=(upstream.server,), timeout_s=0.3)) as resolver:
         query = dns.message.make_query("www.example.org", "A")
         with pytest.raises(dns.exception.Timeout):
             await dns.asyncquery.udp(query, "127.0.0.1", port=resolver.port, timeout=0.5)
@@ -87,7 +88,7 @@ async def test_a_look_up_that_fails_as_nobody_thought_of_ends_alone(
         assert texts(await ask(resolver, "www.example.org", "AAAA", tcp=True))
 
 
-async def test_connections_wait_while_the_process_has_no_files_left(resolver: Resolver):  # noqa: F811
+async def test_connections_wait_while_the_process_has_no_files_left(resolver: Resolver):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     query = dns.message.make_query("shop.apps.internal", "A").to_wire()
     assert texts(await ask(resolver, "shop.apps.internal", tcp=True))
@@ -119,7 +120,7 @@ async def answers(sock: trio.socket.SocketType, within_s: float = 0.5) -> list[i
             return sorted(found)
 
 
-async def test_look_ups_in_a_row_are_answered_and_of_a_train_few(resolver: Resolver):  # noqa: F811
+async def test_look_ups_in_a_row_are_answered_and_of_a_train_few(resolver: Resolver):
     queries = [dns.message.make_query("shop.apps.internal", "A", id=number).to_wire() for number in range(60)]
     with trio.socket.socket(type=socket.SOCK_DGRAM) as sock:
         await sock.connect(("127.0.0.1", resolver.port))
@@ -134,9 +135,9 @@ async def test_look_ups_in_a_row_are_answered_and_of_a_train_few(resolver: Resol
 
 
 @pytest.mark.root
-async def test_trains_of_one_drop_no_look_up_of_another(world: World, upstream: Upstream):  # noqa: F811
+async def test_trains_of_one_drop_no_look_up_of_another(world: World, upstream: Upstream):
     world.instances.add("127.0.0.2")
-    async with world.open(DnsConfig(upstreams=(upstream.server,))) as resolver:  # noqa: F811
+    async with world.open(DnsConfig(upstreams=(upstream.server,))) as resolver:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flooder:
             flooder.bind(("127.0.0.2", 0))
             flooder.connect(("127.0.0.1", resolver.port))
@@ -153,8 +154,8 @@ async def ask_from(address: str, name: str, port: int) -> dns.rcode.Rcode:
 
 
 async def test_the_instances_of_one_organization_hold_a_quarter_of_the_waiting_look_ups(
-    world: World,  # noqa: F811
-    upstream: Upstream,  # noqa: F811
+    world: World,
+    upstream: Upstream,
 ):
     greedy = [f"127.0.0.{number}" for number in range(2, 8)]
     world.holders = dict.fromkeys(greedy, "greedy")
@@ -166,7 +167,7 @@ async def test_the_instances_of_one_organization_hold_a_quarter_of_the_waiting_l
         codes.append(await ask_from(address, f"n{number}.slow.example.org", resolver.port))
 
     config = DnsConfig(upstreams=(upstream.server,), timeout_s=2.0, concurrent_limit=16)
-    async with world.open(config) as resolver, trio.open_nursery() as nursery:  # noqa: F811
+    async with world.open(config) as resolver, trio.open_nursery() as nursery:
         for address in greedy:
             for number in range(4):
                 nursery.start_soon(slow, address, number)
@@ -180,8 +181,8 @@ async def test_the_instances_of_one_organization_hold_a_quarter_of_the_waiting_l
 
 
 async def test_the_instances_of_one_organization_hold_a_quarter_of_the_connections(
-    world: World,  # noqa: F811
-    upstream: Upstream,  # noqa: F811
+    world: World,
+    upstream: Upstream,
 ):
     greedy = [f"127.0.0.{number}" for number in range(2, 8)]
     world.holders = dict.fromkeys(greedy, "greedy")
@@ -200,7 +201,7 @@ async def test_the_instances_of_one_organization_hold_a_quarter_of_the_connectio
 
     streams: list[trio.SocketStream] = []
     config = DnsConfig(upstreams=(upstream.server,), tcp_connections_limit=16)
-    async with world.open(config) as resolver:  # noqa: F811
+    async with world.open(config) as resolver:
         assert [await served(address) for address in greedy for _ in range(3)] == [True, True, False] * 2 + [False] * 12
         assert [await served("127.0.0.8") for _ in range(3)] == [True, True, False]
         for stream in streams:
