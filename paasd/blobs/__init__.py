@@ -6,7 +6,7 @@ nothing has referred to for a day. It knows neither rows nor nodes: who calls `c
 `elsewhere` is handed in (`paasd.copies`).
 """
 
-from paasd.blobs.store import Blob, BlobDamaged, Blobs, DiskFull, Elsewhere, open_blobs
+from paasd.blobs.store import Blob, BlobDamaged, Blobs, DiskFull, Elsewhere, open_blobs, sync_folder
 from paasd.blobs.writer import BlobWriter
 
-__all__ = ["Blob", "BlobDamaged", "BlobWriter", "Blobs", "DiskFull", "Elsewhere", "open_blobs"]
+__all__ = ["Blob", "BlobDamaged", "BlobWriter", "Blobs", "DiskFull", "Elsewhere", "open_blobs", "sync_folder"]

@@ -1,16 +1,19 @@
 """What an app's builds keep for the next one (package caches, buildpacks' own), as one image an app, on this node only.
 
 A cache belongs to one app of one organization and is mounted read-only under the next build's overlay, so nobody else
-can put anything into it. Losing one costs time, nothing else. Functions block.
+can put anything into it. Losing one costs time, nothing else: a build that finds its cache gone does without, so any
+may go at any time. Functions block.
 """
 
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
+
+from paasd.blobs import sync_folder
 
 _SUFFIX: Final = ".sqfs"
 _UNFINISHED: Final = ".new"
@@ -47,9 +50,12 @@ class Caches:
                 digest = hashlib.file_digest(source, "sha256").hexdigest()
                 source.seek(0)
                 shutil.copyfileobj(source, target, 1024 * 1024)
+                target.flush()
+                os.fsync(target.fileno())  # or a power cut leaves the name with nothing behind it
             kept = folder / f"{generation}{'-' if generation else ''}{digest}{_SUFFIX}"
             before = self._images(organization_guid, app_guid)
             Path(fresh).rename(kept)
+            sync_folder(folder)
         except BaseException:
             Path(fresh).unlink(missing_ok=True)
             raise
@@ -57,25 +63,19 @@ class Caches:
             if old != kept:
                 old.unlink(missing_ok=True)
 
-    def fit(self, organization_guid: str, limit_bytes: int, building: Collection[str]) -> int:
-        """Delete the oldest of an organization until they take so much at most; how many went.
-
-        Those of the apps `building`, which a build may be about to mount, stay.
-        """
+    def fit(self, organization_guid: str, limit_bytes: int) -> int:
+        """Delete the oldest of an organization until they take so much at most; how many went."""
         images = sorted((self._directory / organization_guid).glob(f"*/*{_SUFFIX}"), key=_written_at)
         sizes = {image: image.stat().st_size for image in images}
         excess, count = sum(sizes.values()) - limit_bytes, 0
         for image, size in sizes.items():
-            if excess > 0 and image.parent.name not in building:
+            if excess > 0:
                 image.unlink(missing_ok=True)
                 excess, count = excess - size, count + 1
         return count
 
-    def forget_others(self, generations: Mapping[str, str], building: Collection[str] = ()) -> int:
-        """Delete what no build can use, given the generation of each app by guid; how many folders and images went.
-
-        What a build of the apps `building` may be about to mount stays.
-        """
+    def forget_others(self, generations: Mapping[str, str]) -> int:
+        """Delete what no build can use, given the generation of each app by guid; how many folders and images went."""
         count = 0
         for organization in self._directory.iterdir() if self._directory.is_dir() else ():
             for folder in organization.iterdir():
@@ -83,7 +83,7 @@ class Caches:
                     shutil.rmtree(folder, ignore_errors=True)
                     count += 1
                     continue
-                for image in folder.glob(f"*{_SUFFIX}") if folder.name not in building else ():
+                for image in folder.glob(f"*{_SUFFIX}"):
                     if _generation(image) != generations[folder.name]:
                         image.unlink(missing_ok=True)
                         count += 1

@@ -146,10 +146,5 @@ def same_files(tx: ReadTx, app_guid: str, key: str) -> Droplet | None:
     return found[0] if found else None
 
 
-def building(tx: ReadTx, node_guid: str) -> set[str]:
-    """Guids of the apps that this node builds."""
-    return {build.app_guid for build in tx.all(Build, node_guid=node_guid, state="STAGING")}
-
-
 def day(now: float) -> str:
     return datetime.datetime.fromtimestamp(now, datetime.UTC).date().isoformat()

@@ -32,7 +32,7 @@ from paasd.model.variable_groups import has_secrets
 from paasd.sandbox import AnySandbox
 from paasd.stager.caches import Caches
 from paasd.stager.chamber import Tools
-from paasd.stager.inputs import building, read_inputs
+from paasd.stager.inputs import read_inputs
 from paasd.stager.outcome import StagingError
 from paasd.stager.sources import Sources, read_sources
 from paasd.stager.staging import Staging
@@ -108,8 +108,7 @@ class Stager:
     async def _forget_caches(self) -> None:
         with self._tools.database.read() as tx:
             found = generations(tx)
-            busy = building(tx, self._node_guid)
-        await trio.to_thread.run_sync(self._tools.caches.forget_others, found, busy)
+        await trio.to_thread.run_sync(self._tools.caches.forget_others, found)
 
     async def _keep_clearing(self) -> None:
         """Free the room of caches that somebody has cleared."""

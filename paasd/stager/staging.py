@@ -15,6 +15,7 @@ from paasd.errors import NotFound, PaasdError, Unavailable
 from paasd.model import Droplet, DropletLayer, Timing
 from paasd.model.builds import FinishBuild
 from paasd.model.layers import NewLayer, find_layer
+from paasd.sandbox import MountError
 from paasd.stager import inputs as keys
 from paasd.stager.chamber import Chamber, Tools, open_chamber
 from paasd.stager.inputs import Inputs
@@ -98,10 +99,9 @@ class Staging:
         layers = (
             *(tools.blobs.path(image.sha256) for image in images.values()),
             *(tools.blobs.path(layer.sha256) for layer in found.values()),
-            *((cache,) if cache is not None else ()),
         )
         async with self._step("build"):
-            result = await chamber.run("build", layers, ResultFile)
+            result, layers = await self._run_over(chamber, layers, cache)
         if "web" not in result.process_types and not self._inputs.has_command:
             self._refuse_without_command(result)
         async with self._step("pack"):
@@ -109,6 +109,21 @@ class Staging:
         async with self._step("store"):
             finish = await self._adopt(chamber, result, packed, images, found, key, reusable)
         return finish, layers, result.cached
+
+    async def _run_over(
+        self, chamber: Chamber, layers: tuple[Path, ...], cache: Path | None
+    ) -> tuple[ResultFile, tuple[Path, ...]]:
+        """The build phase, with the package cache if that can be mounted; and what it ran over."""
+        if cache is not None:
+            try:
+                return await chamber.run("build", (*layers, cache), ResultFile), (*layers, cache)
+            except MountError as error:
+                # Damaged, or replaced by a build that ended just now. That costs time, unless something else is wrong.
+                structlog.get_logger().warning("package cache not used", app=self._inputs.app_guid, reason=error.detail)
+        result = await chamber.run("build", layers, ResultFile)
+        if cache is not None:
+            await trio.to_thread.run_sync(cache.unlink, True)
+        return result, layers
 
     def _refuse_without_command(self, result: ResultFile) -> None:
         """Better now than at a start that cannot work."""
@@ -244,13 +259,11 @@ class Staging:
         caches, organization = self._tools.caches, inputs.organization_guid
         try:
             await trio.to_thread.run_sync(caches.keep, organization, inputs.app_guid, inputs.caches, fd)
-        except DiskFull as error:
-            structlog.get_logger().warning("package cache not kept", app=inputs.app_guid, reason=error.detail)
+        except (DiskFull, OSError) as error:
+            structlog.get_logger().warning("package cache not kept", app=inputs.app_guid, reason=str(error))
         finally:
             os.close(fd)
-        with self._tools.database.read() as tx:
-            busy = keys.building(tx, inputs.build.node_guid or "")
-        await trio.to_thread.run_sync(caches.fit, organization, self._config.caches_limit_bytes, busy)
+        await trio.to_thread.run_sync(caches.fit, organization, self._config.caches_limit_bytes)
 
     @asynccontextmanager
     async def _step(self, name: str) -> AsyncIterator[None]:

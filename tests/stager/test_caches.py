@@ -36,35 +36,43 @@ def test_an_image_counts_for_its_generation_and_is_replaced_by_the_next(tmp_path
     assert caches.find("org", "app", "1.1") is None
 
 
-def test_what_no_build_can_use_goes_and_what_one_may_be_mounting_stays(tmp_path: Path) -> None:
+def test_what_no_build_can_use_goes(tmp_path: Path) -> None:
     caches = Caches(tmp_path / "caches", plenty)
-    for app in ("kept", "cleared", "building", "gone"):
+    for app in ("kept", "cleared", "gone"):
         keep(caches, tmp_path, app, "", app.encode())
-    generations = {"kept": "", "cleared": "0.1", "building": "0.1"}
-    assert caches.forget_others(generations, ["building"]) == 2
-    assert [caches.find("org", app, "") is not None for app in ("kept", "cleared", "building", "gone")] == [
-        True,
-        False,
-        True,
-        False,
-    ]
-    assert caches.forget_others(generations) == 1
+    generations = {"kept": "", "cleared": "0.1"}
+    assert caches.forget_others(generations) == 2
+    assert [caches.find("org", app, "") is not None for app in ("kept", "cleared", "gone")] == [True, False, False]
 
 
 def test_an_organization_keeps_so_much_and_the_oldest_go_first(tmp_path: Path) -> None:
     caches = Caches(tmp_path / "caches", plenty)
-    for number, app in enumerate(("building", "oldest", "older", "newest")):
+    for number, app in enumerate(("oldest", "older", "newest")):
         keep(caches, tmp_path, app, "", app.encode().ljust(10))
         found = caches.find("org", app, "")
         assert found is not None
         os.utime(found, (number, number))
-    assert caches.fit("org", 40, {"building"}) == 0
-    assert caches.fit("other", 0, set()) == 0
-    assert caches.fit("org", 25, {"building"}) == 2
-    assert [app for app in ("building", "oldest", "older", "newest") if caches.find("org", app, "")] == [
-        "building",
-        "newest",
-    ]
+    assert caches.fit("org", 30) == 0
+    assert caches.fit("other", 0) == 0
+    assert caches.fit("org", 15) == 2
+    assert [app for app in ("oldest", "older", "newest") if caches.find("org", app, "")] == ["newest"]
+
+
+def test_an_image_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    sync = os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{fd}").readlink(), os.fstat(fd).st_size))
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    caches = Caches(tmp_path / "caches", plenty)
+    keep(caches, tmp_path, "app", "", b"image")
+    found = caches.find("org", "app", "")
+    assert found is not None
+    (file, size_bytes), (folder, _) = synced
+    assert (file.suffix, size_bytes, folder) == (".new", 5, found.parent)
 
 
 def test_a_copy_that_has_no_room_or_breaks_off_leaves_what_was_there(

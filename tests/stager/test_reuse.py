@@ -10,6 +10,7 @@ from paasd.model.apps import ChangeApp
 from paasd.model.arguments import SYSTEM
 from paasd.model.build_caches import clear_app_cache
 from paasd.model.records import Layer
+from paasd.stager.caches import Caches
 
 from .world import EXAMPLES, World, archive
 
@@ -83,6 +84,22 @@ async def test_a_changed_requirement_installs_from_the_apps_own_cache(world: Wor
         )
         assert list(caches.glob("*.sqfs"))
         assert with_cache.layers[0] != first.layers[0]
+
+
+async def test_a_cache_that_cannot_be_mounted_costs_time_and_no_build(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = world.directory / "staging" / "caches" / "org" / "app" / "empty.sqfs"
+    async with world.staging():
+        await world.app("app")
+        cache.parent.mkdir(parents=True)
+        cache.touch()
+        assert (await world.stage("app", STATIC_BINARY)).process_types == {"web": "./run"}
+        assert not cache.exists()
+        # A build that ended just now may have put another one in its place.
+        monkeypatch.setattr(Caches, "find", lambda *_: cache)
+        changed = await world.stage("app", {**STATIC_BINARY, "run": "#!/bin/sh\nexec sleep 101\n"})
+        assert changed.process_types == {"web": "./run"}
 
 
 async def test_a_build_after_the_cache_was_cleared_uses_nothing_of_former_ones(world: World) -> None:
