@@ -20,10 +20,10 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 import trio
 
+from paasd.blobs.spending import Spending
 from paasd.blobs.writer import BlobWriter
 from paasd.config import BlobsConfig
 from paasd.errors import BadRequest, NotFound, PaasdError, TooLarge, Unavailable
-from paasd.rate import Buckets
 
 T = TypeVar("T")
 
@@ -81,8 +81,7 @@ class Blobs:
         self._making = threading.Lock()  # of folders
         self._fresh: dict[str, float] = {}  # when, by a clock that nobody sets, a blob was stored or asked for again
         self._used: dict[str, float] = {}  # the same for what was needed here
-        # In memory, for this node's disk; the unit is what one may have stored in a day.
-        self._spent = Buckets(1 / 86_400, 1.0, 10_000)
+        self.spend = Spending(config.uploads_per_day, clock, self.has).spend
 
     def has(self, sha256: str) -> bool:
         return self._place(sha256).exists()
@@ -192,11 +191,6 @@ class Blobs:
                 "of it was kept. Go through another node, and tell who runs the platform: `paasd status` and "
                 "`df` say what takes the space"
             )
-
-    def spend(self, owner: str, sha256: str, size_bytes: int, quota_bytes: int) -> bool:
-        """Whether the owner may have it stored today: `[blobs] uploads_per_day` times its quota, and what is there."""
-        per_day = quota_bytes * self._config.uploads_per_day
-        return not per_day or self.has(sha256) or self._spent.take(owner, self._clock(), size_bytes / per_day)
 
     async def adopt_fd(self, fd: int, limit_bytes: int, admit: Callable[[Blob], None] | None = None) -> Blob:
         """Copy a regular file from its beginning; whoever else has it open cannot change the blob. The fd stays open.

@@ -109,6 +109,27 @@ async def test_what_is_deleted_takes_the_disk_until_it_is_collected(tmp_path: Pa
             assert (await upload(http, "packages", of_app, data)).status_code == 200
 
 
+async def test_who_has_used_up_the_day_learns_nothing_of_what_others_have(tmp_path: Path) -> None:
+    config = Config(api=API, auth=CHEAP_HASHES, blobs=BlobsConfig(uploads_per_day=1.0))
+    async with serve(tmp_path, config) as served:
+        guesser, other = await limited(served, 1), await make_tenant(served, "bolt")
+        theirs, own, deleted = archive(MB // 2), archive(MB // 4), archive(MB // 4)
+        async with other.client("developer") as http:
+            assert (await upload(http, "packages", await new_app(http, other), theirs)).status_code == 200
+        async with guesser.client("developer") as http:
+            of_app = await new_app(http, guesser)
+            assert (await upload(http, "packages", of_app, own)).status_code == 200
+            gone = await upload(http, "packages", of_app, deleted)
+            await http.delete(f"/v3/packages/{gone.json()['guid']}")
+            left = await upload(http, "packages", of_app, archive(MB // 2 - 20_000))
+            assert left.status_code == 200
+            await http.delete(f"/v3/packages/{left.json()['guid']}")
+            for data in (theirs, archive(MB // 2)):
+                assert "blobs.uploads_per_day" in error(await upload(http, "packages", of_app, data))[2]
+            for data in (own, deleted):
+                assert (await upload(http, "packages", of_app, data)).status_code == 200, "it takes no more of the disk"
+
+
 async def test_what_no_quota_could_hold_is_refused_while_it_comes(tmp_path: Path) -> None:
     async with serve(tmp_path) as served:
         tenant = await limited(served, 1)

@@ -4,15 +4,20 @@ Toolchains are everybody's and count for nobody. Layers that are only remembered
 have to fit in beside what counts; otherwise the oldest are forgotten.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
 
 from paasd.model.quotas.places import Place, QuotaExceeded, limits_of, within
 from paasd.model.records import App, Droplet, DropletLayer, Layer, Organization, Package, Space
 from paasd.state import Condition, InSelect, IsNull, Ne, Not, ReadTx, Tx
 
-Spend = Callable[[str, str, int, int], bool]
-"""`Blobs.spend`: whether an organization, by guid, may have a blob of so many bytes stored today under its quota."""
+
+class Spend(Protocol):
+    """`Blobs.spend`: whether an organization, by guid, may have so many bytes stored today under its quota."""
+
+    def __call__(self, owner: str, sha256: str, size_bytes: int, quota_bytes: int, *, own: bool) -> bool:
+        """`own` says that the organization refers to this content already."""
+
 
 MIB: Final = 1024 * 1024
 FORGOTTEN_AT_ONCE: Final = 200
@@ -52,12 +57,16 @@ def check_blobs(tx: ReadTx, space: Space, new: Mapping[str, int], *, package_gui
 def check_new(tx: ReadTx, space: Space, sha256: str, size_bytes: int, spend: Spend, *, package_guid: str = "") -> None:
     """Refuse a blob that is about to be stored: as `check_blobs`, and when the organization had too much stored today.
 
-    What is deleted or was refused takes the disk until it is collected; what is still there takes no more of it.
+    What is deleted or was refused takes the disk until it is collected; what it has there already takes no more of it.
     """
     check_blobs(tx, space, {sha256: size_bytes}, package_guid=package_guid)
     organization = tx.need(Organization, space.organization_guid)
     limit_mb = limits_of(tx, organization).total_blobs_in_mb
-    if limit_mb and not spend(organization.guid, sha256, size_bytes, limit_mb * MIB):
+    if not limit_mb:
+        return
+    remembered = tx.exists(Layer, organization_guid=organization.guid, sha256=sha256)
+    own = remembered or sha256 in _stored(tx, organization)
+    if not spend(organization.guid, sha256, size_bytes, limit_mb * MIB, own=own):
         raise QuotaExceeded(
             f"Organization '{organization.name}' has uploaded and built as much today as it may through this node, a "
             "few times its total_blobs_in_mb (blobs.uploads_per_day): what was deleted takes the disk until it is "
