@@ -17,7 +17,7 @@ from paasd.errors import Forbidden, NotFound, Unprocessable
 from paasd.model import Invitation, Organization, Space, User
 from paasd.model import invitations as model
 from paasd.model.arguments import Actor
-from paasd.state import Ge
+from paasd.state import ReadTx
 
 PREFIX: Final = "paasd-invite-"
 LIFE_S: Final = 7 * 86_400
@@ -108,12 +108,14 @@ async def deliver(context: Context, offer: Offer, link: str) -> str | None:
     return problem
 
 
-def listed(context: Context, caller: Caller, organization_guid: str) -> list[tuple[Invitation, dict[str, list[str]]]]:
+def listed(
+    context: Context, accounts: Accounts, caller: Caller, organization_guid: str
+) -> list[tuple[Invitation, dict[str, list[str]]]]:
     """Those that can still be accepted, with space roles by name. Raises NotFound, Forbidden."""
     _authorise(context, caller, organization_guid, reading=True)
     with context.database.read() as tx:
-        still = Ge("expires_at", int(context.clock()))
-        rows = tx.all(Invitation, still, organization_guid=organization_guid, order=("created_at",))
+        kept = tx.all(Invitation, organization_guid=organization_guid, order=("created_at",))
+        rows = [row for row in kept if _counts(tx, context, accounts, row)]
         names = {space.guid: space.name for space in tx.all(Space, organization_guid=organization_guid)}
     return [(row, {names[guid]: types for guid, types in row.space_roles.items() if guid in names}) for row in rows]
 
@@ -132,28 +134,24 @@ async def revoke(context: Context, caller: Caller, organization_guid: str, which
 
 
 def read(context: Context, accounts: Accounts, secret: str) -> tuple[Invitation, str]:
-    """What a secret offers, and the name of the organization. Raises Unprocessable.
-
-    The operation knows nothing of providers, so whoever invited is asked for here, before each of them.
-    """
+    """What a secret offers, and the name of the organization. Raises Unprocessable."""
     with context.database.read() as tx:
-        row = model.open_invitation(tx, hash_secret(secret), int(context.clock()))
-        inviter = tx.get(User, row.inviter_guid)
-        if inviter is not None and accounts.why_shut(inviter):
+        row = tx.find(Invitation, secret_hash=hash_secret(secret))
+        if row is None or not _counts(tx, context, accounts, row):
             raise Unprocessable(model.UNKNOWN)
         return row, tx.need(Organization, row.organization_guid).name
 
 
-async def accept(context: Context, accounts: Accounts, caller: Caller, secret: str) -> User:
-    """By somebody who has an account. Raises Forbidden, Unprocessable."""
-    read(context, accounts, secret)
+async def accept(context: Context, accounts: Accounts, caller: Caller, secret: str) -> tuple[User, str]:
+    """By somebody who has an account; with the name of the organization. Raises Forbidden, Unprocessable."""
+    _, organization = read(context, accounts, secret)
     with context.database.read() as tx:
         if tx.get(User, caller.user_guid) is None or caller.origin == DEPLOY_TOKEN:
             raise Forbidden("Invitations are for people; sign in as one")
     arguments = model.AcceptInvitation(
         secret_hash=hash_secret(secret), user_guid=caller.user_guid, actor=actor_of(caller)
     )
-    return await context.database.write(model.accept_invitation, arguments)
+    return await context.database.write(model.accept_invitation, arguments), organization
 
 
 async def sign_up(
@@ -175,6 +173,13 @@ async def sign_up(
         actor=Actor(guid="", type="user", name=username, address=address, request_id=request_id),
     )
     return await context.database.write(model.accept_invitation, arguments)
+
+
+def _counts(tx: ReadTx, context: Context, accounts: Accounts, invitation: Invitation) -> bool:
+    """Whether it can still be accepted. The operation knows nothing of providers, so who invited is asked for here."""
+    inviter = tx.get(User, invitation.inviter_guid)
+    shut = inviter is not None and bool(accounts.why_shut(inviter))
+    return not shut and model.is_open(tx, invitation, int(context.clock()))
 
 
 def _authorise(context: Context, caller: Caller, organization_guid: str, *, reading: bool = False) -> None:

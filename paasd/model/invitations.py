@@ -122,7 +122,7 @@ class AcceptInvitation(Arguments):
 @operation("invitation.accept", version=1)
 def accept_invitation(tx: Tx, args: AcceptInvitation) -> User:
     """Grant what was offered, once. Raises Unprocessable; then nothing was changed and it can be tried again."""
-    invitation = open_invitation(tx, args.secret_hash)
+    invitation = _open_invitation(tx, args.secret_hash)
     organization = tx.need(Organization, invitation.organization_guid)
     if args.user_guid is None:
         user, actor = _new_user(tx, invitation, args)
@@ -142,16 +142,20 @@ def accept_invitation(tx: Tx, args: AcceptInvitation) -> User:
     return user
 
 
-def open_invitation(tx: ReadTx, secret_hash: str, now: int | None = None) -> Invitation:
+def _open_invitation(tx: Tx, secret_hash: str) -> Invitation:
     """The invitation of a secret that still counts. Raises Unprocessable."""
     found = tx.find(Invitation, secret_hash=secret_hash)
-    moment = int(unix_seconds(tx.now)) if isinstance(tx, Tx) else now
-    if found is None or (moment is not None and found.expires_at <= moment):
-        raise Unprocessable(UNKNOWN)
-    organization = tx.get(Organization, found.organization_guid)
-    if organization is None or organization.deleting or organization.suspended or not _may_still_invite(tx, found):
+    if found is None or not is_open(tx, found, int(unix_seconds(tx.now))):
         raise Unprocessable(UNKNOWN)
     return found
+
+
+def is_open(tx: ReadTx, invitation: Invitation, now: int) -> bool:
+    """Whether it still counts, as far as rows tell."""
+    organization = tx.get(Organization, invitation.organization_guid)
+    if invitation.expires_at <= now or organization is None or organization.deleting or organization.suspended:
+        return False
+    return _may_still_invite(tx, invitation)
 
 
 def makes_account(invitation: Invitation) -> bool:

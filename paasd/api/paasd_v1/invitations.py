@@ -87,7 +87,7 @@ async def create_invitation(call: Call) -> Reply[NewlyInvited]:
 
 async def list_invitations(call: Call) -> Reply[Invitations]:
     """Those that can still be accepted; never the secrets."""
-    found = actions.listed(call.context, call.caller, _organization(call))
+    found = actions.listed(call.context, call.platform.auth.accounts, call.caller, _organization(call))
     shown = [present(row, spaces, sent=bool(row.sent_at)) for row, spaces in found]
     return Reply(body=Invitations(invitations=shown))
 
@@ -101,9 +101,7 @@ async def revoke_invitation(call: Call) -> Reply[None]:
 async def accept_invitation(call: Call) -> Reply[Accepted]:
     """By somebody who is signed in."""
     form = await call.json(Acceptance)
-    accounts = call.platform.auth.accounts
-    _, organization = actions.read(call.context, accounts, form.secret)
-    user = await actions.accept(call.context, accounts, call.caller, form.secret)
+    user, organization = await actions.accept(call.context, call.platform.auth.accounts, call.caller, form.secret)
     return Reply(body=Accepted(organization=organization, username=user.username))
 
 
