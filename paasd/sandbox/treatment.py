@@ -56,9 +56,12 @@ class Treatment:
         before, self._treated = self._treated, {guid: (one, runs[guid]) for guid, one in standings.items()}
         for guid, (standing, run) in self._treated.items():
             if before.get(guid) != (standing, run):
+                # Each by itself: where the kernel refuses one, the others still help.
                 with contextlib.suppress(OSError):
                     cgroups.weigh(guid, weights[guid] * standing.factor)
+                with contextlib.suppress(OSError):
                     cgroups.confine(guid, standing.processors)
+                with contextlib.suppress(OSError):
                     cgroups.give_turns(guid, standing.turn_ns)
         self._keep_own_work_to(self._fairness.own)
 
