@@ -8,6 +8,7 @@ library then uses clone, whose flags are checked.
 import errno
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -36,19 +37,28 @@ sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_gets
 sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp select semctl semget semop
 semtimedop send sendfile sendmmsg sendmsg sendto set_robust_list set_thread_area set_tid_address setfsgid setfsuid
 setgid setgroups setitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit setsid setsockopt setuid
-setxattr shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 socketpair splice stat statfs statx symlink
+setxattr shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 splice stat statfs statx symlink
 symlinkat sync sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime
 timer_settime timerfd_create timerfd_gettime timerfd_settime times tkill truncate umask uname unlink unlinkat utime
 utimensat utimes vfork vmsplice wait4 waitid waitpid write writev
 """.split()  # noqa: SIM905 (a paragraph of names, not a column)
 )
 
-_FAMILIES: Final = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+_INTERNET: Final[dict[int, tuple[int, ...]]] = {
+    socket.SOCK_STREAM: (0, socket.IPPROTO_TCP, socket.IPPROTO_MPTCP),
+    socket.SOCK_DGRAM: (0, socket.IPPROTO_UDP),
+}
+"""Types and protocols that are always in the kernel. By asking for another one anybody can make it load a module."""
+_TYPE: Final = 0xF
+"""The other bits of a socket's type are SOCK_NONBLOCK and SOCK_CLOEXEC."""
+_PROTOCOLS: Final = 1 << 9
+"""Above all that the kernel knows; itself and higher ones it refuses without looking for a module."""
 _NEW_NAMESPACES: Final = 0x7E020080
 """CLONE_NEW* of every kind, the time namespace's bit included."""
 _TERMINAL_INJECTION: Final = (0x5412, 0x541C)
 """TIOCSTI types into the terminal of whoever looks; TIOCLINUX does the same on a console."""
 _LOW_WORD: Final = 0xFFFFFFFF
+_WHOLE: Final = 0xFFFFFFFFFFFFFFFF
 _HIGHEST_NUMBER: Final = 600
 
 
@@ -56,7 +66,7 @@ def build_filter() -> pyseccomp.SyscallFilter:
     """The whole policy. Takes a few milliseconds."""
     refuse = pyseccomp.ERRNO(errno.EPERM)
     policy = pyseccomp.SyscallFilter(defaction=pyseccomp.ERRNO(errno.ENOSYS))
-    special = {"socket", "clone", "clone3", "ioctl", "personality"}
+    special = {"socket", "socketpair", "clone", "clone3", "ioctl", "personality"}
     known = known_calls()
     for name in ALLOWED:
         if name in known:
@@ -91,16 +101,45 @@ def _refuse_namespaces(policy: pyseccomp.SyscallFilter, refuse: int) -> None:
 
 
 def _allow_sockets(policy: pyseccomp.SyscallFilter, refuse: int) -> None:
-    """Unix, IPv4, IPv6, and of netlink only the protocol that lists interfaces and routes (getifaddrs needs it)."""
+    """Unix, TCP, UDP, and of netlink only the protocol that lists interfaces and routes (getifaddrs needs it)."""
     for family in range(64):
         match = pyseccomp.Arg(0, pyseccomp.EQ, family)
-        if family in _FAMILIES:
+        if family == socket.AF_UNIX:
             policy.add_rule(pyseccomp.ALLOW, "socket", match)
+        elif family in (socket.AF_INET, socket.AF_INET6):
+            _allow_internet(policy, refuse, match)
         elif family == socket.AF_NETLINK:
             policy.add_rule(pyseccomp.ALLOW, "socket", match, pyseccomp.Arg(2, pyseccomp.EQ, socket.NETLINK_ROUTE))
             policy.add_rule(refuse, "socket", match, pyseccomp.Arg(2, pyseccomp.NE, socket.NETLINK_ROUTE))
         else:
             policy.add_rule(refuse, "socket", match)
+    # The kernel makes the sockets of a pair, modules and all, before it finds that their family has no pairs.
+    policy.add_rule(pyseccomp.ALLOW, "socketpair", pyseccomp.Arg(0, pyseccomp.EQ, socket.AF_UNIX))
+    policy.add_rule(refuse, "socketpair", pyseccomp.Arg(0, pyseccomp.NE, socket.AF_UNIX))
+
+
+def _allow_internet(policy: pyseccomp.SyscallFilter, refuse: int, family: pyseccomp.Arg) -> None:
+    for kind in range(_TYPE + 1):
+        matches = (family, pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _TYPE, kind))
+        if kind not in _INTERNET:
+            policy.add_rule(refuse, "socket", *matches)
+            continue
+        allowed = _INTERNET[kind]
+        for protocol in allowed:
+            policy.add_rule(pyseccomp.ALLOW, "socket", *matches, pyseccomp.Arg(2, pyseccomp.EQ, protocol))
+        for first, size in _blocks_without(allowed, 0, _PROTOCOLS):
+            block = pyseccomp.Arg(2, pyseccomp.MASKED_EQ, _WHOLE ^ (size - 1), first)
+            policy.add_rule(refuse, "socket", *matches, block)
+        policy.add_rule(refuse, "socket", *matches, pyseccomp.Arg(2, pyseccomp.GE, _PROTOCOLS))
+
+
+def _blocks_without(allowed: tuple[int, ...], first: int, size: int) -> Iterator[tuple[int, int]]:
+    """What is left of so many numbers from `first` on, in blocks of powers of two: one rule cannot name several."""
+    if not any(first <= one < first + size for one in allowed):
+        yield first, size
+    elif size > 1:
+        yield from _blocks_without(allowed, first, size // 2)
+        yield from _blocks_without(allowed, first + size // 2, size // 2)
 
 
 def _allow_ioctl(policy: pyseccomp.SyscallFilter, refuse: int) -> None:
