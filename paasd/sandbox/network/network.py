@@ -15,8 +15,8 @@ import trio
 
 from paasd.config import NetworkConfig
 from paasd.errors import ConfigError
+from paasd.sandbox.network import connections, host, links, rules, shaping
 from paasd.sandbox.network import egress as egress_rules
-from paasd.sandbox.network import host, links, rules, shaping
 from paasd.sandbox.network.addresses import AddressPool
 from paasd.sandbox.network.egress import EgressRule
 from paasd.sandbox.network.nft import Nft, NftError
@@ -218,6 +218,8 @@ class Network:
             address = next((a for i, a in self._nft.concatenated_keys(table, "sources") if i == interface), None)
         sets = [name for name in self._nft.names(table, "set") if name.startswith(f"h{slot}_")]
         self._nft.run(rules.remove_instance(self._prefix, slot, address, sets))
+        if address is not None:
+            _forget_connections(IPv4Address(address))
 
     def _names_of(self, slot: int) -> tuple[tuple[int, str], ...]:
         found = []
@@ -254,6 +256,14 @@ class Network:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(work, limiter=self._limiter)
+
+
+def _forget_connections(address: IPv4Address) -> None:
+    """A far end that goes on sending would keep a connection alive until it reaches the next owner of the address."""
+    try:
+        connections.forget(address)
+    except OSError as error:
+        structlog.get_logger().warning("connections not forgotten", address=str(address), error=str(error))
 
 
 def _boot_id() -> str:

@@ -20,6 +20,11 @@ _LASTING_CHAINS = ("resolve", "resolver", "doorway", "doors")
 WEB_PORTS = "{ 80, 443 }"
 _RESET = "reject with tcp reset"
 _REFUSE = "reject with icmpx admin-prohibited"
+# UDP's header and 512 bytes: a question has one name, of 255 at most. What is longer fills the resolver's queue.
+_LONGEST_LOOKUP_BYTES = 8 + 512
+# Closed connections are in nobody's count, and would stay for two minutes: one instance could fill the host's table.
+_CLOSED = "protocol tcp; l3proto ip; policy = { time_wait : 10, close : 2 };"
+_END_SOON = 'meta l4proto tcp ct state new ct timeout set "closed"'
 _ANSWERS = ("ct state established ct direction reply accept", "ct state related accept")
 CHAINS_OF_ONE = {"e": "egress", "d": "lookups", "n": "callers", "m": "callees"}
 """What of the table is one instance's: a chain for each of these maps, named by the letter and the slot."""
@@ -58,15 +63,19 @@ def _chains(prefix: str, pool: IPv4Network) -> dict[str, list[str]]:
         "input": [
             "type filter hook input priority filter; policy accept;",
             f"iifname != {ours} accept",
+            _END_SOON,
             "jump doors",
             # Each packet is counted: one answer would otherwise let a flood through on the same flow.
             "jump resolver",
             *_ANSWERS,
+            # A look-up on its way to the port of a daemon that is gone: silence as below, upon which it is repeated.
+            "meta l4proto udp ct status dnat drop",
             _REFUSE,
         ],
         "resolver": [],
         "output": [
             "type filter hook output priority filter; policy accept;",
+            f"oifname {ours} {_END_SOON}",
             # A look-up while the daemon restarts gets silence, upon which it is repeated, instead of an error.
             f"oifname {ours} icmp type destination-unreachable icmp code port-unreachable drop",
         ],
@@ -79,6 +88,7 @@ def _chains(prefix: str, pool: IPv4Network) -> dict[str, list[str]]:
         # Only answers pass unasked: what an instance sends of itself is asked packet by packet, so that a connection
         # does not outlive the rule that allowed it.
         "leaving": [
+            _END_SOON,
             *_ANSWERS,
             "ct state invalid drop",
             f"ip daddr @never {_REFUSE}",
@@ -108,6 +118,7 @@ def node_table(prefix: str, pool: IPv4Network, config: NetworkConfig) -> str:
         f"add set inet {table} nodes {{ type ipv4_addr; }}",
         f"add map inet {table} callers {{ type ifname : verdict; }}",
         f"add map inet {table} callees {{ type ifname : verdict; }}",
+        f"add ct timeout inet {table} closed {{ {_CLOSED} }}",
     ]
     for name, lines in chains.items():
         hook = f" {{ {lines.pop(0)} }}" if lines and lines[0].startswith("type ") else ""
@@ -147,16 +158,19 @@ def instance(
         # The comment is the record from which a restarted daemon knows the name again.
         kind = f'type ipv4_addr; flags timeout; size 4096; comment "{name}";'
         lines.append(f"add set inet {table} {host_set(slot, position)} {{ {kind} }}")
-    accepted = [line for i, rule in enumerate(egress) for line in statements(rule, host_set(slot, i))]
     lines.append(f"add rule inet {table} e{slot} ct state new ct count over {config.flows_limit} {_REFUSE}")
-    if accepted:
+    if host_names(egress):
+        # What a name was answered with is forgotten after a while, and a connection may last longer.
         lines.append(f"add rule inet {table} e{slot} ct state established accept")
+    accepted = [line for i, rule in enumerate(egress) for line in statements(rule, host_set(slot, i))]
     lines += [f"add rule inet {table} e{slot} {line}" for line in accepted]
     lines.append(f"add rule inet {table} m{slot} ct state new ct count over {config.calls_limit} {_RESET}")
     lines += _follow(table, slot, policies)
-    lines.append(f"add rule inet {table} d{slot} ct state new ct count over {config.resolver_flows_limit} {_REFUSE}")
     packets = f"{config.resolver_packets_per_s}/second burst {config.resolver_packets_per_s} packets"
+    # Silence first: a refusal is a packet as well, and the host has but so many for everybody.
+    lines.append(f"add rule inet {table} d{slot} meta l4proto udp udp length > {_LONGEST_LOOKUP_BYTES} drop")
     lines.append(f"add rule inet {table} d{slot} limit rate over {packets} counter drop")
+    lines.append(f"add rule inet {table} d{slot} ct state new ct count over {config.resolver_flows_limit} {_REFUSE}")
     lines.append(f"add rule inet {table} d{slot} accept")
     lines += [
         f'add element inet {table} {map_name} {{ "{interface}" : jump {letter}{slot} }}'

@@ -3,18 +3,29 @@
 import socket
 import time
 from functools import partial
+from ipaddress import IPv4Address
 
 import pytest
 import trio
 
 from paasd.config import NetworkConfig
 from paasd.errors import Unprocessable
-from paasd.sandbox.network import PUBLIC_EGRESS, Attachment, EgressRule, Network, links, open_network
+from paasd.sandbox.network import (
+    PUBLIC_EGRESS,
+    Attachment,
+    EgressRule,
+    Network,
+    connections,
+    links,
+    open_network,
+    rules,
+)
 
-from .world import Outside, connects, host_addresses, inside, listening, out_there, server
+from .world import Outside, connects, datagrams, host_addresses, inside, listening, out_there, server
 
 pytestmark = pytest.mark.root
 EVERYTHING = (EgressRule("0.0.0.0/0"),)
+_UDP_SEGMENT, _RCVBUFFORCE = 103, 33
 
 
 async def reaches(attachment: Attachment, address: str, port: int) -> bool:
@@ -216,6 +227,92 @@ async def test_look_ups_reach_the_resolver_and_nothing_else_on_the_host(network:
         await network.set_resolver(other)
         assert await reaches(app, "169.254.1.1", 53), "a restarted daemon has another port"
         assert not await reaches(app, "169.254.1.1", port)
+
+
+async def test_the_resolver_gets_so_many_look_ups_and_not_more_bytes_or_datagrams_in_them(
+    outside: Outside, prefix: str, run_dir
+):
+    config = NetworkConfig(uplinks=(outside.interface,), resolver_packets_per_s=100)
+
+    def flood() -> float:
+        began = time.monotonic()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(("169.254.1.1", 53))
+            sock.send(b"q" * 512)
+            for _ in range(20):
+                sock.send(b"x" * 60_000)
+            sock.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, 4)
+            for _ in range(90):
+                sock.send(b"x" * 512)
+        return time.monotonic() - began
+
+    async with open_network(config, prefix=prefix, run_dir=run_dir, clock=time.monotonic) as network:
+        app = await network.attach(1, ())
+        with datagrams("0.0.0.0") as inbox:
+            inbox.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, 1 << 26)
+            await network.set_resolver(inbox.getsockname()[1])
+            took_s = await inside(app, flood)
+            assert inbox.recv(65536) == b"q" * 512
+            lengths = []
+            inbox.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                while True:
+                    lengths.append(len(inbox.recv(65536)))
+        assert set(lengths) == {4}
+        assert len(lengths) < 200 + 100 * took_s
+        await network.sweep(())
+
+
+def test_a_flood_of_look_ups_meets_silence_before_refusals() -> None:
+    lines = rules.instance("t", 1, "10.254.0.1", (), NetworkConfig()).splitlines()
+    (silence,) = (i for i, line in enumerate(lines) if " d1 limit rate over" in line)
+    (refusal,) = (i for i, line in enumerate(lines) if " d1 ct state new ct count over" in line)
+    assert silence < refusal
+
+
+async def test_a_look_up_to_the_port_of_a_daemon_that_is_gone_meets_silence(network: Network):
+    app = await network.attach(1, ())
+    with datagrams("0.0.0.0") as earlier, datagrams("0.0.0.0") as later:
+        await network.set_resolver(earlier.getsockname()[1])
+        with (
+            await inside(app, partial(datagrams, "0.0.0.0")) as known,
+            await inside(app, partial(datagrams, "0.0.0.0")) as fresh,
+        ):
+            known.connect(("169.254.1.1", 53))
+            known.send(b"one")
+            _, source = earlier.recvfrom(100)
+            earlier.sendto(b"answer", source)
+            assert known.recv(100) == b"answer"
+            await network.set_resolver(later.getsockname()[1])
+            known.send(b"two")
+            known.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                known.recv(100)
+            fresh.sendto(b"three", ("169.254.1.1", 53))
+            assert later.recv(100) == b"three"
+
+
+async def test_connections_that_have_ended_are_soon_forgotten(network: Network, outside: Outside):
+    """Nobody's limit counts them, and the host's table is shared."""
+    app = await network.attach(1, EVERYTHING)
+
+    def come_and_go(far: socket.socket, address: tuple[str, int]) -> None:
+        for _ in range(50):
+            with socket.create_connection(address, 5) as near:
+                far.accept()[0].close()
+                assert near.recv(1) == b""
+
+    def count() -> int:
+        return len(connections.tracked(IPv4Address(app.address)))
+
+    with await out_there(outside, partial(listening, "0.0.0.0")) as far:
+        await inside(app, partial(come_and_go, far, (outside.public, far.getsockname()[1])))
+    with await inside(app, partial(listening, "0.0.0.0")) as own:
+        await trio.to_thread.run_sync(come_and_go, own, (app.address, own.getsockname()[1]))
+    assert count() >= 90
+    with trio.fail_after(60):
+        while count() > 10:
+            await trio.sleep(0.5)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import trio
 from paasd.config import NetworkConfig
 from paasd.errors import ConfigError
 from paasd.sandbox import mounts
-from paasd.sandbox.network import PUBLIC_EGRESS, EgressRule, Network, links, open_network
+from paasd.sandbox.network import PUBLIC_EGRESS, EgressRule, Network, connections, links, open_network
 
-from .world import Outside, connects, inside, inventory, listening
+from .world import Outside, connects, datagrams, inside, inventory, listening, out_there
 
 pytestmark = pytest.mark.root
 
@@ -63,6 +63,43 @@ async def test_an_address_rests_before_it_is_used_again(config: NetworkConfig, p
             await addresses(1)
     async with open_network(small, prefix=prefix, run_dir=run_dir, clock=lambda: now + 61) as network:
         assert await addresses(7) <= {str(a) for a in network.pool}
+
+
+async def test_the_next_owner_of_an_address_gets_nothing_that_was_for_the_former_one(
+    config: NetworkConfig, prefix: str, run_dir: Path, outside: Outside
+):
+    small = NetworkConfig(uplinks=config.uplinks, pool_prefix_length=28, quarantine_s=0)
+    async with open_network(small, prefix=prefix, run_dir=run_dir, clock=time.monotonic) as network:
+        former = await network.attach(0, PUBLIC_EGRESS)
+        with await out_there(outside, partial(datagrams, "0.0.0.0")) as far:
+            with await inside(former, partial(datagrams, "0.0.0.0", 8125)) as near:
+                near.sendto(b"question", (outside.public, far.getsockname()[1]))
+                _, source = far.recvfrom(100)
+                far.sendto(b"answer", source)
+                assert near.recv(100) == b"answer"
+            await network.detach(0)
+            for slot in range(1, 15):
+                later = await network.attach(slot, PUBLIC_EGRESS)
+                far.sendto(b"so that it stays alive", source)
+            assert later.address == former.address, "a round through the small pool"
+            with await inside(later, partial(datagrams, "0.0.0.0", 8125)) as inbox, datagrams("0.0.0.0") as host:
+                far.sendto(b"from a stranger", source)
+                host.sendto(b"from the host", (later.address, 8125))
+                assert inbox.recv(100) == b"from the host"
+                inbox.settimeout(0.3)
+                with pytest.raises(TimeoutError):
+                    inbox.recv(100)
+        await network.sweep(())
+
+
+async def test_connections_that_the_kernel_does_not_forget_keep_nothing_from_going(network: Network, monkeypatch):
+    def refuse(address: object) -> None:
+        raise PermissionError(1, "not here")
+
+    await network.attach(1, PUBLIC_EGRESS)
+    monkeypatch.setattr(connections, "forget", refuse)
+    await network.detach(1)
+    assert await network.leftovers() == set()
 
 
 def open_descriptors() -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from paasd.config import NetworkConfig
 from paasd.errors import Unprocessable
-from paasd.sandbox.network import Call, GroupRule, Network, Policies, open_network, policies
+from paasd.sandbox.network import Call, EgressRule, GroupRule, Network, Policies, open_network, policies
 
 from .test_egress import internet, reaches
 from .world import Outside, connects, host_addresses, inside, listening, out_there, server
@@ -68,8 +68,9 @@ async def test_a_group_opens_one_private_port_to_instances_that_run_already(
 
 
 @pytest.mark.root
-async def test_a_connection_ends_with_the_rule_that_allowed_it(network: Network, outside: Outside):
-    member = await network.attach(1, (), Policies(group="s"))
+@pytest.mark.parametrize("own", [(), (EgressRule("192.0.2.1/32"),)], ids=["an app", "a build"])
+async def test_a_connection_ends_with_the_rule_that_allowed_it(network: Network, outside: Outside, own):
+    member = await network.attach(1, own, Policies(group="s"))
     await network.shared.set_group("s", ALL)
     with await out_there(outside, partial(listening, "0.0.0.0")) as far:
         port = far.getsockname()[1]

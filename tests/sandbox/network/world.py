@@ -126,6 +126,13 @@ def listening(address: str, port: int = 0, family: int = socket.AF_INET) -> sock
     return sock
 
 
+def datagrams(address: str, port: int = 0) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(5)
+    sock.bind((address, port))
+    return sock
+
+
 @contextmanager
 def server(make: Callable[[], socket.socket]) -> Iterator[int]:
     """A listening socket for the time of the block; yields its port. The backlog takes connections by itself."""
