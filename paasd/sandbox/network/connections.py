@@ -13,17 +13,17 @@ _NETFILTER, _GET, _DELETE = 12, 0x101, 0x102
 _REQUEST, _DUMP, _ERROR, _DONE = 1, 0x300, 2, 3
 _NESTED, _KIND = 0x8000, 0x3FFF
 _ORIGINAL, _FILTER = 1, 25
-_SOURCE, _DESTINATION = 1, 2
+SOURCE, DESTINATION = 1, 2
 
 
-def tracked(address: IPv4Address) -> list[bytes]:
-    """What identifies each connection that this address began or that was made to it."""
+def tracked(address: IPv4Address, side: int = SOURCE) -> list[bytes]:
+    """What identifies each connection that this address began, or that was made to it: one walk through the table."""
     with _opened() as sock:
-        return _dump(sock, _SOURCE, address.packed) + _dump(sock, _DESTINATION, address.packed)
+        return _dump(sock, side, address.packed)
 
 
 def forget(address: IPv4Address) -> None:
-    """Whatever still comes in on connections of this address then belongs to nobody."""
+    """Whatever still comes in on connections that this address began then belongs to nobody."""
     flows = tracked(address)
     with _opened() as sock:
         for flow in flows:

@@ -303,7 +303,8 @@ async def test_connections_that_have_ended_are_soon_forgotten(network: Network, 
                 assert near.recv(1) == b""
 
     def count() -> int:
-        return len(connections.tracked(IPv4Address(app.address)))
+        address = IPv4Address(app.address)
+        return sum(len(connections.tracked(address, side)) for side in (connections.SOURCE, connections.DESTINATION))
 
     with await out_there(outside, partial(listening, "0.0.0.0")) as far:
         await inside(app, partial(come_and_go, far, (outside.public, far.getsockname()[1])))
