@@ -110,14 +110,19 @@ async def deliver(context: Context, offer: Offer, link: str) -> str | None:
 
 def listed(
     context: Context, accounts: Accounts, caller: Caller, organization_guid: str
-) -> list[tuple[Invitation, dict[str, list[str]]]]:
-    """Those that can still be accepted, with space roles by name. Raises NotFound, Forbidden."""
+) -> list[tuple[Invitation, dict[str, list[str]], bool]]:
+    """What has not expired, with space roles by name, and whether the door takes it. Raises NotFound, Forbidden.
+
+    One that it refuses now counts again when whoever invited gets back what they lost, so it can be seen and revoked.
+    """
     _authorise(context, caller, organization_guid, reading=True)
     with context.database.read() as tx:
         kept = tx.all(Invitation, organization_guid=organization_guid, order=("created_at",))
-        rows = [row for row in kept if _counts(tx, context, accounts, row)]
+        rows = [row for row in kept if row.expires_at > context.clock()]
+        counting = [_counts(tx, context, accounts, row) for row in rows]
         names = {space.guid: space.name for space in tx.all(Space, organization_guid=organization_guid)}
-    return [(row, {names[guid]: types for guid, types in row.space_roles.items() if guid in names}) for row in rows]
+    spaces = [{names[guid]: types for guid, types in row.space_roles.items() if guid in names} for row in rows]
+    return list(zip(rows, spaces, counting, strict=True))
 
 
 async def revoke(context: Context, caller: Caller, organization_guid: str, which: str) -> None:

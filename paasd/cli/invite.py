@@ -67,7 +67,7 @@ def create(
     click.echo(f"{where} It works once, until {made['expires_at']}, and is not shown later.", err=True)
 
 
-@invite.command("list", short_help="Invitations that can still be accepted.")
+@invite.command("list", short_help="Invitations that have not expired.")
 @click.pass_obj
 def list_invitations(target: Target) -> None:
     """List the open invitations of the organization of --space."""
@@ -79,10 +79,11 @@ def list_invitations(target: Target) -> None:
             one["invited_by"],
             one["expires_at"],
             "sent" if one["sent"] else "not sent",
+            "counts" if one["counts"] else "refused for now: who invited may not",
         )
         for one in target.connect().call("GET", _path(target))["invitations"]
     ]
-    render.table(("address", "roles", "invited by", "expires at", "mail"), rows)
+    render.table(("address", "roles", "invited by", "expires at", "mail", "state"), rows)
 
 
 @invite.command("revoke", short_help="It counts no more, at once.")

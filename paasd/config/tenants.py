@@ -96,9 +96,21 @@ class NetworkConfig(Section, frozen=True, kw_only=True):
             "requests of all.",
         ),
     ] = 1024
+    connections_per_s: Annotated[
+        int,
+        Meta(
+            ge=10,
+            description="Connections per second that one instance may open outwards, and to other apps, after as many "
+            "at once as it may hold; the host remembers each for a while after its end.",
+        ),
+    ] = 500
     resolver_flows_limit: Annotated[
-        int, Meta(ge=4, description="Name look-ups of one instance at once, counted as the kernel tracks them.")
-    ] = 512
+        int,
+        Meta(
+            ge=4,
+            description="Name look-ups of one instance, each from a socket of its own; the kernel counts one for 5 s.",
+        ),
+    ] = 1024
     resolver_packets_per_s: Annotated[
         int,
         Meta(

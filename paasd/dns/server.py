@@ -36,9 +36,9 @@ _SO_RCVBUFFORCE = 33
 _SOL_UDP, _UDP_GRO = 17, 104
 _LOOK_UPS_OF_A_PACKET = 4
 """A sender's kernel, and ours where GRO is on, may make one packet of many datagrams, which is counted as one."""
-_QUEUED_PACKET_BYTES = 768
-_QUEUED_SENDERS = 5
-"""The queue has room for what so many instances may send at once."""
+_QUEUED_PACKET_BYTES = 1280
+_QUEUED_SENDERS = 16
+"""The queue has room for what so many instances may send at once, of the longest that the kernel lets through."""
 _QUEUE_LIMIT_BYTES = 256 * 1024 * 1024
 
 Learn = Callable[[str, str, set[str], float], Awaitable[None]]

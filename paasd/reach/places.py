@@ -28,7 +28,7 @@ async def addresses_of(
 ) -> dict[str, frozenset[str]]:
     """IPv4 addresses of each of these places, as `last` has them of a name that nobody can resolve now.
 
-    Such a name is asked for again at the next look; until then what was closed stays closed.
+    Such a name is asked for again at the next look; one that `last` does not have is left out.
     """
     found: dict[str, frozenset[str]] = {}
     async with trio.open_nursery() as nursery:
@@ -36,7 +36,8 @@ async def addresses_of(
             try:
                 address = ip_address(place)
             except ValueError:
-                found[place] = last.get(place, frozenset())
+                if place in last:
+                    found[place] = last[place]
                 nursery.start_soon(_resolve, place, found)
             else:
                 found[place] = frozenset({str(address)} if address.version == 4 else ())

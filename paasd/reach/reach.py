@@ -177,7 +177,9 @@ class Reach:
             places = places_of_nodes(tx, self._node_guid, self._config.public_addresses)
         addresses = await addresses_of(places, self._nodes or {})
         if addresses != self._nodes:
-            await network.shared.set_nodes(set().union(*addresses.values()))
+            # The daemon before knew where those are that cannot be resolved now: what was closed stays closed.
+            unknown = places - addresses.keys()
+            await network.shared.set_nodes(set().union(*addresses.values()), keep=bool(unknown))
             self._nodes = addresses
 
     async def _forget(self, network: Network) -> None:

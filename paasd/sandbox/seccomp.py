@@ -44,8 +44,9 @@ utimensat utimes vfork vmsplice wait4 waitid waitpid write writev
 """.split()  # noqa: SIM905 (a paragraph of names, not a column)
 )
 
+_MULTIPATH: Final = (socket.IPPROTO_MPTCP,) if Path("/proc/sys/net/mptcp").exists() else ()
 _INTERNET: Final[dict[int, tuple[int, ...]]] = {
-    socket.SOCK_STREAM: (0, socket.IPPROTO_TCP, socket.IPPROTO_MPTCP),
+    socket.SOCK_STREAM: (0, socket.IPPROTO_TCP, *_MULTIPATH),
     socket.SOCK_DGRAM: (0, socket.IPPROTO_UDP),
 }
 """Types and protocols that are always in the kernel. By asking for another one anybody can make it load a module."""
@@ -57,6 +58,8 @@ _NEW_NAMESPACES: Final = 0x7E020080
 """CLONE_NEW* of every kind, the time namespace's bit included."""
 _TERMINAL_INJECTION: Final = (0x5412, 0x541C)
 """TIOCSTI types into the terminal of whoever looks; TIOCLINUX does the same on a console."""
+_BRIDGES_AND_VLANS: Final = (0x8940, 0x8941, 0x8982, 0x8983, 0x89A0, 0x89A1)
+"""SIOC?IFBR, SIOC?IFVLAN, SIOCBR???BR: asked of any socket, they load a module before the kernel looks at rights."""
 _LOW_WORD: Final = 0xFFFFFFFF
 _WHOLE: Final = 0xFFFFFFFFFFFFFFFF
 _HIGHEST_NUMBER: Final = 600
@@ -143,18 +146,13 @@ def _blocks_without(allowed: tuple[int, ...], first: int, size: int) -> Iterator
 
 
 def _allow_ioctl(policy: pyseccomp.SyscallFilter, refuse: int) -> None:
-    """Every request but the refused. The kernel looks at the low 32 bits only, while the filter sees 64.
-
-    A filter cannot say "unless the low word is", so it says: any bit of the low word, the last four apart, differs from
-    0x541x; or it is 0x541x and the last digit is a good one.
-    """
-    row = _TERMINAL_INJECTION[0] & ~0xF
-    for position in range(4, 32):
-        bit = 1 << position
-        policy.add_rule(pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, bit, ~row & bit))
-    for request in range(row, row + 16):
-        action = refuse if request in _TERMINAL_INJECTION else pyseccomp.ALLOW
-        policy.add_rule(action, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _LOW_WORD, request))
+    """Every request but the refused. The kernel looks at the low 32 bits only, while the filter sees 64."""
+    refused = (*_TERMINAL_INJECTION, *_BRIDGES_AND_VLANS)
+    for request in refused:
+        policy.add_rule(refuse, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _LOW_WORD, request))
+    for first, size in _blocks_without(refused, 0, 1 << 32):
+        block = pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _LOW_WORD ^ (size - 1), first)
+        policy.add_rule(pyseccomp.ALLOW, "ioctl", block)
 
 
 def known_calls() -> set[str]:

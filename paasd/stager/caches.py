@@ -66,7 +66,7 @@ class Caches:
     def fit(self, organization_guid: str, limit_bytes: int) -> int:
         """Delete the oldest of an organization until they take so much at most; how many went."""
         images = sorted((self._directory / organization_guid).glob(f"*/*{_SUFFIX}"), key=_written_at)
-        sizes = {image: image.stat().st_size for image in images}
+        sizes = {image: _size_of(image) for image in images}
         excess, count = sum(sizes.values()) - limit_bytes, 0
         for image, size in sizes.items():
             if excess > 0:
@@ -100,7 +100,18 @@ class Caches:
 
 
 def _written_at(image: Path) -> int:
-    return image.stat().st_mtime_ns
+    """0 of one that went meanwhile: any may, at any time."""
+    try:
+        return image.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _size_of(image: Path) -> int:
+    try:
+        return image.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _generation(image: Path) -> str:

@@ -166,7 +166,7 @@ async def test_the_instances_of_one_organization_hold_a_quarter_of_the_waiting_l
     async def slow(address: str, number: int) -> None:
         codes.append(await ask_from(address, f"n{number}.slow.example.org", resolver.port))
 
-    config = DnsConfig(upstreams=(upstream.server,), timeout_s=2.0, concurrent_limit=16)
+    config = DnsConfig(upstreams=(upstream.server,), timeout_s=10.0, concurrent_limit=16)
     async with world.open(config) as resolver, trio.open_nursery() as nursery:
         for address in greedy:
             for number in range(4):

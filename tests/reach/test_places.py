@@ -26,7 +26,6 @@ async def test_nodes_are_known_by_address_or_by_name() -> None:
         "192.0.2.1": {"192.0.2.1"},
         "2001:db8::1": set(),
         "localhost": {"127.0.0.1"},
-        "no.such.name.invalid": set(),
     }
 
 

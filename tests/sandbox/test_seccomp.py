@@ -18,6 +18,8 @@ def call(*a):
 def sock(*a):
     try: socket.socket(*a).close(); return 'ok'
     except OSError as e: return errno.errorcode[e.errno]
+def asked(request):
+    with socket.socket() as s: return call(16, s.fileno(), request, ctypes.create_string_buffer(64))
 def tty(request):
     a, b = pty.openpty()
     return call(16, b, request, ctypes.c_char_p(b'x'))
@@ -57,6 +59,11 @@ _CASES = {
     "sctp": ("sock(socket.AF_INET, socket.SOCK_STREAM, 132)", "EPERM"),
     "a protocol of a larger number": ("call(41, 2, 1, 0x100000006)", "EPERM"),
     "unix": ("sock(socket.AF_UNIX, socket.SOCK_STREAM)", "ok"),
+    "a bridge is asked for": ("asked(0x8940)", "EPERM"),
+    "a bridge by a larger number": ("asked(0x100008941)", "EPERM"),
+    "a bridge is made": ("asked(0x89a0)", "EPERM"),
+    "a vlan is asked for": ("asked(0x8982)", "EPERM"),
+    "addresses are asked for": ("asked(0x8912)", "ok"),
     "a pair of vsock": ("call(53, 40, 1, 0, 0)", "EPERM"),
     "netlink for routes": ("sock(socket.AF_NETLINK, socket.SOCK_RAW, 0)", "ok"),
     "netlink for netfilter": ("sock(socket.AF_NETLINK, socket.SOCK_RAW, 12)", "EPERM"),

@@ -33,7 +33,11 @@ class Acceptance(Form):
 
 
 class InvitationShown(Answer):
-    """An invitation without its secret. `sent` is whether a mail server took it."""
+    """An invitation without its secret. `sent` is whether a mail server took it.
+
+    `counts` is whether it can be accepted now, not so while whoever invited may not invite, or the organization is
+    suspended.
+    """
 
     guid: str
     created_at: str
@@ -43,6 +47,7 @@ class InvitationShown(Answer):
     spaces: dict[str, list[str]]
     expires_at: str
     sent: bool
+    counts: bool
 
 
 class NewlyInvited(InvitationShown):
@@ -86,9 +91,9 @@ async def create_invitation(call: Call) -> Reply[NewlyInvited]:
 
 
 async def list_invitations(call: Call) -> Reply[Invitations]:
-    """Those that can still be accepted; never the secrets."""
+    """Those that have not expired; never the secrets."""
     found = actions.listed(call.context, call.platform.auth.accounts, call.caller, _organization(call))
-    shown = [present(row, spaces, sent=bool(row.sent_at)) for row, spaces in found]
+    shown = [present(row, spaces, sent=bool(row.sent_at), counts=counts) for row, spaces, counts in found]
     return Reply(body=Invitations(invitations=shown))
 
 
@@ -105,7 +110,7 @@ async def accept_invitation(call: Call) -> Reply[Accepted]:
     return Reply(body=Accepted(organization=organization, username=user.username))
 
 
-def present(row: Invitation, spaces: dict[str, list[str]], *, sent: bool) -> InvitationShown:
+def present(row: Invitation, spaces: dict[str, list[str]], *, sent: bool, counts: bool = True) -> InvitationShown:
     """An invitation without its secret."""
     return InvitationShown(
         guid=row.guid,
@@ -116,6 +121,7 @@ def present(row: Invitation, spaces: dict[str, list[str]], *, sent: bool) -> Inv
         spaces=spaces,
         expires_at=rfc3339(row.expires_at),
         sent=sent,
+        counts=counts,
     )
 
 

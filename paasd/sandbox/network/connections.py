@@ -46,11 +46,10 @@ def _dump(sock: socket.socket, side: int, address: bytes) -> list[bytes]:
         data = sock.recv(1 << 17)
         while data:
             length, kind = struct.unpack_from("=IH", data)
-            if kind == _DONE:
+            if kind in (_DONE, _ERROR):
+                if code := -struct.unpack_from("=i", data, 16)[0]:
+                    raise OSError(code, os.strerror(code))
                 return found
-            if kind == _ERROR:
-                code = -struct.unpack_from("=i", data, 16)[0]
-                raise OSError(code, os.strerror(code))
             flow = _attributes(data[20:length])[_ORIGINAL]
             if _attributes(_attributes(flow)[1]).get(side) == address:
                 found.append(flow)

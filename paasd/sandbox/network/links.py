@@ -15,8 +15,9 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
 from pyroute2 import IPRoute
-from pyroute2.ethtool.ioctl import IoctlEthtool
+from pyroute2.ethtool.ioctl import EthtoolError, IoctlEthtool
 from pyroute2.netlink.exceptions import NetlinkError
 
 from paasd.sandbox import mounts
@@ -114,6 +115,9 @@ def _send_no_trains() -> None:
         features = ethtool.get_features()
         features["tx-udp-segmentation"] = False
         ethtool.set_features(features)
+    except (OSError, KeyError, EthtoolError) as error:
+        # The resolver takes no more of a train than a few, so an instance may start.
+        structlog.get_logger().warning("trains of datagrams not switched off", error=repr(error))
     finally:
         ethtool.close()
 

@@ -217,9 +217,10 @@ class Network:
             # Half-made, found by a sweep: only the table knows what the slot once had.
             address = next((a for i, a in self._nft.concatenated_keys(table, "sources") if i == interface), None)
         sets = [name for name in self._nft.names(table, "set") if name.startswith(f"h{slot}_")]
-        self._nft.run(rules.remove_instance(self._prefix, slot, address, sets))
+        # Before the rules go, by which a daemon that was killed here finds the address again.
         if address is not None:
             _forget_connections(IPv4Address(address))
+        self._nft.run(rules.remove_instance(self._prefix, slot, address, sets))
 
     def _names_of(self, slot: int) -> tuple[tuple[int, str], ...]:
         found = []

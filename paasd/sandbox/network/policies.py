@@ -202,9 +202,9 @@ def doorway(table: str, port: int) -> str:
     )
 
 
-def nodes(table: str, addresses: Iterable[str]) -> str:
-    """Other nodes: of these, groups can open the web ports and nothing else."""
-    lines = [f"flush set inet {table} nodes"]
+def nodes(table: str, addresses: Iterable[str], *, keep: bool = False) -> str:
+    """Other nodes: of these, and with `keep` of those from before, groups can open the web ports and nothing else."""
+    lines = [] if keep else [f"flush set inet {table} nodes"]
     listed = sorted(set(addresses))
     if listed:
         lines.append(f"add element inet {table} nodes {{ {', '.join(listed)} }}")

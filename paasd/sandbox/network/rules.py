@@ -22,9 +22,16 @@ _RESET = "reject with tcp reset"
 _REFUSE = "reject with icmpx admin-prohibited"
 # UDP's header and 512 bytes: a question has one name, of 255 at most. What is longer fills the resolver's queue.
 _LONGEST_LOOKUP_BYTES = 8 + 512
-# Closed connections are in nobody's count, and would stay for two minutes: one instance could fill the host's table.
-_CLOSED = "protocol tcp; l3proto ip; policy = { time_wait : 10, close : 2 };"
-_END_SOON = 'meta l4proto tcp ct state new ct timeout set "closed"'
+# How long the kernel remembers what no count holds any more, or what is asked once, in seconds. Their own names, as one
+# that is there already is never changed. Far ends keep a port for 60 s: another instance must not get it before.
+_TIMES = {
+    "tcp_inside_10": "protocol tcp; l3proto ip; policy = { time_wait : 10, close : 2 };",
+    "tcp_outside_60": "protocol tcp; l3proto ip; policy = { time_wait : 60, close : 10 };",
+    "lookup_5": "protocol udp; l3proto ip; policy = { unreplied : 5, replied : 5 };",
+}
+_INSIDE = 'meta l4proto tcp ct state new ct timeout set "tcp_inside_10"'
+_OUTSIDE = 'meta l4proto tcp ct state new ct timeout set "tcp_outside_60"'
+_TO_HOST = (_INSIDE, 'meta l4proto udp ct state new ct timeout set "lookup_5"')
 _ANSWERS = ("ct state established ct direction reply accept", "ct state related accept")
 CHAINS_OF_ONE = {"e": "egress", "d": "lookups", "n": "callers", "m": "callees"}
 """What of the table is one instance's: a chain for each of these maps, named by the letter and the slot."""
@@ -63,7 +70,7 @@ def _chains(prefix: str, pool: IPv4Network) -> dict[str, list[str]]:
         "input": [
             "type filter hook input priority filter; policy accept;",
             f"iifname != {ours} accept",
-            _END_SOON,
+            *_TO_HOST,
             "jump doors",
             # Each packet is counted: one answer would otherwise let a flood through on the same flow.
             "jump resolver",
@@ -75,7 +82,7 @@ def _chains(prefix: str, pool: IPv4Network) -> dict[str, list[str]]:
         "resolver": [],
         "output": [
             "type filter hook output priority filter; policy accept;",
-            f"oifname {ours} {_END_SOON}",
+            f"oifname {ours} {_INSIDE}",
             # A look-up while the daemon restarts gets silence, upon which it is repeated, instead of an error.
             f"oifname {ours} icmp type destination-unreachable icmp code port-unreachable drop",
         ],
@@ -88,7 +95,7 @@ def _chains(prefix: str, pool: IPv4Network) -> dict[str, list[str]]:
         # Only answers pass unasked: what an instance sends of itself is asked packet by packet, so that a connection
         # does not outlive the rule that allowed it.
         "leaving": [
-            _END_SOON,
+            _OUTSIDE,
             *_ANSWERS,
             "ct state invalid drop",
             f"ip daddr @never {_REFUSE}",
@@ -118,7 +125,7 @@ def node_table(prefix: str, pool: IPv4Network, config: NetworkConfig) -> str:
         f"add set inet {table} nodes {{ type ipv4_addr; }}",
         f"add map inet {table} callers {{ type ifname : verdict; }}",
         f"add map inet {table} callees {{ type ifname : verdict; }}",
-        f"add ct timeout inet {table} closed {{ {_CLOSED} }}",
+        *(f"add ct timeout inet {table} {name} {{ {times} }}" for name, times in _TIMES.items()),
     ]
     for name, lines in chains.items():
         hook = f" {{ {lines.pop(0)} }}" if lines and lines[0].startswith("type ") else ""
@@ -158,13 +165,13 @@ def instance(
         # The comment is the record from which a restarted daemon knows the name again.
         kind = f'type ipv4_addr; flags timeout; size 4096; comment "{name}";'
         lines.append(f"add set inet {table} {host_set(slot, position)} {{ {kind} }}")
-    lines.append(f"add rule inet {table} e{slot} ct state new ct count over {config.flows_limit} {_REFUSE}")
+    lines += _bounded(table, f"e{slot}", config.connections_per_s, config.flows_limit, _REFUSE)
     if host_names(egress):
         # What a name was answered with is forgotten after a while, and a connection may last longer.
         lines.append(f"add rule inet {table} e{slot} ct state established accept")
     accepted = [line for i, rule in enumerate(egress) for line in statements(rule, host_set(slot, i))]
     lines += [f"add rule inet {table} e{slot} {line}" for line in accepted]
-    lines.append(f"add rule inet {table} m{slot} ct state new ct count over {config.calls_limit} {_RESET}")
+    lines += _bounded(table, f"m{slot}", config.connections_per_s, config.calls_limit, _RESET)
     lines += _follow(table, slot, policies)
     packets = f"{config.resolver_packets_per_s}/second burst {config.resolver_packets_per_s} packets"
     # Silence first: a refusal is a packet as well, and the host has but so many for everybody.
@@ -178,6 +185,14 @@ def instance(
     ]
     lines.append(f'add element inet {table} sources {{ "{interface}" . {address} : accept }}')
     return "\n".join(lines) + "\n"
+
+
+def _bounded(table: str, chain: str, per_s: int, held: int, refuse: str) -> list[str]:
+    """So many connections held, as many at once, and no more than so many a second: the host remembers closed ones."""
+    return [
+        f"add rule inet {table} {chain} ct state new limit rate over {per_s}/second burst {held} packets {refuse}",
+        f"add rule inet {table} {chain} ct state new ct count over {held} {refuse}",
+    ]
 
 
 def _follow(table: str, slot: int, policies: Policies) -> list[str]:

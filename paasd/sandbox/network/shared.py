@@ -29,9 +29,9 @@ class Shared:
         """Where calls are taken, at the link address of this host."""
         await self._run(policies.doorway(self._table, port))
 
-    async def set_nodes(self, addresses: Iterable[str]) -> None:
-        """IPv4 addresses of other nodes, of which only web ports can be opened."""
-        await self._run(policies.nodes(self._table, addresses))
+    async def set_nodes(self, addresses: Iterable[str], *, keep: bool = False) -> None:
+        """IPv4 addresses of other nodes, of which only web ports can be opened; `keep` leaves those from before."""
+        await self._run(policies.nodes(self._table, addresses, keep=keep))
 
     async def keep_only(self, groups: Iterable[str], callers: Iterable[str]) -> None:
         """Forget all other shared rules. Those that an instance still follows stay."""

@@ -3,7 +3,6 @@
 import socket
 import time
 from functools import partial
-from ipaddress import IPv4Address
 
 import pytest
 import trio
@@ -15,7 +14,6 @@ from paasd.sandbox.network import (
     Attachment,
     EgressRule,
     Network,
-    connections,
     links,
     open_network,
     rules,
@@ -241,7 +239,7 @@ async def test_the_resolver_gets_so_many_look_ups_and_not_more_bytes_or_datagram
             sock.send(b"q" * 512)
             for _ in range(20):
                 sock.send(b"x" * 60_000)
-            sock.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, 4)
+            sock.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, 8)
             for _ in range(90):
                 sock.send(b"x" * 512)
         return time.monotonic() - began
@@ -258,7 +256,7 @@ async def test_the_resolver_gets_so_many_look_ups_and_not_more_bytes_or_datagram
             with pytest.raises(TimeoutError):
                 while True:
                     lengths.append(len(inbox.recv(65536)))
-        assert set(lengths) == {4}
+        assert set(lengths) == {8}
         assert len(lengths) < 200 + 100 * took_s
         await network.sweep(())
 
@@ -290,30 +288,6 @@ async def test_a_look_up_to_the_port_of_a_daemon_that_is_gone_meets_silence(netw
                 known.recv(100)
             fresh.sendto(b"three", ("169.254.1.1", 53))
             assert later.recv(100) == b"three"
-
-
-async def test_connections_that_have_ended_are_soon_forgotten(network: Network, outside: Outside):
-    """Nobody's limit counts them, and the host's table is shared."""
-    app = await network.attach(1, EVERYTHING)
-
-    def come_and_go(far: socket.socket, address: tuple[str, int]) -> None:
-        for _ in range(50):
-            with socket.create_connection(address, 5) as near:
-                far.accept()[0].close()
-                assert near.recv(1) == b""
-
-    def count() -> int:
-        address = IPv4Address(app.address)
-        return sum(len(connections.tracked(address, side)) for side in (connections.SOURCE, connections.DESTINATION))
-
-    with await out_there(outside, partial(listening, "0.0.0.0")) as far:
-        await inside(app, partial(come_and_go, far, (outside.public, far.getsockname()[1])))
-    with await inside(app, partial(listening, "0.0.0.0")) as own:
-        await trio.to_thread.run_sync(come_and_go, own, (app.address, own.getsockname()[1]))
-    assert count() >= 90
-    with trio.fail_after(60):
-        while count() > 10:
-            await trio.sleep(0.5)
 
 
 @pytest.mark.parametrize(
