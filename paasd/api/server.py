@@ -11,6 +11,7 @@ import stat
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ import hypercorn.config
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.events import Event, Updated
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 from quart_trio import QuartTrio
 
 from paasd.config import ApiConfig
+from paasd.containment import contained
 from paasd.errors import ConfigError, PaasdError
 
 
@@ -97,6 +100,8 @@ class _Connection(TCPServer):
     _gone = False
 
     async def _read_data(self) -> None:
+        assert isinstance(self.protocol.protocol, H11Protocol)
+        self.protocol.protocol._check_protocol = _stay_with_http_1  # type: ignore[assignment, method-assign]
         await super()._read_data()
         self._gone = True
         await self.idle_task.stop()
@@ -104,6 +109,10 @@ class _Connection(TCPServer):
     async def protocol_send(self, event: Event) -> None:
         if not (self._gone and isinstance(event, Updated)):
             await super().protocol_send(event)
+
+
+async def _stay_with_http_1(_request: object) -> None:
+    """An upgrade is an offer. Who takes this one can have hypercorn's HTTP/2 turn in a circle without ever waiting."""
 
 
 class _Server:
@@ -127,23 +136,27 @@ class _Server:
         self._http = http
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        """One connection, until either side ends it."""
+        """One connection, until either side ends it. What goes wrong in it is the end of it and of no other."""
         if len(self._streams) >= self._limit or self._leaving is not None:
             await stream.aclose()
             return
         self._streams.add(stream)
         try:
-            state: dict[str, Any] = {"peer_uid": _peer_uid(stream.socket)}
-            await _Connection(
-                self._app,
-                self._http,
-                self._context,
-                LifespanState(ConnectionState(state)),
-                stream,  # type: ignore[arg-type]  # hypercorn takes plain streams too
-            ).run()
+            await contained("connection of the API", partial(self._talk, stream))
         finally:
             self._streams.discard(stream)
             self._left()
+
+    async def _talk(self, stream: trio.SocketStream) -> None:
+        """hypercorn raises for what its parsers did not expect, such as a header that is not ASCII."""
+        state: dict[str, Any] = {"peer_uid": _peer_uid(stream.socket)}
+        await _Connection(
+            self._app,
+            self._http,
+            self._context,
+            LifespanState(ConnectionState(state)),
+            stream,  # type: ignore[arg-type]  # hypercorn takes plain streams too
+        ).run()
 
     def _left(self) -> None:
         if self._leaving is not None and not self._streams:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import trio
 
 from paasd.config import RouterConfig, TunnelsConfig
 from paasd.config.ports import KNOB
+from paasd.containment import contained
 from paasd.errors import PaasdError
 from paasd.router.accesslog import read_connection, read_entry
 from paasd.router.certificates import Certificates
@@ -287,7 +289,11 @@ async def _report(service: DiscoveryService, router: Router, on_access: OnAccess
     """Turn batches of Envoy's entries into ours. `on_access` must not block."""
     async for batch in service.access_out:
         if on_access is not None:
-            on_access([router.read_entry(entry) for entry in batch])
+            await contained("a batch of the access log", partial(_read, batch, router, on_access))
+
+
+async def _read(batch: list[Any], router: Router, on_access: OnAccess) -> None:
+    on_access([router.read_entry(entry) for entry in batch])
 
 
 async def _start_failure(service: DiscoveryService, engine: Engine, timeout_s: float) -> PaasdError | None:

@@ -36,7 +36,7 @@ class Exec:
 
     async def signal(self, signum: int) -> None:
         """Send a signal to the program."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, trio.ClosedResourceError):  # it has ended
             await channel.send(self._connection, {"signal": signum})
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class Session:
 
     async def signal(self, signum: int) -> None:
         """Send a signal to the program and what it runs in its own process group."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, trio.ClosedResourceError):  # it has ended
             await channel.send(self._connection, {"signal": signum})
 
     def resize(self, size: Terminal) -> None:

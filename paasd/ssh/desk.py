@@ -20,6 +20,7 @@ from paasd.actions.ssh import Admitted, Place, Refused, Wrong, check_still, ente
 from paasd.auth import Caller
 from paasd.auth.service import Auth
 from paasd.auth.throttle import Throttle
+from paasd.containment import contained
 from paasd.errors import PaasdError
 from paasd.packing import UNREADABLE
 from paasd.ssh.messages import (
@@ -54,6 +55,7 @@ LOOK_AGAIN_S: Final = 30.0
 """Rights that end by time alone, such as those of a deploy token."""
 BUSY_LIMIT: Final = 256
 PATIENCE_S: Final = 30.0
+FAILED: Final = "The platform failed to run it"
 Opens = Callable[[Place, Ask], AbstractAsyncContextManager[Program]]
 
 
@@ -149,7 +151,7 @@ class Desk:
         async def carry_out() -> None:
             try:
                 with trio.move_on_after(PATIENCE_S):
-                    await act()
+                    await contained("request of ssh", act)
             finally:
                 self._busy.release_on_behalf_of(token)
 
@@ -192,21 +194,29 @@ class Desk:
 
     async def _run(self, live: Live, asked: Start | Connect, scope: trio.CancelScope) -> None:
         """One channel, from its opening until its program has ended or nobody wants it any more."""
-        opened = False
+        place = live.admitted.place
         try:
             with scope:
-                async with self._opens(live.admitted.place, ask_of(live.admitted.place, asked)) as program:
-                    self._programs[asked.id] = program
-                    await self._tell(Opened(asked.id), program.ends)
-                    opened = True
-                    program.let_go()
-                    end = await program.wait()
-                    await self._tell(Ended(asked.id, code=end.code, signal=end.signal, reason=end.reason))
-        except PaasdError as error:
-            await self._tell(Ended(asked.id, reason=error.detail) if opened else Refuse(asked.id, error.detail))
+                if not await contained("channel of ssh", partial(self._carry_out, place, asked), app=place.app_guid):
+                    await self._end_channel(asked.id, FAILED)
         finally:
             self._programs.pop(asked.id, None)
             live.scopes.pop(asked.id, None)
+
+    async def _carry_out(self, place: Place, asked: Start | Connect) -> None:
+        try:
+            async with self._opens(place, ask_of(place, asked)) as program:
+                self._programs[asked.id] = program
+                await self._tell(Opened(asked.id), program.ends)
+                program.let_go()
+                end = await program.wait()
+                await self._tell(Ended(asked.id, code=end.code, signal=end.signal, reason=end.reason))
+        except PaasdError as error:
+            await self._end_channel(asked.id, error.detail)
+
+    async def _end_channel(self, number: int, reason: str) -> None:
+        opened = number in self._programs
+        await self._tell(Ended(number, reason=reason) if opened else Refuse(number, reason))
 
     async def _look_after(self) -> None:
         """Show those out who may not stay."""
@@ -218,8 +228,8 @@ class Desk:
                 for session, live in list(self._live.items()):
                     try:
                         check_still(self._context, self._auth, live.admitted)
-                    except Refused as refused:
-                        await self._tell(Expel(session, refused.detail))
+                    except PaasdError as error:  # Refused, or what it goes by is being deleted
+                        await self._tell(Expel(session, error.detail))
                         self._end(session)
 
     def _end(self, session: str) -> None:
@@ -239,7 +249,7 @@ class Desk:
         try:
             async with self._telling:  # only one task at a time may wait for room
                 await self._control.sendmsg([encode(message)], rights)
-        except OSError:
+        except (OSError, trio.ClosedResourceError):
             pass  # it has gone, which `serve` sees
 
 

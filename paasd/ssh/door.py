@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from paasd.auth.host_keys import HostKey, fingerprint, keep_host_keys
 from paasd.auth.service import Auth
 from paasd.auth.throttle import Throttle
 from paasd.config import SshConfig
+from paasd.containment import contained
 from paasd.errors import PaasdError, Unavailable
 from paasd.lasting import LastingProcess
 from paasd.processors import COMPANIONS
@@ -98,7 +100,7 @@ class SshDoor:
         while True:
             await self._somebody_comes(listener)
             began = trio.current_time()
-            await self._serve(listener)
+            await contained("ssh", partial(self._serve, listener))
             # One that ends at once has a reason that will not go away by itself, and connections may keep coming.
             brief = trio.current_time() - began < RETRY_S
             pause_s = min(LONGEST_PAUSE_S, max(0.1, pause_s * 2)) if brief else 0.0

@@ -1,5 +1,6 @@
-"""A WebSocket handshake is refused in the API's own words, whoever asks, and fills no log."""
+"""A WebSocket handshake is refused in the API's own words, whoever asks; no bytes end more than their connection."""
 
+import contextlib
 import json
 
 import pytest
@@ -47,3 +48,41 @@ async def test_the_same_calls_without_the_header_are_served(served: Served) -> N
     async with await served.admin() as http:
         for path in ("/", "/v3/info", "/v3/apps"):
             assert (await http.get(path)).status_code == 200
+
+
+PLAIN = HANDSHAKE.format(path="/", more="").encode()
+UPGRADED = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: %b\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        HANDSHAKE.format(path="/", more="Sec-WebSocket-Protocol: \xff\r\n").encode("latin-1"),
+        HANDSHAKE.format(path="/v3", more="Sec-WebSocket-Extensions: \xff\r\n").encode("latin-1"),
+        HANDSHAKE.format(path="/", more="")
+        .replace("Connection: Upgrade", "Connection: upgrade,\xff")
+        .encode("latin-1"),
+        PLAIN + b"x",
+        PLAIN + b"\x00" * 100,
+        PLAIN + PLAIN,
+        PLAIN.replace(b"Version: 13", b"Version: \xff"),
+        PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        UPGRADED % b"A",
+        UPGRADED % b"\xff",
+        UPGRADED % b"AAMAAABkAAQCAAAAAAIAAAAA" + b"\x00" * 100,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100,
+        b"\xff" * 100 + b"\r\n\r\n",
+    ],
+)
+async def test_no_connection_ends_more_than_itself(served: Served, request_bytes: bytes) -> None:
+    for _ in range(3):
+        stream = await trio.open_tcp_stream(served.doors.host, served.doors.port)
+        async with stream:
+            await stream.send_all(request_bytes)
+            with trio.move_on_after(0.2), contextlib.suppress(trio.BrokenResourceError):
+                while await stream.receive_some(65536):
+                    pass
+        async with served.client() as http:
+            assert (await http.get("/v3")).status_code == 200

@@ -85,6 +85,15 @@ def test_64_requests_reach_no_door_of_the_platform_by_their_headers(stage: Stage
         ):
             status, body = raw(stage, request)
             assert status in (0, 400, 403, 404, 405, 421, 501), (request, status, body[:200])
+        platform = "api.system.localhost"
+        handshake = (
+            f"GET /v3 HTTP/1.1\r\nHost: {platform}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        )
+        for odd in ("Sec-WebSocket-Protocol: \xff\r\n\r\n", "Sec-WebSocket-Extensions: \xff\r\n\r\n", "\r\nx"):
+            status, body = raw(stage, handshake + odd, platform)
+            assert status in (0, 400, 502, 503), (odd, status, body[:200])
+            assert raw(stage, ask(platform, "/v3"), platform)[0] == 200, "a handshake has ended the API"
         # An absolute URI names the host, whatever the header says; it must be one of the two and no third.
         status, body = raw(stage, ask("nobody.apps.localhost", f"http://{own}/y"))
         assert status in (400, 404) or json.loads(body)["path"] == "/y"

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 import trio
 
+from paasd.containment import contained
 from paasd.router.xds.delta import Changes, DeltaStream, Request, ResourceStore, Response
 from paasd.router.xds.grpc import Closed, GrpcServer, Opened, ProtocolBroken, Received
 from paasd.router.xds.messages import DeltaDiscoveryRequest, DeltaDiscoveryResponse, StreamAccessLogsMessage
@@ -236,7 +237,8 @@ async def serve_discovery(service: DiscoveryService, listener: trio.SocketListen
     """Serve `service` to every Envoy that connects. Returns only when cancelled."""
 
     async def connected(socket: trio.SocketStream) -> None:
-        await _Connection(service, socket).serve()
+        # Envoy passes on what apps answer, so what it says is not its own alone. It connects anew.
+        await contained("control connection of the router", _Connection(service, socket).serve)
 
     serve: Callable[..., Any] = trio.serve_listeners
     await serve(connected, [listener])
