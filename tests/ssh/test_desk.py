@@ -9,13 +9,31 @@ import msgspec
 import pytest
 import trio
 
+from paasd.actions.ssh import Place
 from paasd.auth.throttle import Throttle
 from paasd.config import ApiConfig, AuthConfig, Config, SshConfig
+from paasd.errors import NotFound
 from paasd.sandbox import AnyContainer
 from paasd.ssh.confinement import build_filter
-from paasd.ssh.desk import Desk
-from paasd.ssh.messages import Admit, Asked, Connect, Expel, Leave, Refuse, SignIn, Start, Told, decode_told, encode
-from paasd.ssh.programs import Programs
+from paasd.ssh.desk import FAILED, Desk, Opens
+from paasd.ssh.messages import (
+    Admit,
+    Asked,
+    Connect,
+    Expel,
+    Leave,
+    Opened,
+    Refuse,
+    Resize,
+    Signal,
+    SignIn,
+    Start,
+    Told,
+    decode_told,
+    encode,
+)
+from paasd.ssh.programs import End, Program, Programs
+from paasd.ssh.wire import Ask
 from tests.api.serving import CHEAP_HASHES, Served, serve
 from tests.api.tenants import make_tenant
 from tests.api.test_ssh import code_of, running
@@ -50,14 +68,16 @@ class Process:
 
 
 @asynccontextmanager
-async def open_desk(served: Served) -> AsyncIterator[tuple[Process, list[tuple[str, str, str]]]]:
+async def open_desk(
+    served: Served, opens: Opens | None = None
+) -> AsyncIterator[tuple[Process, list[tuple[str, str, str]]]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     programs, refused = Programs(Nowhere(), lambda: False), list[tuple[str, str, str]]()
     with trio.socket.from_stdlib_socket(ours) as control, trio.socket.from_stdlib_socket(theirs) as other:
         desk = Desk(
             served.context,
             served.auth,
-            lambda _place, ask: programs.open(ask),
+            opens or (lambda _place, ask: programs.open(ask)),
             control,
             Throttle(served.context.config.auth),
             lambda *words: refused.append(words),
@@ -128,6 +148,60 @@ async def test_an_address_waits_after_wrong_codes_and_others_do_not(served: Serv
         assert isinstance(waits, Refuse) and "Too many wrong codes; try again in" in waits.reason
         assert isinstance(await process.ask(SignIn(9, target, await code_of(http), "192.0.2.8")), Admit)
     assert [why for *_, why in refused] == ["wrong code"] * FAILURES + ["too many wrong codes"]
+
+
+class Broken:
+    """A program that has ended, and nobody has noticed."""
+
+    ends = ()
+
+    async def wait(self) -> End:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async def signal(self, _name: str) -> None:
+        raise trio.ClosedResourceError
+
+    async def resize(self, _size: tuple[int, int, int, int]) -> None:
+        raise ExceptionGroup("both", [ValueError("odd")])
+
+    def let_go(self) -> None: ...
+
+
+@asynccontextmanager
+async def open_broken(_place: Place, ask: Ask) -> AsyncIterator[Program]:
+    if ask.kind == "connect":
+        raise ExceptionGroup("both", [OSError("odd")])
+    yield Broken()
+
+
+async def test_what_goes_wrong_in_one_session_is_the_end_of_no_other(served: Served) -> None:
+    tenant = await make_tenant(served, "acme")
+    target = await running(served, tenant)
+    async with open_desk(served, open_broken) as (process, _), tenant.client("developer") as http:
+        admitted = await process.ask(SignIn(1, target, await code_of(http), "192.0.2.7"))
+        assert isinstance(admitted, Admit)
+        assert await process.ask(start(admitted.session)) == Opened(9)
+        await process.say(Signal(9, "INT"))
+        await process.say(Resize(9, (80, 24, 0, 0)))
+        assert await process.ask(Connect(8, admitted.session, "127.0.0.1", 1)) == Refuse(8, FAILED)
+        assert isinstance(await process.ask(SignIn(2, target, await code_of(http), "192.0.2.7")), Admit)
+
+
+async def test_who_is_in_goes_when_what_they_are_in_is_gone(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant = await make_tenant(served, "acme")
+    target = await running(served, tenant)
+    async with open_desk(served) as (process, _), tenant.client("developer") as http, await served.admin() as admin:
+        admitted = await process.ask(SignIn(1, target, await code_of(http), "192.0.2.7"))
+        assert isinstance(admitted, Admit)
+
+        def gone(*_: object) -> None:
+            raise NotFound("Space")
+
+        monkeypatch.setattr("paasd.ssh.desk.check_still", gone)
+        await admin.patch("/paasd/v1/organizations/acme/ssh", json={"allowed": True})
+        assert await process.hear() == Expel(admitted.session, "Space not found")
+        assert await process.ask(start(admitted.session)) == Refuse(9, "You are not in")
 
 
 async def test_nonsense_is_the_end_of_the_process(served: Served) -> None:

@@ -14,6 +14,7 @@ import trio
 
 from paasd.config import SshConfig
 from paasd.sandbox import node_prefix
+from paasd.ssh.desk import Desk
 from tests.node.daemon import Daemon, running_daemon
 from tests.node.harness import HELLO, SPACE, archive
 from tests.ssh.hands import LIMIT_S, Hands
@@ -39,6 +40,21 @@ async def until(condition: Callable[[], object]) -> None:
     with trio.fail_after(LIMIT_S):
         while not condition():
             await trio.sleep(0.02)
+
+
+async def test_a_desk_that_fails_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve, served = Desk.serve, list[Desk]()
+
+    async def fail_first(desk: Desk) -> None:
+        served.append(desk)
+        if len(served) == 1:
+            raise ExceptionGroup("both", [OSError("odd"), ValueError("odd")])
+        await serve(desk)
+
+    async with open_scene(tmp_path, STRANGERS) as scene:
+        monkeypatch.setattr(Desk, "serve", fail_first)
+        assert (await scene.hands.ssh(scene.user, "true")).returncode == 0, "nobody had taken the connection yet"
+        assert len(served) == 2
 
 
 async def test_strangers_hold_up_nobody_and_the_process_goes_when_it_is_idle(tmp_path: Path) -> None:
