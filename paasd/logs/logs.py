@@ -214,7 +214,11 @@ class Logs:
                 del self._followers[source_id]
 
     def cursor(self, name: str) -> bytes | None:
-        return self._store.cursor(name)
+        """How far a spool was taken. Raises Unavailable when the store is damaged."""
+        try:
+            return self._store.cursor(name)
+        except apsw.Error as error:
+            raise Unavailable(f"the log lines of this node cannot be read: {error}") from error
 
     async def forget_cursor(self, name: str) -> None:
         """For a spool that is gone. Its key may then be used again, unless the disk refuses: then it stays, unused."""

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import structlog
 import trio
 
+from paasd.errors import Unavailable
 from paasd.logs.line import Line, Stream
 from paasd.logs.logs import Logs
 from paasd.logs.reader import Cursor, Read, SpoolReader
@@ -15,14 +17,23 @@ MakeLine = Callable[[Stream, int, bytes], Line]  # (stream, unix time in ns, pay
 _REPORT_PERIOD_S = 1.0
 
 
+def _stored_cursor(logs: Logs, key: str) -> Cursor:
+    """From where to go on; from the beginning if that cannot be read: lines that come twice are not worth a build."""
+    try:
+        stored = logs.cursor(key)
+    except Unavailable as error:
+        structlog.get_logger().warning("a spool is taken from its beginning", spool=key, reason=error.detail)
+        stored = None
+    return Cursor() if stored is None else msgspec.msgpack.decode(stored, type=Cursor)
+
+
 class SpoolTail:
     """One spool's way into the logs. `key` names its cursor and belongs to this spool alone, for ever."""
 
     def __init__(
         self, logs: Logs, directory: Path, key: str, make_line: MakeLine, *, limit_bytes_per_s: int = -1
     ) -> None:
-        stored = logs.cursor(key)
-        cursor = Cursor() if stored is None else msgspec.msgpack.decode(stored, type=Cursor)
+        cursor = _stored_cursor(logs, key)
         self._reader = SpoolReader(
             directory,
             cursor,

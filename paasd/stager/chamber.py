@@ -23,6 +23,7 @@ from paasd.model import App, Space
 from paasd.model.quotas.blobs import check_new
 from paasd.model.quotas.places import QuotaExceeded
 from paasd.model.security_groups import group_name
+from paasd.packing import UNREADABLE
 from paasd.sandbox import (
     AnyContainer,
     AnySandbox,
@@ -139,7 +140,7 @@ class Chamber:
             fd = self._container.open_output(f"home/vcap/staging/{name}.json", limit_bytes)
             with os.fdopen(fd, "rb") as file:
                 return msgspec.json.decode(file.read(limit_bytes + 1), type=kind)
-        except (PaasdError, msgspec.MsgspecError, RecursionError) as error:
+        except (PaasdError, *UNREADABLE) as error:
             raise StagingError(
                 f"StagingError - Staging error: {name}.json of the build cannot be used: {error}"
             ) from error

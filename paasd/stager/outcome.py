@@ -1,7 +1,7 @@
 """What a container hands over after each step: read under limits into fixed shapes, failures put into words."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -16,6 +16,8 @@ from paasd.sandbox import Exit
 Text = Annotated[str, Meta(max_length=4096)]
 ProcessType = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z", max_length=255)]
 Command = Annotated[str, Meta(max_length=65_536)]
+# packed.json, from the pack step: bytes by image.
+Packed = dict[str, Annotated[int, Meta(ge=0, le=2**63 - 1)]]
 _TITLES = {
     codes.DETECT_FAILED: (
         "NoAppDetectedError",
@@ -24,7 +26,9 @@ _TITLES = {
     codes.COMPILE_FAILED: ("BuildpackCompileFailed", "App staging failed in the buildpack compile phase"),
     codes.RELEASE_FAILED: ("BuildpackReleaseFailed", "App staging failed in the buildpack release phase"),
 }
-_MEMORY = re.compile(r"(\d+)\s*([KMGT]?)B?", re.IGNORECASE)
+_MEMORY = re.compile(r"([0-9]+)\s*([KMGT]?)B?", re.IGNORECASE)
+# Python makes no number of more than 4300 digits, and no row takes one of more than 64 bits.
+_MEMORY_DIGITS = 9
 
 
 class StagingError(PaasdError):
@@ -72,7 +76,7 @@ class Sidecar(msgspec.Struct, frozen=True):
     name: Text
     command: Command
     process_types: Annotated[list[ProcessType], Meta(max_length=100)]
-    memory: Any = None
+    memory: Text | int | float | None = None
 
     def __post_init__(self) -> None:
         _check_run(self.name, self.command)
@@ -129,16 +133,21 @@ def sidecars_of(result: ResultFile) -> list[DropletSidecar]:
             name=sidecar.name,
             command=sidecar.command,
             process_types=sidecar.process_types,
-            memory_mb=_megabytes(sidecar.memory),
+            memory_mb=_megabytes(sidecar),
         )
         for sidecar in result.sidecars
     ]
 
 
-def _megabytes(value: Any) -> int | None:
-    match = _MEMORY.fullmatch(str(value)) if value is not None else None
+def _megabytes(sidecar: Sidecar) -> int | None:
+    match = _MEMORY.fullmatch(str(sidecar.memory)) if sidecar.memory is not None else None
     if match is None:
         return None
+    if len(match[1]) > _MEMORY_DIGITS:
+        raise StagingError(
+            f"StagingError - Staging error: the sidecar {_one_line(sidecar.name[:80])} asks for more memory than there "
+            f"is; write a number of at most {_MEMORY_DIGITS} digits"
+        )
     factor = {"": 1, "M": 1, "G": 1024, "T": 1024**2}.get(match[2].upper())
     return int(match[1]) * factor if factor else max(1, int(match[1]) // 1024)
 

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ import trio
 from paasd.blobs import Blobs
 from paasd.buildpacks.catalogue import CatalogueError, load_catalogue
 from paasd.config import Config
+from paasd.containment import contained
 from paasd.errors import ConfigError, OutcomeUnknown, PaasdError, Unavailable
 from paasd.logs import Logs
 from paasd.model import App, Build
@@ -137,20 +139,30 @@ class Stager:
     async def _task(self, key: _Key, build: Build, scope: trio.CancelScope) -> None:
         try:
             with scope:
-                asked = trio.current_time()
-                async with self.turns.turn(self._organization(build)):
-                    self._begun.add(key)
-                    if trio.current_time() - asked > PROMPT_S:
-                        await self._prolong([key])
-                    await self._stage(key, build)
+                ids = {"build": build.guid, "app": build.app_guid}
+                if not await contained("build", partial(self._in_turn, key, build), **ids):
+                    await contained("report of a build", partial(self._give_up, key, build), **ids)
         finally:
             self._scopes.pop(key, None)
             self._begun.discard(key)
             self._reported.discard(key)
 
-    def _organization(self, build: Build) -> str:
+    async def _in_turn(self, key: _Key, build: Build) -> None:
         with self._tools.database.read() as tx:
-            return organization_of(tx, build.app_guid)
+            organization_guid = organization_of(tx, build.app_guid)
+        asked = trio.current_time()
+        async with self.turns.turn(organization_guid):
+            self._begun.add(key)
+            if trio.current_time() - asked > PROMPT_S:
+                await self._prolong([key])
+            await self._stage(key, build)
+
+    async def _give_up(self, key: _Key, build: Build) -> None:
+        """What went wrong in a way that nobody thought of would do so again: it is not begun anew."""
+        with self._tools.database.read() as tx:
+            row = tx.get(Build, build.guid)
+        if row is not None and (row.state, row.epoch) == ("STAGING", build.epoch):
+            await self._fail(key, build, "StagingError - Staging error: the node failed; push again", None)
 
     def _waiting(self) -> list[_Key]:
         return [key for key in self._scopes if key not in self._begun]

@@ -19,7 +19,7 @@ from paasd.sandbox import MountError
 from paasd.stager import inputs as keys
 from paasd.stager.chamber import Chamber, Tools, open_chamber
 from paasd.stager.inputs import Inputs
-from paasd.stager.outcome import PlanFile, ResultFile, StagingError, buildpacks_of, sidecars_of
+from paasd.stager.outcome import Packed, PlanFile, ResultFile, StagingError, buildpacks_of, sidecars_of
 from paasd.stager.sources import Sources
 from paasd.stager.toolchains import Image
 
@@ -105,7 +105,7 @@ class Staging:
         if "web" not in result.process_types and not self._inputs.has_command:
             self._refuse_without_command(result)
         async with self._step("pack"):
-            packed = await chamber.run("pack", layers, dict[str, int])
+            packed = await chamber.run("pack", layers, Packed)
         async with self._step("store"):
             finish = await self._adopt(chamber, result, packed, images, found, key, reusable)
         return finish, layers, result.cached
@@ -165,7 +165,7 @@ class Staging:
         self,
         chamber: Chamber,
         result: ResultFile,
-        packed: dict[str, int],
+        packed: Packed,
         images: dict[tuple[str, str], Image],
         found: dict[str, DropletLayer],
         key: str,
@@ -252,7 +252,7 @@ class Staging:
             return
         chamber.request["images"] = "cache"
         try:
-            await chamber.run("pack", layers, dict[str, int])
+            await chamber.run("pack", layers, Packed)
             fd = chamber.open_image("cache", self._config.cache_limit_bytes)
         except PaasdError:
             return

@@ -17,6 +17,7 @@ import trio
 from paasd.blobs import Blobs
 from paasd.buildpacks.catalogue import ROOT, Catalogue, Toolchain
 from paasd.errors import NotFound, Unavailable
+from paasd.packing import UNREADABLE
 from paasd.programs import ProgramMissing, in_full, system_environment
 from paasd.sandbox import mksquashfs_arguments
 from paasd.stager import layouts
@@ -82,7 +83,7 @@ class Toolchains:
         for record in self._directory.glob("*.json"):
             try:
                 found.append(msgspec.json.decode(record.read_bytes(), type=Image).sha256)
-            except (OSError, msgspec.DecodeError):
+            except (OSError, *UNREADABLE):
                 continue
         return found
 
@@ -93,7 +94,7 @@ class Toolchains:
         """The image if it is here or on another node; one that nobody has any more is made anew."""
         try:
             found = msgspec.json.decode(self._record(key).read_bytes(), type=Image)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *UNREADABLE):
             found = None
         if found is not None and self._blobs.has(found.sha256):
             return found

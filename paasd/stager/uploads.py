@@ -4,11 +4,13 @@ One task per row of `droplet_uploads`; a daemon that comes back begins those ane
 """
 
 import os
+from functools import partial
 from typing import TypeVar
 
 import structlog
 import trio
 
+from paasd.containment import contained
 from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
 from paasd.model import App, Build, Droplet, DropletLayer, DropletUpload, Process, Space
 from paasd.model.arguments import Arguments
@@ -23,7 +25,7 @@ from paasd.model.uploads import (
 )
 from paasd.stager.chamber import Chamber, Tools, open_chamber
 from paasd.stager.inputs import Inputs, day
-from paasd.stager.outcome import ResultFile, StagingError, sidecars_of
+from paasd.stager.outcome import Packed, ResultFile, StagingError, sidecars_of
 from paasd.stager.sources import Sources
 from paasd.stager.turns import PROMPT_S, Turns, put_off
 from paasd.state import Operation, ReadTx
@@ -69,17 +71,29 @@ class Uploads:
     async def _task(self, upload: DropletUpload, scope: trio.CancelScope) -> None:
         try:
             with scope:
-                with self._tools.database.read() as tx:
-                    organization_guid = organization_of(tx, upload.app_guid)
-                asked = trio.current_time()
-                async with self._turns.turn(organization_guid):
-                    self._begun.add(upload.droplet_guid)
-                    if trio.current_time() - asked > PROMPT_S:
-                        await self._prolong([upload.droplet_guid])
-                    await self._take_in(upload)
+                ids = {"droplet": upload.droplet_guid, "app": upload.app_guid}
+                if not await contained("uploaded droplet", partial(self._in_turn, upload), **ids):
+                    await contained("report of an uploaded droplet", partial(self._give_up, upload), **ids)
         finally:
             self._begun.discard(upload.droplet_guid)
             del self._scopes[upload.droplet_guid]
+
+    async def _in_turn(self, upload: DropletUpload) -> None:
+        with self._tools.database.read() as tx:
+            organization_guid = organization_of(tx, upload.app_guid)
+        asked = trio.current_time()
+        async with self._turns.turn(organization_guid):
+            self._begun.add(upload.droplet_guid)
+            if trio.current_time() - asked > PROMPT_S:
+                await self._prolong([upload.droplet_guid])
+            await self._take_in(upload)
+
+    async def _give_up(self, upload: DropletUpload) -> None:
+        """What went wrong in a way that nobody thought of would do so again: it is not begun anew."""
+        with self._tools.database.read() as tx:
+            still_open = tx.exists(DropletUpload, droplet_guid=upload.droplet_guid)
+        if still_open:
+            await self._fail(upload, "StagingError - Staging error: the node failed; upload the droplet again")
 
     def _waiting(self) -> list[str]:
         return [guid for guid in self._scopes if guid not in self._begun]
@@ -109,6 +123,9 @@ class Uploads:
             error = f"StagingError - Staging error: {failed.detail}"
         except OSError as failed:
             error = f"StagingError - Staging error: the node failed ({failed.strerror}); upload the droplet again"
+        await self._fail(upload, error)
+
+    async def _fail(self, upload: DropletUpload, error: str) -> None:
         self._say(upload, f" !     {error}")
         self._log.info("uploaded droplet failed", droplet=upload.droplet_guid, app=upload.app_guid, error=error)
         failure = FailDropletUpload(droplet_guid=upload.droplet_guid, node_guid=self._node_guid, error=error)
@@ -135,7 +152,7 @@ class Uploads:
                     "put a Procfile into its app/, or give process_types or the app a command"
                 )
             layers = await self._toolchains(upload, result)
-            await chamber.run("pack", (), dict[str, int])
+            await chamber.run("pack", (), Packed)
             layers.append(await self._store(chamber, upload.app_guid))
         self._say(upload, f"-----> Droplet ready: {layers[-1].size_bytes / 1024**2:.1f} MB packed")
         await tools.logs.flush()

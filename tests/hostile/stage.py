@@ -22,6 +22,7 @@ import trio
 from msgspec.structs import replace
 
 from paasd.config import DnsConfig, LogsConfig, NetworkConfig, StagingConfig, SupervisorConfig
+from paasd.logs import Line
 from paasd.sandbox import PUBLIC_EGRESS, Container, ContainerSpec, EgressRule, Exit, Limits, ProcessSpec
 from tests.dns.upstream import Upstream, open_upstream
 from tests.node.daemon import Load
@@ -184,6 +185,14 @@ class Stage:
             return found
 
         return self.run(waiting, timeout_s=timeout_s)
+
+    def lines(self, app_guid: str, good: Callable[[list[Line]], bool] = bool, **query: Any) -> list[Line]:
+        """Stored lines of an app, once they are as they should be; read in the node's loop, whose the store is."""
+
+        async def read() -> list[Line]:
+            return self.node.node.context.logs.read(app_guid, **query)
+
+        return self.until(lambda: self.run(read), good)
 
     def push(self, name: str, bits: dict[str, str | bytes] | bytes, manifest: str | None = None) -> dict[str, Any]:
         """The last event of a push, with the staging lines in `log`."""

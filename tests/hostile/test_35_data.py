@@ -5,11 +5,13 @@ import fcntl
 import os
 import pty
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from paasd.logs import Line
 from tests.node.harness import HELLO, SERVER
 
 from .stage import SECRET, Stage, in_new_namespaces, last_object, on_host, program
@@ -89,6 +91,11 @@ def payloads(envelopes: list[dict[str, Any]]) -> list[bytes]:
     return [base64.b64decode(one["log"]["payload"]) for one in envelopes]
 
 
+def says(text: bytes) -> Callable[[list[Line]], bool]:
+    """Whether one of the lines has `text` in it."""
+    return lambda lines: any(text in line.payload for line in lines)
+
+
 def test_36_log_flood_and_forged_lines_change_nothing_but_ones_own_stream(stage: Stage) -> None:
     files = {**HELLO, "server.py": PRINTER + SERVER}
     manifest = "applications:\n- name: printer\n  log-rate-limit-per-second: 64K\n  memory: 96M\n"
@@ -97,11 +104,7 @@ def test_36_log_flood_and_forged_lines_change_nothing_but_ones_own_stream(stage:
     guid = result["app"]["guid"]
     try:
         wanted = b"still here"
-        read = stage.node.node.context.logs.read
-        stage.until(
-            lambda: [line.payload for line in read(guid, limit=10, descending=True, source_types=("APP",))],
-            lambda found: any(wanted in payload for payload in found),
-        )
+        stage.lines(guid, says(wanted), limit=10, descending=True, source_types=("APP",))
         lines = stage.run(oldest, stage, guid)
         own = [one for one in lines if one["tags"]["source_type"].startswith("APP")]
         said = payloads(own)
@@ -110,12 +113,9 @@ def test_36_log_flood_and_forged_lines_change_nothing_but_ones_own_stream(stage:
         forged = [one for one in lines if b"forged" in base64.b64decode(one["log"]["payload"])]
         assert {one["tags"]["source_type"] for one in forged} == {"APP/PROC/WEB"}
         assert max(len(text) for text in said) < 17 * 1024, "long lines are cut"
-        kept = read(guid, limit=100_000, source_types=("APP",))
+        kept = stage.lines(guid, limit=100_000, source_types=("APP",))
         assert sum(len(line.payload) for line in kept) < 500_000 < 80_000 * len("flood 10000")
-        stage.until(
-            lambda: [line.payload for line in read(guid, limit=100_000)],
-            lambda found: any(b"exceeded log rate limit" in payload for payload in found),
-        )
+        stage.lines(guid, says(b"exceeded log rate limit"), limit=100_000)
         canary = stage.run(stage.node.logs, "canary")
         assert canary
         assert not any(b"forged" in text or b"flood" in text for text in payloads(canary))

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -82,8 +81,8 @@ def test_43_who_ignores_term_is_killed_after_the_grace(stage: Stage) -> None:
         container = stage.instance(result["app"]["guid"])
         if name == "stubborn":
             container.signal(signal.SIGTERM)
-            read = partial(stage.node.node.context.logs.read, result["app"]["guid"], limit=100)
-            stage.until(read, lambda lines: any(b"not going" in line.payload for line in lines))
+            guid = result["app"]["guid"]
+            stage.lines(guid, lambda lines: any(b"not going" in line.payload for line in lines), limit=100)
             assert container.running
         began = time.monotonic()
         stage.delete(name)

@@ -245,11 +245,12 @@ with open("own-fifo", "rb") as file:
 def test_49_results_of_a_build_are_parsed_within_bounds(stage: Stage) -> None:
     """A process that the build left behind puts its own result in the place of the platform's."""
     bodies = {
-        "deep": 'b\'{"process_types": {}, "sidecars": [{"name": "s", "command": "c", "process_types": [], '
-        "\"memory\": ' + b'[' * 500000",
+        "deep": "b'{\"process_types\": {}, \"passed over\": ' + b'[' * 500000",
         "huge": "b'{\"process_types\": {\"web\": \"' + b'x' * 3000000 + b'\"}}'",
         "strange": 'b\'{"process_types": {"../../x": 1}, "sidecars": null, "toolchains": [[1]]}\'',
         "not text": "b'\\xff\\xfe{}'",
+        # Whoever decodes it finds out only where a string begins.
+        "not text inside": 'b\'{"process_types": {"web": "\\xff"}}\'',
     }
     for name, body in bodies.items():
         files = {**build("python3 swap.py"), "swap.py": SWAP.replace("BODY", body)}

@@ -157,16 +157,14 @@ def test_73_tasks_and_sidecars_stay_within_their_app_and_its_log(stage: Stage) -
                 lambda task=task: api(stage, "GET", f"/v3/tasks/{task}"), lambda one: one["state"] == "FAILED"
             )
             assert "memory" in ended["result"]["failure_reason"], "it ended at its own limit"
-        read = stage.node.node.context.logs.read
-        lines = stage.until(
-            lambda: read(guid, limit=1000), lambda found: {b"task here", b"side here"} <= {one.payload for one in found}
-        )
-        kinds = {one.source_type for one in lines if one.payload in (b"task here", b"side here")}
+        wanted = {b"task here", b"side here"}
+        lines = stage.lines(guid, lambda found: wanted <= {one.payload for one in found}, limit=1000)
+        kinds = {one.source_type for one in lines if one.payload in wanted}
         assert all(kind.startswith(("APP/TASK/", "APP/PROC/WEB")) for kind in kinds), kinds
         assert not any("\n" in kind or "\x1b" in kind for kind in kinds), kinds
         assert [one["state"] for one in stage.run(stage.stats, guid)] == ["RUNNING"], "the app beside them goes on"
         canary = stage.run(stage.node.app, "canary")["guid"]
-        assert not any(b"task here" in one.payload for one in read(canary, limit=1000))
+        assert not any(b"task here" in one.payload for one in stage.lines(canary, limit=1000))
     finally:
         stage.delete("worker")
 

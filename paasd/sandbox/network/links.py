@@ -71,9 +71,15 @@ def _check(result: int, what: str) -> None:
 
 @contextmanager
 def netlink() -> Iterator[Any]:
-    """A netlink socket of the calling thread's namespace. pyroute2 has no types, hence Any."""
-    with IPRoute() as ip:
-        yield ip
+    """A netlink socket of the calling thread's namespace. pyroute2 has no types, hence Any.
+
+    What the kernel refuses comes out as OSError, which pyroute2's own error is not.
+    """
+    try:
+        with IPRoute() as ip:
+            yield ip
+    except NetlinkError as error:
+        raise OSError(error.code, os.strerror(error.code), "netlink") from error
 
 
 def create(path: Path, interface: str, address: IPv4Address, mtu: int, outer: int) -> None:
