@@ -98,12 +98,12 @@ class Stager:
             if container.spec.kind == "build":
                 try:
                     await container.destroy()
-                except PaasdError as error:
+                except (PaasdError, OSError) as error:
                     # The next start tries again; the node can do without it.
-                    self._log.error("container not removed", container=container.guid, error=error.detail)
+                    self._log.error("container not removed", container=container.guid, error=str(error))
                 await self._tools.logs.forget_cursor(container.guid)
         await trio.to_thread.run_sync(self._tools.caches.forget_unfinished)
-        await self._forget_caches()
+        await contained("clearing of caches", self._forget_caches)
         for left in (self._tools.directory / "builds").iterdir():
             await trio.to_thread.run_sync(shutil.rmtree, left, True)
 
@@ -119,7 +119,7 @@ class Stager:
                 with trio.move_on_after(_FORGET_S):
                     await changes.wait()
                 changes.take()
-                await self._forget_caches()
+                await contained("clearing of caches", self._forget_caches)
                 await trio.sleep(_RECONCILE_S)
 
     def _reconcile(self) -> None:

@@ -15,6 +15,7 @@ from paasd.logs import SpoolTail
 from paasd.packing import UNREADABLE
 from paasd.sandbox import Sandbox
 from paasd.sandbox.network import links
+from paasd.stager.caches import Caches
 from paasd.stager.outcome import Packed
 from paasd.state.lines import LineStore
 from tests.hostile.stage import make_runner
@@ -155,3 +156,19 @@ async def test_a_build_goes_on_where_its_place_in_the_log_cannot_be_read(world: 
         await world.app("app")
         await world.stage("app", BINARY)
         assert any("Droplet ready" in line for line in world.lines("app"))
+
+
+async def test_caches_that_cannot_be_cleared_keep_nothing_from_being_built(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cleared: list[Caches] = []
+
+    def forget_others(caches: Caches, _generations: dict[str, str]) -> int:
+        cleared.append(caches)
+        raise OSError(errno.EIO, "planted")
+
+    monkeypatch.setattr(Caches, "forget_others", forget_others)
+    async with world.staging():
+        await world.app("app")
+        await world.stage("app", BINARY)
+    assert cleared
