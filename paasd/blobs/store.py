@@ -13,7 +13,7 @@ import stat
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Set
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -270,7 +270,7 @@ class Blobs:
     def _collect(self, referenced: Set[str], older_than_s: float) -> list[str]:
         now, steady, gone = self._clock(), self._steady(), []
         for place in self._files():
-            with self._naming:
+            with self._naming, suppress(FileNotFoundError):  # since it was listed it was given up or put aside
                 if place.name in referenced:
                     os.utime(place, (now, now))  # the time of a file is when it was last known to be referenced
                 elif place.stat().st_mtime <= now - older_than_s and not self._is_fresh(
@@ -280,8 +280,9 @@ class Blobs:
                     self._used.pop(place.name, None)
                     gone.append(place.name)
         for aside in self._root.glob(f"??/*{_DAMAGED}"):
-            if aside.stat().st_mtime <= now - older_than_s:
-                aside.unlink()
+            with suppress(FileNotFoundError):  # what is damaged again takes its place, and meanwhile it is not there
+                if aside.stat().st_mtime <= now - older_than_s:
+                    aside.unlink()
         return gone
 
     def _is_fresh(self, sha256: str, since: float) -> bool:

@@ -15,6 +15,7 @@ import trio
 import paasd
 from paasd import pki
 from paasd.config import ClusterConfig, PeerConfig
+from paasd.containment import contained
 from paasd.errors import BadRequest, OutcomeUnknown, PaasdError, Unavailable, Unprocessable
 from paasd.membership.book import Book
 from paasd.membership.doors import Refused, Vault, serve_joins, serve_members
@@ -257,11 +258,18 @@ class Membership:
     async def keep(self) -> None:
         """Keep the certificate fresh, believe whom the rows say, remember where the others are. For ever."""
         await self.opened.wait()
+        pause_s = RETRY_S
+
+        async def look() -> None:
+            nonlocal pause_s
+            pause_s = RETRY_S
+            self._look_for_removal()
+            pause_s = await self._keep_certified()
+
         async with self._database.watch("nodes", "authorities") as changes:
             while True:
-                self._remember_places()
-                self._look_for_removal()
-                pause_s = await self._keep_certified()
+                await contained("places of other nodes", self._remember_places)
+                await contained("membership", look)
                 with trio.move_on_after(min(max(pause_s, 1.0), CHECK_S)):
                     await changes.wait()
                 changes.take()
@@ -287,7 +295,8 @@ class Membership:
         if node is not None and node.state == "REMOVED":
             self._is_removed("its own row")
 
-    def _remember_places(self) -> None:
+    async def _remember_places(self) -> None:
+        await trio.lowlevel.checkpoint()
         member = self.files.read()
         found = self.book.others()
         if found != member.places:

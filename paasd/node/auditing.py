@@ -7,6 +7,7 @@ import structlog
 import trio
 
 from paasd.actions.audit_heads import platform_head
+from paasd.containment import contained
 from paasd.node.engines import witness_refusals
 from paasd.node.start import Start
 from paasd.state import Database
@@ -23,9 +24,13 @@ async def witness(start: Start, database: Database) -> None:
 
 async def keep_heads(start: Start, database: Database) -> None:
     """At the start and every minute in which it moved, for ever."""
-    while True:
+
+    async def keep() -> None:
         with database.read() as tx:
             head = platform_head(tx)
         if head is not None and await trio.to_thread.run_sync(start.heads.keep, head):
             structlog.get_logger(__name__).info("audit head", head=str(head))
+
+    while True:
+        await contained("audit heads", keep)
         await trio.sleep(PERIOD_S)

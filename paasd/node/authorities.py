@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 import trio
 
+from paasd.containment import contained
 from paasd.errors import PaasdError
 from paasd.membership import Membership
 from paasd.membership.rotation import RootKeeper, Rotation, open_rotation
@@ -71,20 +72,27 @@ async def keep_certificates(
     database: Database, sealer: Sealer, membership: Membership, certificates: Certificates, router: Router
 ) -> None:
     """Show what the rows and the calendar ask for. For ever."""
+    pause_s = PERIOD_S
+
+    async def look() -> None:
+        nonlocal pause_s
+        pause_s = RETRY_S
+        try:
+            changed = follow_rows(database, sealer, certificates)
+            if not certificates.signs and await _ask(membership, certificates):
+                router.show_certificates()
+                # A control node that has not heard of the change yet signs as before.
+                pause_s = RETRY_S if certificates.wanted() else PERIOD_S
+                return
+            if changed:
+                router.renew_certificates()
+            pause_s = PERIOD_S
+        except PaasdError as error:
+            structlog.get_logger(__name__).warning("certificates not renewed yet", reason=error.detail)
+
     async with database.watch("authorities") as changes:
         while True:
-            pause_s = PERIOD_S
-            try:
-                changed = follow_rows(database, sealer, certificates)
-                if not certificates.signs and await _ask(membership, certificates):
-                    router.show_certificates()
-                    # A control node that has not heard of the change yet signs as before.
-                    pause_s = RETRY_S if certificates.wanted() else PERIOD_S
-                elif changed:
-                    router.renew_certificates()
-            except PaasdError as error:
-                structlog.get_logger(__name__).warning("certificates not renewed yet", reason=error.detail)
-                pause_s = RETRY_S
+            await contained("certificates of the domains", look)
             with trio.move_on_after(pause_s):
                 await changes.wait()
             changes.take()

@@ -9,6 +9,7 @@ import trio
 
 from paasd.actions import Context
 from paasd.blobs import open_blobs
+from paasd.containment import contained
 from paasd.errors import PaasdError
 from paasd.logs import Line, Logs, open_logs
 from paasd.membership import Membership, open_membership
@@ -88,12 +89,12 @@ async def make_context(
 
 async def witness_refusals(start: Start, database: Database) -> None:
     """Write the head of this node's chain of refusals into the log, every hour in which it has grown. For ever."""
-    written = start.refusals.head
-    while True:
-        await trio.sleep(PERIOD_S)
-        chain = start.refusals
+    written, chain = start.refusals.head, start.refusals
+
+    async def witness() -> None:
+        nonlocal written
         if chain.head == written:
-            continue
+            return
         await trio.to_thread.run_sync(chain.sync)
         head = chain.head
         try:
@@ -101,6 +102,10 @@ async def witness_refusals(start: Start, database: Database) -> None:
             written = head
         except PaasdError as error:
             structlog.get_logger(__name__).warning("refusals are not witnessed yet", reason=error.detail)
+
+    while True:
+        await trio.sleep(PERIOD_S)
+        await contained("witness of refusals", witness)
 
 
 def access_lines(logs: Logs) -> Callable[[list[AccessEntry]], None]:

@@ -6,11 +6,10 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
-import structlog
 import trio
 
 from paasd.config import NetworkConfig
-from paasd.errors import PaasdError
+from paasd.containment import contained
 from paasd.model import App, Space
 from paasd.model.security_groups import effective_rules, space_of
 from paasd.reach.addresses import CallAddresses
@@ -99,11 +98,12 @@ class Reach:
                 groups = {one.group: _rules(tx, one.group) for one in wanted if one.group}
                 callers = {one.caller: self._plan(tx, one.caller) for one in wanted if one.caller}
                 self._organizations |= {name: whose for name in groups if (whose := _organization_of(tx, name))}
-            self._addresses.save()
             for name, rules in groups.items():
                 if self._groups.get(name) != rules:
                     await self._network.shared.set_group(name, rules)
                     self._groups[name] = rules
+            # Only now: a full disk keeps calls as they are, and no security group.
+            self._addresses.save()
             await self._set_callers(self._network, callers)
 
     def _plan(self, tx: ReadTx, caller: str) -> Plan:
@@ -142,10 +142,7 @@ class Reach:
                 with trio.move_on_after(self._config.reconcile_interval_s):
                     await changes.wait()
                 changes.take()
-                try:
-                    await self._look()
-                except PaasdError as error:
-                    structlog.get_logger(__name__).error("network rules not applied", reason=error.detail)
+                await contained("network rules", self._look)
                 if not ready:
                     ready = True
                     task_status.started()

@@ -273,10 +273,14 @@ def _secrets(certificates: Certificates) -> Changes:
 
 
 async def _housekeeping(router: Router, period_s: float) -> None:
+    async def keep() -> None:
+        await trio.lowlevel.checkpoint()
+        router.engine.trim_output()  # first, for it makes the space that new certificates may need
+        router.renew_certificates()
+
     while True:
         await trio.sleep(period_s)
-        router.renew_certificates()
-        router.engine.trim_output()
+        await contained("housekeeping of the router", keep)
 
 
 async def _watch_ports(router: Router, period_s: float) -> None:

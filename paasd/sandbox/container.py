@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import structlog
 import trio
 
+from paasd.containment import contained
 from paasd.processors import GIVEN
 from paasd.sandbox import channel, upper
 from paasd.sandbox.exits import read_exit
@@ -373,15 +373,18 @@ class Container:
             shim = self._pidfds.get("shim")
             if shim is not None:
                 await trio.lowlevel.wait_readable(shim)
-            found = await trio.to_thread.run_sync(read_exit, run_directory)
-            if found is None:
-                # Pid 1 dies with its shim, by the kernel's hand; this is for one that was not yet so bound.
-                try:
+            found: Exit | None = None
+
+            async def look() -> None:
+                nonlocal found
+                found = await trio.to_thread.run_sync(read_exit, run_directory)
+                if found is None:
+                    # Pid 1 dies with its shim, by the kernel's hand; this is for one that was not yet so bound.
                     await trio.to_thread.run_sync(partial(self._parts.kill_remains, self.guid))
-                except TimeoutError as error:
-                    structlog.get_logger().error("a lost container lives on", container=self.guid, reason=str(error))
-                found = Exit(code=None, signal=None, reason="lost", at=time.time())
-            self._exit = found
+
+            # Whatever goes wrong, as with what lives on for ever: those who wait for the end are to hear of it.
+            await contained("end of a container", look, container=self.guid)
+            self._exit = found or Exit(code=None, signal=None, reason="lost", at=time.time())
             self._close()
             self._ended.set()
 

@@ -3,31 +3,45 @@
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import msgspec
+import structlog
 
+from paasd.packing import UNREADABLE
 from paasd.sandbox.records import Exit
 
 _SHELL_SIGNAL_BASE = 128
 _SIGKILL = int(signal.SIGKILL)
 
 
+class _LastWord(msgspec.Struct, frozen=True):
+    status: int | None
+    oom_kills: int
+    oom_total: int
+    at: float
+    lease_ended: bool = False
+
+
 def read_exit(run_directory: Path) -> Exit | None:
-    """The exit of the run in this directory; None when the shim died before it could write it."""
+    """The exit of the run in this directory; None when the shim died before it could write it, or it cannot be read."""
     try:
-        content = msgspec.json.decode((run_directory / "exit").read_bytes(), type=dict[str, Any])
+        return _read(run_directory)
     except FileNotFoundError:
         return None
+    except (OSError, *UNREADABLE) as error:
+        structlog.get_logger().error("an exit cannot be read", run=str(run_directory), reason=str(error))
+        return None
+
+
+def _read(run_directory: Path) -> Exit:
+    word = msgspec.json.decode((run_directory / "exit").read_bytes(), type=_LastWord)
     try:
         killed_at = int((run_directory / "killed").read_text())
     except (FileNotFoundError, ValueError):
         killed_at = None
-    if content.get("lease_ended"):
-        return Exit(code=None, signal=_SIGKILL, reason="lease ended", at=content["at"])
-    return name_reason(
-        content["status"], content["oom_kills"], content["oom_total"], content["at"], killed_at_oom=killed_at
-    )
+    if word.lease_ended:
+        return Exit(code=None, signal=_SIGKILL, reason="lease ended", at=word.at)
+    return name_reason(word.status, word.oom_kills, word.oom_total, word.at, killed_at_oom=killed_at)
 
 
 def name_reason(

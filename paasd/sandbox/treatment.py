@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import trio
 
+from paasd.containment import contained
 from paasd.processors import COMPANIONS, keep_to, threads_of
 from paasd.sandbox.container import Container
 from paasd.sandbox.fairness import DAEMON_TURN_NS, PERIOD_S, SHORT_TURN_NS, Fairness, Standing
@@ -33,16 +34,23 @@ class Treatment:
             take_turns(DAEMON_TURN_NS)
         with self._scope:
             # A daemon that was killed may have left them somewhere.
-            await trio.to_thread.run_sync(lambda: keep_to(self._everywhere, launchers(self._parts.prefix)))
+            await contained("treatment of containers", self._free_launchers)
             try:
                 while True:
-                    await trio.to_thread.run_sync(self._treat, dict(self._containers))
+                    if not await contained("treatment of containers", self._treat_all):
+                        self._treated, self._own = {}, ()  # some of it may not be so: all of it is told again
                     await trio.sleep(PERIOD_S)
             finally:
                 self._keep_own_work_to(self._everywhere)
 
     def stop(self) -> None:
         self._scope.cancel()
+
+    async def _free_launchers(self) -> None:
+        await trio.to_thread.run_sync(lambda: keep_to(self._everywhere, launchers(self._parts.prefix)))
+
+    async def _treat_all(self) -> None:
+        await trio.to_thread.run_sync(self._treat, dict(self._containers))
 
     def _treat(self, containers: dict[str, Container]) -> None:
         taken, cgroups = {}, self._parts.cgroups

@@ -1,11 +1,13 @@
 """The shell around the watch of leases: sees every renewal, on every control node, and ends what has run out."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 
 import structlog
 import trio
 
 from paasd.config import LeasesConfig
+from paasd.containment import contained
 from paasd.errors import OutcomeUnknown, Unavailable
 from paasd.model import Lease, Process
 from paasd.model.leases import FREE, DropLeases, drop_leases, expire_lease, singleton_apps, slot_instance
@@ -35,17 +37,23 @@ class Expiring:
     async def run(self) -> None:
         async with self._database.watch("leases") as rows:
             self._wake = rows.wake
+            seen = True
             while True:
                 with trio.move_on_at(self._core.deadline(self._wanted)):
                     await rows.wait()
-                whole = rows.resync
+                whole = rows.resync or not seen  # what a look did not get to must not stay unseen
                 touched = {str(key) for _, key in rows.take()}
-                self._see(None if whole else touched)
-                try:
-                    await self._expire()
-                except (Unavailable, OutcomeUnknown) as error:
-                    log.warning("ending leases is put off", reason=error.detail)
+                seen = await contained("leases", partial(self._look, None if whole else touched))
+                if not seen:
                     await trio.sleep(AGAIN_S)
+
+    async def _look(self, touched: Collection[str] | None) -> None:
+        self._see(touched)
+        try:
+            await self._expire()
+        except (Unavailable, OutcomeUnknown) as error:
+            log.warning("ending leases is put off", reason=error.detail)
+            await trio.sleep(AGAIN_S)
 
     def _see(self, touched: Collection[str] | None) -> None:
         """What changed, everything when it is None; the scheduler hears of leases that are to be had."""

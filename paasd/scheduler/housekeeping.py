@@ -9,6 +9,7 @@ import trio
 
 from paasd.blobs import Blobs
 from paasd.config import RetentionConfig
+from paasd.containment import contained
 from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
 from paasd.model import App
 from paasd.model.arguments import Arguments, rfc3339
@@ -56,11 +57,14 @@ async def _keep_house(
     clock: Callable[[], float],
     acts: Acts,
 ) -> None:
-    while True:
+    async def look() -> None:
         try:
             await tidy(config, database, blobs, also_referenced, clock, acts)
         except PaasdError as error:
             log.warning("tidying is put off", reason=error.detail)
+
+    while True:
+        await contained("tidying", look)
         await trio.sleep(config.period_s)
 
 

@@ -8,6 +8,7 @@ import structlog
 import trio
 
 from paasd.config import Config
+from paasd.containment import contained
 from paasd.errors import NotFound, OutcomeUnknown, TooLarge, Unavailable, Unprocessable
 from paasd.model import (
     App,
@@ -103,12 +104,19 @@ class Scheduler:
                 with trio.move_on_after(self._config.scheduler.period_s):
                     await changes.wait()
                 changes.take()
-                try:
-                    await self.reconcile()
-                except (Unavailable, OutcomeUnknown) as error:
-                    # Nothing is lost: the next pass decides from what is true then.
-                    log.warning("scheduling is put off", reason=error.detail)
-                    await trio.sleep(min(1.0, self._config.scheduler.period_s))
+                # Nothing is lost: the next pass decides from what is true then.
+                if not await contained("scheduling", self._pass):
+                    await self._pause()
+
+    async def _pass(self) -> None:
+        try:
+            await self.reconcile()
+        except (Unavailable, OutcomeUnknown) as error:
+            log.warning("scheduling is put off", reason=error.detail)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        await trio.sleep(min(1.0, self._config.scheduler.period_s))
 
     async def reconcile(self) -> None:
         """One pass over everything that is this node's to do."""

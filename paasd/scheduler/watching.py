@@ -7,6 +7,7 @@ import structlog
 import trio
 
 from paasd.config import LivenessConfig
+from paasd.containment import contained
 from paasd.errors import OutcomeUnknown, Unavailable
 from paasd.model import Node
 from paasd.model import brake as brake_model
@@ -32,6 +33,7 @@ WATCHED = ("nodes", "settings")
 PERIOD_S = 5.0
 PAUSE_S = 0.1
 """Facts of instances change all the time; they need not all be looked at one by one."""
+AGAIN_S = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -62,12 +64,16 @@ class Watching:
                 with trio.move_on_at(min(self._core.deadline, trio.current_time() + PERIOD_S)):
                     await rows.wait()
                 rows.take()
-                try:
-                    await self.look()
-                except (Unavailable, OutcomeUnknown) as error:
-                    # Without quorum nobody is declared dead; that is what quorum is for.
-                    log.warning("liveness is put off", reason=error.detail)
-                    await trio.sleep(1.0)
+                if not await contained("liveness", self._pass):
+                    await trio.sleep(AGAIN_S)
+
+    async def _pass(self) -> None:
+        try:
+            await self.look()
+        except (Unavailable, OutcomeUnknown) as error:
+            # Without quorum nobody is declared dead; that is what quorum is for.
+            log.warning("liveness is put off", reason=error.detail)
+            await trio.sleep(AGAIN_S)
 
     async def _follow_facts(self, wake: Callable[[], None]) -> None:
         async with self._sight.watch() as facts:

@@ -1,12 +1,14 @@
 """Carries crashes into the platform's events, at most once per app and minute: a crash loop must not flood the log."""
 
 from collections.abc import Callable
+from functools import partial
 from math import inf
 
 import msgspec
 import structlog
 import trio
 
+from paasd.containment import contained
 from paasd.errors import PaasdError, Unavailable
 from paasd.model.instances import RecordCrash, record_crash
 from paasd.state import Database
@@ -32,7 +34,6 @@ class CrashReports:
         self._changed.set()
 
     async def run(self) -> None:
-        log = structlog.get_logger()
         while True:
             with trio.move_on_at(trio.current_time() + max(0.0, self._due_in_s())):
                 await self._changed.wait()
@@ -40,14 +41,17 @@ class CrashReports:
             for app_guid in self._due():
                 crash = self._waiting.pop(app_guid)
                 self._written_at[app_guid] = self._clock()
-                try:
-                    await self._database.write(record_crash, crash)
-                except PaasdError as error:
-                    log.warning("crash not recorded", app=app_guid, error=error.detail)
-                    if isinstance(error, Unavailable):
-                        self._put_back(app_guid, crash)
+                await contained("record of a crash", partial(self._record, app_guid, crash), app=app_guid)
             old = self._clock() - self._interval_s
             self._written_at = {app: at for app, at in self._written_at.items() if at > old}
+
+    async def _record(self, app_guid: str, crash: RecordCrash) -> None:
+        try:
+            await self._database.write(record_crash, crash)
+        except PaasdError as error:
+            structlog.get_logger().warning("crash not recorded", app=app_guid, error=error.detail)
+            if isinstance(error, Unavailable):
+                self._put_back(app_guid, crash)
 
     def _put_back(self, app_guid: str, crash: RecordCrash) -> None:
         """For the next turn, unless a newer one waits already: that one then counts for both."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 import structlog
 import trio
 
+from paasd.containment import contained
 from paasd.errors import OutcomeUnknown, PaasdError, Unavailable
 from paasd.model import App, Lease
 from paasd.model.leases import ChangeLeases, HeldLease, instance_slot, is_singleton, release_leases, renew_leases
@@ -59,11 +60,15 @@ class Leasing:
                 with trio.move_on_after(max(PAUSE_S, self._core.deadline - self._clock())):
                     await rows.wait()
                 rows.take()
-                try:
-                    await self._round()
-                except (Unavailable, OutcomeUnknown) as error:
-                    log.warning("leases are not renewed", reason=error.detail)
+                if not await contained("leases of instances", self._pass):
                     await trio.sleep(AGAIN_S)
+
+    async def _pass(self) -> None:
+        try:
+            await self._round()
+        except (Unavailable, OutcomeUnknown) as error:
+            log.warning("leases are not renewed", reason=error.detail)
+            await trio.sleep(AGAIN_S)
 
     async def until(self, identity: Identity, given_up: trio.Event) -> float | None:
         """When the right to run ends that an instance has now, waiting for it; None when it needs none.
@@ -109,7 +114,7 @@ class Leasing:
             answered = await self._database.write(
                 renew_leases, ChangeLeases(node_guid=self._node_guid, held=due), timeout_s=AGAIN_S * 5
             )
-        except (Unavailable, OutcomeUnknown):
+        except Exception:
             self._core.failed(self._clock(), due)
             raise
         for held, end in self._core.renewed(sent_at, due, frozenset(answered)).items():

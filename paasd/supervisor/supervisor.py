@@ -26,6 +26,7 @@ from paasd.supervisor.journal import Journal
 from paasd.supervisor.launch import Identity, identity_for, identity_of
 from paasd.supervisor.leasing import Leasing, boot_s, lease_of
 from paasd.supervisor.planning import Planner
+from paasd.supervisor.removal import remove
 from paasd.supervisor.surroundings import Surroundings
 from paasd.supervisor.tasks import Tasks, make_tasks
 from paasd.unsealing import Unsealing
@@ -194,11 +195,7 @@ class Supervisor:
         around.observed.drop(identity.instance_guid)
 
     async def _remove(self, container: AnyContainer) -> None:
-        try:
-            await self._around.sandbox.destroy(container.guid)
-            await self._around.logs.forget_cursor(container.guid)
-        except PaasdError as error:
-            structlog.get_logger().error("container not removed", container=container.guid, error=error.detail)
+        await remove(self._around.sandbox, self._around.logs, container.guid)
 
 
 @asynccontextmanager

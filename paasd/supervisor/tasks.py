@@ -15,6 +15,7 @@ import trio
 
 from paasd import pki
 from paasd.config import SupervisorConfig
+from paasd.containment import contained
 from paasd.errors import PaasdError
 from paasd.log import traceback_of
 from paasd.logs import Logs, SpoolTail, Stream
@@ -23,6 +24,7 @@ from paasd.model.tasks import FinishTask, finish_task
 from paasd.sandbox import AnyContainer, AnySandbox, Exit, NotRunning
 from paasd.state import Database
 from paasd.supervisor.planning import RETRY_S, Planner, planned
+from paasd.supervisor.removal import remove
 from paasd.supervisor.surroundings import Surroundings
 from paasd.supervisor.task_plan import TaskIdentity, TaskPlanner, task_line_maker, task_of
 from paasd.supervisor.texts import Ending, exit_description
@@ -113,7 +115,7 @@ class Tasks(msgspec.Struct, kw_only=True):
         finally:
             # Cancelled, the mark and the container stay: the next daemon goes on with them.
             del self.stops[identity.task_guid]
-        await self._forget(identity)
+        await contained("clearing up after a task", partial(self._forget, identity), task=identity.task_guid)
         if self.emptied is not None and not self.stops:
             self.emptied.set()
 
@@ -208,11 +210,16 @@ class Tasks(msgspec.Struct, kw_only=True):
         done = FinishTask(
             task_guid=identity.task_guid, node_guid=self.node_guid, epoch=identity.epoch, failure_reason=failure
         )
-        while self._wants(identity):
+
+        async def tell() -> None:
             try:
                 await self.database.write(finish_task, done)
             except PaasdError as error:
                 log.warning("a task's end is not heard yet", task=identity.task_guid, reason=error.detail)
+                await trio.sleep(RETRY_S)
+
+        while self._wants(identity):
+            if not await contained("report of a task", tell, task=identity.task_guid):
                 await trio.sleep(RETRY_S)
 
     async def _forget(self, identity: TaskIdentity) -> None:
@@ -223,11 +230,7 @@ class Tasks(msgspec.Struct, kw_only=True):
         await trio.Path(self.directory / identity.task_guid).unlink(missing_ok=True)
 
     async def _destroy(self, container: AnyContainer) -> None:
-        try:
-            await self.sandbox.destroy(container.guid)
-            await self.logs.forget_cursor(container.guid)
-        except PaasdError as error:
-            log.error("container not removed", container=container.guid, error=error.detail)
+        await remove(self.sandbox, self.logs, container.guid)
 
 
 def make_tasks(around: Surroundings, planner: Planner, directory: Path) -> Tasks:

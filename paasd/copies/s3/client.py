@@ -133,9 +133,7 @@ class S3Client:
         while True:
             root = _parse((await self._ask("GET", None, query)).content)
             for found in root.iter("Contents"):
-                modified = datetime.fromisoformat(_text(found, "LastModified"))
-                key = _text(found, "Key").removeprefix(self._config.prefix)
-                yield StoredObject(key, int(_text(found, "Size")), modified.timestamp())
+                yield _listed(found, self._config.prefix)
             if _text(root, "IsTruncated") != "true":
                 return
             query["continuation-token"] = _text(root, "NextContinuationToken")
@@ -203,6 +201,15 @@ def _parse(content: bytes) -> ET.Element:
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     return root
+
+
+def _listed(found: ET.Element, prefix: str) -> StoredObject:
+    """Raises StoreFailed."""
+    try:
+        modified = datetime.fromisoformat(_text(found, "LastModified")).timestamp()
+        return StoredObject(_text(found, "Key").removeprefix(prefix), int(_text(found, "Size")), modified)
+    except (ValueError, OverflowError) as error:
+        raise StoreFailed(f"the S3 store's list of objects cannot be read: {error}") from error
 
 
 def _text(element: ET.Element, name: str) -> str:

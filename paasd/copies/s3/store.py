@@ -11,6 +11,7 @@ import trio
 
 from paasd.blobs import Blob, Blobs
 from paasd.config import S3Config
+from paasd.containment import contained
 from paasd.copies.s3.client import PIECE_BYTES, Body, S3Client, open_client
 from paasd.errors import BadRequest, NotFound, PaasdError, TooLarge, Unavailable
 from paasd.model.retention import referenced_blobs
@@ -71,20 +72,27 @@ class S3Store:
     async def put_forever(self) -> None:
         """Put what was stored, as it comes."""
         async for sha256 in self._receive:
-            try:
-                await self.put(sha256)
-                self.failure = None
-            except NotFound:
-                continue  # it is gone already
-            except PaasdError as error:
-                self._failed(error)  # the next look puts it
+            await contained("copy to the S3 store", partial(self._put_fresh, sha256), blob=sha256)
+
+    async def _put_fresh(self, sha256: str) -> None:
+        try:
+            await self.put(sha256)
+            self.failure = None
+        except NotFound:
+            return  # it is gone already
+        except PaasdError as error:
+            self._failed(error)  # the next look puts it
 
     async def put(self, sha256: str) -> None:
         """Put a blob of this node unless it is there. Raises NotFound, Unavailable."""
         if await self._client.has(_key(sha256)):
             return
-        size_bytes = self._blobs.stat(sha256).size_bytes
-        path = self._blobs.path(sha256)
+        try:
+            await self._send_file(sha256, self._blobs.path(sha256), self._blobs.stat(sha256).size_bytes)
+        except FileNotFoundError as error:  # it was given up, collected or put aside meanwhile
+            raise NotFound("Blob", f"blob {sha256} is not on this node any more") from error
+
+    async def _send_file(self, sha256: str, path: Path, size_bytes: int) -> None:
         if size_bytes <= self._config.part_bytes:
             await self._client.put(_key(sha256), sha256, size_bytes, partial(_read, path, 0, size_bytes))
             return
@@ -111,7 +119,7 @@ class S3Store:
         self.failure = None
         async with trio.open_nursery() as nursery:
             for sha256 in set(referenced) - found.keys():
-                nursery.start_soon(put, sha256)
+                nursery.start_soon(partial(contained, "copy to the S3 store", partial(put, sha256), blob=sha256))
         now = trio.current_time()
         self._useless_since = {name: self._useless_since.get(name, now) for name in found.keys() - set(referenced)}
         old = self._clock() - collect_after_s
@@ -178,7 +186,7 @@ async def open_s3(
 async def _look_forever(
     store: S3Store, config: S3Config, database: Database, acts: Callable[[str], bool], collect_after_s: float
 ) -> None:
-    while True:
+    async def look() -> None:
         try:
             # By rows that are old, what another node has just begun to need would be deleted.
             if acts(SUBJECT) and await database.fresh():
@@ -188,4 +196,8 @@ async def _look_forever(
         except Unavailable as error:
             structlog.get_logger().warning("the S3 store was not looked through", reason=error.detail)
             store.failure = error.detail
+
+    while True:
+        if not await contained("look through the S3 store", look):
+            store.failure = "this node failed to look through it; its log says why"
         await trio.sleep(config.interval_s)
