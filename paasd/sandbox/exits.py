@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import structlog
@@ -15,7 +16,7 @@ _SIGKILL = int(signal.SIGKILL)
 
 
 class _LastWord(msgspec.Struct, frozen=True):
-    status: int | None
+    status: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)] | None
     oom_kills: int
     oom_total: int
     at: float

@@ -179,6 +179,25 @@ async def test_what_was_put_aside_as_damaged_goes_after_a_day_too(blobs: Blobs, 
     assert not aside.exists()
 
 
+@pytest.mark.parametrize("referenced", [False, True])
+async def test_a_blob_that_goes_while_others_are_collected_is_passed_over(
+    blobs: Blobs, clock: Clock, monkeypatch: pytest.MonkeyPatch, referenced: bool
+) -> None:
+    one, two = await store(blobs, b"one"), await store(blobs, b"two")
+    clock.now += 86_401
+
+    def listed() -> Iterator[Path]:
+        for sha256 in (one, two):
+            place = blobs.path(sha256)
+            if sha256 == one:
+                assert blobs._give_up(one, 0.0)
+            yield place
+
+    monkeypatch.setattr(blobs, "_files", listed)
+    assert await blobs.collect({one} if referenced else set()) == [two]
+    assert not blobs.has(one)
+
+
 async def test_storing_a_blob_again_counts_as_a_reference(blobs: Blobs, clock: Clock) -> None:
     sha256 = await store(blobs, b"again")
     clock.now += 86_401

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import msgspec
 import pytest
 import trio
@@ -19,7 +20,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
-from paasd.blobs import Blobs, open_blobs
+from paasd.blobs import Blob, Blobs, open_blobs
 from paasd.config import BlobsConfig, S3Config
 from paasd.copies.s3.client import S3Client, StoreFailed, open_client
 from paasd.copies.s3.signing import Credentials, escaped, query_string, sign
@@ -215,6 +216,43 @@ async def test_a_store_that_refuses_or_is_away_is_told_with_what_to_do(tmp_path:
         with pytest.raises(ConfigError, match=r"\[s3\]"):
             async with open_client(msgspec.structs.replace(config, **wrong), time.time):
                 pass
+
+
+@pytest.mark.parametrize(("modified", "size"), [("x", "1"), ("2026-01-01T00:00:00Z", "many"), ("", "")])
+async def test_a_list_that_makes_no_sense_is_the_stores_failure(config: S3Config, modified: str, size: str) -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        one = f"<Key>k</Key><LastModified>{modified}</LastModified><Size>{size}</Size>"
+        return httpx.Response(200, content=f"<ListBucketResult><Contents>{one}</Contents></ListBucketResult>")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        client = S3Client(config, Credentials("key", "secret", "us-east-1"), http, time.time)
+        with pytest.raises(StoreFailed, match="list of objects"):
+            _ = [one async for one in client.listed()]
+
+
+async def test_a_blob_that_goes_while_it_is_put_is_not_found_and_the_next_one_is_put(
+    tmp_path: Path, config: S3Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_pair(tmp_path, config) as pair, trio.open_nursery() as nursery:
+        gone, here = await pair.keep(b"gone"), await pair.keep(b"here")
+        stat = pair.blobs.stat
+
+        def stat_and_go(sha256: str) -> Blob:
+            found = stat(sha256)
+            if sha256 == gone:
+                pair.blobs.path(gone).unlink()
+            return found
+
+        monkeypatch.setattr(pair.blobs, "stat", stat_and_go)
+        nursery.start_soon(pair.store.put_forever)
+        for sha256 in (gone, here):
+            await pair.store.secure(Blob(sha256, 4))
+        with trio.fail_after(10):
+            while not await pair.store.exists(here):
+                await trio.sleep(0.05)
+        assert not await pair.store.exists(gone)
+        assert pair.store.failure is None
+        nursery.cancel_scope.cancel()
 
 
 class Refer(msgspec.Struct):

@@ -2,12 +2,13 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import trio
 
 from paasd.sandbox import Container, NotRunning, Sandbox
-from paasd.sandbox.exits import name_reason
+from paasd.sandbox.exits import name_reason, read_exit
 from paasd.sandbox.inventory import processes_of
 
 from .place import output, run, shell, spec
@@ -42,6 +43,61 @@ def test_reason_follows_from_status_and_counters(
 ) -> None:
     ended = name_reason(status, oom, oom, 1.0, killed_at_oom=killed_at)
     assert (ended.code, ended.signal, ended.reason) == expected
+
+
+GARBAGE = [
+    b"",
+    b'{"status": 0, "oom_k',
+    b"[]",
+    b'{"status": "\xff"}',
+    b'{"status": 0}',
+    b'{"status": 1099511627776, "oom_kills": 0, "oom_total": 0, "at": 1.0}',
+    b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_an_exit_that_cannot_be_read_is_none(tmp_path: Path, garbage: bytes) -> None:
+    (tmp_path / "exit").write_bytes(b'{"status": 768, "oom_kills": 0, "oom_total": 0, "at": 1.0}')
+    found = read_exit(tmp_path)
+    assert found is not None
+    assert found.code == 3
+    (tmp_path / "exit").write_bytes(garbage)
+    assert read_exit(tmp_path) is None
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("garbage", GARBAGE[:2])
+async def test_a_run_whose_exit_is_torn_is_lost_and_the_next_one_is_told(sandbox: Sandbox, garbage: bytes) -> None:
+    container = await sandbox.create(spec("one"))
+    await container.start(shell("sleep 1000"))
+    (container.run_directory / "exit").write_bytes(garbage)
+    (shim,) = processes_of(sandbox.prefix)["shim"]
+    os.kill(shim, signal.SIGKILL)
+    with trio.fail_after(10):
+        ended = await container.wait()
+    assert ended.reason == "lost"
+    ended, _text = await run(container, shell("exit 1"))
+    assert ended.code == 1
+
+
+@pytest.mark.root
+async def test_who_waits_hears_of_an_end_that_could_not_be_looked_at(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_guid: str) -> None:
+        raise RuntimeError("can't start new thread")
+
+    container = await sandbox.create(spec("one"))
+    await container.start(shell("sleep 1000"))
+    (shim,) = processes_of(sandbox.prefix)["shim"]
+    with monkeypatch.context() as patch:
+        patch.setattr(type(sandbox._parts), "kill_remains", lambda _parts, guid: no_thread(guid))
+        os.kill(shim, signal.SIGKILL)
+        with trio.fail_after(10):
+            assert (await container.wait()).reason == "lost"
+    ended, _text = await run(container, shell("exit 1"))
+    assert ended.code == 1
 
 
 @pytest.mark.root

@@ -54,6 +54,25 @@ async def test_it_acts_on_its_own_when_something_changes(world: World) -> None:
     assert (found.node_guid, found.epoch) == (NODE, 1)
 
 
+async def test_a_pass_that_fails_is_followed_by_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = iter([ValueError("a row that nobody thought of")])
+    reconcile = Scheduler.reconcile
+
+    async def reconcile_at_last(scheduler: Scheduler) -> None:
+        if failure := next(failures, None):
+            raise failure
+        await reconcile(scheduler)
+
+    monkeypatch.setattr(Scheduler, "reconcile", reconcile_at_last)
+    config = msgspec.structs.replace(
+        world.context.config, scheduler=msgspec.structs.replace(world.context.config.scheduler, period_s=0.05)
+    )
+    async with open_scheduler(config, world.context.database, world.context.clock) as scheduler:
+        with trio.fail_after(10):
+            while not scheduler.passes:
+                await trio.sleep(0.01)
+
+
 async def test_a_plan_for_much_that_is_wanted_leaves_the_event_loop_to_others(world: World) -> None:
     app = await world.app()
     await world.staged(app)
