@@ -268,8 +268,8 @@ class Membership:
 
         async with self._database.watch("nodes", "authorities") as changes:
             while True:
-                await contained("places of other nodes", self._remember_places)
                 await contained("membership", look)
+                await contained("places of other nodes", self._remember_places)
                 with trio.move_on_after(min(max(pause_s, 1.0), CHECK_S)):
                     await changes.wait()
                 changes.take()
