@@ -122,7 +122,7 @@ async def test_a_node_that_is_lost_costs_no_request_after_a_second(pair: list[Me
         assert there.requests == first
         assert all(at <= lost_at + BUDGET_S for at, _ in load.failures), load.failures
         last = max((at for at, _ in load.failures), default=lost_at) - lost_at
-        print(f"{number.name}: {len(load.failures)} requests failed, the last after {last:.3f} s")
+        print(f"{number.name}: {len(load.failures)} requests failed, the last asked after {last:.3f} s")
         if number is signal.SIGSTOP:
             os.kill(owner.router.engine.pid or 0, signal.SIGCONT)
             with trio.fail_after(5):

@@ -155,7 +155,7 @@ async def fetch(
 
 
 class Load:
-    """Requests without pause on kept-alive connections; what is not a 200 is counted with its moment."""
+    """Requests without pause on kept-alive connections; what is not a 200 is counted with when it was asked."""
 
     def __init__(self, port: int, host: str) -> None:
         self._port = port
@@ -171,17 +171,19 @@ class Load:
 
     async def _client(self) -> None:
         while True:
+            asked_at = trio.current_time()
             try:
                 async with await trio.open_tcp_stream("127.0.0.1", self._port) as stream:
                     while True:
+                        asked_at = trio.current_time()
                         answer = await exchange(stream, self._host)
                         if answer.status == 200:
                             self.done += 1
                             self._more.set()
                         else:
-                            self.failures.append((trio.current_time(), str(answer.status)))
+                            self.failures.append((asked_at, str(answer.status)))
             except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError) as error:
-                self.failures.append((trio.current_time(), repr(error)))
+                self.failures.append((asked_at, repr(error)))
                 await trio.sleep(0.005)
 
     async def progress(self, count: int) -> None:
