@@ -1,5 +1,5 @@
-# Shared by contrib/demo, contrib/install, contrib/test and .ci/run: installs what is missing, says what it does, and is quick when
-# nothing is missing. Sourced, never run.
+# Shared by contrib/demo, contrib/install, contrib/test and .ci/run: installs what is missing, says what it does, and is
+# quick when nothing is missing. Sourced, never run.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${PAASD_VENV:-$here/.venv}
