@@ -178,7 +178,12 @@ class DnsConfig(Section, frozen=True, kw_only=True):
         Meta(description="Zones of private networks that tenants may resolve too, such as corp.example."),
     ] = ()
     timeout_s: Annotated[
-        float, Meta(gt=0, description="Wait for one answer of an upstream, in seconds, before the next is asked.")
+        float,
+        Meta(
+            gt=0,
+            description="Wait for each upstream, in seconds: a quarter of it, then the next one is asked, and the rest"
+            " when all have been asked and none has answered.",
+        ),
     ] = 2.0
     queries_per_s: Annotated[int, Meta(ge=1, description="Look-ups of one instance per second; more are refused.")] = (
         200

@@ -1,5 +1,10 @@
-"""Asking the configured name servers: UDP first, TCP when the answer was cut, the next one after a time-out."""
+"""Asking the configured name servers: UDP first, TCP when the answer was cut, the next one after a time-out.
 
+All are asked twice at most. One packet lost on the way would otherwise fail the look-up: many a client that was told
+SERVFAIL does not ask again, as it would after silence.
+"""
+
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +18,8 @@ from paasd.dns.places import Places
 from paasd.errors import ConfigError
 
 Server = tuple[str, int]
+_FIRST_ROUND = 0.25
+"""Of the time-out: a server that has not answered by then mostly never got the question."""
 
 
 class NoUpstream(Exception):
@@ -65,10 +72,11 @@ class Upstreams:
         # A fresh question with an id and options of our own: nothing of a tenant's packet is passed on but the name.
         question = query.question[0]
         ours = dns.message.make_query(question.name, question.rdtype, question.rdclass, use_edns=0, payload=1232)
-        for address, port in self._servers:
+        rounds = itertools.product((_FIRST_ROUND, 1 - _FIRST_ROUND), self._servers)
+        for part, (address, port) in rounds:
             try:
                 answer, _ = await dns.asyncquery.udp_with_fallback(
-                    ours, address, timeout=self._timeout_s, port=port, ignore_unexpected=True
+                    ours, address, timeout=self._timeout_s * part, port=port, ignore_unexpected=True
                 )
             except (dns.exception.DNSException, ValueError, OSError, EOFError, trio.BrokenResourceError):
                 continue  # trio's own error is a reset, as servers with too many connections send it

@@ -132,6 +132,16 @@ async def test_a_long_answer_is_cut_over_udp_and_whole_over_tcp(resolver: Resolv
     assert len(texts(await ask(resolver, "large.example.org", "TXT", tcp=True))) == 20
 
 
+async def test_a_question_that_was_lost_is_asked_again_also_of_an_only_server(world: World, upstream: Upstream):
+    async with world.open(DnsConfig(upstreams=(upstream.server,), timeout_s=1.0)) as resolver:
+        upstream.lost = 1
+        began = time.monotonic()
+        assert (await ask(resolver, "www.example.org")).rcode() == dns.rcode.NOERROR
+        assert 0.25 <= time.monotonic() - began < 1, "the first wait is a quarter of the whole"
+        upstream.lost = 2
+        assert (await ask(resolver, "www.example.org")).rcode() == dns.rcode.SERVFAIL
+
+
 async def test_a_silent_upstream_is_passed_over(world: World, upstream: Upstream):
     async with open_upstream() as second:
         upstream.silent = True

@@ -31,6 +31,8 @@ class Upstream:
         self.asked: list[tuple[str, str]] = []
         self.silent: bool | str = False
         """Whether nothing is answered, or what names end with of which nothing is."""
+        self.lost = 0
+        """How many of the next datagrams never arrive."""
         self.resets = False
         self.raw: Callable[[bytes], bytes] | None = None
         self.mangle: Callable[[bytes], bytes] | None = None
@@ -96,6 +98,9 @@ async def open_upstream() -> AsyncIterator[Upstream]:
     async def datagrams() -> None:
         while True:
             packet, peer = await sock.recvfrom(4096)
+            if upstream.lost:
+                upstream.lost -= 1
+                continue
             name = dns.message.from_wire(packet).question[0].name.to_text()
             if not (name.endswith(upstream.silent) if isinstance(upstream.silent, str) else upstream.silent):
                 wire = upstream.answer(packet, 1232)
