@@ -109,6 +109,8 @@ class CgroupDriver:
                 self._delegate(one)
             if "cpu" in one.controllers:
                 _weigh(node, one.v2)
+            if "pids" in one.controllers:
+                (node / "pids.max").write_text(str(most_processes()))
             if "cpuset" in one.controllers and not one.v2:
                 _place_v1(node)
 
@@ -292,6 +294,14 @@ def numbers(text: str) -> list[int]:
         if first:
             found += range(int(first), int(last or first) + 1)
     return found
+
+
+def most_processes(proc: Path = Path("/proc/sys/kernel")) -> int:
+    """What all containers together may have of the processes and threads that this kernel can number and hold.
+
+    A few instances with all that each may have would otherwise leave none to the daemon, which could start nothing.
+    """
+    return min(int((proc / name).read_text()) for name in ("pid_max", "threads-max")) * 3 // 4
 
 
 def _place_v1(directory: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paasd.sandbox import SandboxError
-from paasd.sandbox.cgroups import CgroupDriver, detect, numbers, read_mountinfo
+from paasd.sandbox.cgroups import CgroupDriver, detect, most_processes, numbers, read_mountinfo
 
 from .place import MIB, SMALL, turn_ns
 
@@ -159,6 +159,26 @@ def test_all_instances_together_weigh_as_much_as_a_process_on_each_processor() -
         (node,) = (path for path in driver.directories() if path.is_relative_to(cpu.base))
         assert prefix in node.name
         assert int((node / knob).read_text()) == one_process * (os.cpu_count() or 1)
+    finally:
+        driver.close()
+
+
+def test_of_what_the_kernel_can_number_and_hold_a_quarter_is_kept_from_all_containers(tmp_path: Path) -> None:
+    for pid_max, threads_max, most in ((32_768, 192_000, 24_576), (4_194_304, 60_000, 45_000)):
+        (tmp_path / "pid_max").write_text(f"{pid_max}\n")
+        (tmp_path / "threads-max").write_text(f"{threads_max}\n")
+        assert most_processes(tmp_path) == most
+
+
+@pytest.mark.root
+def test_containers_together_leave_processes_to_the_host() -> None:
+    hierarchies = detect(read_mountinfo())
+    pids = next(one for one in hierarchies if "pids" in one.controllers)
+    driver = CgroupDriver(hierarchies, "t" + secrets.token_hex(2))
+    driver.open()
+    try:
+        (node,) = (path for path in driver.directories() if path.parent == pids.base)
+        assert int((node / "pids.max").read_text()) == most_processes()
     finally:
         driver.close()
 
