@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from paasd.cli import render
 from paasd.cli.client import Target
 from paasd.cli.durations import Duration
 
 POLL_S = 0.5
+INSTALLED = Path("/etc/paasd/paasd.toml")
+"""What contrib/install makes, and the unit reads."""
 
 
 @click.group(short_help="Tokens by which machines join.")
@@ -77,14 +80,15 @@ def delete_token(target: Target, token_id: str) -> None:
 
 @click.command(short_help="Make this machine a node of a platform that runs.")
 @click.argument("token_text", metavar="TOKEN", envvar="PAASD_JOIN_TOKEN")
-@click.option("--config", type=click.Path(path_type=Path), help="Configuration file of the new node.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file of the new node.")
 @click.option("--serve", "and_serve", is_flag=True, help="Run the daemon in the foreground afterwards.")
 @click.pass_context
 def join(context: click.Context, token_text: str, config: Path | None, and_serve: bool) -> None:
     """Join the platform that made TOKEN, with this machine's data directory, which must be new.
 
     The platform's identity is checked before anything of the token is shown to it. A join that is interrupted is
-    finished by the same command. Given as PAASD_JOIN_TOKEN the token is not in the list of processes.
+    finished by the same command. Given as PAASD_JOIN_TOKEN the token is not in the list of processes. On a machine with
+    an /etc/paasd/paasd.toml, that is its configuration, unless --config, --data or PAASD_DATA says otherwise.
 
     \b
       sudo paasd join paasd1-control-...
@@ -94,12 +98,17 @@ def join(context: click.Context, token_text: str, config: Path | None, and_serve
     from paasd.node import join_platform
 
     target: Target = context.obj
+    assert context.parent is not None
+    if context.parent.get_parameter_source("data") is ParameterSource.DEFAULT and INSTALLED.exists():
+        config = config or INSTALLED
     member = join_platform(Path(target.data), config, token_text, say=render.progress)
     click.secho(f"Joined as a {member.role} node in zone {member.zone}, reached at {member.address}.", fg="green")
     if and_serve:
-        context.invoke(serve, config=config, data=Path(target.data))
+        context.invoke(serve, config=config, data=None if config is not None else Path(target.data))
     else:
-        click.echo("Start it: sudo systemctl enable --now paasd, or in the foreground: paasd serve")
+        node = f"--data {target.data}" if config is None else f"--config {config}"
+        unit = "sudo systemctl enable --now paasd, or in the foreground: " if config == INSTALLED else ""
+        click.echo(f"Start it: {unit}sudo paasd serve {node}")
 
 
 @click.command(short_help="The nodes of the platform and how they are.")

@@ -30,11 +30,11 @@ async def join_node(config: Config, token: str, say: Callable[[str], None]) -> M
     directory = prepare_directory(Path(config.data))
     files = MemberFiles(directory)
     if files.exists:
-        raise PaasdError(f"{directory} belongs to a node that has joined already; start it with `paasd serve`")
+        raise PaasdError(f"{directory} belongs to a node that has joined already; start it with the same --config")
     if (directory / FILE_NAME).exists():
         raise PaasdError(
             f"{directory} belongs to a node of its own, with its own apps; join with a new directory: "
-            "`paasd --data DIR join TOKEN`"
+            "`paasd --data DIR join TOKEN`, or another `data` in its configuration file"
         )
     facts = measure(config, directory, node_guid(directory))
     machine = Machine(

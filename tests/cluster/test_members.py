@@ -100,7 +100,9 @@ async def test_tokens_that_are_wrong_are_refused_in_words(tmp_path: Path) -> Non
         deleted = token_of(one)
         one.paasd("token", "delete", deleted.split("-")[2])
         assert "not known here" in refused(two, deleted)
-        assert "in zone dc/b" in two.paasd("join", good, "--config", str(two.config))
+        said = two.paasd("join", good, "--config", str(two.config))
+        assert "in zone dc/b" in said
+        assert f"Start it: sudo paasd serve --config {two.config}" in said
         assert "has joined already" in refused(two, good)
 
 
