@@ -11,6 +11,7 @@ pairs' ratios of p99 is above 2. Root only.
 """
 
 import argparse
+import gc
 import os
 import secrets
 import statistics
@@ -125,6 +126,7 @@ def main() -> bool:
     parser.add_argument("--rate", type=float, default=75.0, help="requests a second")
     parser.add_argument("--attempts", type=int, nargs="*", default=[], help="numbers; all without")
     options = parser.parse_args()
+    gc.freeze()  # as `paasd serve` does: the node's event loop is in this process
     run_dir = Path(f"/run/paasd-test-{secrets.token_hex(4)}")
     run_dir.mkdir(mode=0o700)
     outside = Outside(run_dir)

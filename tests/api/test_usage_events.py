@@ -26,13 +26,13 @@ async def test_what_starts_stops_and_grows_is_told_in_its_order_and_what_does_no
     app = await tenant.started_app(served, "dora")
     async with await served.admin() as admin, tenant.client("developer") as http:
         scale = f"/v3/apps/{app}/processes/web/actions/scale"
-        for number in (2, 2, 3):
-            await http.post(scale, json={"instances": number})
-        await http.post(f"/v3/apps/{app}/actions/stop")
-        await http.post(scale, json={"instances": 1})
-        await http.post(f"/v3/apps/{app}/actions/start")
-        await http.post(f"/v3/apps/{app}/actions/restart")
-        await http.delete(f"/v3/apps/{app}")
+        done = [await http.post(scale, json={"instances": number}) for number in (2, 2, 3)]
+        done.append(await http.post(f"/v3/apps/{app}/actions/stop"))
+        done.append(await http.post(scale, json={"instances": 1}))
+        done.append(await http.post(f"/v3/apps/{app}/actions/start"))
+        done.append(await http.post(f"/v3/apps/{app}/actions/restart"))
+        done.append(await http.delete(f"/v3/apps/{app}"))
+        assert [answer.status_code for answer in done] == [202, 202, 202, 200, 202, 200, 200, 202]
         everything = [
             ("STOPPED", "STARTED", 1),
             ("STARTED", "STARTED", 2),

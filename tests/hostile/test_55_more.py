@@ -185,7 +185,8 @@ for name in names:
         "db.corp.example": [],
         "host.internal": [],
     }
-    assert stage.probe(code, names=list(names)) == names
+    found = stage.probe(code, names=list(names))
+    assert found == names, found
     asked = {name.rstrip(".") for name, _kind in stage.upstream.asked}
     assert "metadata.example.org" in asked, "the upstream has said it, and it was held back"
 
